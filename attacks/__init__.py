@@ -1,0 +1,1 @@
+"""Membership-inference attacks: one file each, numpy only, importing nothing else of ours."""

@@ -1,0 +1,175 @@
+"""What lies between a model and an attack: per-token scores, the signals made of them, and the attack contract.
+
+Labels never enter :class:`Signals`, so an attack cannot peek at who is a member.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["LOWERCASE", "Attack", "FloatArray", "IntArray", "Need", "Signals", "TokenScores"]
+
+FloatArray = NDArray[np.floating]
+IntArray = NDArray[np.integer]
+
+LOWERCASE = "lowercase"
+"""Name of the text view in which every character is lower-cased."""
+
+
+class Need(StrEnum):
+    """What an attack cannot do without; the planner runs exactly the passes that the union of needs asks for."""
+
+    REFERENCE = "reference"
+    """At least one reference model."""
+    VOCAB_STATS = "vocab_stats"
+    """Mean and variance of the log-probability over the whole vocabulary at each token."""
+    TEXT = "text"
+    """The text itself."""
+    LOWERCASE = "lowercase"
+    """The target's scores of the lower-cased text: one more pass of the target."""
+    ALIGNED_TOKENS = "aligned_tokens"
+    """Target and references tokenize every text identically (same vocabulary, same prefix)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenScores:
+    """What one model says of every scored token of every text.
+
+    The texts are laid end to end in flat arrays: text ``i`` owns ``offsets[i]:offsets[i + 1]``. Flat arrays
+    cost no object per text, reduce in one call and can be written to disk as they are.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_samples + 1,)
+    logprob : ndarray, shape (n_tokens,), nats, <= 0
+        ``ln p(x_t | x_<t)``.
+    logprob_mean : ndarray, shape (n_tokens,), nats, <= 0
+        ``sum_v p_v ln p_v`` over the vocabulary: the expected log-probability, which is minus the entropy.
+    logprob_variance : ndarray, shape (n_tokens,), nats squared, >= 0
+        ``sum_v p_v (ln p_v)^2 - logprob_mean^2``.
+    rank : ndarray of int, shape (n_tokens,)
+        Number of vocabulary entries with a strictly greater logit; 0 means the token was the arg-max.
+    """
+
+    offsets: IntArray
+    logprob: FloatArray
+    logprob_mean: FloatArray
+    logprob_variance: FloatArray
+    rank: IntArray
+
+    def __post_init__(self) -> None:
+        counts = np.diff(self.offsets)
+        if len(self.offsets) < 2 or self.offsets[0] != 0 or (counts < 1).any():
+            raise ValueError("offsets must start at 0 and give every text at least one scored token")
+        for name in ("logprob", "logprob_mean", "logprob_variance", "rank"):
+            if len(getattr(self, name)) != self.offsets[-1]:
+                raise ValueError(f"{name} must have {self.offsets[-1]} entries, one a token")
+
+    @property
+    def n_samples(self) -> int:
+        """Number of texts."""
+        return len(self.offsets) - 1
+
+    @property
+    def n_tokens(self) -> IntArray:
+        """Scored tokens of each text, shape (n_samples,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def entropy(self) -> FloatArray:
+        """Entropy of each next-token distribution, nats, shape (n_tokens,)."""
+        return -self.logprob_mean
+
+    @property
+    def total_logprob(self) -> FloatArray:
+        """``ln p(text)``: the sum over scored tokens in float64, nats, shape (n_samples,)."""
+        return np.add.reduceat(self.logprob.astype(np.float64), self.offsets[:-1])
+
+    @property
+    def mean_logprob(self) -> FloatArray:
+        """Mean log-probability of the scored tokens of each text, nats per token, shape (n_samples,)."""
+        return self.total_logprob / self.n_tokens
+
+    def per_text(self, values: FloatArray) -> Iterator[FloatArray]:
+        """Cut a flat per-token array into one float64 array a text, in order."""
+        for start, stop in zip(self.offsets[:-1], self.offsets[1:], strict=True):
+            yield values[start:stop].astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """Everything an attack may look at. Row ``i`` of every part belongs to ``sample_ids[i]``.
+
+    Parameters
+    ----------
+    sample_ids, texts : tuple of str, length n_samples
+        ``texts`` are the texts as scored (after a cut to the context window, if there was one).
+    target : TokenScores
+    references : tuple of TokenScores
+        One a reference model, each under its own tokenizer.
+    views : mapping of str to TokenScores
+        The target's scores of other views of the texts, by name of the view (:data:`LOWERCASE`).
+    aligned : bool
+        True if target and references tokenize identically, so that token ``t`` is the same piece of text in all.
+    """
+
+    sample_ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    target: TokenScores
+    references: tuple[TokenScores, ...] = ()
+    views: Mapping[str, TokenScores] = field(default_factory=dict)
+    aligned: bool = True
+
+    def __post_init__(self) -> None:
+        n = len(self.sample_ids)
+        parts = [self.target, *self.references, *self.views.values()]
+        if len(self.texts) != n or any(part.n_samples != n for part in parts):
+            raise ValueError(f"every part of the signals must have {n} samples")
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return len(self.sample_ids)
+
+
+@dataclass(frozen=True)
+class Attack(ABC):
+    """A score of membership: a pure function of the signals.
+
+    A subclass is a frozen dataclass whose fields are the attack's parameters. Adding one takes a file, a word
+    in ``attacks.BUILTIN`` and a hand-computed test.
+    """
+
+    name: ClassVar[str]
+    """Registry key, column name and command-line word, e.g. ``min_k``."""
+    paper: ClassVar[str]
+    """Where the formula comes from: ``arXiv:2310.16789, section 4``."""
+    summary: ClassVar[str]
+    """What the score is, in one line a reader of the report understands."""
+    needs: ClassVar[frozenset[Need]] = frozenset()
+
+    @abstractmethod
+    def score(self, signals: Signals) -> FloatArray:
+        """Score every sample; HIGHER MEANS MORE LIKELY A MEMBER, always.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples,)
+        """
+
+    def params(self) -> dict[str, object]:
+        """Return the parameters by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @property
+    def label(self) -> str:
+        """Name with the parameters that differ from the defaults, e.g. ``min_k:k=0.1``."""
+        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return self.name + "".join(
+            f"{':' if i == 0 else ','}{key}={value}" for i, (key, value) in enumerate(changed.items())
+        )

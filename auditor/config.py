@@ -1,0 +1,261 @@
+"""What goes in: the frozen description of one audit, from a TOML file, from flags, or from Python."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from .errors import ConfigError
+
+__all__ = ["AttackSpec", "AuditConfig", "DataSpec", "Dtype", "LongTexts", "ModelSpec", "load_config_file"]
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+LongTexts = Literal["cut", "stride"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """Where a causal language model comes from.
+
+    Parameters
+    ----------
+    path : str
+        A local folder, or a hub id.
+    revision : str, optional
+        Branch, tag or commit of a hub id (``name@revision`` on the command line).
+    adapter : str, optional
+        A folder with a PEFT adapter to put on the model.
+    """
+
+    path: str
+    revision: str | None = None
+    adapter: str | None = None
+
+    @classmethod
+    def parse(cls, text: str, *, adapter: str | None = None) -> "ModelSpec":
+        """Read ``FOLDER``, ``ID`` or ``ID@REVISION``; an existing folder may contain an ``@``."""
+        path, at, revision = text.rpartition("@")
+        if not at or Path(text).exists():
+            return cls(path=text, adapter=adapter)
+        if not path or not revision:
+            raise ConfigError(f"model {text!r} is not FOLDER, ID or ID@REVISION")
+        return cls(path=path, revision=revision, adapter=adapter)
+
+    def __str__(self) -> str:
+        revision = f"@{self.revision}" if self.revision else ""
+        return f"{self.path}{revision}" + (f" + adapter {self.adapter}" if self.adapter else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSpec:
+    """Where texts come from: a file, a folder, or a ``datasets`` id (``name:config`` for a configuration)."""
+
+    path: str
+    text_field: str = "text"
+    split: str = "train"
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackSpec:
+    """An attack by name with its parameters, as in ``min_k:k=0.1``."""
+
+    name: str
+    params: Mapping[str, object]
+
+    @classmethod
+    def parse(cls, text: str) -> "AttackSpec":
+        """Read ``NAME`` or ``NAME:key=value,key=value``; values are read as TOML, else as plain words."""
+        name, colon, rest = text.partition(":")
+        params: dict[str, object] = {}
+        for part in rest.split(",") if colon else ():
+            key, equals, value = part.partition("=")
+            if not equals or not key.strip() or not value.strip():
+                raise ConfigError(
+                    f"attack {text!r} is not NAME or NAME:key=value,key=value (e.g. min_k:k=0.1)"
+                )
+            try:
+                params[key.strip()] = tomllib.loads(f"value = {value.strip()}")["value"]
+            except tomllib.TOMLDecodeError:
+                params[key.strip()] = value.strip()
+        return cls(name=name.strip(), params=params)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditConfig:
+    """One audit: what is asked, of which models, on which texts. Everything else follows from it.
+
+    Parameters
+    ----------
+    target : ModelSpec
+        The audited model.
+    references : tuple of ModelSpec
+        Models that did not train on the members; none means no bits of memorization.
+    members, non_members : DataSpec
+        Texts the target trained on, and texts of the same distribution that it did not.
+    attacks : tuple of AttackSpec
+        Empty means every built-in attack that the inputs allow.
+    max_tokens : int, optional
+        Score at most this many tokens of a text under any model, besides each context window.
+    long_texts : {"cut", "stride"}
+        Cut texts beyond the context window at the same character for all models, or score all of them in
+        windows that overlap by half.
+    prefix_token : str
+        ``auto``, ``none``, ``bos``, ``eos`` or a token id: what stands before the first token of each text.
+    dtype : {"auto", "float32", "bfloat16", "float16"}
+        Precision of the weights while scoring; ``auto`` is float32 on CPU and the stored precision elsewhere.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    batch_tokens : int, optional
+        Padded tokens in a batch; None chooses by device.
+    confidence : float
+        Level of every interval.
+    fpr_targets : tuple of float
+        False-positive rates at which the true-positive rate is reported.
+    seed : int
+        Of the bootstrap and of the split behind the certified bound; scoring is deterministic.
+    include_text : bool
+        Write sample texts into the outputs. Off by default: members are what is being protected.
+    bits_per_parameter : float, optional
+        Capacity constant; None takes the paper's for the precision in which the target is stored.
+    """
+
+    target: ModelSpec
+    members: DataSpec
+    references: tuple[ModelSpec, ...] = ()
+    non_members: DataSpec | None = None
+    attacks: tuple[AttackSpec, ...] = ()
+    max_tokens: int | None = None
+    long_texts: LongTexts = "cut"
+    prefix_token: str = "auto"
+    dtype: Dtype = "auto"
+    device: str = "auto"
+    batch_tokens: int | None = None
+    confidence: float = 0.95
+    fpr_targets: tuple[float, ...] = (0.001, 0.01, 0.05)
+    seed: int = 0
+    include_text: bool = False
+    bits_per_parameter: float | None = None
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.confidence < 1:
+            raise ConfigError(
+                f"confidence must be in [0.5, 1), got {self.confidence}; a percentage? use 0.95"
+            )
+        if not self.fpr_targets:
+            raise ConfigError("fpr must name at least one false-positive rate, e.g. 0.01")
+        for fpr in self.fpr_targets:
+            if not 0 < fpr < 1:
+                raise ConfigError(f"fpr must be in (0, 1), got {fpr}; a percentage? use {fpr / 100:g}")
+        for name in ("max_tokens", "batch_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name.replace('_', '-')} must be at least 1, got {value}")
+        if self.bits_per_parameter is not None and not 0 < self.bits_per_parameter < 64:
+            raise ConfigError(f"bits-per-parameter must be in (0, 64), got {self.bits_per_parameter}")
+        if self.dtype not in get_args(Dtype):
+            raise ConfigError(f"dtype must be one of {', '.join(get_args(Dtype))}, got {self.dtype!r}")
+        if self.long_texts not in get_args(LongTexts):
+            raise ConfigError(
+                f"long-texts must be one of {', '.join(get_args(LongTexts))}, got {self.long_texts!r}"
+            )
+        if self.seed < 0:
+            raise ConfigError(f"seed must not be negative, got {self.seed}")
+        if self.prefix_token not in ("auto", "none", "bos", "eos") and not self.prefix_token.isdigit():
+            raise ConfigError(
+                f"prefix-token must be auto, none, bos, eos or a token id, got {self.prefix_token!r}"
+            )
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> "AuditConfig":
+        """Build from plain values, as a TOML file or flags give them; unknown keys are errors.
+
+        Models and data are strings (``ID@REVISION``, a path), attacks are strings (``min_k:k=0.1``).
+        ``text_field``, ``split`` and ``adapter`` are given once, at the top.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown key, a missing ``target`` or ``members``, or a value of the wrong kind.
+        """
+        known = {f.name for f in fields(cls)} | {"text_field", "split", "adapter"}
+        for key in options:
+            if key not in known:
+                close = get_close_matches(key, sorted(known), n=1)
+                hint = (
+                    f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(sorted(known))}"
+                )
+                raise ConfigError(f"unknown key {key!r} in the audit's configuration{hint}")
+        given = {key: value for key, value in options.items() if value is not None}
+        for key in ("target", "members"):
+            if key not in given:
+                raise ConfigError(f"no {key} given: use --{key} or the key {key!r} of the configuration file")
+        for key, value in given.items():
+            _check_kind(key, value)
+
+        text_field, split = given.pop("text_field", "text"), given.pop("split", "train")
+        adapter = given.pop("adapter", None)
+        if adapter and "references" not in given:
+            given["references"] = [given["target"]]
+        given["target"] = ModelSpec.parse(given["target"], adapter=adapter)
+        given["references"] = tuple(ModelSpec.parse(text) for text in given.get("references", ()))
+        given["attacks"] = tuple(AttackSpec.parse(text) for text in given.get("attacks", ()))
+        if "fpr_targets" in given:
+            given["fpr_targets"] = tuple(sorted({float(fpr) for fpr in given["fpr_targets"]}))
+        for side in ("members", "non_members"):
+            if side in given:
+                given[side] = DataSpec(path=given[side], text_field=text_field, split=split)
+        return cls(**given)
+
+    def with_data(self, *, members: DataSpec, non_members: DataSpec | None) -> "AuditConfig":
+        """Return the same audit on other texts."""
+        return replace(self, members=members, non_members=non_members)
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "references": (list, tuple),
+    "attacks": (list, tuple),
+    "fpr_targets": (list, tuple),
+    "max_tokens": (int,),
+    "batch_tokens": (int,),
+    "seed": (int,),
+    "confidence": (float, int),
+    "bits_per_parameter": (float, int),
+    "include_text": (bool,),
+    "trust_remote_code": (bool,),
+}
+
+
+def _check_kind(key: str, value: object) -> None:
+    """Refuse a value that is not of the kind its key takes, before anything uses it."""
+    kinds = _KINDS.get(key, (str,))
+    right = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+    if right and key in ("references", "attacks"):
+        right = all(isinstance(item, str) for item in value)  # type: ignore[attr-defined]
+    if right and key == "fpr_targets":
+        right = all(isinstance(item, float | int) for item in value)  # type: ignore[attr-defined]
+    if not right:
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise ConfigError(f"key {key!r} takes a {names}, got {value!r}")
+
+
+def load_config_file(path: str | Path) -> dict[str, Any]:
+    """Read the options of one audit from a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or is not TOML.
+    """
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration file {path} is not valid TOML: {error}") from error

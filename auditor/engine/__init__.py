@@ -1,0 +1,1 @@
+"""Texts to signals: the only room that runs the audited models."""

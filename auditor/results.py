@@ -1,0 +1,318 @@
+"""What comes out: the frozen, versioned document of one audit. The order of the fields is the file format."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "AttackResult",
+    "AuditResult",
+    "CheckResult",
+    "DataResult",
+    "Estimate",
+    "Histogram",
+    "MemorizationResult",
+    "ModelProvenance",
+    "Provenance",
+    "RocCurve",
+    "SideData",
+    "SoundnessResult",
+    "TopSample",
+    "TprAtFpr",
+    "Verdict",
+]
+
+SCHEMA_VERSION = "1.0"
+
+Verdict = Literal["pass", "warn", "veto"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number that never travels alone: its interval, how it was made, and from how many samples.
+
+    Parameters
+    ----------
+    value, low, high : float or None
+        The estimate and the ends of its interval; all None if undefined. Never NaN, never infinite.
+    level : float
+        Confidence level of the interval.
+    method : str
+        How the interval was made.
+    n_members, n_non_members : int
+        Samples behind the estimate.
+    undefined_reason : str or None
+        Why there is no value; None if there is one.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float
+    method: str
+    n_members: int
+    n_non_members: int
+    undefined_reason: str | None = None
+
+    def __post_init__(self) -> None:
+        ends = (self.low, self.value, self.high)
+        if self.undefined_reason is not None:
+            if any(end is not None for end in ends):
+                raise ValueError("an undefined estimate has no value and no interval")
+            return
+        low, value, high = ends
+        if low is None or value is None or high is None:
+            raise ValueError("an estimate needs value, low and high, or an undefined_reason")
+        if not all(math.isfinite(end) for end in (low, value, high)):
+            raise ValueError(f"an estimate must be finite, got {ends}")
+        if not low <= value <= high:
+            raise ValueError(f"an estimate must lie in its interval, got {value} outside [{low}, {high}]")
+
+    @classmethod
+    def undefined(
+        cls, reason: str, *, level: float, method: str = "none", n_members: int = 0, n_non_members: int = 0
+    ) -> "Estimate":
+        """Say that a number cannot be given, and why."""
+        return cls(
+            value=None,
+            low=None,
+            high=None,
+            level=level,
+            method=method,
+            n_members=n_members,
+            n_non_members=n_non_members,
+            undefined_reason=reason,
+        )
+
+    def scaled(self, factor: float, *, method: str | None = None) -> "Estimate":
+        """Multiply value and interval by a positive constant (a change of unit, a total from a mean)."""
+        if not (math.isfinite(factor) and factor > 0):
+            raise ValueError(f"factor must be positive and finite, got {factor}")
+        if self.value is None or self.low is None or self.high is None:
+            return self
+        return Estimate(
+            value=self.value * factor,
+            low=self.low * factor,
+            high=self.high * factor,
+            level=self.level,
+            method=method or self.method,
+            n_members=self.n_members,
+            n_non_members=self.n_non_members,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TprAtFpr(Estimate):
+    """The largest true-positive rate with a false-positive rate of at most ``fpr``; no interpolation."""
+
+    fpr: float
+
+    @classmethod
+    def at(cls, fpr: float, estimate: Estimate) -> "TprAtFpr":
+        """Attach the false-positive rate to an estimate."""
+        return cls(
+            fpr=fpr,
+            value=estimate.value,
+            low=estimate.low,
+            high=estimate.high,
+            level=estimate.level,
+            method=estimate.method,
+            n_members=estimate.n_members,
+            n_non_members=estimate.n_non_members,
+            undefined_reason=estimate.undefined_reason,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RocCurve:
+    """Operating points from the strictest threshold to the most lenient; thinned for the file, ends kept."""
+
+    fpr: tuple[float, ...]
+    tpr: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """Counts of members and non-members in shared bins (``len(edges) - 1`` of them)."""
+
+    unit: str
+    edges: tuple[float, ...]
+    members: tuple[int, ...]
+    non_members: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackResult:
+    """One attack on one target: how well its score separates members from non-members.
+
+    ``auc`` and the other estimates are undefined, with the reason, if there are no non-members.
+    ``inverted`` is True if the whole interval of the AUC lies below 0.5: the score is never flipped.
+    """
+
+    attack: str
+    name: str
+    summary: str
+    params: Mapping[str, Any]
+    paper: str
+    needs: tuple[str, ...]
+    auc: Estimate
+    advantage: Estimate
+    tpr_at_fpr: tuple[TprAtFpr, ...]
+    f1_equal_error: Estimate
+    inverted: bool
+    roc: RocCurve | None
+    epsilon_lower_bound: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopSample:
+    """One of the most memorized samples. ``text`` stays None unless the user asked for texts."""
+
+    sample_id: str
+    text_sha256: str
+    is_member: bool
+    n_tokens: int
+    signed_bits: float
+    memorized_bits: float
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorizationResult:
+    """Dataset-level estimates of unintended memorization, in bits.
+
+    Bits are signed per sample, ``log2 p(text | target) - log2 p(text | reference)``; clipped means
+    ``max(0, signed)``. Every interval covers the sampling of texts, not of training runs.
+
+    ``calibrated`` is False without non-members: then ``clipped_total_bits`` is the paper's sum alone, an
+    uncalibrated upper figure, because noise and domain adaptation are rectified into it.
+    """
+
+    calibrated: bool
+    n_references: int
+    mean_bits_members: Estimate
+    mean_bits_non_members: Estimate
+    clipped_bits_per_member: Estimate
+    clipped_bits_per_non_member: Estimate
+    debiased_bits_per_member: Estimate
+    net_bits_per_member: Estimate
+    information_lower_bound_per_member: Estimate
+    clipped_total_bits: Estimate
+    debiased_total_bits: Estimate
+    bits_per_token: Estimate
+    bits_per_byte: Estimate
+    bits_per_parameter: float
+    bits_per_parameter_source: str
+    n_parameters: int
+    capacity_bits: float
+    capacity_used: Estimate
+    auc_from_bits: Estimate
+    auc_from_bits_assumption: str
+    signed_bits_histogram: Histogram
+    top_samples: tuple[TopSample, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """One soundness check: may the numbers be believed?"""
+
+    name: str
+    verdict: Verdict
+    figure: float | None
+    unit: str
+    detail: str
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundnessResult:
+    """All checks; the verdict is the worst of them."""
+
+    verdict: Verdict
+    checks: tuple[CheckResult, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideData:
+    """The texts of one side, and what was done to them."""
+
+    path: str
+    n_samples: int
+    n_groups: int | None
+    n_bytes: int
+    n_tokens: int
+    sha256: str
+    n_cut: int
+    n_bytes_cut: int
+    n_windowed: int
+    n_repeated: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataResult:
+    """The texts behind the audit."""
+
+    members: SideData
+    non_members: SideData | None
+    window_tokens: int | None
+    long_texts: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelProvenance:
+    """Which model scored, and how."""
+
+    role: Literal["target", "reference"]
+    path: str
+    revision: str | None
+    adapter: str | None
+    weights_sha256: str
+    tokenizer_sha256: str
+    architecture: str
+    n_parameters: int
+    n_vocabulary: int
+    stored_dtype: str
+    dtype: str
+    device: str
+    context_window: int | None
+    prefix_token_ids: tuple[int, ...]
+    prefix_rule: str
+    scoring_path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What is needed to run the audit again and to trust that this is what was run."""
+
+    auditor_version: str
+    scoring_version: int
+    packages: Mapping[str, str]
+    python: str
+    platform: str
+    started_at: str
+    seconds: float
+    n_tokens_scored: int
+    n_tokens_reused: int
+    scoring_seconds: float
+    models: tuple[ModelProvenance, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditResult:
+    """The whole audit: one document, written as ``result.json``. A part that was not run is None."""
+
+    schema_version: str = SCHEMA_VERSION
+    provenance: Provenance
+    config: Mapping[str, Any]
+    data: DataResult
+    soundness: SoundnessResult | None
+    memorization: MemorizationResult | None
+    attacks: tuple[AttackResult, ...]
+    prediction: Mapping[str, Any] | None = None
+    extraction: Mapping[str, Any] | None = None
+    canaries: Mapping[str, Any] | None = None
+    gates: tuple[Mapping[str, Any], ...] | None = None
+    warnings: tuple[str, ...] = field(default=())

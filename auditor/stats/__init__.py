@@ -1,0 +1,1 @@
+"""Arrays to estimates: every number with its interval. Numpy and scipy only."""
