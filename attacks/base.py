@@ -1,4 +1,4 @@
-"""What lies between a model and an attack: per-token scores, the signals made of them, and the attack contract.
+"""What lies between a model and an attack: token scores, the signals made of them, and the contract.
 
 Labels never enter :class:`Signals`, so an attack cannot peek at who is a member.
 """
@@ -22,7 +22,7 @@ LOWERCASE = "lowercase"
 
 
 class Need(StrEnum):
-    """What an attack cannot do without; the planner runs exactly the passes that the union of needs asks for."""
+    """What an attack cannot do without; exactly the passes that the union of needs asks for are run."""
 
     REFERENCE = "reference"
     """At least one reference model."""
@@ -115,7 +115,7 @@ class Signals:
     views : mapping of str to TokenScores
         The target's scores of other views of the texts, by name of the view (:data:`LOWERCASE`).
     aligned : bool
-        True if target and references tokenize identically, so that token ``t`` is the same piece of text in all.
+        True if target and references tokenize identically: token ``t`` is the same piece of text in all.
     """
 
     sample_ids: tuple[str, ...]

@@ -12,7 +12,7 @@ __all__ = ["__version__"]
 
 
 def _refuse_foreign_siblings() -> None:
-    """Fail loudly if another distribution's ``attacks`` or ``reports`` shadows ours (both names are generic)."""
+    """Fail loudly if another distribution's ``attacks`` or ``reports`` (generic names) shadows ours."""
     home = Path(__file__).resolve().parent.parent
     for name in ("attacks", "reports"):
         spec = find_spec(name)

@@ -75,9 +75,7 @@ class AttackSpec:
         for part in rest.split(",") if colon else ():
             key, equals, value = part.partition("=")
             if not equals or not key.strip() or not value.strip():
-                raise ConfigError(
-                    f"attack {text!r} is not NAME or NAME:key=value,key=value (e.g. min_k:k=0.1)"
-                )
+                raise ConfigError(f"attack {text!r} is not NAME or NAME:key=value,key=value (e.g. min_k:k=0.1)")
             try:
                 params[key.strip()] = tomllib.loads(f"value = {value.strip()}")["value"]
             except tomllib.TOMLDecodeError:
@@ -144,9 +142,7 @@ class AuditConfig:
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1:
-            raise ConfigError(
-                f"confidence must be in [0.5, 1), got {self.confidence}; a percentage? use 0.95"
-            )
+            raise ConfigError(f"confidence must be in [0.5, 1), got {self.confidence}; a percentage? use 0.95")
         if not self.fpr_targets:
             raise ConfigError("fpr must name at least one false-positive rate, e.g. 0.01")
         for fpr in self.fpr_targets:
@@ -187,9 +183,7 @@ class AuditConfig:
         for key in options:
             if key not in known:
                 close = get_close_matches(key, sorted(known), n=1)
-                hint = (
-                    f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(sorted(known))}"
-                )
+                hint = f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(sorted(known))}"
                 raise ConfigError(f"unknown key {key!r} in the audit's configuration{hint}")
         given = {key: value for key, value in options.items() if value is not None}
         for key in ("target", "members"):

@@ -1,0 +1,265 @@
+"""Open a causal language model: its files, fingerprints and tokenizer first, its weights only when needed."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config import ModelSpec
+from ..errors import ModelError
+
+__all__ = ["ModelFiles", "choose_device", "load_weights", "open_model"]
+
+_WINDOW_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len")
+"""Names of the context window in configurations. The tokenizer's ``model_max_length`` is often 1e30: not used."""
+
+_NO_WINDOW = {"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm", "bloom", "mpt"}
+"""State-space and ALiBi models: no position table ends their context."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFiles:
+    """A model that can be loaded: everything about it that does not need its weights in memory."""
+
+    spec: ModelSpec
+    folder: Path
+    config: Any
+    tokenizer: Any
+    weights_sha256: str
+    architecture: str
+    n_parameters: int
+    n_vocabulary: int
+    stored_dtype: str
+    context_window: int | None
+
+
+def open_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelFiles:
+    """Find a model's files, read its configuration and tokenizer, and fingerprint its weights.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        A local folder; anything else is taken as a hub id and fetched (naming it is asking for it; with
+        ``HF_HUB_OFFLINE=1`` only what is already cached is used).
+
+    Raises
+    ------
+    ModelError
+        If the folder is no model, holds pickled weights only, or is not a causal language model.
+    """
+    folder = _resolve(spec, trust_remote_code=trust_remote_code)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{spec.path}: no config.json in this folder; give a Hugging Face model folder")
+    weights = _weight_files(spec, folder)
+    config = _load_config(spec, folder, trust_remote_code=trust_remote_code)
+    tokenizer = _load_tokenizer(spec, folder, trust_remote_code=trust_remote_code)
+    if spec.adapter is not None:
+        weights += _adapter_files(spec.adapter)
+    architecture, n_parameters = _count_parameters(spec, config, trust_remote_code=trust_remote_code)
+    text_config = config.get_text_config()
+    return ModelFiles(
+        spec=spec,
+        folder=folder,
+        config=config,
+        tokenizer=tokenizer,
+        weights_sha256=_fingerprint([folder / "config.json", *weights]),
+        architecture=architecture,
+        n_parameters=n_parameters,
+        n_vocabulary=int(text_config.vocab_size),
+        stored_dtype=str(getattr(config, "dtype", None) or "float32").removeprefix("torch."),
+        context_window=_context_window(text_config),
+    )
+
+
+def load_weights(files: ModelFiles, *, dtype: str, device: str, trust_remote_code: bool = False) -> Any:
+    """Load the weights for scoring: safetensors only, evaluation mode, on the device.
+
+    Raises
+    ------
+    ModelError
+        If the weights do not fit the architecture (missing tensors would be random) or do not fit in memory.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            files.folder,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+        )
+        if files.spec.adapter is not None:
+            model = _put_adapter(model, files.spec.adapter)
+        model = model.to(device)
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, torch.OutOfMemoryError) as error:
+        raise ModelError(f"{files.spec}: the weights cannot be loaded: {_first_line(error)}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{files.spec}: {len(missing)} tensors are missing from the checkpoint and would be random "
+            f"({', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}); is it a complete causal LM?"
+        )
+    return model.eval().requires_grad_(False)
+
+
+def choose_device(device: str) -> str:
+    """Turn ``auto`` into the best device there is, and refuse one that is not there.
+
+    Raises
+    ------
+    ModelError
+        If the device does not exist.
+    """
+    import torch
+
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ModelError(f"device {device!r} cannot be used: {_first_line(error)}; try --device auto") from error
+    return device
+
+
+def choose_dtype(dtype: str, *, device: str, stored: str) -> str:
+    """Turn ``auto`` into float32 on a CPU (half precision is slower there) and the stored precision elsewhere."""
+    if dtype != "auto":
+        return dtype
+    return "float32" if device == "cpu" or stored not in ("float16", "bfloat16") else stored
+
+
+def _resolve(spec: ModelSpec, *, trust_remote_code: bool) -> Path:
+    """Return the local folder of a model, fetching a hub id without its pickles and code."""
+    folder = Path(spec.path)
+    if folder.is_dir():
+        if spec.revision is not None:
+            raise ModelError(f"{spec}: a revision needs a hub id, but {spec.path} is a local folder")
+        return folder
+    if folder.exists() or spec.path.startswith((".", "/", "~")) or spec.path.count("/") > 1:
+        raise ModelError(f"{spec.path}: no such model folder; give a folder or a hub id")
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    try:
+        return Path(
+            snapshot_download(
+                spec.path,
+                revision=spec.revision,
+                allow_patterns=[*patterns, "*.py"] if trust_remote_code else patterns,
+            )
+        )
+    except Exception as error:  # the hub client raises many kinds; all mean: it is not to be had
+        raise ModelError(
+            f"{spec}: neither a local folder nor a model that the hub gives: {_first_line(error)}"
+        ) from error
+
+
+def _weight_files(spec: ModelSpec, folder: Path) -> list[Path]:
+    """List the safetensors files of a model, following its index if it has one."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        files = [folder / name for name in names]
+    else:
+        files = [folder / "model.safetensors"]
+    absent = [file.name for file in files if not file.is_file()]
+    if not absent:
+        return files
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+        raise ModelError(
+            f"{spec}: only pickled weights here, which can run code when loaded; convert them to safetensors "
+            "(load in a sandbox and save_pretrained(..., safe_serialization=True))"
+        )
+    raise ModelError(f"{spec}: missing weight files: {', '.join(absent[:3])}")
+
+
+def _adapter_files(adapter: str) -> list[Path]:
+    """List the files of a PEFT adapter."""
+    files = [Path(adapter) / "adapter_config.json", Path(adapter) / "adapter_model.safetensors"]
+    for file in files:
+        if not file.is_file():
+            raise ModelError(f"adapter {adapter}: no {file.name} in this folder")
+    return files
+
+
+def _put_adapter(model: Any, adapter: str) -> Any:
+    """Put a PEFT adapter on a loaded model."""
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise ModelError("--adapter needs the package peft: pip install peft") from error
+    return PeftModel.from_pretrained(model, adapter)
+
+
+def _load_config(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) -> Any:
+    """Read the configuration and refuse what is not a causal language model."""
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except Exception as error:  # a foreign or damaged config.json fails in many ways
+        raise ModelError(f"{spec}: the configuration cannot be read: {_first_line(error)}") from error
+    remote = trust_remote_code and "AutoModelForCausalLM" in getattr(config, "auto_map", {})
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(f"{spec}: {config.model_type} is an encoder-decoder; only causal LMs can be audited")
+    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not remote:
+        raise ModelError(f"{spec}: {config.model_type} is not a causal LM that transformers knows")
+    if getattr(config.get_text_config(), "vocab_size", None) is None:
+        raise ModelError(f"{spec}: the configuration names no vocab_size")
+    return config
+
+
+def _load_tokenizer(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) -> Any:
+    """Load the tokenizer that lies beside the weights."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except Exception as error:  # a missing or damaged tokenizer fails in many ways
+        raise ModelError(f"{spec}: the tokenizer cannot be loaded: {_first_line(error)}") from error
+
+
+def _count_parameters(spec: ModelSpec, config: Any, *, trust_remote_code: bool) -> tuple[str, int]:
+    """Name the architecture and count its parameters on the meta device, tied weights once."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    except Exception as error:  # whatever the model's own constructor raises
+        raise ModelError(f"{spec}: the model cannot be built: {_first_line(error)}") from error
+    model.tie_weights()
+    return type(model).__name__, sum(parameter.numel() for parameter in model.parameters())
+
+
+def _context_window(text_config: Any) -> int | None:
+    """Read the longest input from the configuration; None if nothing limits it."""
+    if text_config.model_type in _NO_WINDOW or getattr(text_config, "alibi", False):
+        return None
+    for key in _WINDOW_KEYS:
+        value = getattr(text_config, key, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
+
+
+def _fingerprint(files: Iterable[Path]) -> str:
+    """Hash the names and contents of files."""
+    total = hashlib.sha256()
+    for path in files:
+        with open(path, "rb") as file:
+            total.update(path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    """Shorten another library's message to one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{lines[0]} ({type(error).__name__})" if lines else type(error).__name__
