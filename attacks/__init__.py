@@ -1,1 +1,70 @@
-"""Membership-inference attacks: one file each, numpy only, importing nothing else of ours."""
+"""Membership-inference attacks: one file each, numpy only, importing nothing else of ours.
+
+The registry is a literal: adding an attack is a file, a word here and a hand-computed test. Attacks of other
+packages register under the entry-point group ``auditor.attacks`` and may not take a built-in name.
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+
+from .base import LOWERCASE, Attack, Need, Signals, TokenScores
+from .loss import Loss
+from .lowercase import Lowercase
+from .min_k import MinK
+from .min_k_plus_plus import MinKPlusPlus
+from .reference import Reference
+from .zlib_ratio import Zlib
+
+__all__ = [
+    "BUILTIN",
+    "LOWERCASE",
+    "Attack",
+    "Loss",
+    "Lowercase",
+    "MinK",
+    "MinKPlusPlus",
+    "Need",
+    "Reference",
+    "Signals",
+    "TokenScores",
+    "Zlib",
+    "get_attack",
+]
+
+BUILTIN: dict[str, type[Attack]] = {
+    attack.name: attack for attack in (Loss, Reference, Zlib, Lowercase, MinK, MinKPlusPlus)
+}
+
+
+def get_attack(name: str, params: Mapping[str, object] | None = None) -> Attack:
+    """Build an attack by name.
+
+    Raises
+    ------
+    LookupError
+        If no attack has this name; the message lists close ones.
+    ValueError
+        If a parameter is unknown or out of range.
+    """
+    attack = BUILTIN.get(name) or _from_entry_points(name)
+    if attack is None:
+        close = get_close_matches(name, BUILTIN, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise LookupError(f"no attack {name!r}; {hint}there are: {', '.join(BUILTIN)}")
+    try:
+        return attack(**(params or {}))
+    except TypeError:
+        allowed = ", ".join(attack.__dataclass_fields__) or "none"
+        given = ", ".join(params or {})
+        raise ValueError(f"attack {name!r} was given the parameters {given}; it takes: {allowed}") from None
+
+
+def _from_entry_points(name: str) -> type[Attack] | None:
+    """Look for an attack that another installed package registers."""
+    for entry in entry_points(group="auditor.attacks", name=name):
+        loaded = entry.load()
+        if not (isinstance(loaded, type) and issubclass(loaded, Attack)):
+            raise ValueError(f"{entry.value}, registered as attack {name!r}, is not an attacks.base.Attack")
+        return loaded
+    return None
