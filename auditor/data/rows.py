@@ -1,0 +1,90 @@
+"""What a reader hands on: one row with its place, taken out of objects or columns by name."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
+from typing import NamedTuple
+
+from ..errors import DataError
+from .wording import listing, plain, quoted
+
+__all__ = ["Row", "chosen_columns", "column_rows", "record_row"]
+
+_LIKE_A_NAME = re.compile(r"[^\W\d][\w.-]{0,39}")
+
+
+class Row(NamedTuple):
+    """One row as it was found, before anything is known to be right about it.
+
+    Parameters
+    ----------
+    place : str
+        File and line, or file and row, for messages.
+    text, id, group : object
+        Values as read; ``id`` and ``group`` are None where the data has none.
+    """
+
+    place: str
+    text: object
+    id: object = None
+    group: object = None
+
+
+def record_row(record: Mapping[str, object], text_field: str, place: str) -> Row:
+    """Take text, id and group out of one object; a column that is the text is not also the id."""
+    if text_field not in record:
+        raise _no_column(list(record), text_field, place, schema=False)
+    record_id = None if text_field == "id" else record.get("id")
+    group = None if text_field == "group" else record.get("group")
+    return Row(place, record[text_field], record_id, group)
+
+
+def column_rows(
+    columns: Mapping[str, Sequence[object]], text_field: str, where: str, *, start: int = 0
+) -> Iterator[Row]:
+    """Turn the chosen columns into rows, which are numbered from ``start``."""
+    texts = columns[text_field]
+    if any(len(column) != len(texts) for column in columns.values()):
+        raise DataError(f"{where}: the columns {listing(list(map(plain, columns)))} are not of one length")
+    ids, groups = (
+        columns[name] if name in columns and name != text_field else repeat(None) for name in ("id", "group")
+    )
+    # repeat() has no end, hence not strict; the lengths are checked above
+    for number, values in enumerate(zip(texts, ids, groups, strict=False), start=start):
+        yield Row(f"{where} row {number} counting from 0", *values)
+
+
+def chosen_columns(names: Sequence[str], text_field: str, where: str, *, schema: bool) -> list[str]:
+    """Pick the columns that are used, each once and without doubt which.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The columns there are.
+    text_field : str
+        The column that must be there, besides an optional ``id`` and ``group``.
+    where : str
+        What has these columns, for messages.
+    schema : bool
+        Whether the format tells names from values. If not, the names may be texts, as in a CSV file without a
+        header, and a message shows only those that cannot be.
+    """
+    if text_field not in names:
+        raise _no_column(names, text_field, where, schema=schema)
+    wanted = [name for name in dict.fromkeys((text_field, "id", "group")) if name in names]
+    for name in wanted:
+        if names.count(name) > 1:
+            raise DataError(f"{where}: {names.count(name)} columns are named {quoted(name)}; keep one of them")
+    return wanted
+
+
+def _no_column(names: Sequence[str], text_field: str, where: str, *, schema: bool) -> DataError:
+    named = [plain(name, limit=40) for name in names if schema or _LIKE_A_NAME.fullmatch(name)]
+    others = len(names) - len(named)
+    held = [listing(named, limit=20)] if named else []
+    if others:
+        held.append(f"{others} not shown, unlike {'a name' if others == 1 else 'names'}")
+    return DataError(
+        f"{where}: no column {quoted(text_field)}; columns there are: {' and '.join(held) or 'none'}; "
+        "name the column of the texts with --text-field"
+    )

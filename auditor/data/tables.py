@@ -1,0 +1,120 @@
+"""How texts come out of columns that Arrow holds: .parquet and .arrow files, saved datasets, the hub."""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import DataSpec
+from ..errors import DataError
+from .rows import Row, chosen_columns, column_rows
+from .wording import listing, plain, quoted, reason
+
+if TYPE_CHECKING:
+    import datasets
+    import pyarrow as pa
+
+__all__ = ["is_hub_id", "is_saved_dataset", "read_arrow", "read_hub", "read_parquet", "read_saved_dataset"]
+
+_BATCH_ROWS = 1000
+_HUB_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:(?P<config>[\w.+-]+))?")
+
+
+def read_parquet(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
+    """Read a Parquet file in batches."""
+    import pyarrow.parquet as pq
+
+    where = plain(path)
+    with path.open("rb") as file, _refusals(f"{where} as Parquet"), pq.ParquetFile(file) as table:
+        wanted = chosen_columns(table.schema_arrow.names, text_field, where, schema=True)
+        yield from _batch_rows(table.iter_batches(_BATCH_ROWS, columns=wanted), text_field, where)
+
+
+def read_arrow(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
+    """Read the file form or the stream form of Arrow; ``datasets`` keeps its caches in the latter."""
+    import pyarrow as pa
+
+    where = plain(path)
+    with path.open("rb") as file, _refusals(f"{where} as Arrow"):
+        is_file = file.read(6) == b"ARROW1"
+        file.seek(0)
+        with pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file) as table:
+            wanted = chosen_columns(table.schema.names, text_field, where, schema=True)
+            batches = map(table.get_batch, range(table.num_record_batches)) if is_file else table
+            yield from _batch_rows((batch.select(wanted) for batch in batches), text_field, where)
+
+
+def is_saved_dataset(folder: Path) -> bool:
+    """Whether ``save_to_disk`` wrote this folder."""
+    one = (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
+    return one or (folder / "dataset_dict.json").is_file()
+
+
+def read_saved_dataset(spec: DataSpec) -> Iterator[Row]:
+    """Read a saved ``Dataset`` whole, or one split of a saved ``DatasetDict``."""
+    import datasets
+
+    where = plain(spec.path)
+    try:
+        saved = datasets.load_from_disk(spec.path)
+    except Exception as error:  # whatever a damaged folder makes it raise
+        raise DataError(f"cannot read {where} as a saved dataset: {reason(error)}") from error
+    if isinstance(saved, datasets.DatasetDict):
+        if spec.split not in saved:
+            splits = listing([plain(split) for split in saved], limit=20)
+            raise DataError(
+                f"{where} has no split {quoted(spec.split)}; splits there are: {splits}; choose with --split"
+            )
+        saved = saved[spec.split]
+    yield from _dataset_rows(saved, spec)
+
+
+def is_hub_id(path: str) -> bool:
+    """Whether a path has the form of ``name`` or ``name:config``."""
+    return _HUB_ID.fullmatch(path) is not None
+
+
+def read_hub(spec: DataSpec, missing: str) -> Iterator[Row]:
+    """Read a split of ``name`` or ``name:config``; ``missing`` says that this is no local path either."""
+    import datasets
+
+    hub_id = _HUB_ID.fullmatch(spec.path)
+    name, config = (hub_id["name"], hub_id["config"]) if hub_id else (spec.path, None)
+    try:
+        dataset = datasets.load_dataset(name, config, split=spec.split)
+    except Exception as error:  # whatever the hub, the network or the data make it raise
+        tried = f"configuration {quoted(config)}, " if config else ""
+        raise DataError(
+            f"{missing}, and as the `datasets` id {quoted(name)} ({tried}split {quoted(spec.split)}) "
+            f"it cannot be loaded: {type(error).__name__}: {reason(error)}"
+        ) from error
+    yield from _dataset_rows(dataset, spec)
+
+
+def _dataset_rows(dataset: "datasets.Dataset", spec: DataSpec) -> Iterator[Row]:
+    where = plain(spec.path)
+    wanted = chosen_columns(dataset.column_names, spec.text_field, where, schema=True)
+    with _refusals(f"{where} as a dataset"):
+        tables = dataset.select_columns(wanted).with_format("arrow").iter(_BATCH_ROWS)
+        yield from _batch_rows(tables, spec.text_field, where)
+
+
+def _batch_rows(batches: Iterable["pa.RecordBatch | pa.Table"], text_field: str, where: str) -> Iterator[Row]:
+    start = 0
+    for batch in batches:
+        batch.validate(full=True)  # of UTF-8 too, and of offsets that would read outside the buffers
+        columns = {name: batch.column(name).to_pylist() for name in batch.schema.names}
+        yield from column_rows(columns, text_field, where, start=start)
+        start += batch.num_rows
+
+
+@contextmanager
+def _refusals(what: str) -> Iterator[None]:
+    """Say what could not be read where pyarrow finds it corrupt."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, ValueError, OSError, MemoryError) as error:  # a flipped bit may ask for exabytes
+        raise DataError(f"cannot read {what}: {reason(error)}") from error
