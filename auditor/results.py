@@ -1,8 +1,8 @@
 """What comes out: the frozen, versioned document of one audit. The order of the fields is the file format."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 __all__ = [
@@ -86,21 +86,23 @@ class Estimate:
             undefined_reason=reason,
         )
 
+    def mapped(self, function: Callable[[float], float], *, method: str | None = None) -> "Estimate":
+        """Apply an increasing function to value and interval (AUC from a separation, a total from a mean)."""
+        if self.value is None or self.low is None or self.high is None:
+            return self
+        return replace(
+            self,
+            value=function(self.value),
+            low=function(self.low),
+            high=function(self.high),
+            method=method or self.method,
+        )
+
     def scaled(self, factor: float, *, method: str | None = None) -> "Estimate":
         """Multiply value and interval by a positive constant (a change of unit, a total from a mean)."""
         if not (math.isfinite(factor) and factor > 0):
             raise ValueError(f"factor must be positive and finite, got {factor}")
-        if self.value is None or self.low is None or self.high is None:
-            return self
-        return Estimate(
-            value=self.value * factor,
-            low=self.low * factor,
-            high=self.high * factor,
-            level=self.level,
-            method=method or self.method,
-            n_members=self.n_members,
-            n_non_members=self.n_non_members,
-        )
+        return self.mapped(lambda end: end * factor, method=method)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

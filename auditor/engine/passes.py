@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attacks.base import LOWERCASE, Need, Signals, TokenScores
 
@@ -51,7 +52,7 @@ class Collected:
 
     signals: Signals
     models: tuple[OpenedModel, ...]
-    n_windowed: int
+    windowed: NDArray[np.bool_]
     n_tokens_scored: int
     n_tokens_reused: int
     seconds: float
@@ -124,6 +125,11 @@ def collect_signals(
     passes = [_plan(models[0], name, [view(t) for t in scored_texts], sample_ids) for name, view in views.items()]
     passes += [_plan(model, "text", scored_texts, sample_ids) for model in models[1:]]
     aligned = _aligned(passes)
+    if Need.ALIGNED_TOKENS in needs and not aligned:
+        raise ConfigError(
+            "an attack compares target and reference token by token, but they read the texts as different tokens; "
+            "leave that attack out, or take a reference with the target's tokenizer"
+        )
     _refuse_unscored_first_tokens(passes, aligned)
 
     started = time.monotonic()
@@ -146,7 +152,7 @@ def collect_signals(
             aligned=aligned,
         ),
         models=tuple(_with_path(model, paths.get(index)) for index, model in enumerate(models)),
-        n_windowed=sum(len(unit.sequences) > 1 for unit in passes[0].units),
+        windowed=np.array([len(unit.sequences) > 1 for unit in passes[0].units]),
         n_tokens_scored=total,
         n_tokens_reused=sum(unit.n_scored for one in passes for unit in one.units) - total,
         seconds=time.monotonic() - started,

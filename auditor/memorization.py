@@ -1,0 +1,235 @@
+"""How many bits of each text does the target hold that the reference does not, and how many in all?"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks.base import TokenScores
+
+from .laws.capacity import BitsPerParameter
+from .laws.membership import auc_from_separation
+from .results import Estimate, Histogram, MemorizationResult, TopSample
+from .stats import bounds, intervals
+
+__all__ = ["SampleBits", "code_bits", "dataset_memorization", "mixture_bits", "sample_bits", "top_samples"]
+
+N_TOP_SAMPLES = 20
+N_HISTOGRAM_BINS = 40
+NO_NON_MEMBERS = "no non-members were given, so nothing says how much of this is noise or domain adaptation"
+
+Bits = NDArray[np.float64]
+Groups = Sequence[str | None] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleBits:
+    """Code lengths of every sample, float64, shape (n_samples,), bits."""
+
+    target: Bits
+    reference: Bits
+
+    @property
+    def signed(self) -> Bits:
+        """``log2 p(text | target) - log2 p(text | reference)``; negative where the reference codes it better."""
+        return self.reference - self.target
+
+    @property
+    def memorized(self) -> Bits:
+        """Unintended memorization ``max(0, signed)`` (arXiv:2505.24832, section 2), per sequence.
+
+        The maximum is taken over the whole text: taken token by token it would count every lucky token.
+        """
+        return np.maximum(self.signed, 0.0)
+
+
+def code_bits(scores: TokenScores) -> Bits:
+    """Length of each text in an arithmetic code of the model: ``-log2 p(text)``, bits, shape (n_samples,)."""
+    return np.asarray(-scores.total_logprob / math.log(2), dtype=np.float64)
+
+
+def mixture_bits(code_lengths: Sequence[Bits]) -> Bits:
+    """Code length under the even mixture of several models, bits, shape (n_samples,).
+
+    ``-log2 mean_k 2^-bits_k``. A mixture is a model too, so the bits against several references mean the same
+    as against one; the best reference of each text, chosen afterwards, would not.
+    """
+    logprob2 = -np.stack([np.asarray(bits, dtype=np.float64) for bits in code_lengths])
+    best = logprob2.max(axis=0)
+    mixed: Bits = -(best + np.log2(np.mean(np.exp2(logprob2 - best), axis=0)))
+    return mixed
+
+
+def sample_bits(target: TokenScores, references: Sequence[TokenScores]) -> SampleBits:
+    """Code lengths of the same texts under the target and under the (mixture of the) references."""
+    return SampleBits(
+        target=code_bits(target), reference=mixture_bits([code_bits(scores) for scores in references])
+    )
+
+
+def dataset_memorization(
+    bits: SampleBits,
+    is_member: NDArray[np.bool_],
+    *,
+    groups: Groups,
+    n_tokens: NDArray[np.int64],
+    n_bytes: NDArray[np.int64],
+    n_references: int,
+    n_parameters: int,
+    capacity: BitsPerParameter,
+    level: float,
+    rng: np.random.Generator,
+    samples: tuple[TopSample, ...],
+) -> MemorizationResult:
+    """Estimate the memorization of the dataset from the bits of its samples.
+
+    Beside the paper's clipped sum stands the debiased clip, ``mean_members max(0, b) - mean_non_members
+    max(0, b)``: noise is rectified by the clip, and a target that knows the domain better than the reference
+    codes unseen texts better too, so the clipped sum is positive with no memorization at all.
+
+    Parameters
+    ----------
+    bits : SampleBits
+        Of members and non-members.
+    is_member : ndarray of bool, shape (n_samples,)
+    groups : sequence of (str or None), length n_samples, or None
+        Clusters; intervals then come from the variance between clusters.
+    n_tokens, n_bytes : ndarray of int, shape (n_samples,)
+        Scored tokens of the target, and bytes of the scored texts.
+    n_parameters : int
+    capacity : BitsPerParameter
+    level : float
+        Of every interval. Intervals cover the sampling of texts, not of training runs.
+    rng : numpy.random.Generator
+        Of the split behind the certified bound.
+    samples : tuple of TopSample
+        The most memorized ones, see :func:`top_samples`.
+    """
+    members, non_members = bits.signed[is_member], bits.signed[~is_member]
+    clipped, clipped_non = bits.memorized[is_member], bits.memorized[~is_member]
+    ours = None if groups is None else [group for group, member in zip(groups, is_member, strict=True) if member]
+    theirs = (
+        None if groups is None else [group for group, member in zip(groups, is_member, strict=True) if not member]
+    )
+    calibrated = len(non_members) > 0
+    n_members = len(members)
+
+    def difference(x: Bits, y: Bits) -> Estimate:
+        if not calibrated:
+            return Estimate.undefined(NO_NON_MEMBERS, level=level, n_members=n_members)
+        return intervals.mean_difference(x, y, level=level, groups_x=ours, groups_y=theirs)
+
+    clipped_mean = intervals.mean(clipped, level=level, groups=ours)
+    debiased = difference(clipped, clipped_non)
+    held = (
+        debiased if calibrated else replace(clipped_mean, method=f"{clipped_mean.method}, clipped, UNCALIBRATED")
+    )
+    capacity_bits = capacity.value * n_parameters
+    auc, assumption = _implied_auc(members, non_members, level=level, groups=(ours, theirs))
+    return MemorizationResult(
+        calibrated=calibrated,
+        n_references=n_references,
+        mean_bits_members=intervals.mean(members, level=level, groups=ours),
+        mean_bits_non_members=_non_member_mean(non_members, level, theirs),
+        clipped_bits_per_member=clipped_mean,
+        clipped_bits_per_non_member=_non_member_mean(clipped_non, level, theirs),
+        debiased_bits_per_member=debiased,
+        net_bits_per_member=difference(members, non_members),
+        information_lower_bound_per_member=_certified(members, non_members, level, rng, (ours, theirs)),
+        clipped_total_bits=clipped_mean.scaled(n_members, method=f"{clipped_mean.method}, times n members"),
+        debiased_total_bits=debiased.scaled(n_members, method=f"{debiased.method}, times n members"),
+        bits_per_token=held.scaled(n_members / float(n_tokens[is_member].sum())),
+        bits_per_byte=held.scaled(n_members / float(n_bytes[is_member].sum())),
+        bits_per_parameter=capacity.value,
+        bits_per_parameter_source=capacity.source,
+        n_parameters=n_parameters,
+        capacity_bits=capacity_bits,
+        capacity_used=debiased.scaled(n_members / capacity_bits),
+        auc_from_bits=auc,
+        auc_from_bits_assumption=assumption,
+        signed_bits_histogram=_histogram(members, non_members),
+        top_samples=samples,
+    )
+
+
+def top_samples(
+    bits: SampleBits,
+    *,
+    is_member: NDArray[np.bool_],
+    sample_ids: Sequence[str],
+    text_sha256: Sequence[str],
+    n_tokens: NDArray[np.int64],
+    texts: Sequence[str] | None,
+) -> tuple[TopSample, ...]:
+    """Return the members of which the target holds most, most first; texts only if they are passed in."""
+    order = [i for i in np.argsort(-bits.signed, kind="stable") if is_member[i]][:N_TOP_SAMPLES]
+    return tuple(
+        TopSample(
+            sample_id=sample_ids[i],
+            text_sha256=text_sha256[i],
+            is_member=True,
+            n_tokens=int(n_tokens[i]),
+            signed_bits=float(bits.signed[i]),
+            memorized_bits=float(bits.memorized[i]),
+            text=None if texts is None else texts[i],
+        )
+        for i in order
+    )
+
+
+def _non_member_mean(values: Bits, level: float, groups: Groups) -> Estimate:
+    """Mean over the non-members, if there are any."""
+    if not len(values):
+        return Estimate.undefined("no non-members were given", level=level)
+    return intervals.mean(values, level=level, groups=groups, n_as="non_members")
+
+
+def _certified(
+    members: Bits, non_members: Bits, level: float, rng: np.random.Generator, groups: tuple[Groups, Groups]
+) -> Estimate:
+    """Bits per member that no amount of noise could fake, if there are non-members to compare with."""
+    if not len(non_members):
+        return Estimate.undefined(NO_NON_MEMBERS, level=level, n_members=len(members))
+    return bounds.information_lower_bound(
+        members, non_members, level=level, rng=rng, groups_members=groups[0], groups_non_members=groups[1]
+    )
+
+
+def _implied_auc(
+    members: Bits, non_members: Bits, *, level: float, groups: tuple[Groups, Groups]
+) -> tuple[Estimate, str]:
+    """AUC that the bits imply for Gaussian scores, and what has to be assumed for it."""
+    if len(non_members):
+        d_prime = intervals.standardized_difference(
+            members, non_members, level=level, groups_x=groups[0], groups_y=groups[1]
+        )
+        assumption = "signed bits are about normal on both sides"
+    else:
+        spread = float(members.std())
+        if len(members) < 2 or spread == 0:
+            reason = "fewer than two members, or all with the same bits"
+            return Estimate.undefined(reason, level=level, n_members=len(members)), "none"
+        standard = (members - members.mean()) / spread
+        ratio = float(members.mean()) / spread
+        influence = standard - ratio / 2 * (standard**2 - 1)
+        d_prime = intervals.mean(ratio + influence, level=level, groups=groups[0])
+        assumption = (
+            "A LOWER BOUND ONLY IF the reference codes unseen texts at least as well as the target does, and "
+            "their bits spread like the members'; a fine-tuned target breaks this (domain adaptation)"
+        )
+    return d_prime.mapped(auc_from_separation, method=f"Phi(d'/sqrt 2); d': {d_prime.method}"), assumption
+
+
+def _histogram(members: Bits, non_members: Bits) -> Histogram:
+    """Count signed bits in shared bins over their whole range."""
+    both = np.concatenate([members, non_members])
+    n_bins = min(N_HISTOGRAM_BINS, max(5, math.isqrt(len(both)) * 2))
+    edges = np.histogram_bin_edges(both, bins=n_bins)
+    return Histogram(
+        unit="bits",
+        edges=tuple(float(edge) for edge in edges),
+        members=tuple(int(count) for count in np.histogram(members, edges)[0]),
+        non_members=tuple(int(count) for count in np.histogram(non_members, edges)[0]),
+    )

@@ -1,0 +1,342 @@
+"""The main job: from a configuration to an audit. Data, signals, scores, estimates; no maths of its own."""
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import monotonic
+from typing import Literal
+
+import numpy as np
+
+from attacks import BUILTIN, Attack, Need, get_attack
+
+from .config import AuditConfig
+from .data import SampleSet, load_samples
+from .engine.passes import Collected, OpenedModel, ScoringProgress, collect_signals
+from .engine.store import SCORING_VERSION
+from .errors import AuditError, ConfigError
+from .laws.capacity import BitsPerParameter, bits_per_parameter
+from .memorization import SampleBits, code_bits, dataset_memorization, sample_bits, top_samples
+from .results import (
+    AttackResult,
+    AuditResult,
+    DataResult,
+    MemorizationResult,
+    ModelProvenance,
+    Provenance,
+    SideData,
+    SoundnessResult,
+)
+from .samples import SampleTable
+from .soundness import ModelFacts, check_soundness
+from .stats.metrics import evaluate
+from .version import __version__
+
+__all__ = ["Audit", "audit", "choose_attacks"]
+
+_PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "scipy", "pyarrow")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """The document of an audit and its table of samples."""
+
+    result: AuditResult
+    samples: SampleTable
+
+
+def audit(
+    config: AuditConfig,
+    *,
+    scores_folder: Path,
+    on_progress: Callable[[ScoringProgress], None] | None = None,
+) -> Audit:
+    """Audit a target: what does it remember of its members, and who could tell?
+
+    Parameters
+    ----------
+    config : AuditConfig
+    scores_folder : Path
+        The score store. A second audit of the same models and texts with this folder runs no model.
+    on_progress : callable, optional
+        Told of every batch scored.
+
+    Raises
+    ------
+    AuditError
+        With one line: what was given, what is allowed, what to do.
+    """
+    started_at, started = datetime.now(UTC), monotonic()
+    attacks, warnings = choose_attacks(config)
+    data = load_samples(config.members, config.non_members)
+    if config.non_members is None:
+        warnings.append("no non-members were given: bits and rankings only, no AUC; totals are uncalibrated")
+    collected = collect_signals(
+        config,
+        sample_ids=data.ids,
+        texts=data.texts,
+        needs=frozenset[Need]().union(*(attack.needs for attack in attacks)),
+        scores_folder=scores_folder,
+        on_progress=on_progress,
+    )
+    signals = collected.signals
+    scores = {attack.label: _score(attack, collected) for attack in attacks}
+    bits = sample_bits(signals.target, signals.references) if signals.references else None
+    table = _sample_table(config, data, collected, bits, scores)
+    rng = np.random.default_rng(config.seed)
+    result = AuditResult(
+        provenance=_provenance(collected, started_at, monotonic() - started),
+        config=asdict(config),
+        data=_data_result(config, data, collected, table),
+        soundness=_soundness(config, data, collected, table),
+        memorization=None if bits is None else _memorization(config, data, collected, table, bits, rng),
+        attacks=tuple(_attack_result(attack, scores[attack.label], config, data, rng) for attack in attacks),
+        warnings=(*warnings, *collected.notes),
+    )
+    return Audit(result=result, samples=table)
+
+
+def choose_attacks(config: AuditConfig) -> tuple[list[Attack], list[str]]:
+    """Build the attacks asked for, or every built-in one that the inputs allow; say which were left out.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown attack or parameter, one named twice, or one whose needs are not met.
+    """
+    if not config.attacks:
+        chosen, left_out = [], []
+        for attack in (get_attack(name) for name in BUILTIN):
+            if Need.REFERENCE in attack.needs and not config.references:
+                left_out.append(f"attack {attack.name!r} was left out: it needs a reference model (--reference)")
+            else:
+                chosen.append(attack)
+        return chosen, left_out
+    named: dict[str, Attack] = {}
+    for spec in config.attacks:
+        try:
+            attack = get_attack(spec.name, spec.params)
+        except (LookupError, ValueError) as error:
+            raise ConfigError(f"--attack: {error.args[0]}") from error
+        if attack.label in named:
+            raise ConfigError(f"--attack {attack.label} was given twice")
+        if Need.REFERENCE in attack.needs and not config.references:
+            raise ConfigError(f"--attack {attack.label} needs a reference model: give one with --reference")
+        named[attack.label] = attack
+    return list(named.values()), []
+
+
+def _score(attack: Attack, collected: Collected) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Score all samples with one attack, and refuse anything but one finite number a sample."""
+    try:
+        scores = np.asarray(attack.score(collected.signals), dtype=np.float64)
+    except (ValueError, LookupError) as error:
+        raise AuditError(f"attack {attack.label}: {error}") from error
+    ids = collected.signals.sample_ids
+    if scores.shape != (len(ids),):
+        raise AuditError(f"attack {attack.label} gave scores of shape {scores.shape} for {len(ids)} samples")
+    bad = [ascii(ids[i]) for i in np.flatnonzero(~np.isfinite(scores))]
+    if bad:
+        raise AuditError(
+            f"attack {attack.label} gave no finite score for {len(bad)} samples: {', '.join(bad[:5])}"
+        )
+    return scores
+
+
+def _attack_result(
+    attack: Attack,
+    scores: np.ndarray[tuple[int], np.dtype[np.float64]],
+    config: AuditConfig,
+    data: SampleSet,
+    rng: np.random.Generator,
+) -> AttackResult:
+    """Measure one attack."""
+    measured = evaluate(
+        scores,
+        data.is_member,
+        fpr_targets=config.fpr_targets,
+        level=config.confidence,
+        groups=_groups(data),
+        rng=rng,
+    )
+    return AttackResult(
+        attack=attack.label,
+        name=attack.name,
+        summary=attack.summary,
+        params=attack.params(),
+        paper=attack.paper,
+        needs=tuple(sorted(attack.needs)),
+        auc=measured.auc,
+        advantage=measured.advantage,
+        tpr_at_fpr=measured.tpr_at_fpr,
+        f1_equal_error=measured.f1_equal_error,
+        inverted=measured.inverted,
+        roc=measured.roc,
+    )
+
+
+def _groups(data: SampleSet) -> Sequence[str | None] | None:
+    """Clusters, if the data names any."""
+    return data.groups if any(group is not None for group in data.groups) else None
+
+
+def _sample_table(
+    config: AuditConfig,
+    data: SampleSet,
+    collected: Collected,
+    bits: SampleBits | None,
+    scores: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]],
+) -> SampleTable:
+    """Collect the row of every sample."""
+    signals = collected.signals
+    return SampleTable(
+        sample_id=signals.sample_ids,
+        text_sha256=tuple(sample.text_sha256 for sample in data.samples),
+        is_member=data.is_member,
+        group=data.groups,
+        n_tokens=np.asarray(signals.target.n_tokens, dtype=np.int64),
+        n_bytes=np.array([len(text.encode()) for text in signals.texts], dtype=np.int64),
+        target_bits=code_bits(signals.target) if bits is None else bits.target,
+        reference_bits=None if bits is None else bits.reference,
+        signed_bits=None if bits is None else bits.signed,
+        memorized_bits=None if bits is None else bits.memorized,
+        scores=scores,
+        text=signals.texts if config.include_text else None,
+    )
+
+
+def _memorization(
+    config: AuditConfig,
+    data: SampleSet,
+    collected: Collected,
+    table: SampleTable,
+    bits: SampleBits,
+    rng: np.random.Generator,
+) -> MemorizationResult:
+    """Estimate the bits of the dataset and rank the samples."""
+    target = collected.models[0].files
+    capacity = bits_per_parameter(target.stored_dtype)
+    if config.bits_per_parameter is not None:
+        capacity = BitsPerParameter(config.bits_per_parameter, "given (--bits-per-parameter)")
+    ranked = top_samples(
+        bits,
+        is_member=table.is_member,
+        sample_ids=table.sample_id,
+        text_sha256=table.text_sha256,
+        n_tokens=table.n_tokens,
+        texts=table.text,
+    )
+    return dataset_memorization(
+        bits,
+        table.is_member,
+        groups=_groups(data),
+        n_tokens=table.n_tokens,
+        n_bytes=table.n_bytes,
+        n_references=len(collected.signals.references),
+        n_parameters=target.n_parameters,
+        capacity=capacity,
+        level=config.confidence,
+        rng=rng,
+        samples=ranked,
+    )
+
+
+def _soundness(config: AuditConfig, data: SampleSet, collected: Collected, table: SampleTable) -> SoundnessResult:
+    """Run the soundness checks."""
+    facts = [
+        ModelFacts(weights_sha256=model.files.weights_sha256, stored_dtype=model.files.stored_dtype)
+        for model in collected.models
+    ]
+    return check_soundness(
+        is_member=table.is_member,
+        groups=_groups(data),
+        n_bytes=table.n_bytes,
+        n_repeated=data.n_repeated("members") + data.n_repeated("non_members"),
+        reference_bits=table.reference_bits,
+        signed_bits=table.signed_bits,
+        target=facts[0],
+        references=facts[1:],
+        aligned=collected.signals.aligned,
+        smallest_fpr=min(config.fpr_targets),
+    )
+
+
+def _data_result(config: AuditConfig, data: SampleSet, collected: Collected, table: SampleTable) -> DataResult:
+    """Describe the texts of both sides and what was cut."""
+    windows = [model.encoder.window for model in collected.models if model.encoder.window is not None]
+
+    def side(name: Literal["members", "non_members"], path: str) -> SideData:
+        here = table.is_member == (name == "members")
+        given = np.array([len(sample.text.encode()) for sample in data.samples], dtype=np.int64)
+        cut = (given - table.n_bytes)[here]
+        return SideData(
+            path=path,
+            n_samples=int(here.sum()),
+            n_groups=data.n_groups(name),
+            n_bytes=int(table.n_bytes[here].sum()),
+            n_tokens=int(table.n_tokens[here].sum()),
+            sha256=data.sha256(name),
+            n_cut=int((cut > 0).sum()),
+            n_bytes_cut=int(cut.sum()),
+            n_windowed=int(collected.windowed[here].sum()),
+            n_repeated=data.n_repeated(name),
+            notes=tuple(data.notes.get(name, ())),
+        )
+
+    return DataResult(
+        members=side("members", str(config.members)),
+        non_members=None if config.non_members is None else side("non_members", str(config.non_members)),
+        window_tokens=min(windows, default=None),
+        long_texts=config.long_texts,
+    )
+
+
+def _provenance(collected: Collected, started_at: datetime, seconds: float) -> Provenance:
+    """Record what is needed to run the audit again."""
+    return Provenance(
+        auditor_version=__version__,
+        scoring_version=SCORING_VERSION,
+        packages={name: _package_version(name) for name in _PACKAGES},
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        started_at=started_at.isoformat(timespec="seconds"),
+        seconds=round(seconds, 3),
+        n_tokens_scored=collected.n_tokens_scored,
+        n_tokens_reused=collected.n_tokens_reused,
+        scoring_seconds=round(collected.seconds, 3),
+        models=tuple(_model_provenance(model) for model in collected.models),
+    )
+
+
+def _model_provenance(model: OpenedModel) -> ModelProvenance:
+    """Record which model scored, and how."""
+    files, prefix = model.files, model.encoder.prefix
+    return ModelProvenance(
+        role="target" if model.role == "target" else "reference",
+        path=files.spec.path,
+        revision=files.spec.revision,
+        adapter=files.spec.adapter,
+        weights_sha256=files.weights_sha256,
+        tokenizer_sha256=model.key.tokenizer_sha256,
+        architecture=files.architecture,
+        n_parameters=files.n_parameters,
+        n_vocabulary=files.n_vocabulary,
+        stored_dtype=files.stored_dtype,
+        dtype=model.key.dtype,
+        device=model.device,
+        context_window=files.context_window,
+        prefix_token_ids=prefix.ids,
+        prefix_rule=prefix.rule,
+        scoring_path=model.scoring_path,
+    )
+
+
+def _package_version(name: str) -> str:
+    """Return the installed version of a package."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,244 @@
+"""May a verdict be given at all? Checks that never look at the attacks, shown before any of their numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .results import CheckResult, Estimate, SoundnessResult, Verdict
+from .stats import intervals, metrics
+
+__all__ = ["ModelFacts", "check_soundness"]
+
+CHECK_LEVEL = 0.99
+"""Level of the intervals behind the checks: several are made at once, and a false alarm costs trust."""
+
+REFERENCE_VETO_AUC = 0.6
+LENGTH_VETO_AUC = 0.7
+FEW_SAMPLES = 100
+TOO_FEW_SAMPLES = 20
+
+_WORST_FIRST: tuple[Verdict, ...] = ("veto", "warn", "pass")
+_NO_SIDES = "no non-members were given: nothing to compare the members with"
+
+Values = NDArray[np.float64]
+Groups = Sequence[str | None] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What the checks need to know of a model."""
+
+    weights_sha256: str
+    stored_dtype: str
+
+
+def check_soundness(
+    *,
+    is_member: NDArray[np.bool_],
+    groups: Groups,
+    n_bytes: NDArray[np.int64],
+    n_repeated: int,
+    reference_bits: Values | None,
+    signed_bits: Values | None,
+    target: ModelFacts,
+    references: Sequence[ModelFacts],
+    aligned: bool,
+    smallest_fpr: float,
+) -> SoundnessResult:
+    """Run every check that needs no model beyond the scores that the audit has made.
+
+    Parameters
+    ----------
+    is_member : ndarray of bool, shape (n_samples,)
+    groups : sequence of (str or None), length n_samples, or None
+    n_bytes : ndarray of int, shape (n_samples,)
+        Bytes of the scored texts.
+    n_repeated : int
+        Samples whose exact text occurs more than once within their side.
+    reference_bits, signed_bits : ndarray of float64, shape (n_samples,), bits, or None
+        None without a reference.
+    smallest_fpr : float
+        The lowest false-positive rate that the audit reports at.
+    """
+    checks = [
+        _sample_size(is_member, smallest_fpr),
+        _overlap(n_repeated),
+        _length(n_bytes, is_member, groups),
+    ]
+    if reference_bits is not None and signed_bits is not None:
+        checks += [
+            _distinct_models(target, references),
+            _reference_alone(-reference_bits / n_bytes, is_member, groups),
+            _negative_control(signed_bits, is_member, groups),
+            _tokenizer(aligned),
+            _precision(target, references),
+        ]
+    checks.sort(key=lambda check: _WORST_FIRST.index(check.verdict))
+    return SoundnessResult(verdict=checks[0].verdict, checks=tuple(checks))
+
+
+def _sample_size(is_member: NDArray[np.bool_], smallest_fpr: float) -> CheckResult:
+    """Are there enough samples for the figures asked for?"""
+    n_members, n_non = int(is_member.sum()), int((~is_member).sum())
+    least = min(n_members, n_non) if n_non else n_members
+    needed = round(1 / smallest_fpr)
+    detail = f"{n_members} members, {n_non} non-members"
+    verdict: Verdict = "pass"
+    remedy = None
+    if least < TOO_FEW_SAMPLES:
+        verdict, remedy = "veto", f"give at least {TOO_FEW_SAMPLES} samples on each side, better several hundred"
+    elif not n_non:
+        verdict, remedy = "warn", "give held-out texts of the same distribution with --non-members"
+    elif least < FEW_SAMPLES:
+        verdict, remedy = "warn", f"intervals are wide; {FEW_SAMPLES} or more a side make them useful"
+    elif n_non < needed:
+        detail += f"; an FPR of {smallest_fpr:g} needs at least {needed} non-members and is left undefined"
+    return CheckResult(
+        name="sample_size", verdict=verdict, figure=float(least), unit="samples", detail=detail, remedy=remedy
+    )
+
+
+def _overlap(n_repeated: int) -> CheckResult:
+    """Texts on both sides were refused on loading; texts repeated within a side make intervals too narrow."""
+    detail = "no text stands on both sides (exact match)"
+    if not n_repeated:
+        return CheckResult(name="overlap", verdict="pass", figure=0.0, unit="repeated samples", detail=detail)
+    return CheckResult(
+        name="overlap",
+        verdict="warn",
+        figure=float(n_repeated),
+        unit="repeated samples",
+        detail=f"{detail}, but {n_repeated} samples repeat a text of their own side, as if independent",
+        remedy="keep one of each, or give the repeats a common 'group'",
+    )
+
+
+def _length(n_bytes: NDArray[np.int64], is_member: NDArray[np.bool_], groups: Groups) -> CheckResult:
+    """Test whether the length of a text alone tells the sides apart."""
+    return _separation(
+        "length",
+        metrics.auc(n_bytes.astype(np.float64), is_member, level=CHECK_LEVEL, groups=groups),
+        veto_auc=LENGTH_VETO_AUC,
+        what="the length of a text alone",
+        remedy="sample both sides from one pool, or match their lengths; totals and zlib follow length",
+    )
+
+
+def _reference_alone(score: Values, is_member: NDArray[np.bool_], groups: Groups) -> CheckResult:
+    """Test whether the reference, which never saw the members, tells the sides apart by itself."""
+    return _separation(
+        "reference_alone",
+        metrics.auc(score, is_member, level=CHECK_LEVEL, groups=groups),
+        veto_auc=REFERENCE_VETO_AUC,
+        what="the reference model's log-probability per byte alone",
+        remedy=(
+            "members and non-members are not from one distribution, or the reference saw one side; split one pool "
+            "at random before training and take a reference that saw neither"
+        ),
+    )
+
+
+def _separation(name: str, area: Estimate, *, veto_auc: float, what: str, remedy: str) -> CheckResult:
+    """Judge an AUC that should be one half."""
+    if area.value is None or area.low is None or area.high is None:
+        return CheckResult(
+            name=name,
+            verdict="warn",
+            figure=None,
+            unit="AUC",
+            detail=area.undefined_reason or _NO_SIDES,
+            remedy=remedy,
+        )
+    verdict: Verdict = "pass"
+    if area.low > veto_auc or area.high < 1 - veto_auc:
+        verdict = "veto"
+    elif area.low > 0.5 or area.high < 0.5:
+        verdict = "warn"
+    says = {
+        "pass": "does not tell the sides apart",
+        "warn": "tells the sides apart a little",
+        "veto": "tells the sides apart",
+    }[verdict]
+    return CheckResult(
+        name=name,
+        verdict=verdict,
+        figure=area.value,
+        unit="AUC",
+        detail=f"{what} {says}: AUC {area.value:.3f}, {CHECK_LEVEL:.0%} interval {area.low:.3f}-{area.high:.3f}",
+        remedy=None if verdict == "pass" else remedy,
+    )
+
+
+def _negative_control(signed_bits: Values, is_member: NDArray[np.bool_], groups: Groups) -> CheckResult:
+    """Are the bits of texts that were not trained on at or below zero, as they should be?"""
+    if is_member.all():
+        return CheckResult(name="negative_control", verdict="warn", figure=None, unit="bits", detail=_NO_SIDES)
+    theirs = None if groups is None else [g for g, member in zip(groups, is_member, strict=True) if not member]
+    mean = intervals.mean(signed_bits[~is_member], level=CHECK_LEVEL, groups=theirs, n_as="non_members")
+    if mean.value is None or mean.low is None or mean.high is None:
+        return CheckResult(
+            name="negative_control",
+            verdict="warn",
+            figure=None,
+            unit="bits per non-member",
+            detail=mean.undefined_reason or _NO_SIDES,
+        )
+    above = mean.low > 0
+    return CheckResult(
+        name="negative_control",
+        verdict="warn" if above else "pass",
+        figure=mean.value,
+        unit="bits per non-member",
+        detail=(
+            f"mean signed bits of non-members {mean.value:.2f}, {CHECK_LEVEL:.0%} interval {mean.low:.2f} to "
+            f"{mean.high:.2f}" + ("; the target codes unseen texts of this kind better too" if above else "")
+        ),
+        remedy=(
+            "read the debiased figures, not the clipped total: part of it is domain adaptation" if above else None
+        ),
+    )
+
+
+def _distinct_models(target: ModelFacts, references: Sequence[ModelFacts]) -> CheckResult:
+    """Is the reference another model than the target?"""
+    same = sum(reference.weights_sha256 == target.weights_sha256 for reference in references)
+    return CheckResult(
+        name="distinct_models",
+        verdict="veto" if same else "pass",
+        figure=float(same),
+        unit="references equal to the target",
+        detail="a reference has the very weights of the target" if same else "target and references differ",
+        remedy="take a reference that did not train on the members" if same else None,
+    )
+
+
+def _tokenizer(aligned: bool) -> CheckResult:
+    """Do the models read the texts as the same tokens?"""
+    return CheckResult(
+        name="tokenizer",
+        verdict="pass" if aligned else "warn",
+        figure=None,
+        unit="",
+        detail=(
+            "target and references read every text as the same tokens"
+            if aligned
+            else "the models tokenize differently: total bits of the same characters are compared, which is fair, "
+            "but a text's code length under one tokenization is an upper bound for either model"
+        ),
+    )
+
+
+def _precision(target: ModelFacts, references: Sequence[ModelFacts]) -> CheckResult:
+    """Were the checkpoints stored in the same precision? A rounded model has other bits."""
+    dtypes = sorted({fact.stored_dtype for fact in (target, *references)})
+    same = len(dtypes) == 1
+    return CheckResult(
+        name="precision",
+        verdict="pass" if same else "warn",
+        figure=None,
+        unit="",
+        detail=f"checkpoints stored in {' and '.join(dtypes)}",
+        remedy=None if same else "rounding alone moves bits; compare checkpoints of one precision",
+    )
