@@ -5,6 +5,7 @@ packages register under the entry-point group ``auditor.attacks`` and may not ta
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 
@@ -55,7 +56,7 @@ def get_attack(name: str, params: Mapping[str, object] | None = None) -> Attack:
     try:
         return attack(**(params or {}))
     except TypeError:
-        allowed = ", ".join(attack.__dataclass_fields__) or "none"
+        allowed = ", ".join(field.name for field in fields(attack)) or "none"
         given = ", ".join(params or {})
         raise ValueError(f"attack {name!r} was given the parameters {given}; it takes: {allowed}") from None
 

@@ -13,7 +13,32 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-WORDS = "the of and a to in he was that it his her with as had she for on at by I not be from".split()
+WORDS = [
+    "the",
+    "of",
+    "and",
+    "a",
+    "to",
+    "in",
+    "he",
+    "was",
+    "that",
+    "it",
+    "his",
+    "her",
+    "with",
+    "as",
+    "had",
+    "she",
+    "for",
+    "on",
+    "at",
+    "by",
+    "I",
+    "not",
+    "be",
+    "from",
+]
 
 
 def make_texts(n: int, *, seed: int, words: int = 12) -> list[str]:

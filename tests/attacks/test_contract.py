@@ -1,0 +1,144 @@
+"""What every attack keeps: shape, sign, determinism, order, honesty about its needs."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from attacks import BUILTIN, LOWERCASE, Attack, Need, Signals, TokenScores, get_attack
+
+
+def make_signals(n: int = 12, *, planted: int | None = None, one_token: bool = False, seed: int = 0) -> Signals:
+    """Invent signals; the planted sample is likelier under the target than under everything else."""
+    rng = np.random.default_rng(seed)
+    lengths = np.ones(n, dtype=int) if one_token else rng.integers(1, 40, n)
+    offsets = np.cumsum([0, *lengths])
+
+    def scores(shift: float) -> TokenScores:
+        logprob = -rng.gamma(2.0, 1.5, offsets[-1]) - 0.2
+        if planted is not None:
+            own = slice(offsets[planted], offsets[planted + 1])
+            logprob[own] = -0.05 + shift
+        return TokenScores(
+            offsets=offsets,
+            logprob=logprob.astype(np.float32),
+            logprob_mean=np.full(offsets[-1], -3.0, np.float32),
+            logprob_variance=rng.uniform(1, 4, offsets[-1]).astype(np.float32),
+            rank=rng.integers(0, 50, offsets[-1]).astype(np.int32),
+        )
+
+    return Signals(
+        sample_ids=tuple(f"s{i}" for i in range(n)),
+        texts=tuple("Word " * int(length) + str(i) for i, length in enumerate(lengths)),
+        target=scores(0.0),
+        references=(scores(-4.0), scores(-4.0)),
+        views={LOWERCASE: scores(-4.0)},
+    )
+
+
+def take(signals: Signals, order: list[int]) -> Signals:
+    def scores(given: TokenScores) -> TokenScores:
+        rows = [slice(given.offsets[i], given.offsets[i + 1]) for i in order]
+        flat = {
+            name: np.concatenate([getattr(given, name)[row] for row in rows])
+            for name in ("logprob", "logprob_mean", "logprob_variance", "rank")
+        }
+        return TokenScores(offsets=np.cumsum([0, *(given.n_tokens[i] for i in order)]), **flat)
+
+    return Signals(
+        sample_ids=tuple(signals.sample_ids[i] for i in order),
+        texts=tuple(signals.texts[i] for i in order),
+        target=scores(signals.target),
+        references=tuple(scores(one) for one in signals.references),
+        views={name: scores(view) for name, view in signals.views.items()},
+        aligned=signals.aligned,
+    )
+
+
+@pytest.fixture(params=sorted(BUILTIN))
+def attack(request: pytest.FixtureRequest) -> Attack:
+    return get_attack(request.param)
+
+
+def test_one_finite_score_a_sample(attack: Attack) -> None:
+    for signals in (make_signals(), make_signals(one_token=True), make_signals(1)):
+        found = attack.score(signals)
+        assert found.shape == (signals.n_samples,)
+        assert found.dtype == np.float64
+        assert np.isfinite(found).all()
+
+
+def test_same_in_same_out_and_order_equivariant(attack: Attack) -> None:
+    signals = make_signals()
+    found = attack.score(signals)
+    np.testing.assert_array_equal(attack.score(signals), found)
+    order = [3, 11, 0, 7, 1]
+    np.testing.assert_allclose(attack.score(take(signals, order)), found[order], rtol=1e-12)
+
+
+def test_a_planted_member_scores_highest(attack: Attack) -> None:
+    signals = make_signals(planted=4)
+    assert int(np.argmax(attack.score(signals))) == 4
+
+
+def test_needs_are_honest(attack: Attack) -> None:
+    full = make_signals()
+    bare = dataclasses.replace(
+        full,
+        references=full.references if Need.REFERENCE in attack.needs else (),
+        views=full.views if Need.LOWERCASE in attack.needs else {},
+        texts=full.texts if Need.TEXT in attack.needs else ("",) * full.n_samples,
+        target=full.target
+        if Need.VOCAB_STATS in attack.needs
+        else dataclasses.replace(
+            full.target,
+            logprob_mean=np.full_like(full.target.logprob_mean, np.nan),
+            logprob_variance=np.full_like(full.target.logprob_variance, np.nan),
+        ),
+    )
+    np.testing.assert_array_equal(attack.score(bare), attack.score(full))
+
+
+def test_describes_itself(attack: Attack) -> None:
+    assert attack.paper.startswith("arXiv:")
+    assert attack.summary[0].islower()
+    assert BUILTIN[attack.name] is type(attack)
+    assert get_attack(attack.name, attack.params()) == attack
+    assert attack.label == attack.name
+
+
+def test_labels_tell_parameters_apart() -> None:
+    assert get_attack("min_k", {"k": 0.1}).label == "min_k:k=0.1"
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: get_attack("min_kk"), r"no attack 'min_kk'; did you mean 'min_k'"),
+        (lambda: get_attack("xyzzy"), r"there are: loss, reference, zlib, lowercase, min_k, min_k_plus_plus"),
+        (lambda: get_attack("loss", {"k": 0.1}), r"parameters k; it takes: none"),
+        (lambda: get_attack("min_k", {"kk": 0.1}), r"parameters kk; it takes: k"),
+    ],
+)
+def test_wrong_names(build: Callable[[], Attack], message: str) -> None:
+    with pytest.raises((LookupError, ValueError), match=message):
+        build()
+
+
+def test_signals_must_fit_together() -> None:
+    signals = make_signals()
+    with pytest.raises(ValueError, match="must have 12 samples"):
+        dataclasses.replace(signals, texts=("one",))
+    with pytest.raises(ValueError, match="at least one scored token"):
+        dataclasses.replace(signals.target, offsets=np.array([0, 0, signals.target.offsets[-1]]))
+    with pytest.raises(ValueError, match="one a token"):
+        dataclasses.replace(signals.target, rank=signals.target.rank[:-1])
+
+
+def test_attacks_need_no_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, attacks; assert not {'torch', 'transformers', 'auditor'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

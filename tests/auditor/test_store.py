@@ -1,0 +1,99 @@
+"""The score store: durable, keyed by all that matters, blind to torn and damaged rows."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from auditor.engine.forward import SequenceScores
+from auditor.engine.store import PassKey, ScoreStore, concatenate
+
+KEY = PassKey(weights_sha256="w", tokenizer_sha256="t", prefix_token_ids=(0,), dtype="float32")
+
+
+def scores(n: int, seed: int = 0) -> SequenceScores:
+    rng = np.random.default_rng(seed)
+    logprob, mean, variance = rng.normal(size=(3, n)).astype(np.float32)
+    return SequenceScores(logprob, mean, variance, rng.integers(0, 9, n).astype(np.int32))
+
+
+def assert_same(one: SequenceScores, other: SequenceScores) -> None:
+    for name in ("logprob", "logprob_mean", "logprob_variance", "rank"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_round_trip_is_exact(tmp_path: Path) -> None:
+    with ScoreStore(tmp_path, KEY) as store:
+        store.append({"a": scores(3), "b": scores(1, 1)})
+        store.append({"c": scores(500, 2)})
+        found = store.read()  # readable while it is being written
+    assert list(found) == ["a", "b", "c"]
+    assert_same(found["a"], scores(3))
+    assert_same(found["c"], scores(500, 2))
+    assert_same(ScoreStore(tmp_path, KEY).read()["b"], scores(1, 1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights_sha256": "x"},
+        {"tokenizer_sha256": "x"},
+        {"prefix_token_ids": (1,)},
+        {"prefix_token_ids": ()},
+        {"dtype": "bfloat16"},
+        {"scoring_version": 99},
+    ],
+)
+def test_every_part_of_the_key_matters(tmp_path: Path, change: dict[str, object]) -> None:
+    with ScoreStore(tmp_path, KEY) as store:
+        store.append({"a": scores(3)})
+    assert ScoreStore(tmp_path, replace(KEY, **change)).read() == {}  # type: ignore[arg-type]
+
+
+def test_a_torn_file_keeps_its_whole_batches(tmp_path: Path) -> None:
+    with ScoreStore(tmp_path, KEY) as store:
+        for i in range(5):
+            store.append({f"k{i}": scores(50, i)})
+    (path,) = tmp_path.glob("*/*.arrow")
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 97):  # killed at any byte
+        path.write_bytes(whole[:length])
+        found = ScoreStore(tmp_path, KEY).read()
+        assert list(found) == [f"k{i}" for i in range(len(found))]
+        for i, row in enumerate(found.values()):
+            assert_same(row, scores(50, i))
+
+
+def test_a_damaged_row_is_not_believed(tmp_path: Path) -> None:
+    with ScoreStore(tmp_path, KEY) as store:
+        store.append({"a": scores(2000)})
+    (path,) = tmp_path.glob("*/*.arrow")
+    content = bytearray(path.read_bytes())
+    for place in range(1500, len(content) - 500, 700):
+        content[place] ^= 0xFF
+    path.write_bytes(content)
+    found = ScoreStore(tmp_path, KEY).read()
+    assert found == {} or np.array_equal(found["a"].logprob, scores(2000).logprob)
+
+
+def test_two_writers_share_a_folder(tmp_path: Path) -> None:
+    with ScoreStore(tmp_path, KEY) as one, ScoreStore(tmp_path, KEY) as other:
+        one.append({"a": scores(3)})
+        other.append({"a": scores(3), "b": scores(4)})
+    assert set(ScoreStore(tmp_path, KEY).read()) == {"a", "b"}
+
+
+def test_the_files_are_plain_arrow(tmp_path: Path) -> None:
+    with ScoreStore(tmp_path, KEY) as store:
+        store.append({"a": scores(3)})
+    (path,) = tmp_path.glob("*/*.arrow")
+    with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        table = reader.read_all()
+    assert table.column("key").to_pylist() == ["a"]
+
+
+def test_windows_are_joined_in_order() -> None:
+    joined = concatenate([scores(3), scores(2, 1)])
+    np.testing.assert_array_equal(joined.logprob, np.concatenate([scores(3).logprob, scores(2, 1).logprob]))
