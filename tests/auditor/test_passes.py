@@ -1,0 +1,291 @@
+"""From texts to signals: against the naive loop, whatever the batching, and never twice."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from attacks import LOWERCASE, Need
+from auditor.config import AuditConfig, DataSpec, ModelSpec
+from auditor.engine import passes
+from auditor.engine.forward import Scorer
+from auditor.engine.passes import Collected, collect_signals
+from auditor.errors import ConfigError, ModelError
+
+ALL = frozenset({Need.REFERENCE, Need.LOWERCASE})
+
+
+@pytest.fixture
+def collect(tiny_models: dict[str, Path], tmp_path: Path) -> Callable[..., Collected]:
+    """Return a function that scores texts with the tiny models."""
+
+    def run(
+        texts: list[str],
+        *,
+        references: tuple[str, ...] = ("reference",),
+        needs: frozenset[Need] = frozenset({Need.REFERENCE}),
+        scores: str = "scores",
+        target: Path | None = None,
+        **options: Any,
+    ) -> Collected:
+        config = AuditConfig(
+            target=ModelSpec(path=str(target or tiny_models["target"])),
+            references=tuple(ModelSpec(path=str(tiny_models[name])) for name in references),
+            members=DataSpec(path="unused"),
+            **options,
+        )
+        return collect_signals(
+            config,
+            sample_ids=[f"s{i}" for i in range(len(texts))],
+            texts=texts,
+            needs=needs,
+            scores_folder=tmp_path / scores,
+        )
+
+    return run
+
+
+def load(folder: Path) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture
+def texts(helpers: Callable[[str], Any]) -> list[str]:
+    found: list[str] = helpers("make_texts")(12, seed=5)
+    return [*found, "x", "İstanbul ÇOK güzel", "<b>&amp;</b>\x00\u202e\r\n\t", found[0]]
+
+
+def test_totals_against_the_naive_loop(
+    collect: Callable[..., Collected], texts: list[str], tiny_models: dict[str, Path], helpers: Callable[[str], Any]
+) -> None:
+    signals = collect(texts, references=("reference", "other"), needs=ALL).signals
+    assert not signals.aligned
+    parts = [
+        ("target", signals.target, texts),
+        ("target", signals.views[LOWERCASE], [text.lower() for text in texts]),
+        ("reference", signals.references[0], texts),
+        ("other", signals.references[1], texts),
+    ]
+    for name, found, view in parts:
+        model, tokenizer = load(tiny_models[name])
+        for i, text in enumerate(view):
+            ids = [0, *tokenizer(text, add_special_tokens=False)["input_ids"]]
+            naive = helpers("naive_logprobs")(model, ids, 1)
+            assert found.n_tokens[i] == len(naive)
+            assert found.total_logprob[i] == pytest.approx(sum(naive), abs=1e-5 * len(naive))
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 30, 64, 100_000])
+def test_batching_and_order_do_not_matter(
+    collect: Callable[..., Collected], texts: list[str], batch_tokens: int
+) -> None:
+    plain = collect(texts).signals
+    other = collect(texts[::-1], batch_tokens=batch_tokens, scores=f"b{batch_tokens}").signals
+    np.testing.assert_allclose(other.target.total_logprob[::-1], plain.target.total_logprob, atol=1e-4)
+    np.testing.assert_allclose(
+        np.concatenate([x.ravel() for x in list(other.target.per_text(other.target.logprob_variance))[::-1]]),
+        plain.target.logprob_variance,
+        atol=1e-4,
+    )
+
+
+def test_same_text_is_scored_once_and_nothing_twice(
+    collect: Callable[..., Collected], texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = collect(texts, needs=frozenset({Need.REFERENCE}))
+    assert first.n_tokens_reused == first.signals.target.n_tokens[0] + first.signals.references[0].n_tokens[0]
+    n_scored: list[int] = []
+    score = Scorer.score
+    monkeypatch.setattr(Scorer, "score", lambda self, batch: n_scored.append(len(batch)) or score(self, batch))
+    loaded: list[str] = []
+    load_weights = passes.load_weights
+    monkeypatch.setattr(
+        passes, "load_weights", lambda files, **options: loaded.append(files.spec.path) or load_weights(files, **options)
+    )
+    again = collect(texts)
+    assert (n_scored, loaded, again.n_tokens_scored) == ([], [], 0)
+    np.testing.assert_array_equal(again.signals.target.logprob, first.signals.target.logprob)
+    more = collect(texts, needs=ALL)  # one attack more: the lowercase pass of the target, nothing else
+    assert len(loaded) == 1
+    assert "target" in loaded[0]
+    assert more.n_tokens_scored <= more.signals.views[LOWERCASE].n_tokens.sum()
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_unbroken(
+    collect: Callable[..., Collected], texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = collect(texts, batch_tokens=40, scores="whole")
+    score, calls = Scorer.score, 0
+
+    def killed(self: Scorer, batch: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise KeyboardInterrupt
+        return score(self, batch)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Scorer, "score", killed)
+        collect(texts, batch_tokens=40, scores="broken")
+    resumed = collect(texts, batch_tokens=40, scores="broken")
+    assert 0 < resumed.n_tokens_scored < whole.n_tokens_scored
+    np.testing.assert_array_equal(resumed.signals.target.logprob, whole.signals.target.logprob)
+    np.testing.assert_array_equal(resumed.signals.references[0].logprob, whole.signals.references[0].logprob)
+
+
+def test_changed_weights_are_scored_anew(
+    collect: Callable[..., Collected], helpers: Callable[[str], Any], tmp_path: Path
+) -> None:
+    texts = ["Ada had 1.", "Bo had 2."]
+    folder = helpers("save_gpt2")(tmp_path / "changing", seed=7)
+    before = collect(texts, target=folder)
+    helpers("save_gpt2")(tmp_path / "changing", seed=8)
+    after = collect(texts, target=folder)
+    assert after.n_tokens_scored == after.signals.target.n_tokens.sum()
+    assert not np.allclose(before.signals.target.logprob, after.signals.target.logprob)
+
+
+def test_prefix_changes_the_scores_and_the_key(collect: Callable[..., Collected]) -> None:
+    texts = ["Ada had 1.", "Bo had 2."]
+    separator, none = collect(texts), collect(texts, prefix_token="none")
+    assert (separator.signals.target.n_tokens - none.signals.target.n_tokens == 1).all()
+    assert none.n_tokens_scored == none.signals.target.n_tokens.sum() * 2
+    assert separator.models[0].encoder.prefix.ids == (0,)
+
+
+def test_long_texts_are_cut_at_the_same_character(collect: Callable[..., Collected]) -> None:
+    texts = ["Ada had 12345 of it. " * 40, "Bo had 2."]
+    found = collect(texts, references=("other",))
+    cut, whole = found.signals.texts
+    assert whole == texts[1]
+    assert texts[0].startswith(cut)
+    target, other = (model.encoder for model in found.models)
+    assert (target.window, other.window) == (63, 63)
+    longest = max(len(target.encode([cut])[0]), len(other.encode([cut])[0]))
+    assert longest <= 63
+    one_more = texts[0][: len(cut) + 1]
+    assert max(len(target.encode([one_more])[0]), len(other.encode([one_more])[0])) > 63
+
+
+def test_strides_score_everything_and_agree_within_the_first_window(collect: Callable[..., Collected]) -> None:
+    texts = ["Ada had 12345 of it. " * 40, "Bo had 2."]
+    cut, whole = collect(texts), collect(texts, long_texts="stride")
+    assert whole.signals.texts == tuple(texts)
+    assert whole.windowed.tolist() == [True, False]
+    n = int(cut.signals.target.n_tokens[0]) - 5
+    np.testing.assert_allclose(whole.signals.target.logprob[:n], cut.signals.target.logprob[:n], atol=2e-5)
+    encoder = whole.models[0].encoder
+    assert whole.signals.target.n_tokens[0] == len(encoder.encode([texts[0]])[0])
+
+
+def test_max_tokens(collect: Callable[..., Collected]) -> None:
+    found = collect(["Ada had 12345 of it. " * 5], max_tokens=7)
+    assert found.signals.target.n_tokens.tolist() == [7]
+
+
+def test_no_prefix_and_two_tokenizers_is_refused(collect: Callable[..., Collected]) -> None:
+    with pytest.raises(ConfigError, match="different first token unscored"):
+        collect(["Ada had 1.", "Bo had 2."], references=("other",), prefix_token="none")
+
+
+def test_aligned_attacks_refuse_other_tokenizers(collect: Callable[..., Collected]) -> None:
+    needs = frozenset({Need.ALIGNED_TOKENS, Need.REFERENCE})
+    text = "The of and a to in he was that it his her with as had she for on 12345."
+    assert collect([text], needs=needs).signals.aligned
+    with pytest.raises(ConfigError, match="token by token"):
+        collect([text], needs=needs, references=("other",))
+
+
+def test_control_marks_in_a_text_are_noted(collect: Callable[..., Collected]) -> None:
+    found = collect(["Ada <|endoftext|> 1.", "Bo had 2."])
+    assert any("1 of 2 texts contain special tokens of the target" in note for note in found.notes)
+
+
+def test_progress_reaches_the_total(
+    collect: Callable[..., Collected], tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    seen: list[passes.ScoringProgress] = []
+    config = AuditConfig(target=ModelSpec(path=str(tiny_models["target"])), members=DataSpec(path="unused"))
+    collect_signals(
+        config,
+        sample_ids=["a", "b"],
+        texts=["Ada had 1.", "Bo had 2."],
+        needs=frozenset(),
+        scores_folder=tmp_path / "p",
+        on_progress=seen.append,
+    )
+    assert seen[-1].done_tokens == seen[-1].total_tokens > 0
+
+
+def test_half_precision_is_another_pass(collect: Callable[..., Collected]) -> None:
+    texts = ["Ada had 1.", "Bo had 2."]
+    full, half = collect(texts), collect(texts, dtype="bfloat16")
+    assert half.models[0].key.dtype == "bfloat16"
+    assert half.n_tokens_scored == full.n_tokens_scored
+    np.testing.assert_allclose(half.signals.target.logprob, full.signals.target.logprob, atol=0.3)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "no config.json"),
+        (lambda folder: (folder / "config.json").write_text("{"), "configuration cannot be read"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "missing weight files"),
+        (
+            lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
+            "only pickled weights",
+        ),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"1234567890"), "weights cannot be loaded"),
+        (lambda folder: edit(folder, model_type="t5", is_encoder_decoder=True), "encoder-decoder"),
+        (lambda folder: edit(folder, model_type="clip"), "not a causal LM"),
+        (lambda folder: edit(folder, n_layer=3), "missing from the checkpoint"),
+        (lambda folder: edit(folder, vocab_size=200), "vocabulary ends at 199|cannot be loaded"),
+    ],
+)
+def test_damaged_models_are_refused(
+    collect: Callable[..., Collected],
+    tiny_models: dict[str, Path],
+    tmp_path: Path,
+    damage: Callable[[Path], Any],
+    message: str,
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(tiny_models["target"], folder)
+    damage(folder)
+    with pytest.raises(ModelError, match=message):
+        collect(["Ada had 1."], target=folder)
+
+
+def edit(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_a_model_that_is_not_there(collect: Callable[..., Collected]) -> None:
+    with pytest.raises(ModelError, match="no such model folder"):
+        collect(["x"], target=Path("/nowhere/at/all"))
+    with pytest.raises(ModelError, match="neither a local folder nor a model that the hub gives"):
+        collect(["x"], target=Path("nobody-has/this-model"))
+
+
+def test_a_device_that_is_not_there(collect: Callable[..., Collected]) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ModelError, match="cannot be used"):
+        collect(["x"], device="cuda")
+    with pytest.raises(ModelError, match="cannot be used"):
+        collect(["x"], device="toaster")
+
+
+def test_config_replaces(tiny_models: dict[str, Path]) -> None:
+    config = AuditConfig(target=ModelSpec(path="a"), members=DataSpec(path="b"))
+    assert replace(config, seed=3).seed == 3
