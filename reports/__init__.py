@@ -1,1 +1,57 @@
-"""An audit's result, rendered for people: HTML, Markdown, terminal. No maths in this room."""
+"""An audit's result, rendered for people: HTML, Markdown, terminal, and the document itself. No maths here.
+
+Importing this room is instant; a renderer loads what it needs when it is first called.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from auditor.results import AuditResult
+
+__all__ = ["RENDERERS", "from_json", "json_schema", "render_terminal"]
+
+
+def _html(result: "AuditResult") -> str:
+    from .to_html import to_html
+
+    return to_html(result)
+
+
+def _markdown(result: "AuditResult") -> str:
+    from .to_markdown import to_markdown
+
+    return to_markdown(result)
+
+
+def _json(result: "AuditResult") -> str:
+    from .to_json import to_json
+
+    return to_json(result)
+
+
+RENDERERS: dict[str, Callable[["AuditResult"], str]] = {"html": _html, "md": _markdown, "json": _json}
+"""Formats of ``auditor report`` by name."""
+
+
+def render_terminal(result: "AuditResult") -> "Group":
+    """Render the summary that the command line prints (see :mod:`reports.to_terminal`)."""
+    from .to_terminal import render_terminal as render
+
+    return render(result)
+
+
+def from_json(text: str) -> "AuditResult":
+    """Read a result document, checking every part of it (see :mod:`reports.to_json`)."""
+    from .to_json import from_json as read
+
+    return read(text)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the result document (see :mod:`reports.to_json`)."""
+    from .to_json import json_schema as schema
+
+    return schema()

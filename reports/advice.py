@@ -1,0 +1,109 @@
+"""What to do with an audit, what it does not show, and what its words mean; the same in every format."""
+
+from auditor.results import AuditResult
+
+from .words import trust, verdict
+
+__all__ = ["GLOSSARY", "actions", "limits"]
+
+
+def actions(result: AuditResult) -> tuple[str, ...]:
+    """List what to do next, most urgent first."""
+    remedies = list(dict.fromkeys(check.remedy for check in trust(result).remarkable if check.remedy))
+    kind = verdict(result).kind
+    if kind == "veto":
+        return (*remedies, "Repair the inputs and audit again before anybody acts on these numbers.")
+    steps = {
+        "uncalibrated": (
+            "Give texts of the same source that were held out of training (--non-members); a few hundred suffice.",
+        ),
+        "unmeasured": ("Run at least the loss attack, with members and non-members.",),
+        "inverted": ("Check which file holds the members, and that both sides come from the same source.",),
+        "none": (
+            "Do not read this as clearance: keep the report, and repeat it with more texts or a closer reference.",
+            "Audit every later checkpoint with the same texts, so that one that leaks is noticed.",
+        ),
+        "found": (
+            "Treat membership in the training set as disclosed to anyone who can query probabilities.",
+            "Look at the most memorized samples: do they hold personal or confidential data?",
+            "Before release: de-duplicate, train for fewer epochs, or train with differential privacy; then audit "
+            "again with the same texts.",
+        ),
+        "veto": (),
+    }[kind]
+    missing = (
+        () if result.memorization else ("Give a reference model (--reference) to measure bits of memorization.",)
+    )
+    return (*remedies, *steps, *missing)
+
+
+def limits(result: AuditResult) -> tuple[str, ...]:
+    """List what this audit does not show."""
+    rows = [
+        "That no attack does better. Stronger attacks exist, such as many shadow models; these are lower bounds "
+        "on what an attacker can do.",
+        "Anything about texts of another kind than those given, or about other copies or versions of the model.",
+        "How another training run would come out: intervals cover the sampling of texts, not of training runs.",
+        "A guarantee of differential privacy. An audit can refute a privacy claim, never establish one.",
+    ]
+    if result.extraction is None:
+        rows.insert(
+            1,
+            "That a text can be extracted. Membership means recognising a text one already holds; no text was "
+            "generated here.",
+        )
+    if result.memorization is not None:
+        rows.append(
+            "What target and reference both know: bits count only what the target holds beyond the reference."
+        )
+    else:
+        rows.append("How much is remembered: without a reference, what is common knowledge cannot be told apart.")
+    if not trust(result).checks:
+        rows.append("Whether members and non-members differ for another reason than training: no check was run.")
+    return tuple(rows)
+
+
+GLOSSARY: tuple[tuple[str, str], ...] = (
+    ("Member, non-member", "A text the target was trained on, and a text of the same kind that it was not."),
+    (
+        "Bit",
+        "The unit of information. 1 bit halves the possibilities (a coin flip), 10 bits pick one in a thousand, "
+        "20 bits one in a million, 33 bits one person on Earth.",
+    ),
+    (
+        "Signed bits of a text",
+        "log2 p(text | target) − log2 p(text | reference): how many bits shorter the target would write the text "
+        "than the reference does. Below 0, the reference knows it better.",
+    ),
+    (
+        "Debiased clip",
+        "Mean of max(0, bits) over members minus the same over non-members. Clipping alone turns noise into bits; "
+        "the subtraction takes that off.",
+    ),
+    (
+        "AUC",
+        "How often an attacker who is shown one member and one non-member scores the member higher, ties counting "
+        "half: 0.5 is a coin flip, 1 is certainty.",
+    ),
+    (
+        "TPR at FPR",
+        "The share of members recognised when at most the stated share of non-members is wrongly accused. This is "
+        "what matters to a single person.",
+    ),
+    ("F1 at equal error", "F1 at the threshold that errs equally often on both sides; 0.5 is a coin flip."),
+    ("Advantage", "The largest TPR − FPR over all thresholds: 0 is a coin flip, 1 is certainty."),
+    (
+        "Weak, moderate, strong, near-perfect",
+        "AUC from 0.5, 0.65, 0.8 and 0.97. Both ends of the interval are named where they differ.",
+    ),
+    (
+        "Interval",
+        "Brackets hold an interval at the stated level (95% unless said otherwise) over the sampling of texts.",
+    ),
+    (
+        "Capacity",
+        "The most a model of this size has been measured to memorize, about 3.6 bits a parameter (Morris et al., "
+        "arXiv:2505.24832).",
+    ),
+)
+"""What the words in a report mean."""

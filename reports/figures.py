@@ -1,0 +1,280 @@
+"""The figures of a report as inline SVG: no script, no font, no colour alone, readable at any width.
+
+Every figure is drawn in percentages of its own box, so lines stretch with the page while text, strokes and
+dots keep their size; colours come from the style sheet, which knows light, dark and paper.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from markupsafe import Markup
+
+from auditor.results import AttackResult, Estimate, Histogram, RocCurve
+
+from .numbers import count, percent, plain
+from .safe import visible
+
+__all__ = ["auc_axis", "auc_scale", "auc_strip", "histogram", "meter", "pairs", "roc"]
+
+Point = tuple[float, float]
+Scale = tuple[float, float]
+
+N_SERIES = 3
+"""Curves that get a colour and a dash pattern of their own; the others share a thin grey."""
+
+
+def _svg(name: str, title: str, description: str, body: Iterable[str], *, attributes: str = "") -> Markup:
+    """Wrap a drawing with what a screen reader says of it."""
+    head = Markup('<svg class="{0}" role="img" aria-labelledby="{0}-t {0}-d"').format(name)
+    words = Markup('<title id="{0}-t">{1}</title><desc id="{0}-d">{2}</desc>').format(
+        name, visible(title), visible(description)
+    )
+    return Markup(f"{head}{attributes}>{words}{''.join(body)}</svg>")
+
+
+def _polyline(points: Iterable[Point], css: str) -> str:
+    """Draw a line through points given in per cent of the box, y upwards."""
+    path = " ".join(f"{x:.2f},{100 - y:.2f}" for x, y in points)
+    return (
+        '<svg width="100%" height="100%" viewBox="0 0 100 100" preserveAspectRatio="none" class="stretch">'
+        f'<polyline class="{css}" points="{path}" vector-effect="non-scaling-stroke"/></svg>'
+    )
+
+
+def _vertical(x: float, css: str) -> str:
+    return f'<line class="{css}" x1="{x:.2f}%" x2="{x:.2f}%" y1="0" y2="100%"/>'
+
+
+def _horizontal(y: float, css: str) -> str:
+    return f'<line class="{css}" x1="0" x2="100%" y1="{100 - y:.2f}%" y2="{100 - y:.2f}%"/>'
+
+
+def _below(x: float, text: str, css: str = "tick") -> str:
+    return f'<text class="{css}" x="{x:.2f}%" y="100%" dy="1.5em" text-anchor="middle">{text}</text>'
+
+
+def _beside(y: float, text: str) -> str:
+    return f'<text class="tick" x="-8" y="{100 - y:.2f}%" dy=".35em" text-anchor="end">{text}</text>'
+
+
+def _axis_title(text: str) -> str:
+    return f'<text class="axis-title" x="50%" y="100%" dy="3.1em" text-anchor="middle">{text}</text>'
+
+
+def _frame(columns: Sequence[tuple[float, str]], rows: Sequence[tuple[float, str]]) -> list[str]:
+    """Draw grid lines and tick labels."""
+    return [
+        *(_vertical(x, "grid") + _below(x, text) for x, text in columns),
+        *(_horizontal(y, "grid") + _beside(y, text) for y, text in rows),
+    ]
+
+
+_SHARES = [(y, f"{y}%") for y in (0, 25, 50, 75, 100)]
+
+
+def _log_position(fpr: float, decades: int) -> float:
+    """Place a false-positive rate on an axis of so many decades, in per cent; what lies below sits at 0."""
+    return 100 * max(0.0, 1 + math.log10(fpr) / decades) if fpr > 0 else 0.0
+
+
+def _decades(attacks: Sequence[AttackResult]) -> int:
+    n = max((attack.auc.n_non_members for attack in attacks), default=0)
+    return min(5, max(2, math.ceil(math.log10(max(n, 1)))))
+
+
+def _curve(curve: RocCurve, place: Callable[[float], float], *, log: bool) -> list[Point]:
+    """Place the points; a logarithmic axis has no zero, so of the points on its left edge the last is kept."""
+    points = [(place(x), 100 * y) for x, y in zip(curve.fpr, curve.tpr, strict=True)]
+    on_edge = sum(x <= 0 for x, _ in points)
+    return points[max(0, on_edge - 1) :] if log else points
+
+
+def roc(attacks: Sequence[AttackResult], *, log: bool) -> Markup:
+    """Draw the ROC curves, the first attack most prominent.
+
+    Parameters
+    ----------
+    attacks : sequence of AttackResult
+        In order of prominence; those without a curve are left out.
+    log : bool
+        Put the false-positive rate on a logarithmic axis, where the attacks that matter differ.
+    """
+    drawn = [attack for attack in attacks if attack.roc is not None]
+    decades = _decades(drawn)
+
+    def place(fpr: float) -> float:
+        return _log_position(fpr, decades) if log else 100 * fpr
+
+    lines = [
+        _polyline(_curve(attack.roc, place, log=log), f"curve s{i if i < N_SERIES else 'x'}")
+        for i, attack in reversed(list(enumerate(drawn)))
+        if attack.roc is not None
+    ]
+    n = max((attack.auc.n_non_members for attack in drawn), default=0)
+    blind = f'<rect class="blind" width="{place(1 / n):.2f}%" height="100%"/>' if n and log else ""
+    ticks = [10.0**-k for k in range(decades, -1, -1)] if log else [0, 0.25, 0.5, 0.75, 1]
+    chance = [(x, 100 * 10 ** (decades * (x / 100 - 1)) if log else x) for x in (2.5 * k for k in range(41))]
+    body = [
+        blind,
+        *_frame([(place(x), percent(x)) for x in ticks], _SHARES),
+        _polyline(chance, "chance"),
+        *lines,
+        *(_operating_points(drawn[0], place) if drawn else []),
+        _axis_title("false-positive rate" + (", logarithmic" if log else "")),
+    ]
+    kind = "roc-log" if log else "roc"
+    title = "ROC curves" + (", logarithmic false-positive rate" if log else "")
+    names = ", ".join(attack.attack for attack in drawn) or "none"
+    return _svg(
+        kind,
+        title,
+        f"True-positive rate against false-positive rate of {len(drawn)} attacks ({names}). "
+        "The dashed line is a coin flip. The figures are in the table of attacks.",
+        body,
+        attributes=' data-plot="square"',
+    )
+
+
+def _operating_points(attack: AttackResult, place: Callable[[float], float]) -> list[str]:
+    """Mark the reported rates of one attack with their intervals."""
+    marks = []
+    for rate in attack.tpr_at_fpr:
+        if rate.value is None or rate.low is None or rate.high is None:
+            continue
+        x, low, y, high = place(rate.fpr), 100 - 100 * rate.low, 100 - 100 * rate.value, 100 - 100 * rate.high
+        marks.append(
+            f'<line class="whisker" x1="{x:.2f}%" x2="{x:.2f}%" y1="{low:.2f}%" y2="{high:.2f}%"/>'
+            f'<circle class="dot s0" cx="{x:.2f}%" cy="{y:.2f}%" r="3.5"/>'
+        )
+    return marks
+
+
+def _shares(counts: Sequence[int]) -> list[float]:
+    total = sum(counts)
+    return [count / total if total else 0.0 for count in counts]
+
+
+def _nice_step(span: float, steps: int = 6) -> float:
+    """Choose a tick distance of 1, 2 or 5 times a power of ten."""
+    raw = span / steps
+    power = 10.0 ** math.floor(math.log10(raw))
+    return next((factor * power for factor in (1, 2, 5) if factor * power >= raw), 10 * power)
+
+
+def _ticks(low: float, high: float, steps: int = 6) -> list[float]:
+    if not high > low:
+        return [low]
+    step = _nice_step(high - low, steps)
+    return [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _outline(edges: Sequence[float], heights: Sequence[float]) -> list[Point]:
+    """Trace the steps of the bins from the first that is not empty to the last."""
+    filled = [i for i, height in enumerate(heights) if height > 0]
+    if not filled:
+        return []
+    first, last = filled[0], filled[-1]
+    steps = [(edges[first], 0.0)]
+    for i in range(first, last + 1):
+        steps += [(edges[i], heights[i]), (edges[i + 1], heights[i])]
+    return [*steps, (edges[last + 1], 0.0)]
+
+
+def histogram(bars: Histogram) -> Markup:
+    """Draw the signed bits of members (bars) and non-members (a stepped outline), as shares of each side."""
+    low, high = bars.edges[0], bars.edges[-1]
+    members, others = _shares(bars.members), _shares(bars.non_members)
+    top = max([*members, *others, 0.01]) * 1.08
+
+    def place(value: float) -> float:
+        return 100 * (value - low) / (high - low) if high > low else 50.0
+
+    edges = [place(edge) for edge in bars.edges]
+    rects = [
+        f'<rect class="bar m" x="{x:.2f}%" y="{100 - 100 * share / top:.2f}%" '
+        f'width="{right - x:.2f}%" height="{100 * share / top:.2f}%"/>'
+        for x, right, share in zip(edges[:-1], edges[1:], members, strict=True)
+        if share > 0
+    ]
+    heights = [(100 * y / top, percent(round(y, 6))) for y in _ticks(0, top, 4)]
+    zero = [_vertical(place(0), "zero")] if low < 0 < high else []
+    body = [
+        *_frame([(place(x), plain(x)) for x in _ticks(low, high)], heights),
+        *rects,
+        _polyline(_outline(edges, [100 * share / top for share in others]), "outline n"),
+        *zero,
+        _axis_title(visible("bits the target holds beyond the reference, a text", 80)),
+    ]
+    return _svg(
+        "histogram",
+        "Histogram of signed bits",
+        f"{count(sum(bars.members))} members (bars) and {count(sum(bars.non_members))} non-members (outline), as "
+        f"shares of each side, from {plain(low)} to {plain(high)} {bars.unit}. "
+        "The means are in the table of memorization.",
+        body,
+        attributes=' data-plot="wide"',
+    )
+
+
+def auc_scale(estimates: Iterable[Estimate]) -> Scale:
+    """Choose one axis for all intervals of an AUC: from 0.4, or from 0 if one reaches below."""
+    return (0.0 if any(e.low is not None and e.low < 0.4 for e in estimates) else 0.4, 1.0)
+
+
+def _on(scale: Scale, value: float) -> float:
+    return 100 * (value - scale[0]) / (scale[1] - scale[0])
+
+
+def _auc_ticks(scale: Scale) -> list[float]:
+    return [0, 0.25, 0.5, 0.75, 1] if scale[0] == 0 else [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+
+
+def auc_strip(estimate: Estimate, scale: Scale, *, diamond: bool = False) -> Markup:
+    """Draw one row of the forest plot: the interval and the point; the figures stand beside it as text."""
+    body = [_vertical(_on(scale, tick), "chance" if tick == 0.5 else "grid") for tick in _auc_ticks(scale)]
+    if estimate.value is not None and estimate.low is not None and estimate.high is not None:
+        low, at, high = (_on(scale, end) for end in (estimate.low, estimate.value, estimate.high))
+        css = "s1" if diamond else "s0"
+        shape = '<path d="M0-7 7 0 0 7-7 0z"/>' if diamond else '<circle r="4.5"/>'
+        body += [
+            f'<line class="interval {css}" x1="{low:.2f}%" x2="{high:.2f}%" y1="50%" y2="50%"/>',
+            f'<svg class="stretch dot {css}" x="{at:.2f}%" y="50%">{shape}</svg>',
+        ]
+    return Markup(f'<svg class="strip" aria-hidden="true">{"".join(body)}</svg>')
+
+
+def auc_axis(scale: Scale) -> Markup:
+    """Draw the axis under the rows of the forest plot."""
+    ticks = [
+        f'<text class="tick" x="{_on(scale, tick):.2f}%" y="1em" text-anchor="middle">{tick:g}</text>'
+        for tick in _auc_ticks(scale)
+    ]
+    flip = f'<text class="tick strong" x="{_on(scale, 0.5):.2f}%" y="2.3em" text-anchor="middle">coin flip</text>'
+    return Markup(f'<svg class="strip-axis" aria-hidden="true">{"".join(ticks)}{flip}</svg>')
+
+
+def pairs(auc: Estimate) -> Markup | None:
+    """Draw 100 pairs of a member and a non-member, filled where the attacker picks the member."""
+    if auc.value is None or auc.low is None or auc.high is None:
+        return None
+    won, most = round(100 * auc.value), round(100 * auc.high)
+    dots = []
+    for i in range(100):
+        css = "won" if i < won else "maybe" if i < most else "lost"
+        dots.append(f'<circle class="{css}" cx="{i % 10 * 10 + 5}" cy="{i // 10 * 10 + 5}" r="3.4"/>')
+    return _svg(
+        "pairs",
+        f"{won} of 100 pairs",
+        f"A hundred dots, {won} filled: how often an attacker picks the member of a pair. A coin flip fills 50.",
+        dots,
+        attributes=' viewBox="0 0 100 100"',
+    )
+
+
+def meter(share: float) -> Markup:
+    """Draw a share of a whole as a bar."""
+    width = 100 * min(1.0, max(0.0, share))
+    return Markup(
+        '<svg class="meter" aria-hidden="true"><rect class="whole" width="100%" height="100%" rx="3"/>'
+        f'<rect class="part" width="{width:.2f}%" height="100%" rx="3"/></svg>'
+    )

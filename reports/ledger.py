@@ -1,0 +1,327 @@
+"""Every figure of an audit as labelled rows: the one list from which all formats draw their tables."""
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from auditor.results import AttackResult, AuditResult, MemorizationResult, ModelProvenance, SideData
+
+from .numbers import Quantity, count, percent, plain, plural, size
+from .safe import PATH, visible
+
+__all__ = [
+    "attack_quantities",
+    "capacity_line",
+    "command",
+    "every_quantity",
+    "flat",
+    "headline_bits",
+    "implied_auc",
+    "in_brief",
+    "memory_quantities",
+    "model_rows",
+    "models",
+    "reasons",
+    "run_rows",
+    "side_rows",
+]
+
+Row = tuple[str, str]
+
+_PLAIN_OPTIONS = (
+    *("max_tokens", "long_texts", "prefix_token", "dtype", "device", "batch_tokens"),
+    *("bits_per_parameter", "confidence", "seed"),
+)
+
+
+def attack_quantities(attack: AttackResult) -> tuple[Quantity, ...]:
+    """List the estimates of one attack: AUC, the rates at each false-positive rate, F1, advantage, epsilon."""
+    rates = tuple(
+        Quantity(label=f"TPR at {percent(rate.fpr)} FPR", unit="%", estimate=rate) for rate in attack.tpr_at_fpr
+    )
+    epsilon = attack.epsilon_lower_bound
+    return (
+        Quantity(label="AUC", unit="", estimate=attack.auc),
+        *rates,
+        Quantity(label="F1 at equal error", unit="", estimate=attack.f1_equal_error),
+        Quantity(label="Advantage", unit="", estimate=attack.advantage),
+        *([Quantity(label="Epsilon, lower bound", unit="", estimate=epsilon)] if epsilon else []),
+    )
+
+
+def reasons(attacks: Iterable[AttackResult]) -> tuple[str, ...]:
+    """List why figures of attacks are undefined, each reason once; tables refer to them by number."""
+    quantities = (q for attack in attacks for q in attack_quantities(attack))
+    return tuple(dict.fromkeys(q.reason for q in quantities if not q.defined))
+
+
+def headline_bits(memory: MemorizationResult) -> Quantity:
+    """Pick the figure that answers "how much": the debiased clip, or the clipped mean if nothing debiases it."""
+    if memory.calibrated:
+        return Quantity(
+            label="Debiased clip, a member",
+            unit="bits a member",
+            estimate=memory.debiased_bits_per_member,
+            note="Headline. Mean of max(0, bits) over members minus the same over non-members: "
+            "what noise and domain adaptation give to unseen texts is taken off.",
+        )
+    return Quantity(
+        label="Clipped mean of members, uncalibrated",
+        unit="bits a member",
+        estimate=memory.clipped_bits_per_member,
+        note="An upper figure: without non-members, noise and domain adaptation are counted in.",
+    )
+
+
+def implied_auc(memory: MemorizationResult) -> Quantity:
+    """Give the AUC that the bits alone imply, with the assumption behind it."""
+    return Quantity(
+        label="AUC implied by the bits",
+        unit="",
+        estimate=memory.auc_from_bits,
+        note=memory.auc_from_bits_assumption,
+    )
+
+
+def _certified(memory: MemorizationResult) -> Quantity:
+    """Give the bound that noise cannot fake, with its cap: the upper end of its estimate is the resolution."""
+    bound = memory.information_lower_bound_per_member
+    note = "Certifies THAT the target holds something of each member, a few bits of it, not how much."
+    if bound.value is not None and bound.high is not None:
+        note += (
+            f" With {plural(bound.n_non_members, 'non-member')} no such bound can exceed about "
+            f"{plain(bound.high)} bits; the same figure without a guarantee is {plain(bound.value)} bits."
+        )
+    return Quantity(label="Certified lower bound", unit="bits a member", estimate=bound, note=note, one_sided=True)
+
+
+def memory_quantities(memory: MemorizationResult) -> tuple[Quantity, ...]:
+    """List the estimates of memorization, headline first."""
+    each, total = "bits a member", "bits"
+    debiased = (
+        Quantity(
+            label="Net gap",
+            unit=each,
+            estimate=memory.net_bits_per_member,
+            note="Mean signed bits of members minus the same of non-members; nothing is clipped.",
+        ),
+        _certified(memory),
+        Quantity(
+            label="Debiased total",
+            unit=total,
+            estimate=memory.debiased_total_bits,
+            note="The headline times the number of members. Sums over samples bound from below what the "
+            "model holds of the whole set.",
+        ),
+    )
+    clipped = Quantity(
+        label="Clipped mean, members",
+        unit=each,
+        estimate=memory.clipped_bits_per_member,
+        note="Mean of max(0, bits): the paper's figure a sample.",
+    )
+    return (
+        headline_bits(memory),
+        Quantity(
+            label="Mean signed bits, members",
+            unit=each,
+            estimate=memory.mean_bits_members,
+            note="log2 of how much more probable the target finds the text than the reference does.",
+        ),
+        Quantity(
+            label="Mean signed bits, non-members",
+            unit="bits a non-member",
+            estimate=memory.mean_bits_non_members,
+            note="Above 0: the target codes even unseen texts of this kind better (domain adaptation).",
+        ),
+        *debiased,
+        *([clipped] if memory.calibrated else []),
+        Quantity(
+            label="Clipped mean, non-members",
+            unit="bits a non-member",
+            estimate=memory.clipped_bits_per_non_member,
+            note="What the paper's figure would report for texts that were never trained on.",
+        ),
+        Quantity(
+            label="Paper's clipped sum",
+            unit=total,
+            estimate=memory.clipped_total_bits,
+            note="Sum of max(0, bits) over members as printed in the paper; noise is rectified into it.",
+        ),
+        Quantity(
+            label="Memorized bits a token",
+            unit="bits a token",
+            estimate=memory.bits_per_token,
+            note="The headline figure over the scored tokens of the members.",
+        ),
+        Quantity(
+            label="Memorized bits a byte",
+            unit="bits a byte",
+            estimate=memory.bits_per_byte,
+            note="The same over bytes: comparable between tokenizers.",
+        ),
+        Quantity(
+            label="Capacity used",
+            unit="%",
+            estimate=memory.capacity_used,
+            note=capacity_line(memory),
+        ),
+        implied_auc(memory),
+    )
+
+
+def in_brief(memory: MemorizationResult) -> tuple[Quantity, ...]:
+    """List the figures of memorization that a summary cannot do without; undefined ones are left out."""
+    kept = {"Mean signed bits, non-members", "Net gap", "Certified lower bound", "Debiased total"}
+    kept |= {"Paper's clipped sum", "Capacity used"}
+    first, *rest = memory_quantities(memory)
+    return (first, *(q for q in rest if q.defined and q.label in kept))
+
+
+def capacity_line(memory: MemorizationResult) -> str:
+    """Say how large the capacity is taken to be, and on whose word."""
+    return (
+        f"Of {count(round(memory.capacity_bits))} bits ({size(memory.capacity_bits)}): "
+        f"{plural(memory.n_parameters, 'parameter')} at {plain(memory.bits_per_parameter)} bits each "
+        f"({memory.bits_per_parameter_source})."
+    )
+
+
+def every_quantity(result: AuditResult) -> tuple[tuple[str, Quantity], ...]:
+    """List every estimate of the audit with the part it belongs to: the statistician's table."""
+    memory = result.memorization
+    rows = [("memorization", quantity) for quantity in memory_quantities(memory)] if memory else []
+    for attack in result.attacks:
+        rows += [(attack.attack, quantity) for quantity in attack_quantities(attack)]
+    return tuple(rows)
+
+
+def side_rows(side: SideData) -> tuple[Row, ...]:
+    """Describe the texts of one side and what was done to them."""
+    units = f" in {plural(side.n_groups, 'group')}" if side.n_groups is not None else ""
+    none = "none"
+    cut = f"{plural(side.n_cut, 'text')}, {plural(side.n_bytes_cut, 'byte')} left out"
+    return (
+        ("Source", side.path),
+        ("Texts", f"{plural(side.n_samples, 'text')}{units}"),
+        ("Size", f"{plural(side.n_tokens, 'scored token')}, {plural(side.n_bytes, 'byte')}"),
+        ("Cut to fit", cut if side.n_cut else none),
+        ("Scored in windows", plural(side.n_windowed, "text") if side.n_windowed else none),
+        ("Repeated texts", plural(side.n_repeated, "text") if side.n_repeated else none),
+        ("SHA-256", side.sha256),
+    )
+
+
+def models(result: AuditResult, role: str) -> tuple[ModelProvenance, ...]:
+    """List the models that played a role."""
+    return tuple(model for model in result.provenance.models if model.role == role)
+
+
+def model_rows(model: ModelProvenance) -> tuple[Row, ...]:
+    """Describe one model: which weights, and how they were run."""
+    ids = ", ".join(str(token) for token in model.prefix_token_ids) or "none"
+    context = f"{count(model.context_window)} tokens" if model.context_window else "no limit stated"
+    return (
+        ("Path", model.path),
+        ("Revision", model.revision or "—"),
+        ("Adapter", model.adapter or "—"),
+        ("Weights", model.weights_sha256),
+        ("Tokenizer", model.tokenizer_sha256),
+        ("Architecture", model.architecture),
+        ("Parameters", count(model.n_parameters)),
+        ("Vocabulary", f"{count(model.n_vocabulary)} tokens"),
+        ("Precision", f"stored {model.stored_dtype}, scored in {model.dtype}"),
+        ("Device", model.device),
+        ("Context", context),
+        ("Prefix token", f"{model.prefix_rule}; ids: {ids}"),
+        ("Scoring path", model.scoring_path),
+    )
+
+
+def run_rows(result: AuditResult) -> tuple[Row, ...]:
+    """Describe the run: versions, time, tokens."""
+    run = result.provenance
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(run.packages.items()))
+    return (
+        ("Auditor", f"{run.auditor_version} (scoring version {run.scoring_version})"),
+        ("Started", run.started_at),
+        ("Took", f"{plain(run.seconds)} s, of which {plain(run.scoring_seconds)} s scoring"),
+        ("Tokens", f"{count(run.n_tokens_scored)} scored, {count(run.n_tokens_reused)} reused"),
+        ("Python", f"{run.python} on {run.platform}"),
+        ("Packages", packages),
+        ("Schema", result.schema_version),
+    )
+
+
+def flat(value: Any, key: str = "") -> Iterator[Row]:
+    """Walk any nested value as rows of ``key.key`` and text, in the order given."""
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from flat(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping | list | tuple) for item in value):
+        for i, inner in enumerate(value):
+            yield from flat(inner, f"{key}[{i}]")
+    elif isinstance(value, list | tuple):
+        yield key, ", ".join(str(item) for item in value) or "—"
+    elif value is None or value == {}:
+        yield key, "—"
+    else:
+        yield key, str(value)
+
+
+def _spec(model: Mapping[str, Any]) -> str:
+    return f"{model['path']}@{model['revision']}" if model.get("revision") else str(model["path"])
+
+
+def _attack_spec(attack: Mapping[str, Any]) -> str:
+    params = ",".join(f"{key}={value}" for key, value in attack.get("params", {}).items())
+    return f"{attack['name']}:{params}" if params else str(attack["name"])
+
+
+def _options(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Walk the options that ask for this configuration, in the order of the command's help."""
+    target, members = config["target"], config["members"]
+    yield "target", _spec(target)
+    for model in config.get("references") or ():
+        yield "reference", _spec(model)
+    if target.get("adapter"):
+        yield "adapter", target["adapter"]
+    yield "members", members["path"]
+    if config.get("non_members"):
+        yield "non-members", config["non_members"]["path"]
+    for key, default in (("text_field", "text"), ("split", "train")):
+        if members.get(key, default) != default:
+            yield key, members[key]
+    for attack in config.get("attacks") or ():
+        yield "attack", _attack_spec(attack)
+    for key in _PLAIN_OPTIONS:
+        if config.get(key) is not None:
+            yield key, str(config[key])
+    if config.get("fpr_targets"):
+        yield "fpr", ",".join(str(fpr) for fpr in config["fpr_targets"])
+    for key in ("include_text", "trust_remote_code"):
+        if config.get(key):
+            yield key, ""
+    yield "out", "audit-results"
+
+
+def command(config: Mapping[str, Any]) -> str | None:
+    r"""Write the command that asks for this audit again, a line an option; None if the configuration is foreign.
+
+    Examples
+    --------
+    >>> print(command({"target": {"path": "m"}, "members": {"path": "a b.jsonl"}, "seed": 0}))
+    auditor audit \
+      --target m \
+      --members 'a b.jsonl' \
+      --seed 0 \
+      --out audit-results
+    """
+    try:
+        options = [
+            f"--{key.replace('_', '-')} {shlex.quote(visible(str(value), PATH)) if value else ''}".rstrip()
+            for key, value in _options(config)
+        ]
+    except (KeyError, TypeError, AttributeError):
+        return None
+    return " \\\n  ".join(["auditor audit", *options])

@@ -1,0 +1,198 @@
+"""How a number is written: its unit, its interval, its level and its counts, the same in every format.
+
+Nothing is estimated here. The only arithmetic is that of writing: a rate as a percentage, bits as bytes,
+``2**bits`` as "one in a million".
+"""
+
+import math
+from dataclasses import dataclass
+
+from auditor.results import Estimate
+
+__all__ = ["Quantity", "count", "number", "one_in", "percent", "plain", "plural", "size", "times_in_100"]
+
+_SCALES = (("", 0), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12), ("quadrillion", 15))
+
+
+def number(value: float, decimals: int) -> str:
+    """Write a number with thousands separators and a real minus sign; never a negative zero."""
+    text = f"{value:,.{decimals}f}"
+    if not text.strip("-0.,"):
+        text = text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def plain(value: float) -> str:
+    """Write a number that has no interval to say how many digits matter: at most three significant ones.
+
+    Examples
+    --------
+    >>> plain(0.04567), plain(12345.6), plain(3.0), plain(0.02)
+    ('0.0457', '12,346', '3', '0.02')
+    """
+    if value == 0 or abs(value) >= 1000:
+        return number(value, 0)
+    text = number(value, min(9, 2 - math.floor(math.log10(abs(value)))))
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def count(value: int) -> str:
+    """Write a count."""
+    return f"{value:,}"
+
+
+def plural(value: int, noun: str, nouns: str | None = None) -> str:
+    """Write a count with its noun.
+
+    Examples
+    --------
+    >>> plural(1, "text"), plural(1200, "text")
+    ('1 text', '1,200 texts')
+    """
+    return f"{count(value)} {noun if value == 1 else nouns or noun + 's'}"
+
+
+def percent(share: float) -> str:
+    """Write a share as a percentage, as short as it can be.
+
+    Examples
+    --------
+    >>> percent(0.95), percent(0.001)
+    ('95%', '0.1%')
+    """
+    return f"{100 * share:.6g}%"
+
+
+def size(bits: float) -> str:
+    """Write bits as the storage they fill.
+
+    Examples
+    --------
+    >>> size(8260)
+    '1.0 kB'
+    """
+    value = abs(bits) / 8
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
+
+
+def one_in(bits: float) -> str:
+    """Say in words how rare a guess is that takes this many bits.
+
+    Examples
+    --------
+    >>> one_in(20), one_in(3), one_in(200)
+    ('one in 1 million', 'one in 8', 'one in 10^60')
+    """
+    power = bits * math.log10(2)
+    if power >= 18:
+        return f"one in 10^{power:.0f}"
+    word, exponent = [scale for scale in _SCALES if power >= scale[1]][-1] if power >= 3 else ("", 0)
+    lead = f"{10 ** (power - exponent):.0f}"
+    return f"one in {lead} {word}".rstrip()
+
+
+def times_in_100(auc: float) -> str:
+    """Say how often out of 100 the attacker picks the member; an AUC short of 1 is never "100".
+
+    Examples
+    --------
+    >>> times_in_100(0.931), times_in_100(0.998), times_in_100(1.0)
+    ('93 times in 100', 'more than 99 times in 100', '100 times in 100')
+    """
+    if 0.995 <= auc < 1:
+        return "more than 99 times in 100"
+    if 0 < auc < 0.005:
+        return "less than once in 100"
+    return f"{100 * auc:.0f} times in 100"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """An estimate with its name and unit, ready to be written.
+
+    Parameters
+    ----------
+    label : str
+        What it is.
+    unit : str
+        ``""`` for a pure number such as an AUC (three decimals), ``"%"`` for a rate or share, else the unit.
+    estimate : Estimate
+    note : str
+        What it means or does not mean.
+    one_sided : bool
+        What counts is the lower end: it is written as the value, rounded down.
+    """
+
+    label: str
+    unit: str
+    estimate: Estimate
+    note: str = ""
+    one_sided: bool = False
+
+    @property
+    def defined(self) -> bool:
+        """True if there is a value."""
+        return self.estimate.value is not None
+
+    @property
+    def _decimals(self) -> int:
+        """Digits that the interval supports: two significant ones of its width."""
+        low, high = self.estimate.low, self.estimate.high
+        if self.unit == "" or low is None or high is None:
+            return 3
+        width = (high - low) * (100 if self.unit == "%" else 1)
+        return 1 if width <= 0 else max(0, min(4, 1 - math.floor(math.log10(width))))
+
+    def _write(self, value: float | None) -> str:
+        if value is None:
+            return "—"
+        return number(100 * value, self._decimals) + "%" if self.unit == "%" else number(value, self._decimals)
+
+    @property
+    def value(self) -> str:
+        """The value without its unit (a percentage keeps its sign); a dash if undefined."""
+        if self.one_sided and self.estimate.low is not None:
+            return f"≥ {number(math.floor(100 * self.estimate.low) / 100, 2)}"
+        return self._write(self.estimate.value)
+
+    @property
+    def value_with_unit(self) -> str:
+        """The value with its unit."""
+        return f"{self.value} {self.unit}" if self.defined and self.unit not in ("", "%") else self.value
+
+    @property
+    def interval(self) -> str:
+        """``[low to high]``; empty if undefined."""
+        return "" if not self.defined else "one-sided" if self.one_sided else f"[{self.span}]"
+
+    @property
+    def span(self) -> str:
+        """``low to high``, for use in a sentence."""
+        return f"{self._write(self.estimate.low)} to {self._write(self.estimate.high)}"
+
+    @property
+    def level(self) -> str:
+        """The confidence level, as ``95%``."""
+        return percent(self.estimate.level)
+
+    @property
+    def reason(self) -> str:
+        """Why there is no value; empty if there is one."""
+        return self.estimate.undefined_reason or ""
+
+    @property
+    def counts(self) -> str:
+        """How many samples stand behind it."""
+        e = self.estimate
+        return f"{count(e.n_members)} members, {count(e.n_non_members)} non-members"
+
+    @property
+    def text(self) -> str:
+        """Value, unit and interval on one line, or why there is none."""
+        if not self.defined:
+            return f"— (not defined: {self.reason})"
+        return f"{self.value_with_unit} {self.interval}"

@@ -1,0 +1,93 @@
+r"""Text that others wrote, made harmless and honest: the unseen is spelled out, the long is shortened.
+
+Sample ids, paths and texts come from data that may be hostile. Every renderer sends every string through
+here first: a control character, a direction mark or a lone surrogate becomes a visible escape (``\x1b``,
+``\u202e``), and a string beyond its limit ends with how much was left out and how long it really is.
+"""
+
+from typing import NamedTuple
+from unicodedata import category
+
+__all__ = ["ID", "LINE", "PATH", "TEXT", "Piece", "middle", "pieces", "visible"]
+
+ID, PATH, LINE, TEXT = 80, 160, 600, 1200
+"""Limits in characters: an identifier, a path, a sentence, an excerpt of a sample."""
+
+_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_MARKS = 4  # combining marks on one letter; more are stacked to draw over neighbouring lines
+
+
+class Piece(NamedTuple):
+    """A run of characters: as they are, or something that was written in their place."""
+
+    text: str
+    replaced: bool
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if char in _NAMED:
+        return _NAMED[char]
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _runs(text: str, keep: str) -> list[Piece]:
+    runs: list[Piece] = []
+    marks = 0
+    for char in text:
+        kind = category(char)
+        marks = marks + 1 if kind in ("Mn", "Me") else 0
+        shown = marks <= _MARKS and (char.isprintable() or kind == "Zs" or char in keep)
+        piece = Piece(char if shown else _escape(char), not shown)
+        if runs and runs[-1].replaced == piece.replaced:
+            runs[-1] = Piece(runs[-1].text + piece.text, piece.replaced)
+        else:
+            runs.append(piece)
+    return runs
+
+
+def pieces(text: str, limit: int = LINE, *, keep: str = "") -> list[Piece]:
+    """Split a string into what is shown as it is and what replaces the rest.
+
+    Parameters
+    ----------
+    text : str
+    limit : int
+        Characters shown before the string is cut. A cut that would leave out less than it adds is not made.
+    keep : str
+        Control characters to let through, such as a newline where lines are laid out.
+
+    Returns
+    -------
+    list of Piece
+        Never holds a control, format, surrogate or unassigned character except those in ``keep``.
+    """
+    head = text if len(text) <= limit + 40 else text[:limit]
+    runs = [Piece(head, False)] if head.isascii() and head.isprintable() else _runs(head, keep)
+    if len(head) < len(text):
+        runs.append(Piece(f"… {len(text) - len(head):,} characters more ({len(text):,} in all)", True))
+    return runs
+
+
+def visible(text: str, limit: int = LINE, *, keep: str = "") -> str:
+    r"""Return the string with everything unseen spelled out, as plain text for any renderer.
+
+    Examples
+    --------
+    >>> visible("a\u202eb\x00")
+    'a\\u202eb\\x00'
+    >>> visible("x" * 1000, limit=3)
+    'xxx… 997 characters more (1,000 in all)'
+    """
+    return "".join(piece.text for piece in pieces(text, limit, keep=keep))
+
+
+def middle(digest: str, ends: int = 8) -> str:
+    """Shorten a hash to its two ends.
+
+    Examples
+    --------
+    >>> middle("0123456789abcdef0123456789abcdef")
+    '01234567…89abcdef'
+    """
+    return visible(digest) if len(digest) <= 2 * ends + 4 else visible(f"{digest[:ends]}…{digest[-ends:]}")

@@ -1,0 +1,83 @@
+"""The report as one HTML file that needs nothing else: no network, no script, no font, no image."""
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from auditor.results import AuditResult
+
+from . import advice, figures, ledger, numbers, safe, words
+
+__all__ = ["to_html"]
+
+
+def shown(value: object, limit: int = safe.LINE, *, keep: str = "") -> Markup:
+    """Escape any value for HTML; what was replaced in a string is marked so that it cannot be taken for text."""
+    if isinstance(value, Markup):
+        return value
+    if not isinstance(value, str):
+        return escape(numbers.count(value) if isinstance(value, int) else value)
+    return Markup("").join(
+        Markup('<span class="esc">{}</span>').format(piece.text) if piece.replaced else escape(piece.text)
+        for piece in safe.pieces(value, limit, keep=keep)
+    )
+
+
+@cache
+def _environment() -> Environment:
+    """Build the templates' world: everything is escaped, and every value passes through :func:`shown`."""
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["shown"] = shown
+    environment.filters["middle"] = safe.middle
+    environment.filters["spoken"] = lambda name: name.replace("_", " ")
+    return environment
+
+
+def _style() -> Markup:
+    """Read the style sheet, which is ours and holds no value of the audit."""
+    environment = _environment()
+    assert environment.loader is not None
+    return Markup(environment.loader.get_source(environment, "report.css")[0])
+
+
+def _context(result: AuditResult) -> dict[str, Any]:
+    attacks, memory = words.ranked(result), result.memorization
+    implied = ledger.implied_auc(memory) if memory else None
+    estimates = [attack.auc for attack in attacks] + ([memory.auc_from_bits] if memory else [])
+    measured = words.verdict(result).kind in ("found", "none") and attacks
+    extras = {name: getattr(result, name) for name in ("prediction", "extraction", "canaries", "gates")}
+    return {
+        "result": result,
+        "style": _style(),
+        "advice": advice,
+        "figures": figures,
+        "ledger": ledger,
+        "numbers": numbers,
+        "safe": safe,
+        "words": words,
+        "verdict": words.verdict(result),
+        "trust": words.trust(result),
+        "attacks": [(attack, ledger.attack_quantities(attack)) for attack in attacks],
+        "reasons": ledger.reasons(attacks),
+        "curves": [attack for attack in attacks if attack.roc is not None],
+        "memory": memory,
+        "implied": implied,
+        "scale": figures.auc_scale(estimates),
+        "pairs": figures.pairs(attacks[0].auc) if measured else None,
+        "level": numbers.percent(estimates[0].level) if estimates else None,
+        "extras": {name: tuple(ledger.flat(part)) for name, part in extras.items() if part is not None},
+    }
+
+
+def to_html(result: AuditResult) -> str:
+    """Render the whole audit as one self-contained HTML document."""
+    return _environment().get_template("report.html.j2").render(_context(result)).rstrip() + "\n"

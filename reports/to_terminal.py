@@ -1,0 +1,187 @@
+"""The summary on the terminal: the verdict first, then what it rests on, in one screen.
+
+Everything is plain ``Text``: no string of the audit is read as rich markup, and none holds an escape code.
+"""
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from auditor.results import AttackResult, AuditResult, Histogram
+
+from . import advice, ledger, safe, words
+from .numbers import Quantity, number, percent, plural
+from .words import SYMBOLS, TONES, Tone
+
+__all__ = ["render_terminal"]
+
+_STYLES: dict[Tone, str] = {"bad": "red", "warn": "yellow", "info": "blue", "ok": "green"}
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_ROWS = 8
+_CHECKS = 4
+_WARNINGS = 3
+_STEPS = 2
+
+
+def _text(text: str, style: str = "", limit: int = safe.LINE) -> Text:
+    return Text(safe.visible(text, limit), style=style)
+
+
+def _title(text: str, result: AuditResult | None = None) -> Text:
+    """Head a part; under a veto it is marked as diagnosis."""
+    title = Text(f"\n{text}", style="bold")
+    if result is not None and words.verdict(result).kind == "veto":
+        title.append(" (for diagnosis only)", style="red")
+    return title
+
+
+def _mark(tone: Tone) -> Text:
+    return Text(SYMBOLS[tone], style=_STYLES[tone])
+
+
+def _bullets(lines: list[tuple[Tone, str]], limit: int = 300) -> Table:
+    """Set lines with a sign in front and a hanging indent."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=1)
+    grid.add_column(overflow="fold")
+    for tone, line in lines:
+        grid.add_row(_mark(tone), _text(line, limit=limit))
+    return grid
+
+
+def _heading(result: AuditResult) -> Text:
+    data = result.data
+    targets, references = (ledger.models(result, role) for role in ("target", "reference"))
+    others = plural(data.non_members.n_samples, "non-member") if data.non_members else "no non-members"
+    line = Text()
+    line.append(safe.visible(targets[0].path, 40) if targets else "—", style="bold")
+    line.append(" against ")
+    line.append(
+        ", ".join(safe.visible(model.path, 40) for model in references[:2]) or "no reference", style="bold"
+    )
+    line.append(f" · {plural(data.members.n_samples, 'member')}, {others}", style="dim")
+    return line
+
+
+def _verdict(result: AuditResult) -> Panel:
+    found = words.verdict(result)
+    style = _STYLES[found.tone]
+    body = _text(found.sentence, limit=2 * safe.LINE)
+    return Panel(
+        body, title=_text(f" {SYMBOLS[found.tone]} {found.title} ", f"bold {style}"), title_align="left",
+        border_style=style, box=box.ROUNDED, padding=(0, 1),
+    )  # fmt: skip
+
+
+def _trust(result: AuditResult) -> Table:
+    checks = words.trust(result)
+    lines: list[tuple[Tone, str]] = [(checks.tone, f"Can these numbers be trusted? {checks.answer}")]
+    for check in checks.remarkable[:_CHECKS]:
+        lines.append((TONES[check.verdict], f"{check.name.replace('_', ' ')}: {check.detail}"))
+    return _bullets(lines, limit=240)
+
+
+def _cells(quantity: Quantity) -> tuple[Text, Text]:
+    if not quantity.defined:
+        return Text("—"), _text("not defined", "dim")
+    return Text(quantity.value_with_unit, style="bold"), Text(quantity.interval, style="dim")
+
+
+def _grid(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim")
+    for i, name in enumerate(columns):
+        table.add_column(Text(name), justify="left" if i == 0 else "right", no_wrap=i > 0, overflow="fold")
+    return table
+
+
+def _memory(result: AuditResult) -> list[RenderableType]:
+    memory = result.memorization
+    if memory is None:
+        return [
+            _title("How much is remembered", result),
+            Text("  Not measured: bits need a reference model (--reference)."),
+        ]
+    quantities = ledger.memory_quantities(memory)
+    table = _grid("", "value", f"{quantities[0].level} interval")
+    for quantity in ledger.in_brief(memory):
+        table.add_row(_text(quantity.label), *_cells(quantity))
+    return [_title("How much is remembered", result), table, *_sparklines(memory.signed_bits_histogram)]
+
+
+def _spark(counts: tuple[int, ...], width: int = 48) -> str:
+    """Draw counts as blocks, one a bin, at most ``width`` of them."""
+    step = -(-len(counts) // width)
+    merged = [sum(counts[i : i + step]) for i in range(0, len(counts), step)]
+    top = max([*merged, 1])
+    return "".join(_BLOCKS[-(-value * (len(_BLOCKS) - 1) // top)] for value in merged)
+
+
+def _sparklines(bars: Histogram) -> list[RenderableType]:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(Text("members    ", style="dim"), Text(_spark(bars.members), style="blue"))
+    if sum(bars.non_members):
+        grid.add_row(Text("non-members", style="dim"), Text(_spark(bars.non_members), style="yellow"))
+    low, high = (number(edge, 0) for edge in (bars.edges[0], bars.edges[-1]))
+    gap = " " * max(1, len(_spark(bars.members)) - len(low) - len(high))
+    grid.add_row(Text(""), Text(f"{low}{gap}{high} bits", style="dim"))
+    return [Padding(grid, (1, 0, 0, 0))]
+
+
+def _rates(attack: AttackResult) -> Text:
+    """Give the rate at the lowest false-positive rate that can be resolved."""
+    rates = [rate for rate in attack.tpr_at_fpr if rate.value is not None]
+    if not rates:
+        return Text("—")
+    rate = min(rates, key=lambda rate: rate.fpr)
+    quantity = Quantity(label="", unit="%", estimate=rate)
+    return Text(f"{quantity.value} {quantity.interval} @{percent(rate.fpr)}")
+
+
+def _attacks(result: AuditResult) -> list[RenderableType]:
+    attacks = words.ranked(result)
+    title = _title("Can an attacker tell members apart?", result)
+    if not attacks or all(attack.auc.value is None for attack in attacks):
+        reason = attacks[0].auc.undefined_reason if attacks else "no attack was run"
+        return [title, _text(f"  Not measured: {reason}.", limit=200)]
+    table = _grid("Attack", "AUC", f"{percent(attacks[0].auc.level)} interval", "TPR @FPR")
+    for attack in attacks[:_ROWS]:
+        label = _text(attack.attack, "bold" if attack is attacks[0] else "", 24)
+        if attack.inverted:
+            label.append(" ▲ inverted", style="yellow")
+        table.add_row(label, *_cells(Quantity(label="AUC", unit="", estimate=attack.auc)), _rates(attack))
+    if result.memorization is not None:
+        implied = ledger.implied_auc(result.memorization)
+        table.add_row(Text("implied by the bits", style="dim"), *_cells(implied), Text(""))
+    more = len(attacks) - _ROWS
+    rest = [Text(f"  and {plural(more, 'more attack')} in the report", style="dim")] if more > 0 else []
+    return [title, table, *rest]
+
+
+def _warnings(result: AuditResult) -> list[RenderableType]:
+    if not result.warnings:
+        return []
+    lines: list[tuple[Tone, str]] = [("warn", warning) for warning in result.warnings[:_WARNINGS]]
+    if len(result.warnings) > _WARNINGS:
+        lines.append(("info", f"{plural(len(result.warnings) - _WARNINGS, 'more warning')} in the report"))
+    return [_title("Warnings"), _bullets(lines, limit=160)]
+
+
+def _next(result: AuditResult) -> list[RenderableType]:
+    lines: list[tuple[Tone, str]] = [("info", step) for step in advice.actions(result)[:_STEPS]]
+    return [_title("Next"), _bullets(lines, limit=160)]
+
+
+def render_terminal(result: AuditResult) -> Group:
+    """Compose the summary; print it with a :class:`rich.console.Console`, which drops colours off a terminal."""
+    return Group(
+        _heading(result),
+        _verdict(result),
+        _trust(result),
+        *_memory(result),
+        *_attacks(result),
+        *_warnings(result),
+        *_next(result),
+    )

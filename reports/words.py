@@ -1,0 +1,376 @@
+"""Numbers into words: the verdict in one sentence, the chips, and whether the numbers can be trusted.
+
+HTML, Markdown and the terminal take their words from here, so that the three never disagree. Everything
+returned is plain text that may hold strings from the data: the renderers escape it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from auditor.results import AttackResult, AuditResult, CheckResult, Estimate, TopSample
+
+from .ledger import headline_bits
+from .numbers import Quantity, number, one_in, percent, plain, plural, times_in_100
+
+__all__ = [
+    "SYMBOLS",
+    "TONES",
+    "Chip",
+    "Tone",
+    "Trust",
+    "VerdictWords",
+    "check_figure",
+    "chips",
+    "date",
+    "headline_attack",
+    "ranked",
+    "sample_bits",
+    "trust",
+    "verdict",
+]
+
+Tone = Literal["bad", "warn", "info", "ok"]
+Kind = Literal["veto", "uncalibrated", "unmeasured", "inverted", "none", "found"]
+
+SYMBOLS: dict[Tone, str] = {"bad": "✖", "warn": "▲", "info": "●", "ok": "✔"}
+"""A sign for each tone, so that no meaning hangs on colour alone."""
+
+_SEVERITY: tuple[Tone, ...] = ("bad", "warn", "info", "ok")
+TONES: dict[str, Tone] = {"veto": "bad", "warn": "warn", "pass": "ok"}
+"""The tone of a check's verdict."""
+
+_STRENGTHS: tuple[tuple[float, str], ...] = (
+    (0.97, "near-perfect"), (0.8, "strong"), (0.65, "moderate"), (0.0, "weak")
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chip:
+    """A finding in a few words; ``tone`` says how bad it is."""
+
+    tone: Tone
+    label: str
+    word: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """May the numbers be believed? The answer, and the checks behind it, worst first."""
+
+    tone: Tone
+    answer: str
+    checks: tuple[CheckResult, ...]
+    names: tuple[str, ...] = ()
+
+    @property
+    def answer_with_names(self) -> str:
+        """The answer, naming the checks that decided it."""
+        return f"{self.answer.removesuffix('.')} ({', '.join(self.names)})." if self.names else self.answer
+
+    @property
+    def remarkable(self) -> tuple[CheckResult, ...]:
+        """The checks that did not pass."""
+        return tuple(check for check in self.checks if check.verdict != "pass")
+
+    @property
+    def passed(self) -> tuple[CheckResult, ...]:
+        """The checks that passed."""
+        return tuple(check for check in self.checks if check.verdict == "pass")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictWords:
+    """What the audit found: a title of a few words, one sentence, and the points that belong beside it."""
+
+    kind: Kind
+    tone: Tone
+    title: str
+    sentence: str
+    points: tuple[str, ...]
+
+
+def headline_attack(result: AuditResult) -> AttackResult | None:
+    """Pick the attack that the verdict rests on: fixed in advance, never the best of those that were run."""
+    for name in ("reference", "loss"):
+        for attack in result.attacks:
+            if attack.name == name:
+                return attack
+    return result.attacks[0] if result.attacks else None
+
+
+def ranked(result: AuditResult) -> tuple[AttackResult, ...]:
+    """Order the attacks by their AUC, the headline attack first and undefined ones last."""
+    headline = headline_attack(result)
+
+    def key(attack: AttackResult) -> tuple[bool, float]:
+        return attack is not headline, -(attack.auc.value if attack.auc.value is not None else -1.0)
+
+    return tuple(sorted(result.attacks, key=key))
+
+
+def trust(result: AuditResult) -> Trust:
+    """Answer whether the numbers can be trusted."""
+    soundness = result.soundness
+    if soundness is None or not soundness.checks:
+        return Trust(tone="warn", answer="Unknown: no soundness check was run.", checks=())
+    rank = {"veto": 0, "warn": 1, "pass": 2}
+    checks = tuple(sorted(soundness.checks, key=lambda check: rank[check.verdict]))
+    names = tuple(_spoken(check.name) for check in checks if check.verdict == soundness.verdict != "pass")
+    n, many = plural(len(checks), "check"), len(names) != 1
+    if soundness.verdict == "veto":
+        answer = f"No: {len(names)} of {n} {'forbid' if many else 'forbids'} a verdict."
+    elif soundness.verdict == "warn":
+        answer = f"With caution: {len(names)} of {n} {'warn' if many else 'warns'}."
+    else:
+        answer = f"Yes, as far as was checked: {'all ' if len(checks) > 1 else ''}{n} passed."
+    return Trust(tone=TONES[soundness.verdict], answer=answer, checks=checks, names=names)
+
+
+def check_figure(check: CheckResult) -> str:
+    """Write the figure of a check with its unit."""
+    return "—" if check.figure is None else f"{plain(check.figure)} {check.unit}".strip()
+
+
+def _strength(auc: Estimate) -> str:
+    """Name the strength of a signal by both ends of its interval, so that few samples do not sound sure."""
+    assert auc.low is not None
+    assert auc.high is not None
+    low, high = (next(word for least, word in _STRENGTHS if end >= least) for end in (auc.low, auc.high))
+    return low if low == high else f"{low} to {high}"
+
+
+def _auc_words(auc: Estimate) -> str:
+    quantity = Quantity(label="AUC", unit="", estimate=auc)
+    return f"AUC {quantity.value}, {quantity.level} interval {quantity.span}"
+
+
+def _picks(auc: Estimate, who: str) -> str:
+    assert auc.value is not None
+    return f"shown a member and a non-member, {who} the member {times_in_100(auc.value)}"
+
+
+def _bits_clause(result: AuditResult) -> str:
+    memory = result.memorization
+    if memory is None or not headline_bits(memory).defined:
+        return ""
+    bits = headline_bits(memory)
+    return (
+        f"on average the target holds {bits.value} bits ({bits.level} interval {bits.span}) "
+        "of each member that the reference does not"
+    )
+
+
+def _veto(result: AuditResult) -> VerdictWords:
+    vetoes = [check for check in trust(result).checks if check.verdict == "veto"]
+    reason = "; ".join(check.detail.removesuffix(".") for check in vetoes) or "the audit is not sound"
+    return VerdictWords(
+        kind="veto",
+        tone="bad",
+        title="No verdict",
+        sentence=f"No verdict: {reason}.",
+        points=(
+            "The figures below are kept for diagnosis. They must not be read as leakage, nor as its absence.",
+        ),
+    )
+
+
+def _uncalibrated(result: AuditResult) -> VerdictWords:
+    memory = result.memorization
+    bits = headline_bits(memory) if memory else None
+    figure = (
+        f"; the target codes each member in {bits.value} fewer bits than the reference ({bits.level} interval "
+        f"{bits.span}), an uncalibrated upper figure that noise and domain adaptation also produce"
+        if bits and bits.defined
+        else ""
+    )
+    return VerdictWords(
+        kind="uncalibrated",
+        tone="warn",
+        title="Uncalibrated",
+        sentence=f"No verdict on membership: no non-members were given, so no attack can be measured{figure}.",
+        points=("Without texts that the target has not seen there is nothing to compare the members with.",),
+    )
+
+
+def _unmeasured(result: AuditResult, attack: AttackResult | None) -> VerdictWords:
+    reason = f"{attack.attack}: {attack.auc.undefined_reason}" if attack else "no attack was run"
+    return VerdictWords(
+        kind="unmeasured",
+        tone="warn",
+        title="Not measured",
+        sentence=f"No verdict on membership: {reason}.",
+        points=(),
+    )
+
+
+def _inverted(attack: AttackResult) -> VerdictWords:
+    return VerdictWords(
+        kind="inverted",
+        tone="warn",
+        title="Inverted signal",
+        sentence=f"No verdict: the score of {attack.attack} is inverted, members score lower than non-members "
+        f"({_auc_words(attack.auc)}); it is reported as measured, never flipped.",
+        points=("Usual causes: the two sides are swapped, or they are not texts of the same kind.",),
+    )
+
+
+def _none(result: AuditResult, attack: AttackResult) -> VerdictWords:
+    what = (
+        "memorization beyond the reference"
+        if attack.name == "reference"
+        else "members standing out from non-members"
+    )
+    beyond = [
+        other.attack
+        for other in ranked(result)
+        if other is not attack and other.auc.low is not None and other.auc.low > 0.5
+    ]
+    high = Quantity(label="", unit="", estimate=attack.auc).span.rpartition(" ")[2]
+    points = [f"An AUC of up to {high} remains compatible with these texts."]
+    if beyond:
+        points.insert(
+            0,
+            f"But {', '.join(beyond)} {'does' if len(beyond) == 1 else 'do'} tell the sides apart. Either the "
+            "sides differ in kind, or this score misses a leak: look at the checks and the attack table.",
+        )
+    return VerdictWords(
+        kind="none",
+        tone="warn" if beyond else "info",
+        title="No evidence found",
+        sentence=f"No evidence of {what} was found (which is not proof of none): "
+        f"{_picks(attack.auc, 'an attacker picks')}, where a coin flip gives 50 ({_auc_words(attack.auc)}).",
+        points=tuple(points),
+    )
+
+
+def _found(result: AuditResult, attack: AttackResult) -> VerdictWords:
+    strength = _strength(attack.auc)
+    bits = _bits_clause(result)
+    return VerdictWords(
+        kind="found",
+        tone="warn" if strength == "weak" else "bad",
+        title=f"{strength[0].upper()}{strength[1:]} membership signal",
+        sentence="An attacker who holds a text can tell whether the target was trained on it: "
+        f"{_picks(attack.auc, 'they pick')} ({_auc_words(attack.auc)})" + (f"; {bits}." if bits else "."),
+        points=_found_points(result, attack),
+    )
+
+
+def _found_points(result: AuditResult, attack: AttackResult) -> tuple[str, ...]:
+    points = []
+    rates = [rate for rate in attack.tpr_at_fpr if rate.value is not None]
+    if rates:
+        rate = min(rates, key=lambda rate: rate.fpr)
+        quantity = Quantity(label="", unit="%", estimate=rate)
+        points.append(
+            f"With at most {percent(rate.fpr)} false alarms it still recognises {quantity.value} of the members "
+            f"({quantity.level} interval {quantity.span})."
+        )
+    memory = result.memorization
+    bits = headline_bits(memory) if memory else None
+    if memory and bits and bits.estimate.value is not None and bits.estimate.value >= 1:
+        points.append(
+            f"{bits.value} bits are what it takes to pick {one_in(bits.estimate.value)}; for scale, 1 bit is a "
+            "coin flip and 20 bits pick one in a million."
+        )
+    return tuple(points)
+
+
+def _declaration(result: AuditResult, attack: AttackResult) -> str:
+    rule = "the reference attack if it was run, else loss, else the first"
+    others = len(result.attacks) - 1
+    rest = (
+        f" {plural(others, 'other attack')} below; the best of several looks better than it is." if others else ""
+    )
+    return f"Headline attack: {attack.attack}, fixed in advance ({rule}).{rest}"
+
+
+def _with_context(result: AuditResult, words: VerdictWords, attack: AttackResult | None) -> VerdictWords:
+    after = [_declaration(result, attack)] if attack and words.kind in ("found", "none", "inverted") else []
+    return VerdictWords(
+        kind=words.kind,
+        tone=words.tone,
+        title=words.title,
+        sentence=words.sentence,
+        points=(*words.points, *after),
+    )
+
+
+def verdict(result: AuditResult) -> VerdictWords:
+    """Say in one sentence what the audit found, or why it says nothing.
+
+    A veto comes before everything; then missing non-members; then the headline attack decides: undefined,
+    inverted, an interval that includes 0.5, or a signal whose strength is named by both ends of its interval.
+    """
+    attack = headline_attack(result)
+    if result.soundness and result.soundness.verdict == "veto":
+        words = _veto(result)
+    elif result.data.non_members is None:
+        words = _uncalibrated(result)
+    elif attack is None or attack.auc.low is None or attack.auc.high is None:
+        words = _unmeasured(result, attack)
+    elif attack.inverted or attack.auc.high < 0.5:
+        words = _inverted(attack)
+    elif attack.auc.low <= 0.5:
+        words = _none(result, attack)
+    else:
+        words = _found(result, attack)
+    return _with_context(result, words, attack)
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _chip_bits(bits: Quantity) -> str:
+    return f"{bits.value_with_unit} {bits.interval}" if bits.defined else "not defined"
+
+
+def _memory_chips(result: AuditResult) -> list[Chip]:
+    memory = result.memorization
+    if memory is None:
+        return [Chip(tone="info", label="Bits", word="not measured: no reference")]
+    bits, used = headline_bits(memory), Quantity(label="", unit="%", estimate=memory.capacity_used)
+    rows = [Chip(tone="info", label="Memorized", word=_chip_bits(bits))]
+    if not memory.calibrated:
+        rows.append(Chip(tone="warn", label="Bits", word="uncalibrated"))
+    if used.defined:
+        rows.append(Chip(tone="info", label="Capacity used", word=used.value))
+    return rows
+
+
+def chips(result: AuditResult) -> tuple[Chip, ...]:
+    """Summarise the audit in a few words each, worst first."""
+    words, checks = verdict(result), trust(result)
+    state = {"ok": "sound", "warn": "caution", "bad": "veto"}[checks.tone] if checks.checks else "not checked"
+    membership = {"veto": "withheld", "uncalibrated": "not measured", "unmeasured": "not measured"}
+    membership |= {"none": "no evidence", "inverted": "inverted"}
+    signal = membership.get(words.kind) or words.title.removesuffix(" membership signal").lower()
+    rows = [
+        Chip(tone=checks.tone, label="Soundness", word=state),
+        Chip(tone="info" if words.kind == "veto" else words.tone, label="Membership signal", word=signal),
+        *_memory_chips(result),
+    ]
+    if result.warnings:
+        rows.append(Chip(tone="warn", label="Warnings", word=str(len(result.warnings))))
+    return tuple(sorted(rows, key=lambda chip: _SEVERITY.index(chip.tone)))
+
+
+def sample_bits(sample: TopSample) -> str:
+    """Write the signed bits of one sample, which carry no interval."""
+    return number(sample.signed_bits, 1)
+
+
+def date(started_at: str) -> str:
+    """Shorten an ISO time stamp to the minute; anything else is left as it is.
+
+    Examples
+    --------
+    >>> date("2026-03-14T09:26:53.589+00:00"), date("yesterday")
+    ('2026-03-14 09:26 UTC', 'yesterday')
+    """
+    day, mark, clock = started_at.partition("T")
+    if not mark or len(day) != 10 or clock[2:3] != ":":
+        return started_at
+    zone = " UTC" if clock.endswith(("Z", "+00:00")) else ""
+    return f"{day} {clock[:5]}{zone}"

@@ -1,0 +1,459 @@
+"""Hand-made audits, one for each situation that a report must survive."""
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from itertools import pairwise
+from statistics import NormalDist
+
+import pytest
+
+from auditor.results import (
+    AttackResult,
+    AuditResult,
+    CheckResult,
+    DataResult,
+    Estimate,
+    Histogram,
+    MemorizationResult,
+    ModelProvenance,
+    Provenance,
+    RocCurve,
+    SideData,
+    SoundnessResult,
+    TopSample,
+    TprAtFpr,
+)
+
+N_MEMBERS, N_NON_MEMBERS = 500, 480
+NORMAL = NormalDist()
+NO_NON_MEMBERS = "no non-members were given"
+
+
+def estimate(value: float, low: float, high: float, method: str = "bootstrap over groups, BCa") -> Estimate:
+    return Estimate(
+        value=value,
+        low=low,
+        high=high,
+        level=0.95,
+        method=method,
+        n_members=N_MEMBERS,
+        n_non_members=N_NON_MEMBERS,
+    )
+
+
+def undefined(reason: str = NO_NON_MEMBERS, n_non_members: int = 0) -> Estimate:
+    return Estimate.undefined(reason, level=0.95, n_members=N_MEMBERS, n_non_members=n_non_members)
+
+
+def roc(separation: float) -> RocCurve:
+    """Points of the binormal curve with this d'."""
+    rates = [0.0] + [round(10 ** (-2.7 + 2.7 * k / 60), 6) for k in range(61)]
+    tpr = [NORMAL.cdf(separation + NORMAL.inv_cdf(fpr)) if 0 < fpr < 1 else fpr for fpr in rates]
+    return RocCurve(fpr=tuple(rates), tpr=tuple(round(value, 6) for value in tpr))
+
+
+def attack(
+    name: str, auc: float, half: float, *, params: dict | None = None, needs: tuple = (), summary: str = ""
+) -> AttackResult:
+    """An attack with the rates of the binormal model at this AUC."""
+    params = params or {}
+    label = name + (":" + ",".join(f"{key}={value}" for key, value in params.items()) if params else "")
+    separation = 2**0.5 * NORMAL.inv_cdf(auc)
+
+    def rate(fpr: float) -> float:
+        return NORMAL.cdf(separation + NORMAL.inv_cdf(fpr))
+
+    def near(value: float, width: float, method: str) -> Estimate:
+        return estimate(value, max(0.0, value - width), min(1.0, value + width), method)
+
+    tpr = [TprAtFpr.at(fpr, near(rate(fpr), 0.045, "bootstrap over texts")) for fpr in (0.01, 0.05)]
+    too_few = undefined("an FPR of 0.001 needs at least 1000 non-members, there are 480", N_NON_MEMBERS)
+    return AttackResult(
+        attack=label,
+        name=name,
+        summary=summary or f"Score of the {name} attack.",
+        params=params,
+        paper="arXiv:2505.24832, section 4",
+        needs=needs,
+        auc=near(auc, half, "DeLong, logit scale"),
+        advantage=near(2 * NORMAL.cdf(abs(separation) / 2) - 1, 0.05, "bootstrap over texts"),
+        tpr_at_fpr=(TprAtFpr.at(0.001, too_few), *tpr),
+        f1_equal_error=near(NORMAL.cdf(separation / 2), 0.02, "bootstrap over texts"),
+        inverted=auc + half < 0.5,
+        roc=roc(separation),
+    )
+
+
+def attacks() -> tuple[AttackResult, ...]:
+    return (
+        attack("loss", 0.744, 0.031, summary="Mean log-probability of the tokens."),
+        attack(
+            "reference",
+            0.931,
+            0.017,
+            needs=("reference",),
+            summary="Log-likelihood ratio of the target and the reference.",
+        ),
+        attack("zlib", 0.702, 0.033, needs=("text",), summary="Loss divided by the compressed size of the text."),
+        attack("min_k", 0.761, 0.030, params={"k": 0.1}, summary="Mean of the lowest tenth of log-probabilities."),
+        attack(
+            "min_k_plus_plus",
+            0.803,
+            0.028,
+            needs=("vocab_stats",),
+            summary="Min-K of log-probabilities standardised over the vocabulary.",
+        ),
+        attack(
+            "lowercase",
+            0.421,
+            0.036,
+            needs=("lowercase",),
+            summary="Loss of the text against its lower-cased form.",
+        ),
+    )
+
+
+def histogram() -> Histogram:
+    edges = tuple(float(edge) for edge in range(-30, 125, 5))
+
+    def counts(mean: float, sd: float, n: int) -> tuple[int, ...]:
+        curve = NormalDist(mean, sd)
+        return tuple(round(n * (curve.cdf(b) - curve.cdf(a))) for a, b in pairwise(edges))
+
+    return Histogram(
+        unit="bits", edges=edges, members=counts(47, 24, N_MEMBERS), non_members=counts(4, 11, N_NON_MEMBERS)
+    )
+
+
+def top_samples() -> tuple[TopSample, ...]:
+    return tuple(
+        TopSample(
+            sample_id=f"record-{4711 + 37 * i:05d}",
+            text_sha256=f"{0x9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08 + i:064x}",
+            is_member=i != 6,
+            n_tokens=64 - 3 * i,
+            signed_bits=121.4 - 6.3 * i,
+            memorized_bits=121.4 - 6.3 * i,
+        )
+        for i in range(8)
+    )
+
+
+def memorization() -> MemorizationResult:
+    welch = "Welch t on texts"
+    return MemorizationResult(
+        calibrated=True,
+        n_references=1,
+        mean_bits_members=estimate(46.83, 44.72, 48.94, "Student t on texts"),
+        mean_bits_non_members=estimate(4.11, 3.12, 5.10, "Student t on texts"),
+        clipped_bits_per_member=estimate(47.02, 44.95, 49.09, "Student t on texts"),
+        clipped_bits_per_non_member=estimate(6.24, 5.51, 6.97, "Student t on texts"),
+        debiased_bits_per_member=estimate(40.78, 38.59, 42.97, welch),
+        net_bits_per_member=estimate(42.72, 40.39, 45.05, welch),
+        information_lower_bound_per_member=estimate(2.31, 1.94, 8.91, "Donsker-Varadhan, split sample, one-sided"),
+        clipped_total_bits=estimate(23510.0, 22475.0, 24545.0, "mean times members"),
+        debiased_total_bits=estimate(20390.0, 19295.0, 21485.0, "mean times members"),
+        bits_per_token=estimate(0.6797, 0.6431, 0.7163, "ratio, delta method"),
+        bits_per_byte=estimate(0.1595, 0.1509, 0.1681, "ratio, delta method"),
+        bits_per_parameter=3.64,
+        bits_per_parameter_source="Morris et al. 2025, bfloat16",
+        n_parameters=1_604_608,
+        capacity_bits=5840773.12,
+        capacity_used=estimate(0.003491, 0.003303, 0.003679, "debiased total / capacity"),
+        auc_from_bits=estimate(0.938, 0.922, 0.951, "delta method"),
+        auc_from_bits_assumption="bits of both sides are normal with their own variances.",
+        signed_bits_histogram=histogram(),
+        top_samples=top_samples(),
+    )
+
+
+def soundness() -> SoundnessResult:
+    def check(name: str, verdict: str, figure: float | None, unit: str, detail: str, remedy: str | None = None):
+        return CheckResult(name=name, verdict=verdict, figure=figure, unit=unit, detail=detail, remedy=remedy)
+
+    return SoundnessResult(
+        verdict="warn",
+        checks=(
+            check("blind_baseline", "pass", 0.513, "AUC", "words alone do not tell the sides apart (AUC 0.513)"),
+            check("reference_alone", "pass", 0.507, "AUC", "The reference alone does not tell the sides apart."),
+            check("overlap", "pass", 0.0, "texts", "No text stands on both sides."),
+            check(
+                "near_duplicates",
+                "warn",
+                14.0,
+                "texts",
+                "14 members share 13 words in a row with a non-member; the non-members are not quite unseen.",
+                "Remove the non-members listed in samples.parquet and audit again.",
+            ),
+            check("length", "pass", 0.02, "KS distance", "Both sides have the same lengths."),
+            check("sample_size", "pass", 480.0, "texts", "Enough for an AUC to within 0.02."),
+            check("tokenizer", "pass", None, "", "Target and reference tokenize identically."),
+            check("precision", "pass", 0.0004, "bits a token", "Scoring twice agrees."),
+        ),
+    )  # fmt: skip
+
+
+def side(name: str, n: int) -> SideData:
+    return SideData(
+        path=f"data/{name}.jsonl",
+        n_samples=n,
+        n_groups=None,
+        n_bytes=256 * n,
+        n_tokens=60 * n,
+        sha256="2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+        n_cut=3 if name == "members" else 0,
+        n_bytes_cut=912 if name == "members" else 0,
+        n_windowed=0,
+        n_repeated=2 if name == "members" else 0,
+        notes=("2 members occur twice; each is counted once.",) if name == "members" else (),
+    )
+
+
+def model(role: str) -> ModelProvenance:
+    return ModelProvenance(
+        role=role,
+        path=f"models/{'support-assistant' if role == 'target' else 'base'}",
+        revision="a1b2c3d4" if role == "target" else None,
+        adapter=None,
+        weights_sha256="fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9",
+        tokenizer_sha256="9834876dcfb05cb167a5c24953eba58c4ac89b1adf57f28f2f9d09af107ee8f0",
+        architecture="GPT2LMHeadModel",
+        n_parameters=1_604_608,
+        n_vocabulary=2048,
+        stored_dtype="bfloat16",
+        dtype="float32",
+        device="cpu",
+        context_window=512,
+        prefix_token_ids=(0,),
+        prefix_rule="auto: the tokenizer's bos token",
+        scoring_path="log-softmax in float32, unpadded positions only",
+    )
+
+
+def provenance() -> Provenance:
+    return Provenance(
+        auditor_version="0.1.0",
+        scoring_version=1,
+        packages={"torch": "2.9.0", "transformers": "5.1.0", "numpy": "2.3.4"},
+        python="3.11.7",
+        platform="Linux x86_64",
+        started_at="2026-03-14T09:26:53+00:00",
+        seconds=41.72,
+        n_tokens_scored=176_400,
+        n_tokens_reused=0,
+        scoring_seconds=33.1,
+        models=(model("target"), model("reference")),
+    )
+
+
+def config() -> dict:
+    spec = {"text_field": "text", "split": "train"}
+    return {
+        "target": {"path": "models/support-assistant", "revision": "a1b2c3d4", "adapter": None},
+        "references": [{"path": "models/base", "revision": None, "adapter": None}],
+        "members": {"path": "data/members.jsonl", **spec},
+        "non_members": {"path": "data/non_members.jsonl", **spec},
+        "attacks": [],
+        "confidence": 0.95,
+        "fpr_targets": [0.001, 0.01, 0.05],
+        "seed": 0,
+        "include_text": False,
+    }
+
+
+def build() -> AuditResult:
+    """The ordinary audit: a reference, both sides, six attacks, one warning."""
+    return AuditResult(
+        provenance=provenance(),
+        config=config(),
+        data=DataResult(
+            members=side("members", N_MEMBERS),
+            non_members=side("non_members", N_NON_MEMBERS),
+            window_tokens=None,
+            long_texts="cut",
+        ),
+        soundness=soundness(),
+        memorization=memorization(),
+        attacks=attacks(),
+        warnings=("3 members were cut to the context window of 512 tokens; the rest of each was not audited.",),
+    )
+
+
+def strip_attack(one: AttackResult) -> AttackResult:
+    none = undefined()
+    return replace(
+        one,
+        auc=none,
+        advantage=none,
+        tpr_at_fpr=tuple(TprAtFpr.at(rate.fpr, none) for rate in one.tpr_at_fpr),
+        f1_equal_error=none,
+        inverted=False,
+        roc=None,
+    )
+
+
+def build_no_non_members() -> AuditResult:
+    """Members only: bits are an uncalibrated upper figure, no attack can be measured."""
+    result, none = build(), undefined()
+    assert result.memorization is not None
+    memory = replace(
+        result.memorization,
+        calibrated=False,
+        mean_bits_non_members=none,
+        clipped_bits_per_non_member=none,
+        debiased_bits_per_member=none,
+        net_bits_per_member=none,
+        information_lower_bound_per_member=none,
+        debiased_total_bits=none,
+        capacity_used=none,
+        auc_from_bits_assumption="the reference codes unseen text at least as well as the target does.",
+        signed_bits_histogram=replace(histogram(), non_members=(0,) * len(histogram().members)),
+    )
+    return replace(
+        result,
+        data=replace(result.data, non_members=None),
+        soundness=None,
+        memorization=memory,
+        attacks=tuple(strip_attack(one) for one in result.attacks),
+        config=result.config | {"non_members": None},
+    )
+
+
+def build_no_reference() -> AuditResult:
+    """No reference: attacks on the target alone, no bits."""
+    result = build()
+    return replace(
+        result,
+        provenance=replace(result.provenance, models=result.provenance.models[:1]),
+        memorization=None,
+        attacks=tuple(one for one in result.attacks if one.name != "reference"),
+        config=result.config | {"references": []},
+    )
+
+
+def build_veto() -> AuditResult:
+    """The blind baseline tells the sides apart: no verdict."""
+    result = build()
+    assert result.soundness is not None
+    first, *rest = result.soundness.checks
+    bad = replace(
+        first,
+        verdict="veto",
+        figure=0.87,
+        detail="words alone tell the sides apart (AUC 0.87, interval 0.85 to 0.89), without any model.",
+        remedy="Draw members and non-members from the same source and period.",
+    )
+    return replace(result, soundness=SoundnessResult(verdict="veto", checks=(*rest, bad)))
+
+
+def build_none() -> AuditResult:
+    """The headline interval includes 0.5, and the bits include 0."""
+    result = build()
+    assert result.memorization is not None
+    memory = replace(
+        result.memorization,
+        mean_bits_members=estimate(-1.21, -2.02, -0.40),
+        mean_bits_non_members=estimate(-1.58, -2.41, -0.75),
+        debiased_bits_per_member=estimate(0.31, -0.52, 1.14),
+        net_bits_per_member=estimate(0.37, -0.79, 1.53),
+        information_lower_bound_per_member=estimate(0.0, 0.0, 8.91),
+        debiased_total_bits=estimate(155.0, -260.0, 570.0),
+        bits_per_token=estimate(0.005, -0.009, 0.019),
+        bits_per_byte=estimate(0.0012, -0.002, 0.0045),
+        capacity_used=estimate(0.0000265, -0.0000445, 0.0000976),
+        auc_from_bits=estimate(0.511, 0.475, 0.547),
+    )
+    attacks = (attack("loss", 0.503, 0.04), attack("reference", 0.512, 0.037))
+    return replace(result, attacks=attacks, memorization=memory)
+
+
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><b onmouseover=x>`code`|pipe|[link](javascript:x)"
+    "\x00\x1b[31mred\x1b[0m\r\nline\u202ereversed\u2066\u200b\ud800[bold red]rich[/bold red]{{ 7*7 }}{% raw %}"
+    "</title></style></svg>--> @everyone #1 https://evil.example ![i](https://evil.example/x.png)"
+)
+
+
+KEPT = {"role", "verdict", "schema_version", "undefined_reason", "name", "started_at"}
+"""Fields that decide what is rendered, and are left alone by :func:`poison`."""
+
+
+def poison(value: object, text: str) -> object:
+    """Put a text before every string of a result, however deep."""
+    if isinstance(value, str):
+        return text + value
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: getattr(value, f.name) for f in fields(value)}
+        return replace(value, **{k: v if k in KEPT else poison(v, text) for k, v in parts.items()})
+    if isinstance(value, dict):
+        return {f"{text}{key}": poison(inner, text) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(poison(inner, text) for inner in value)
+    return value
+
+
+def build_poisoned(text: str) -> AuditResult:
+    """Every part is there and every string holds the text; one sample is a million characters long."""
+    result = build()
+    assert result.memorization is not None
+    first, second = result.memorization.top_samples[:2]
+    samples = (replace(first, text="x" * 1_000_000 + text), replace(second, text=text + "\nsecond line"))
+    unmeasured = replace(result.attacks[0], auc=undefined(text), name="loss" + text)
+    poisoned = poison(
+        replace(
+            result,
+            memorization=replace(result.memorization, top_samples=samples),
+            attacks=(*result.attacks, unmeasured),
+            prediction={"law": {"name": "x", "values": [1, 2]}, "nothing": None},
+            gates=({"gate": "auc", "verdict": "fail"},),
+        ),
+        text,
+    )
+    assert isinstance(poisoned, AuditResult)
+    return replace(poisoned, config=config() | {"target": {"path": text, "revision": text, "adapter": None}})
+
+
+def build_hostile() -> AuditResult:
+    """Every string is an attack on the reader."""
+    return build_poisoned(HOSTILE)
+
+
+BUILDERS: dict[str, Callable[[], AuditResult]] = {
+    "normal": build,
+    "no_non_members": build_no_non_members,
+    "no_reference": build_no_reference,
+    "veto": build_veto,
+    "none": build_none,
+    "hostile": build_hostile,
+}
+
+
+@pytest.fixture
+def normal() -> AuditResult:
+    return build()
+
+
+@pytest.fixture
+def hostile() -> AuditResult:
+    return build_hostile()
+
+
+@pytest.fixture
+def hostile_text() -> str:
+    return HOSTILE
+
+
+@pytest.fixture
+def poisoned() -> Callable[[str], AuditResult]:
+    return build_poisoned
+
+
+@pytest.fixture
+def results() -> dict[str, AuditResult]:
+    """Every hand-made audit by its name."""
+    return {name: builder() for name, builder in BUILDERS.items()}
+
+
+@pytest.fixture(params=list(BUILDERS))
+def any_result(request: pytest.FixtureRequest) -> AuditResult:
+    return BUILDERS[request.param]()

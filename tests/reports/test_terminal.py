@@ -1,0 +1,56 @@
+"""The terminal summary: one screen, plain where it should be, and deaf to what the data says."""
+
+import io
+import re
+
+from rich.console import Console
+
+from auditor.results import AuditResult
+from reports import render_terminal
+
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def printed(result: AuditResult, *, terminal: bool = False, width: int = 80) -> str:
+    stream = io.StringIO()
+    console = Console(
+        file=stream, width=width, force_terminal=terminal, color_system="truecolor" if terminal else None
+    )
+    console.print(render_terminal(result))
+    return stream.getvalue()
+
+
+def test_one_screen_of_80_columns(normal: AuditResult) -> None:
+    lines = printed(normal).splitlines()
+    assert len(lines) <= 45
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_verdict_comes_first(any_result: AuditResult) -> None:
+    text = printed(any_result)
+    assert text.index("╭") < text.index("Can these numbers be trusted?") < text.index("How much is remembered")
+
+
+def test_only_our_own_colours_reach_the_terminal(any_result: AuditResult) -> None:
+    coloured = printed(any_result, terminal=True)
+    assert ESCAPE.search(coloured)
+    rest = ESCAPE.sub("", coloured)
+    assert {char for char in rest if not char.isprintable()} <= {"\n"}
+    assert "\x1b" not in printed(any_result)
+
+
+def test_markup_is_not_interpreted(hostile: AuditResult) -> None:
+    assert "[bold red]rich[/bold red]" in printed(hostile, width=4000)
+
+
+def test_narrow_and_wide_windows_lose_no_number(normal: AuditResult) -> None:
+    for width in (60, 200):
+        text = re.sub(r"\s+", " ", printed(normal, width=width))
+        assert "0.931" in text
+        assert "20,390 bits" in text
+
+
+def test_a_veto_marks_the_figures(results: dict[str, AuditResult]) -> None:
+    text = printed(results["veto"])
+    assert "No verdict" in text
+    assert text.count("(for diagnosis only)") == 2

@@ -1,0 +1,184 @@
+"""The words: what is said in each situation, and that all formats say the same."""
+
+import io
+import subprocess
+import sys
+from dataclasses import replace
+from html import unescape
+
+import pytest
+from rich.console import Console
+
+from auditor.results import AuditResult, Estimate
+from reports import RENDERERS, render_terminal
+from reports.advice import actions, limits
+from reports.ledger import attack_quantities, in_brief, memory_quantities
+from reports.numbers import Quantity, number, one_in, percent, plain, size, times_in_100
+from reports.safe import pieces, visible
+from reports.words import chips, headline_attack, trust, verdict
+
+
+def estimate(value: float, low: float, high: float) -> Estimate:
+    return Estimate(value=value, low=low, high=high, level=0.9, method="m", n_members=10, n_non_members=20)
+
+
+def with_auc(result: AuditResult, value: float, low: float, high: float) -> AuditResult:
+    """Set the AUC of the headline attack."""
+    attacks = tuple(
+        replace(a, auc=estimate(value, low, high), inverted=high < 0.5) if a.name == "reference" else a
+        for a in result.attacks
+    )
+    return replace(result, attacks=attacks)
+
+
+def test_the_sentence_of_a_found_signal(normal: AuditResult) -> None:
+    found = verdict(normal)
+    assert (found.kind, found.title) == ("found", "Strong membership signal")
+    assert found.sentence == (
+        "An attacker who holds a text can tell whether the target was trained on it: shown a member and a "
+        "non-member, they pick the member 93 times in 100 (AUC 0.931, 95% interval 0.914 to 0.948); on average "
+        "the target holds 40.8 bits (95% interval 38.6 to 43.0) of each member that the reference does not."
+    )
+    assert any("41.0% of the members" in point and "at most 1%" in point for point in found.points)
+    assert any("Headline attack: reference, fixed in advance" in point for point in found.points)
+
+
+@pytest.mark.parametrize(
+    ("auc", "kind", "title"),
+    [
+        ((0.55, 0.51, 0.60), "found", "Weak membership signal"),
+        ((0.70, 0.60, 0.79), "found", "Weak to moderate membership signal"),
+        ((1.00, 0.70, 1.00), "found", "Moderate to near-perfect membership signal"),
+        ((0.99, 0.98, 1.00), "found", "Near-perfect membership signal"),
+        ((0.55, 0.50, 0.60), "none", "No evidence found"),
+        ((0.45, 0.40, 0.50), "none", "No evidence found"),
+        ((0.30, 0.20, 0.45), "inverted", "Inverted signal"),
+    ],
+)
+def test_the_interval_decides(normal: AuditResult, auc: tuple[float, float, float], kind: str, title: str) -> None:
+    found = verdict(with_auc(normal, *auc))
+    assert (found.kind, found.title) == (kind, title)
+
+
+def test_no_evidence_is_not_clearance(results: dict[str, AuditResult]) -> None:
+    found = verdict(results["none"])
+    assert found.sentence.startswith(
+        "No evidence of memorization beyond the reference was found (which is not proof of none)"
+    )
+    assert not any(chip.tone == "ok" and "evidence" in chip.word for chip in chips(results["none"]))
+
+
+def test_other_attacks_that_see_something_are_named_beside_no_evidence(normal: AuditResult) -> None:
+    found = verdict(with_auc(normal, 0.5, 0.45, 0.55))
+    assert found.tone == "warn"
+    assert "min_k_plus_plus" in found.points[0]
+
+
+def test_a_veto_replaces_the_verdict(results: dict[str, AuditResult]) -> None:
+    found = verdict(results["veto"])
+    assert found.sentence.startswith("No verdict: words alone tell the sides apart")
+    assert "93 times" not in found.sentence
+    assert not any(chip.word == "strong" for chip in chips(results["veto"]))
+    assert actions(results["veto"])[0] == "Draw members and non-members from the same source and period."
+
+
+def test_without_non_members_nothing_is_claimed_of_attacks(results: dict[str, AuditResult]) -> None:
+    found = verdict(results["no_non_members"])
+    assert found.kind == "uncalibrated"
+    assert "uncalibrated upper figure" in found.sentence
+    assert any(chip.word == "uncalibrated" for chip in chips(results["no_non_members"]))
+
+
+def test_the_headline_attack_is_not_the_best_one(results: dict[str, AuditResult], normal: AuditResult) -> None:
+    assert headline_attack(normal) is normal.attacks[1]
+    chosen = headline_attack(results["no_reference"])
+    assert chosen is not None
+    assert chosen.name == "loss"
+    assert headline_attack(replace(normal, attacks=normal.attacks[3:])) is normal.attacks[3]
+    assert verdict(replace(normal, attacks=())).kind == "unmeasured"
+
+
+def test_chips_and_checks_come_worst_first(any_result: AuditResult) -> None:
+    order = ["bad", "warn", "info", "ok"]
+    tones = [order.index(chip.tone) for chip in chips(any_result)]
+    assert tones == sorted(tones)
+    ranks = [["veto", "warn", "pass"].index(check.verdict) for check in trust(any_result).checks]
+    assert ranks == sorted(ranks)
+
+
+def test_limits_follow_what_was_run(results: dict[str, AuditResult], normal: AuditResult) -> None:
+    assert any("extracted" in line for line in limits(normal))
+    assert not any("extracted" in line for line in limits(replace(normal, extraction={"n": 1})))
+    assert any("no check was run" in line for line in limits(results["no_non_members"]))
+
+
+def test_all_formats_show_the_same_numbers(results: dict[str, AuditResult]) -> None:
+    for name in ("normal", "none", "no_reference", "no_non_members"):
+        result = results[name]
+        stream = io.StringIO()
+        Console(file=stream, width=200).print(render_terminal(result))
+        html, md, screen = unescape(RENDERERS["html"](result)), RENDERERS["md"](result), stream.getvalue()
+        memory = result.memorization
+        brief = in_brief(memory) if memory else ()
+        everything = [*(memory_quantities(memory) if memory else ()), *map_attacks(result)]
+        for quantity in everything:
+            if quantity.defined:
+                assert quantity.value in html
+                assert quantity.interval in html
+                assert f"**{quantity.value_with_unit}**" in md
+                assert quantity.interval.replace("[", r"\[").replace("]", r"\]") in md
+        for quantity in [*brief, *(attack_quantities(attack)[0] for attack in result.attacks)]:
+            if quantity.defined:
+                assert quantity.value_with_unit in screen
+                assert quantity.interval in screen
+        assert verdict(result).sentence in html
+        assert verdict(result).sentence in md.replace("\\", "")
+
+
+def map_attacks(result: AuditResult) -> list[Quantity]:
+    return [quantity for attack in result.attacks for quantity in attack_quantities(attack)]
+
+
+def test_the_interval_decides_the_digits() -> None:
+    wide = Quantity(label="", unit="bits", estimate=estimate(412.34, 300.0, 520.0))
+    narrow = Quantity(label="", unit="bits", estimate=estimate(0.31234, 0.3004, 0.3249))
+    assert wide.text == "412 bits [300 to 520]"
+    assert narrow.text == "0.312 bits [0.300 to 0.325]"
+    assert Quantity(label="", unit="%", estimate=estimate(0.35, 0.3, 0.4)).text == "35% [30% to 40%]"
+
+
+def test_a_bound_is_never_rounded_up() -> None:
+    bound = Quantity(label="", unit="bits", estimate=estimate(3.0, 1.999, 8.9), one_sided=True)
+    assert bound.text == "≥ 1.99 bits one-sided"
+
+
+def test_an_undefined_estimate_gives_its_reason() -> None:
+    none = Quantity(label="", unit="bits", estimate=Estimate.undefined("too few", level=0.95))
+    assert (none.value, none.interval, none.text) == ("—", "", "— (not defined: too few)")
+
+
+def test_numbers_are_written_for_people() -> None:
+    assert number(-0.04, 1) == "0.0"
+    assert number(-1234.5, 1) == "−1,234.5"
+    assert plain(0) == "0"
+    assert percent(0.001) == "0.1%"
+    assert (size(4), size(8e9)) == ("0 bytes", "1.0 GB")
+    assert (one_in(20), one_in(33), one_in(1)) == ("one in 1 million", "one in 9 billion", "one in 2")
+    assert times_in_100(0.999) == "more than 99 times in 100"
+
+
+def test_the_unseen_is_seen() -> None:
+    assert visible("a\u202e\u200b\x00\x7f\x85\ud800\ufeff\u2028") == (
+        r"a\u202e\u200b\x00\x7f\x85\ud800\ufeff\u2028"
+    )
+    assert visible("naïve 日本語 नमस्ते 🙂") == "naïve 日本語 नमस्ते 🙂"
+    assert visible("a\nb", keep="\n") == "a\nb"
+    assert visible("o" + "\u0301" * 9) == "o" + "\u0301" * 4 + r"\u0301" * 5
+    assert visible("x" * 2_000_000, 10) == "x" * 10 + "… 1,999,990 characters more (2,000,000 in all)"
+    assert [piece.replaced for piece in pieces("a\x00b")] == [False, True, False]
+
+
+def test_importing_the_room_is_light() -> None:
+    code = "import reports, sys; print(sorted({'rich', 'jinja2', 'pydantic', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
