@@ -1,0 +1,117 @@
+"""Write the documentation that follows from the code, or with ``--check`` say what has drifted."""
+
+import json
+import sys
+import textwrap
+from dataclasses import fields
+from pathlib import Path
+
+import click
+
+from attacks import BUILTIN, Need
+from auditor.cli import cli
+from auditor.config import AuditConfig
+from reports import json_schema
+
+HERE = Path(__file__).parent
+NOTE = "<!-- Written by docs/generate.py from the code; edit the code, then run it. -->\n\n"
+
+
+def command_pages() -> str:
+    """Every command with its help, as the command line prints it."""
+    parts = [NOTE + "# Command line\n"]
+    root = click.Context(cli, info_name="auditor", max_content_width=100)
+    root.terminal_width = 100
+    parts.append(f"```text\n{cli.get_help(root)}\n```\n")
+    for name, command in sorted(cli.commands.items()):
+        context = click.Context(command, info_name=name, parent=root, max_content_width=100)
+        context.terminal_width = 100
+        parts.append(f"## `auditor {name}`\n\n```text\n{command.get_help(context)}\n```\n")
+    parts.append(
+        "## Exit codes and streams\n\n"
+        "`0` done, `1` only a failed gate, `2` anything else, with one line `Error: ...` on stderr (`--debug` adds "
+        "the traceback). Results go to stdout, progress and errors to stderr; with `--json` stdout holds the "
+        "result document and nothing else. Ctrl-C and `kill` leave a store of scores from which the same command "
+        "goes on.\n"
+    )
+    return "\n".join(parts)
+
+
+def attack_page() -> str:
+    """Every attack: formula, needs, paper."""
+    rows = "\n".join(
+        f"| `{name}` | {attack.summary} | {', '.join(f'`{k}={v}`' for k, v in attack().params().items()) or '-'} "
+        f"| {', '.join(sorted(attack.needs)) or '-'} | {attack.paper} | `{attack.__module__.replace('.', '/')}.py` |"
+        for name, attack in BUILTIN.items()
+    )
+    needs = "\n".join(f"- `{need}`: {_need_doc(need)}" for need in Need)
+    details = "\n\n".join(
+        f"## `{name}`\n\n{textwrap.dedent('    ' + (attack.__doc__ or '')).strip()}"
+        for name, attack in BUILTIN.items()
+    )
+    return (
+        f"{NOTE}# Attacks\n\nA score is higher for members, always. One forward pass per model and text view serves "
+        "all attacks.\n\n"
+        "| attack | score | parameters | needs | paper | file |\n|---|---|---|---|---|---|\n"
+        f"{rows}\n\nNeeds:\n\n{needs}\n\n{details}\n"
+    )
+
+
+def _need_doc(need: Need) -> str:
+    """Say what a need means (the words stand in attacks/base.py)."""
+    lines = Path(HERE.parent / "attacks" / "base.py").read_text(encoding="utf-8").splitlines()
+    place = next(i for i, line in enumerate(lines) if line == f'    {need.name} = "{need.value}"')
+    return lines[place + 1].strip().strip('"').rstrip(".")
+
+
+def config_page() -> str:
+    """Every key of a configuration file."""
+    rows = "\n".join(
+        f"| `{field.name}` | {'required' if field.name in ('target', 'members') else f'`{_default(field.default)}`'} |"
+        for field in fields(AuditConfig)
+    )
+    body = textwrap.dedent("    " + (AuditConfig.__doc__ or "")).split("Parameters\n----------\n")[1].strip()
+    return (
+        f"{NOTE}# Configuration file\n\n`auditor audit --config audit.toml`; flags override the file, unknown keys are "
+        "errors. Models, data and attacks are written as on the command line; `text_field`, `split` and `adapter` "
+        "may be given too.\n\n"
+        '```toml\ntarget = "models/finetuned"\nreferences = ["models/base"]\nmembers = "train.jsonl"\n'
+        'non_members = "heldout.jsonl"\nattacks = ["loss", "reference", "min_k:k=0.1"]\n'
+        "fpr_targets = [0.01, 0.05]\n```\n\n"
+        f"| key | default |\n|---|---|\n{rows}\n\n```text\n{body}\n```\n"
+    )
+
+
+def _default(value: object) -> str:
+    """Write a default as TOML would."""
+    if isinstance(value, tuple):
+        return json.dumps(list(value))
+    return "not set" if value is None else json.dumps(value)
+
+
+def pages() -> dict[Path, str]:
+    """All generated files."""
+    return {
+        HERE / "cli.md": command_pages(),
+        HERE / "attacks.md": attack_page(),
+        HERE / "config.md": config_page(),
+        HERE / "result.schema.json": json.dumps(json_schema(), indent=1) + "\n",
+    }
+
+
+def main() -> int:
+    """Write the pages, or with ``--check`` say which ones are not what the code says."""
+    stale = [
+        path for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    if "--check" in sys.argv[1:]:
+        for path in stale:
+            print(f"{path.name} is not what the code says: run python docs/generate.py", file=sys.stderr)
+        return 1 if stale else 0
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
