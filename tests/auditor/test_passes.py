@@ -286,6 +286,37 @@ def test_a_device_that_is_not_there(collect: Callable[..., Collected]) -> None:
         collect(["x"], device="toaster")
 
 
-def test_config_replaces(tiny_models: dict[str, Path]) -> None:
-    config = AuditConfig(target=ModelSpec(path="a"), members=DataSpec(path="b"))
-    assert replace(config, seed=3).seed == 3
+@pytest.mark.filterwarnings("ignore")
+def test_an_adapter_against_its_own_base(
+    tiny_models: dict[str, Path], tmp_path: Path, helpers: Callable[[str], Any]
+) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    base, tokenizer = load(tiny_models["target"])
+    adapted = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", target_modules=["c_attn"], r=2))
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(0, 0.5)
+    adapted.save_pretrained(tmp_path / "adapter")
+    config = AuditConfig.from_options(
+        {"target": str(tiny_models["target"]), "members": "unused", "adapter": str(tmp_path / "adapter")}
+    )
+    assert config.references == (ModelSpec(path=str(tiny_models["target"])),)
+    text = "Ada had 12345 of it."
+    found = collect_signals(
+        config, sample_ids=["a"], texts=[text], needs=frozenset(), scores_folder=tmp_path / "scores"
+    ).signals
+    ids = [0, *tokenizer(text)["input_ids"]]
+    naive = helpers("naive_logprobs")(adapted.eval(), ids, 1)
+    assert found.target.total_logprob[0] == pytest.approx(sum(naive), abs=1e-4)
+    assert abs(found.target.total_logprob[0] - found.references[0].total_logprob[0]) > 0.1
+    with pytest.raises(ModelError, match="no adapter_config.json"):
+        collect_signals(
+            replace(config, target=ModelSpec(path=str(tiny_models["target"]), adapter=str(tmp_path))),
+            sample_ids=["a"],
+            texts=[text],
+            needs=frozenset(),
+            scores_folder=tmp_path / "scores",
+        )
