@@ -55,15 +55,14 @@ def cli(debug: bool) -> None:
               help="Attack to run; default: all that the inputs allow. See `auditor attacks`.")  # fmt: skip
 @click.option("--text-field", metavar="NAME", help="Column that holds the text.  [default: text]")
 @click.option("--split", metavar="NAME", help="Split of a `datasets` data set.  [default: train]")
+@click.option("--non-members-split", metavar="NAME", help="Split of the non-members.  [default: that of --split]")
 @click.option("--max-tokens", type=int, metavar="N", help="Score at most N tokens of a text.")
 @click.option("--long-texts", type=click.Choice(["cut", "stride"]), help=(
     "Texts beyond a context window: cut at the same character for all models, or scored whole in windows that "
     "overlap by half.  [default: cut]"))  # fmt: skip
 @click.option("--prefix-token", metavar="auto|none|bos|eos|ID",
               help="What stands before the first token of each text.  [default: auto]")  # fmt: skip
-@click.option(
-    "--dtype", metavar="auto|float32|bfloat16|float16", help="Precision of the weights.  [default: auto]"
-)
+@click.option("--dtype", metavar="auto|float32|bfloat16|float16", help="Precision of the weights.  [default: auto]")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where to run.  [default: auto]")
 @click.option("--batch-tokens", metavar="N|auto", help="Padded tokens in a batch.  [default: auto]")
 @click.option("--confidence", type=float, metavar="P", help="Level of every interval.  [default: 0.95]")
@@ -275,7 +274,8 @@ def _quiet_libraries() -> None:
     import os
     import warnings
 
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.simplefilter("ignore")

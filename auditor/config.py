@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -157,29 +157,25 @@ class AuditConfig:
         if self.dtype not in get_args(Dtype):
             raise ConfigError(f"dtype must be one of {', '.join(get_args(Dtype))}, got {self.dtype!r}")
         if self.long_texts not in get_args(LongTexts):
-            raise ConfigError(
-                f"long-texts must be one of {', '.join(get_args(LongTexts))}, got {self.long_texts!r}"
-            )
+            raise ConfigError(f"long-texts must be one of {', '.join(get_args(LongTexts))}, got {self.long_texts!r}")
         if self.seed < 0:
             raise ConfigError(f"seed must not be negative, got {self.seed}")
         if self.prefix_token not in ("auto", "none", "bos", "eos") and not self.prefix_token.isdigit():
-            raise ConfigError(
-                f"prefix-token must be auto, none, bos, eos or a token id, got {self.prefix_token!r}"
-            )
+            raise ConfigError(f"prefix-token must be auto, none, bos, eos or a token id, got {self.prefix_token!r}")
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "AuditConfig":
         """Build from plain values, as a TOML file or flags give them; unknown keys are errors.
 
         Models and data are strings (``ID@REVISION``, a path), attacks are strings (``min_k:k=0.1``).
-        ``text_field``, ``split`` and ``adapter`` are given once, at the top.
+        ``text_field``, ``split``, ``non_members_split`` and ``adapter`` are given once, at the top.
 
         Raises
         ------
         ConfigError
             For an unknown key, a missing ``target`` or ``members``, or a value of the wrong kind.
         """
-        known = {f.name for f in fields(cls)} | {"text_field", "split", "adapter"}
+        known = {f.name for f in fields(cls)} | _DATA_KEYS | {"adapter"}
         for key in options:
             if key not in known:
                 close = get_close_matches(key, sorted(known), n=1)
@@ -193,6 +189,7 @@ class AuditConfig:
             _check_kind(key, value)
 
         text_field, split = given.pop("text_field", "text"), given.pop("split", "train")
+        splits = {"members": split, "non_members": given.pop("non_members_split", split)}
         adapter = given.pop("adapter", None)
         if adapter and "references" not in given:
             given["references"] = [given["target"]]
@@ -203,13 +200,11 @@ class AuditConfig:
             given["fpr_targets"] = tuple(sorted({float(fpr) for fpr in given["fpr_targets"]}))
         for side in ("members", "non_members"):
             if side in given:
-                given[side] = DataSpec(path=given[side], text_field=text_field, split=split)
+                given[side] = DataSpec(path=given[side], text_field=text_field, split=splits[side])
         return cls(**given)
 
-    def with_data(self, *, members: DataSpec, non_members: DataSpec | None) -> "AuditConfig":
-        """Return the same audit on other texts."""
-        return replace(self, members=members, non_members=non_members)
 
+_DATA_KEYS = {"text_field", "split", "non_members_split"}
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "references": (list, tuple),

@@ -46,8 +46,7 @@ def attack_page() -> str:
     )
     needs = "\n".join(f"- `{need}`: {_need_doc(need)}" for need in Need)
     details = "\n\n".join(
-        f"## `{name}`\n\n{textwrap.dedent('    ' + (attack.__doc__ or '')).strip()}"
-        for name, attack in BUILTIN.items()
+        f"## `{name}`\n\n{textwrap.dedent('    ' + (attack.__doc__ or '')).strip()}" for name, attack in BUILTIN.items()
     )
     return (
         f"{NOTE}# Attacks\n\nA score is higher for members, always. One forward pass per model and text view serves "
@@ -73,7 +72,7 @@ def config_page() -> str:
     body = textwrap.dedent("    " + (AuditConfig.__doc__ or "")).split("Parameters\n----------\n")[1].strip()
     return (
         f"{NOTE}# Configuration file\n\n`auditor audit --config audit.toml`; flags override the file, unknown keys are "
-        "errors. Models, data and attacks are written as on the command line; `text_field`, `split` and `adapter` "
+        "errors. Models, data and attacks are written as on the command line; `text_field`, `split`, `non_members_split` and `adapter` "
         "may be given too.\n\n"
         '```toml\ntarget = "models/finetuned"\nreferences = ["models/base"]\nmembers = "train.jsonl"\n'
         'non_members = "heldout.jsonl"\nattacks = ["loss", "reference", "min_k:k=0.1"]\n'
@@ -101,9 +100,7 @@ def pages() -> dict[Path, str]:
 
 def main() -> int:
     """Write the pages, or with ``--check`` say which ones are not what the code says."""
-    stale = [
-        path for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text
-    ]
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv[1:]:
         for path in stale:
             print(f"{path.name} is not what the code says: run python docs/generate.py", file=sys.stderr)

@@ -1,0 +1,82 @@
+"""The description of one audit: what is read, what is refused, and how it says so."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auditor.config import AttackSpec, AuditConfig, DataSpec, ModelSpec, load_config_file
+from auditor.errors import ConfigError
+
+
+def config(**options: Any) -> AuditConfig:
+    return AuditConfig.from_options({"target": "t", "members": "m.jsonl"} | options)
+
+
+def test_defaults_and_strings() -> None:
+    found = config(references=["base@main"], non_members="n.jsonl", text_field="body", attacks=["min_k:k=0.1"])
+    assert found.target == ModelSpec(path="t")
+    assert found.references == (ModelSpec(path="base", revision="main"),)
+    assert found.members == DataSpec(path="m.jsonl", text_field="body")
+    assert found.attacks == (AttackSpec(name="min_k", params={"k": 0.1}),)
+    assert (found.confidence, found.fpr_targets, found.prefix_token) == (0.95, (0.001, 0.01, 0.05), "auto")
+
+
+def test_an_existing_folder_may_contain_an_at_sign(tmp_path: Path) -> None:
+    folder = tmp_path / "run@3"
+    folder.mkdir()
+    assert ModelSpec.parse(str(folder)) == ModelSpec(path=str(folder))
+    assert ModelSpec.parse("a/b@c") == ModelSpec(path="a/b", revision="c")
+    with pytest.raises(ConfigError, match="ID@REVISION"):
+        ModelSpec.parse("name@")
+
+
+def test_each_side_may_have_its_split() -> None:
+    found = config(non_members="m.jsonl", split="train", non_members_split="test")
+    assert found.non_members is not None
+    assert (found.members.split, found.non_members.split) == ("train", "test")
+
+
+def test_attack_parameters() -> None:
+    assert AttackSpec.parse("a:x=1,y=0.5,z=true,w=word").params == {"x": 1, "y": 0.5, "z": True, "w": "word"}
+    for wrong in ("a:", "a:x", "a:x=", "a:=1"):
+        with pytest.raises(ConfigError, match="key=value"):
+            AttackSpec.parse(wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"referencess": ["x"]}, "did you mean 'references'"),
+        ({"target": 5}, "takes a str"),
+        ({"references": "base"}, "takes a list"),
+        ({"references": [5]}, "takes a list"),
+        ({"fpr_targets": ["x"]}, "takes a list"),
+        ({"fpr_targets": [1]}, r"fpr must be in \(0, 1\)"),
+        ({"fpr_targets": []}, "at least one"),
+        ({"seed": True}, "takes a int"),
+        ({"seed": -1}, "not be negative"),
+        ({"seed": 1.5}, "takes a int"),
+        ({"include_text": 1}, "takes a bool"),
+        ({"confidence": 95}, "a percentage"),
+        ({"max_tokens": 0}, "at least 1"),
+        ({"bits_per_parameter": 0}, "bits-per-parameter"),
+        ({"long_texts": "drop"}, "cut, stride"),
+        ({"dtype": "int4"}, "float32"),
+        ({"prefix_token": "-1"}, "a token id"),
+    ],
+)
+def test_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config(**options)
+
+
+def test_files(tmp_path: Path) -> None:
+    path = tmp_path / "audit.toml"
+    path.write_text('target = "t"\nmembers = "m"\n')
+    assert load_config_file(path) == {"target": "t", "members": "m"}
+    path.write_text("target = \n")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_config_file(path)
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config_file(tmp_path / "none.toml")
