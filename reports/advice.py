@@ -31,9 +31,7 @@ def actions(result: AuditResult) -> tuple[str, ...]:
         ),
         "veto": (),
     }[kind]
-    missing = (
-        () if result.memorization else ("Give a reference model (--reference) to measure bits of memorization.",)
-    )
+    missing = () if result.memorization else ("Give a reference model (--reference) to measure bits of memorization.",)
     return (*remedies, *steps, *missing)
 
 
@@ -53,9 +51,7 @@ def limits(result: AuditResult) -> tuple[str, ...]:
             "generated here.",
         )
     if result.memorization is not None:
-        rows.append(
-            "What target and reference both know: bits count only what the target holds beyond the reference."
-        )
+        rows.append("What target and reference both know: bits count only what the target holds beyond the reference.")
     else:
         rows.append("How much is remembered: without a reference, what is common knowledge cannot be told apart.")
     if not trust(result).checks:

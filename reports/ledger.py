@@ -87,6 +87,8 @@ def _certified(memory: MemorizationResult) -> Quantity:
     """Give the bound that noise cannot fake, with its cap: the upper end of its estimate is the resolution."""
     bound = memory.information_lower_bound_per_member
     note = "Certifies THAT the target holds something of each member, a few bits of it, not how much."
+    if bound.low == 0:
+        note += " Here nothing is certified."
     if bound.value is not None and bound.high is not None:
         note += (
             f" With {plural(bound.n_non_members, 'non-member')} no such bound can exceed about "

@@ -92,9 +92,7 @@ def _check_version(document: Any) -> None:
             f"schema {version} is newer than this auditor, which reads up to {SCHEMA_VERSION}: update the auditor"
         )
     if given[0] != ours[0]:
-        raise ResultError(
-            f"schema {version} is older than this auditor, which reads {ours[0]}.x: run the audit again"
-        )
+        raise ResultError(f"schema {version} is older than this auditor, which reads {ours[0]}.x: run the audit again")
 
 
 def _unknown(given: Any, known: Any, where: str = "") -> str | None:

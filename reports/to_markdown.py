@@ -167,15 +167,11 @@ def _samples(result: AuditResult) -> list[str]:
     with_text = any(sample.text is not None for sample in memory.top_samples)
     rows = [row if len(row) == 5 + with_text else (*row[:3], "", *row[3:]) for row in rows]
     header = ("Sample", "Side", "SHA-256", *(["Text"] if with_text else []), "Signed bits", "Tokens")
-    return _details(
-        f"The {plural(len(rows), 'most memorized sample')}", _table(header, rows, right=len(header) - 2)
-    )
+    return _details(f"The {plural(len(rows), 'most memorized sample')}", _table(header, rows, right=len(header) - 2))
 
 
 def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
-    return _table(
-        ("What", "Value"), [(escaped(key, safe.ID), escaped(text, safe.PATH)) for key, text in rows], right=9
-    )
+    return _table(("What", "Value"), [(escaped(key, safe.ID), escaped(text, safe.PATH)) for key, text in rows], right=9)
 
 
 def _provenance(result: AuditResult) -> list[str]:

@@ -59,9 +59,7 @@ def _heading(result: AuditResult) -> Text:
     line = Text()
     line.append(safe.visible(targets[0].path, 40) if targets else "—", style="bold")
     line.append(" against ")
-    line.append(
-        ", ".join(safe.visible(model.path, 40) for model in references[:2]) or "no reference", style="bold"
-    )
+    line.append(", ".join(safe.visible(model.path, 40) for model in references[:2]) or "no reference", style="bold")
     line.append(f" · {plural(data.members.n_samples, 'member')}, {others}", style="dim")
     return line
 

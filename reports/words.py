@@ -168,9 +168,7 @@ def _veto(result: AuditResult) -> VerdictWords:
         tone="bad",
         title="No verdict",
         sentence=f"No verdict: {reason}.",
-        points=(
-            "The figures below are kept for diagnosis. They must not be read as leakage, nor as its absence.",
-        ),
+        points=("The figures below are kept for diagnosis. They must not be read as leakage, nor as its absence.",),
     )
 
 
@@ -216,9 +214,7 @@ def _inverted(attack: AttackResult) -> VerdictWords:
 
 def _none(result: AuditResult, attack: AttackResult) -> VerdictWords:
     what = (
-        "memorization beyond the reference"
-        if attack.name == "reference"
-        else "members standing out from non-members"
+        "memorization beyond the reference" if attack.name == "reference" else "members standing out from non-members"
     )
     beyond = [
         other.attack
@@ -268,7 +264,7 @@ def _found_points(result: AuditResult, attack: AttackResult) -> tuple[str, ...]:
         )
     memory = result.memorization
     bits = headline_bits(memory) if memory else None
-    if memory and bits and bits.estimate.value is not None and bits.estimate.value >= 1:
+    if memory and bits and bits.estimate.value and bits.estimate.low and bits.estimate.low >= 1:
         points.append(
             f"{bits.value} bits are what it takes to pick {one_in(bits.estimate.value)}; for scale, 1 bit is a "
             "coin flip and 20 bits pick one in a million."
@@ -279,9 +275,7 @@ def _found_points(result: AuditResult, attack: AttackResult) -> tuple[str, ...]:
 def _declaration(result: AuditResult, attack: AttackResult) -> str:
     rule = "the reference attack if it was run, else loss, else the first"
     others = len(result.attacks) - 1
-    rest = (
-        f" {plural(others, 'other attack')} below; the best of several looks better than it is." if others else ""
-    )
+    rest = f" {plural(others, 'other attack')} below; the best of several looks better than it is." if others else ""
     return f"Headline attack: {attack.attack}, fixed in advance ({rule}).{rest}"
 
 
@@ -329,7 +323,9 @@ def _chip_bits(bits: Quantity) -> str:
 def _memory_chips(result: AuditResult) -> list[Chip]:
     memory = result.memorization
     if memory is None:
-        return [Chip(tone="info", label="Bits", word="not measured: no reference")]
+        return [Chip(tone="info", label="Memorized", word="not measured: no reference")]
+    if result.soundness and result.soundness.verdict == "veto":
+        return [Chip(tone="info", label="Memorized", word="withheld")]
     bits, used = headline_bits(memory), Quantity(label="", unit="%", estimate=memory.capacity_used)
     rows = [Chip(tone="info", label="Memorized", word=_chip_bits(bits))]
     if not memory.calibrated:

@@ -16,7 +16,18 @@ VOID = {"meta", "br", "rect", "circle", "line", "path", "polyline"}
 ATTRIBUTES = {
     *("aria-hidden", "aria-label", "aria-labelledby", "charset", "class", "colspan", "content", "cx", "cy", "d"),
     *("data-label", "data-plot", "dir", "dx", "dy", "height", "href", "http-equiv", "id", "lang", "name", "open"),
-    *("points", "preserveaspectratio", "r", "role", "rx", "scope", "text-anchor", "vector-effect", "viewbox"),
+    *(
+        "points",
+        "preserveaspectratio",
+        "r",
+        "role",
+        "rx",
+        "scope",
+        "tabindex",
+        "text-anchor",
+        "vector-effect",
+        "viewbox",
+    ),
     *("width", "x", "x1", "x2", "y", "y1", "y2"),
 }
 

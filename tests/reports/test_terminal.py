@@ -13,9 +13,7 @@ ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 def printed(result: AuditResult, *, terminal: bool = False, width: int = 80) -> str:
     stream = io.StringIO()
-    console = Console(
-        file=stream, width=width, force_terminal=terminal, color_system="truecolor" if terminal else None
-    )
+    console = Console(file=stream, width=width, force_terminal=terminal, color_system="truecolor" if terminal else None)
     console.print(render_terminal(result))
     return stream.getvalue()
 

@@ -168,9 +168,7 @@ def test_numbers_are_written_for_people() -> None:
 
 
 def test_the_unseen_is_seen() -> None:
-    assert visible("a\u202e\u200b\x00\x7f\x85\ud800\ufeff\u2028") == (
-        r"a\u202e\u200b\x00\x7f\x85\ud800\ufeff\u2028"
-    )
+    assert visible("a\u202e\u200b\x00\x7f\x85\ud800\ufeff\u2028") == (r"a\u202e\u200b\x00\x7f\x85\ud800\ufeff\u2028")
     assert visible("naïve 日本語 नमस्ते 🙂") == "naïve 日本語 नमस्ते 🙂"
     assert visible("a\nb", keep="\n") == "a\nb"
     assert visible("o" + "\u0301" * 9) == "o" + "\u0301" * 4 + r"\u0301" * 5
