@@ -206,6 +206,14 @@ class AuditConfig:
 
 _DATA_KEYS = {"text_field", "split", "non_members_split"}
 
+_KIND_NAMES: dict[type, str] = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+}
+
 _KINDS: dict[str, tuple[type, ...]] = {
     "references": (list, tuple),
     "attacks": (list, tuple),
@@ -229,8 +237,7 @@ def _check_kind(key: str, value: object) -> None:
     if right and key == "fpr_targets":
         right = all(isinstance(item, float | int) for item in value)  # type: ignore[attr-defined]
     if not right:
-        names = " or ".join(kind.__name__ for kind in kinds)
-        raise ConfigError(f"key {key!r} takes a {names}, got {value!r}")
+        raise ConfigError(f"key {key!r} takes {_KIND_NAMES[kinds[0]]}, got {value!r}")
 
 
 def load_config_file(path: str | Path) -> dict[str, Any]:

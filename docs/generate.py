@@ -72,7 +72,8 @@ def config_page() -> str:
     body = textwrap.dedent("    " + (AuditConfig.__doc__ or "")).split("Parameters\n----------\n")[1].strip()
     return (
         f"{NOTE}# Configuration file\n\n`auditor audit --config audit.toml`; flags override the file, unknown keys are "
-        "errors. Models, data and attacks are written as on the command line; `text_field`, `split`, `non_members_split` and `adapter` "
+        "errors. Models, data and attacks are written as on the command line; `text_field`, "
+        "`split`, `non_members_split` and `adapter` "
         "may be given too.\n\n"
         '```toml\ntarget = "models/finetuned"\nreferences = ["models/base"]\nmembers = "train.jsonl"\n'
         'non_members = "heldout.jsonl"\nattacks = ["loss", "reference", "min_k:k=0.1"]\n'
