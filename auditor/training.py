@@ -1,0 +1,198 @@
+"""The one trainer: fits any causal language model to fixed token sequences, the same way for every caller.
+
+The demonstration, the capacity measurement, the calibration of the membership law and shadow models all train
+here, so that a figure measured by one holds for the others.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from .errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["TrainingRun", "build", "save", "steps_in", "train"]
+
+Tokens = Sequence[int] | torch.Tensor
+IGNORED = -100  # label of a position that is not predicted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRun:
+    """What a training run did.
+
+    Parameters
+    ----------
+    losses : tuple of float, nats per token
+        Mean loss of each step's batch, before the step's update.
+    steps : int
+    tokens : int
+        Predicted tokens over all steps; padding and the first token of each sequence are not counted.
+    """
+
+    losses: tuple[float, ...]
+    steps: int
+    tokens: int
+
+
+def build(config: "PreTrainedConfig", *, seed: int) -> "PreTrainedModel":
+    """Make an untrained model on CPU whose weights depend on nothing but ``config`` and ``seed``."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(config)
+
+
+def steps_in(epochs: float, *, n_sequences: int, batch_size: int) -> int:
+    """Return the steps after which each of ``n_sequences`` was seen ``epochs`` times, rounded up."""
+    return math.ceil(epochs * n_sequences / batch_size)
+
+
+def train(
+    model: "PreTrainedModel",
+    sequences: Sequence[Tokens],
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    warmup: int = 50,
+    weight_decay: float = 0.0,
+    max_gradient_norm: float = 1.0,
+    on_step: Callable[[int, float], None] | None = None,
+) -> TrainingRun:
+    """Fit a causal language model to token sequences, in place.
+
+    AdamW with betas (0.9, 0.99), linear warm-up, cosine to zero. Dropout is off: the model trains in
+    evaluation mode. The first token of a sequence is given, the others are predicted; a start or end token is
+    part of a sequence if the caller puts it there. The loss is the mean over the predicted tokens of a batch.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        Trained where it is and in the precision that it has.
+    sequences : sequence of token sequences
+        Lengths may differ: a batch is padded on the right, and padding is never predicted. A sequence that is
+        to be seen more often than others stands in the list more often.
+    steps : int
+        Updates; ``steps_in`` converts from epochs. Each epoch has its own random order; a batch may span two.
+    seed : int
+        Of the order of the sequences, the only randomness. Global generators are neither read nor changed.
+    warmup : int
+        Steps of the linear warm-up.
+    on_step : callable, optional
+        Called with the number of steps done and the last loss in nats per token.
+
+    Raises
+    ------
+    ModelError
+        If the loss stops being finite.
+    """
+    data = [torch.as_tensor(sequence, dtype=torch.long) for sequence in sequences]
+    if not data or min(map(len, data)) < 2:
+        raise ValueError("train needs at least one sequence, and at least two tokens in each")
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
+    )
+    losses: list[float] = []
+    tokens = 0
+    with _training_state(model):
+        for step, rows in zip(range(steps), _batches(len(data), batch_size, seed=seed), strict=False):
+            ids, labels = _pad([data[row] for row in rows], model.device)
+            loss = _loss(model, ids, labels)
+            losses.append(_finite(loss.item(), step=step))
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(parameters, max_gradient_norm)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * _schedule(step, steps=steps, warmup=warmup)
+            optimizer.step()
+            optimizer.zero_grad()
+            tokens += sum(len(data[row]) - 1 for row in rows)
+            if on_step is not None:
+                on_step(step + 1, losses[-1])
+    return TrainingRun(losses=tuple(losses), steps=steps, tokens=tokens)
+
+
+def save(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: str | Path) -> None:
+    """Write a plain Hugging Face folder: configuration, safetensors weights, tokenizer."""
+    with _no_progress_bars():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def _loss(model: "PreTrainedModel", ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean loss over the predicted tokens, in nats.
+
+    Under causal attention no token sees the padding on its right, so that nothing needs to be masked out: a
+    mask of ones says so, and keeps attention on its fast path.
+    """
+    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[:, :-1]
+    return F.cross_entropy(logits.flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED)
+
+
+def _finite(loss: float, *, step: int) -> float:
+    if not math.isfinite(loss):
+        raise ModelError(f"training diverged: the loss is {loss} at step {step + 1}; lower the learning rate")
+    return loss
+
+
+def _pad(sequences: list[torch.Tensor], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stack sequences with padding on the right; return inputs, and labels without the padding."""
+    ids = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
+    labels = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=IGNORED)
+    return ids.to(device), labels.to(device)
+
+
+def _batches(n_sequences: int, batch_size: int, *, seed: int) -> Iterator[list[int]]:
+    """Yield batches of row numbers without end: shuffled epochs, one after the other."""
+    generator = torch.Generator().manual_seed(seed)
+    rows: list[int] = []
+    while True:
+        while len(rows) < batch_size:
+            rows += torch.randperm(n_sequences, generator=generator).tolist()
+        yield rows[:batch_size]
+        rows = rows[batch_size:]
+
+
+def _schedule(step: int, *, steps: int, warmup: int) -> float:
+    """Share of the learning rate at a step: linear up over ``warmup`` steps, then cosine to almost zero."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+@contextmanager
+def _training_state(model: "PreTrainedModel") -> Iterator[None]:
+    """Turn dropout off and denormals to zero (they slow a converging model down), and restore both."""
+    was_training = model.training
+    model.eval()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        model.train(was_training)
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Silence the bar that transformers shows while it writes a file, and leave the setting as it was."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
