@@ -94,15 +94,22 @@ def demo(out: Path, seed: int) -> None:
     A small model is trained on records of invented people, some of them repeated, and audited. Because the
     entropy of each record is known exactly, the bits that the audit finds can be checked against the truth.
     """
-    from .config import AuditConfig
-    from .demo import make_demo
+    from reports import render_demo
 
+    from .config import AuditConfig
+    from .demo import make_demo, memorization_by_copies
+    from .progress import training_progress
+
+    _quiet_libraries()
+    _make_folder(out)
     console = _console(stderr=False)
-    progress = _console(stderr=True)
-    console.print("[bold]1.[/] Inventing people and training two small models on their records ...")
-    with progress.status("training"):
-        made = make_demo(out, seed=seed)
-    console.print("[bold]2.[/] Auditing ...")
+    console.print(
+        "Inventing 600 people. A small model, the [bold]target[/], trains on the records of 300 of them, some "
+        "repeated; another, the [bold]reference[/], on records of other people. Then the audit asks: what does the "
+        "target remember, and could you tell whose record it saw?"
+    )
+    with training_progress(_console(stderr=True)) as on_progress:
+        made = make_demo(out, seed=seed, on_progress=on_progress)
     config = AuditConfig.from_options(
         {
             "target": str(made.target),
@@ -112,7 +119,21 @@ def demo(out: Path, seed: int) -> None:
             "seed": seed,
         }
     )
-    _run_audit(config, out, as_json=False)
+    samples = _run_audit(config, out, as_json=False).samples
+    if samples.signed_bits is not None and samples.memorized_bits is not None:
+        rows = memorization_by_copies(
+            made,
+            sample_id=samples.sample_id,
+            target_bits=samples.target_bits,
+            signed_bits=samples.signed_bits,
+            memorized_bits=samples.memorized_bits,
+        )
+        console.print(render_demo(rows))
+    console.print(
+        "\nYour own model: auditor audit --target MODEL --reference BASE --members train.jsonl "
+        "--non-members heldout.jsonl",
+        markup=False,
+    )
 
 
 @cli.command()
@@ -220,10 +241,7 @@ def _run_audit(config: "AuditConfig", out: Path, *, as_json: bool) -> "Audit":
     from .pipeline import audit as run
     from .progress import scoring_progress
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {out}: {error.strerror}") from error
+    _make_folder(out)
     with scoring_progress(_console(stderr=True)) as on_progress:
         done = run(config, scores_folder=out / "scores", on_progress=on_progress)
     document = RENDERERS["json"](done.result)
@@ -238,6 +256,14 @@ def _run_audit(config: "AuditConfig", out: Path, *, as_json: bool) -> "Audit":
         console.print(render_terminal(done.result))
         console.print(f"Report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
     return done
+
+
+def _make_folder(out: Path) -> None:
+    """Make the output folder, or say why it cannot be made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {out}: {error.strerror}") from error
 
 
 def _read_result(path: Path) -> "AuditResult":

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import TaskID
 
     from .engine.passes import ScoringProgress
 
-__all__ = ["scoring_progress"]
+__all__ = ["scoring_progress", "training_progress"]
 
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -45,6 +46,28 @@ def scoring_progress(console: "Console") -> Iterator[Callable[["ScoringProgress"
             speed=speed,
             visible=True,
         )
+
+    with bar:
+        yield show
+
+
+@contextmanager
+def training_progress(console: "Console") -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a callback that shows the stage of training, the steps done and the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("training the {task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
+    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+    tasks: dict[str, TaskID] = {}
+
+    def show(stage: str, done: int, total: int) -> None:
+        if not console.is_terminal:
+            if done in (1, total):
+                console.print(f"training the {stage}: step {done} of {total}", markup=False, highlight=False)
+            return
+        if stage not in tasks:
+            tasks[stage] = bar.add_task(stage, total=total)
+        bar.update(tasks[stage], completed=done)
 
     with bar:
         yield show

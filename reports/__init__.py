@@ -3,15 +3,16 @@
 Importing this room is instant; a renderer loads what it needs when it is first called.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Group
 
+    from auditor.demo import CopiesRow
     from auditor.results import AuditResult
 
-__all__ = ["RENDERERS", "from_json", "json_schema", "render_terminal"]
+__all__ = ["RENDERERS", "from_json", "json_schema", "render_demo", "render_terminal"]
 
 
 def _html(result: "AuditResult") -> str:
@@ -41,6 +42,13 @@ def render_terminal(result: "AuditResult") -> "Group":
     from .to_terminal import render_terminal as render
 
     return render(result)
+
+
+def render_demo(rows: "Sequence[CopiesRow]") -> "Group":
+    """Render what the demonstration's audit found beside the truth (see :mod:`reports.demo_story`)."""
+    from .demo_story import render_demo as render
+
+    return render(rows)
 
 
 def from_json(text: str) -> "AuditResult":

@@ -1,0 +1,38 @@
+"""The demonstration's table: every row, found beside true, readable in 80 columns."""
+
+import io
+
+from rich.console import Console
+
+from auditor.demo import CopiesRow
+from auditor.results import Estimate
+from reports import render_demo
+
+
+def estimate(value: float) -> Estimate:
+    return Estimate(
+        value=value, low=value - 1, high=value + 1, level=0.95, method="t interval", n_members=5, n_non_members=0
+    )
+
+
+def row(copies: int, found: float, true: float) -> CopiesRow:
+    return CopiesRow(
+        copies=copies,
+        n=5,
+        entropy_bits=60.0,
+        signed_bits=estimate(found),
+        memorized_bits=estimate(max(0.0, found)),
+        true_bits=estimate(true),
+        true_share=estimate(true / 60),
+    )
+
+
+def test_found_stands_beside_true() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(render_demo([row(0, -3.0, -4.0), row(1, 6.25, 5.0), row(16, 54.0, 54.5)]))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    lines = [line.split() for line in text.splitlines()]
+    assert ["1", "5", "60.0", "6.2", "[5.2", "to", "7.2]", "5.0", "[4.0", "to", "6.0]", "8%"] in lines
+    assert ["0", "5", "60.0", "−3.0", "[−4.0", "to", "−2.0]", "−4.0", "[−5.0", "to", "−3.0]", "0%"] in lines
+    assert "within 1.2 bits of the truth" in " ".join(text.split())
+    assert "kept 8% of the people it saw once, and 91% of those it saw 16 times" in " ".join(text.split())
