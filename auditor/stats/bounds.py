@@ -18,9 +18,7 @@ LARGEST_STAKE = 0.75  # share of the capital at risk in one bet
 MIN_SAMPLES = 20
 
 
-def lower_mean_bound(
-    values: ArrayLike, *, low: float, high: float, error: float, rng: np.random.Generator
-) -> float:
+def lower_mean_bound(values: ArrayLike, *, low: float, high: float, error: float, rng: np.random.Generator) -> float:
     """Lower confidence bound of a bounded mean by betting; no other assumption than independent draws.
 
     Parameters
@@ -80,9 +78,7 @@ def lower_mean_bound(
     return low + below * (high - low)
 
 
-def upper_mean_bound(
-    values: ArrayLike, *, low: float, high: float, error: float, rng: np.random.Generator
-) -> float:
+def upper_mean_bound(values: ArrayLike, *, low: float, high: float, error: float, rng: np.random.Generator) -> float:
     """Upper confidence bound of a bounded mean: `lower_mean_bound` of the mirrored values, mirrored."""
     x = finite_vector(values, "values")
     return low + high - lower_mean_bound(low + high - x, low=low, high=high, error=error, rng=rng)
@@ -227,7 +223,7 @@ def _choose(members: Array, non_members: Array, error: float) -> _Witness:
     spread = math.sqrt((float(members.var()) + float(non_members.var())) / 2)
     unit = 1 / spread if spread > 0 else 1.0
     scales = unit * np.exp2(np.arange(-2.0, 7.0))
-    centres = np.quantile(pooled, np.linspace(0.02, 0.98, 25))
+    centres = np.quantile(pooled, np.linspace(0.02, 0.98, 13))
     clips = np.append(np.exp2(np.arange(-2.0, 2.0)), np.arange(2.5, max(3.0, math.log2(non_members.size)), 1.0))
     log_error = math.log(2 / error)
     best, promise = _Witness(scale=unit, shift=0.0, clip=0.25), -math.inf

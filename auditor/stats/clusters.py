@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Groups", "Ids", "Spread", "cluster_ids", "effective_size", "influence_spread", "kish_size"]
+__all__ = [
+    "Array",
+    "Groups",
+    "Ids",
+    "Spread",
+    "cluster_ids",
+    "effective_size",
+    "influence_spread",
+    "jackknife_spread",
+    "kish_size",
+]
+
+NEGLIGIBLE = 1e-12  # share of a variance
 
 Array = NDArray[np.float64]
 Ids = NDArray[np.int64]
@@ -90,15 +102,58 @@ def influence_spread(x: Array, y: Array, cluster_x: Ids, cluster_y: Ids) -> Spre
             sums = np.bincount(ids, weights=influence, minlength=n_clusters)
             known = sizes[side] < ids.size
             total[known] += sums[known] / np.sqrt(1 - sizes[side][known] / ids.size)
-    squares = total**2
-    variance = float(squares.sum())
-    on_first, on_second = sizes > 0
+    return _spread(total, sizes)
+
+
+def jackknife_spread(deviation: Array, sizes: Array) -> Spread:
+    """Variance of a two-sample estimate from what it becomes when each cluster is left out.
+
+    Parameters
+    ----------
+    deviation : ndarray of shape (n_clusters,)
+        Estimate without the cluster, less the estimate.
+    sizes : ndarray of shape (2, n_clusters)
+        Samples of each cluster on the two sides.
+
+    Returns
+    -------
+    Spread
+        The delete-one-cluster jackknife, each kind of cluster (first side, second side, both) a sample of
+        its own. ``df`` as in `influence_spread`, divided by ``(kurtosis - 1) / 2`` of the deviations where that
+        exceeds 1: the variance of a variance grows with the kurtosis.
+
+    References
+    ----------
+    .. [1] Efron, Tibshirani, *An introduction to the bootstrap*, 1993, ch. 11 (jackknife).
+    """
+    total = deviation.copy()
+    for kind in _kinds(sizes):
+        if kind.any():
+            count = int(kind.sum())
+            total[kind] = (deviation[kind] - deviation[kind].mean()) * math.sqrt((count - 1) / count)
+    return _spread(total, sizes, heavy_tails=True)
+
+
+def _spread(total: Array, sizes: Array, *, heavy_tails: bool = False) -> Spread:
+    """Sum the squares of the cluster totals, with Satterthwaite's df over the kinds of clusters."""
+    variance = float(np.sum(total**2))
+    if variance == 0:
+        return Spread(variance=0.0, df=math.inf)
+    shares = total**2 / variance
     wobble = 0.0
-    for kind in (on_first & ~on_second, on_second & ~on_first, on_first & on_second):
-        if variance > 0 and kind.any():
-            share = float(squares[kind].sum()) / variance
-            wobble += share**2 / _mean_df(sizes[:, kind].sum(axis=0))
-    return Spread(variance=variance, df=1 / wobble if wobble > 0 else math.inf)
+    for kind in _kinds(sizes):
+        part = float(shares[kind].sum())
+        if part > NEGLIGIBLE:
+            kurtosis = float(np.mean(shares[kind] ** 2) / np.mean(shares[kind]) ** 2)
+            excess = max((kurtosis - 1) / 2, 1.0) if heavy_tails else 1.0
+            wobble += part**2 * excess / _mean_df(sizes[:, kind].sum(axis=0))
+    return Spread(variance=variance, df=max(1 / wobble, 1.0))
+
+
+def _kinds(sizes: Array) -> tuple[NDArray[np.bool_], ...]:
+    """Say which clusters are on the first side only, on the second only, and on both."""
+    on_first, on_second = sizes > 0
+    return on_first & ~on_second, on_second & ~on_first, on_first & on_second
 
 
 def _mean_df(sizes: Array) -> float:

@@ -36,9 +36,7 @@ class TestMeanBounds:
     def test_change_of_unit(self):
         x = make_rng().random(100)
         base = lower_mean_bound(x, low=0, high=1, error=0.05, rng=make_rng())
-        assert lower_mean_bound(5 * x - 2, low=-2, high=3, error=0.05, rng=make_rng()) == pytest.approx(
-            5 * base - 2
-        )
+        assert lower_mean_bound(5 * x - 2, low=-2, high=3, error=0.05, rng=make_rng()) == pytest.approx(5 * base - 2)
 
     def test_below_the_mean_and_in_range(self):
         rng = make_rng()
@@ -89,9 +87,7 @@ class TestInformation:
         rng = make_rng()
         x, y = np.repeat(rng.normal(9, 1, 30), 50), np.repeat(rng.normal(0, 1, 30), 50)
         groups = [f"g{i}" for i in np.repeat(np.arange(30), 50)]
-        estimate = information_lower_bound(
-            x, y, level=LEVEL, rng=rng, groups_members=groups, groups_non_members=groups
-        )
+        estimate = information_lower_bound(x, y, level=LEVEL, rng=rng, groups_members=groups, groups_non_members=groups)
         assert estimate.low < math.log2(15)
         assert "one random sample a group" in estimate.method
         few = information_lower_bound(x[:500], y, level=LEVEL, rng=rng, groups_members=groups[:500])

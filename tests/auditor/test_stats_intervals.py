@@ -30,9 +30,7 @@ class TestClopperPearson:
         expected = stats.binomtest(k, n).proportion_ci(level, method="exact")
         assert clopper_pearson(k, n, level) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
-    @pytest.mark.parametrize(
-        ("k", "n", "level"), [(-1, 5, 0.9), (6, 5, 0.9), (0, 0, 0.9), (1, 5, 0.0), (1, 5, 95)]
-    )
+    @pytest.mark.parametrize(("k", "n", "level"), [(-1, 5, 0.9), (6, 5, 0.9), (0, 0, 0.9), (1, 5, 0.0), (1, 5, 95)])
     def test_refuses(self, k, n, level):
         with pytest.raises(ValueError, match=r"got"):
             clopper_pearson(k, n, level)
@@ -64,9 +62,9 @@ class TestMean:
         assert 1 <= dfs[1] < 2
 
     def test_undefined(self):
-        assert "at least two members" in mean([1.0], level=LEVEL).undefined_reason
+        assert "at least 2 members" in mean([1.0], level=LEVEL).undefined_reason
         assert "non-members" in mean([], level=LEVEL, n_as="non_members").undefined_reason
-        assert "one group" in mean([1.0, 2.0], level=LEVEL, groups=["a", "a"]).undefined_reason
+        assert "at least 2 groups" in mean([1.0, 2.0], level=LEVEL, groups=["a", "a"]).undefined_reason
 
     def test_constant_values_have_no_width_and_say_so(self):
         estimate = mean([0.1] * 5, level=LEVEL)
@@ -139,20 +137,35 @@ class TestStandardizedDifference:
         expected = np.sqrt((1 / m + 1 / n) + 4 / 8 * (1 / m + 1 / n))
         assert (estimate.high - estimate.low) / 2 / 1.96 == pytest.approx(expected, rel=0.02)
 
-    def test_matches_the_jackknife_for_skewed_data(self):
+    def test_jackknife_by_leaving_out(self):
         rng = make_rng()
-        x, y = rng.exponential(2, 300) + 1, rng.exponential(size=200)
+        x, y = rng.exponential(2, 30) + 1, rng.exponential(size=20)
 
         def d(x, y):
             return (x.mean() - y.mean()) / np.sqrt((x.var(ddof=1) + y.var(ddof=1)) / 2)
 
         left_out = [
-            np.array([d(np.delete(x, i), y) for i in range(300)]),
-            np.array([d(x, np.delete(y, i)) for i in range(200)]),
+            np.array([d(np.delete(x, i), y) for i in range(30)]),
+            np.array([d(x, np.delete(y, i)) for i in range(20)]),
         ]
-        se = np.sqrt(sum((len(v) - 1) / len(v) * np.sum((v - v.mean()) ** 2) for v in left_out))
+        parts = [(len(v) - 1) * v.var() for v in left_out]
+        kurtosis = [np.mean((v - v.mean()) ** 4) / v.var() ** 2 for v in left_out]
+        df = sum(parts) ** 2 / sum(
+            part**2 * max((k - 1) / 2, 1) / (len(v) - 1) for part, k, v in zip(parts, kurtosis, left_out, strict=True)
+        )
         estimate = standardized_difference(x, y, level=LEVEL)
-        assert (estimate.high - estimate.low) / 2 / 1.97 == pytest.approx(se, rel=0.03)
+        assert estimate.value == pytest.approx(d(x, y))
+        half = stats.t.ppf(0.975, df) * np.sqrt(sum(parts))
+        assert (estimate.high - estimate.low) / 2 == pytest.approx(half, rel=1e-9)
+
+    def test_jackknife_leaves_out_whole_clusters_on_both_sides(self):
+        rng = make_rng()
+        x, y = rng.normal(1, 1, 20), rng.normal(0, 1, 20)
+        ids = np.arange(20) % 5  # five clusters, each with four samples a side
+        left_out = np.array([standardized_difference(x[ids != i], y[ids != i], level=LEVEL).value for i in range(5)])
+        se = np.sqrt(4 / 5 * np.sum((left_out - left_out.mean()) ** 2))
+        estimate = standardized_difference(x, y, level=LEVEL, groups_x=ids, groups_y=ids)
+        assert (estimate.high - estimate.low) / 2 >= stats.t.ppf(0.975, 4) * se * (1 - 1e-9)
 
     def test_scale_free_and_antisymmetric(self):
         rng = make_rng()
@@ -162,5 +175,7 @@ class TestStandardizedDifference:
         assert ends(standardized_difference(y, x, level=LEVEL)) == pytest.approx([-e for e in base[::-1]])
 
     def test_undefined(self):
-        assert "varies" in standardized_difference([1.0, 1.0], [0.0, 0.0], level=LEVEL).undefined_reason
-        assert standardized_difference([1.0], [0.0, 1.0], level=LEVEL).value is None
+        assert "do not vary" in standardized_difference([0.1] * 5, [0.3] * 5, level=LEVEL).undefined_reason
+        assert "only one" in standardized_difference([1, 1, 1, 2], [0, 0, 0], level=LEVEL).undefined_reason
+        assert "at least 2 members" in standardized_difference([1], [0, 1, 2], level=LEVEL).undefined_reason
+        assert "at least 3" in standardized_difference([1, 2], [0, 1, 2], level=LEVEL).undefined_reason

@@ -58,9 +58,7 @@ class TestByHand:
         # one tied block: (0, 1) and (1, 0) are equally far: a coin, rates one half
         assert f1_equal_error([1, 1, 1], [True, True, False], level=LEVEL).value == 0.5
         # members 3, 3, 1 / non-members 2, 0, 0 at 3: (0, 1/3), at 2: (1/3, 1/3) -> 2 * 2/3 / (2/3 + 1/3 + 1)
-        assert f1_equal_error([3, 3, 1, 2, 0, 0], [True] * 3 + [False] * 3, level=LEVEL).value == pytest.approx(
-            2 / 3
-        )
+        assert f1_equal_error([3, 3, 1, 2, 0, 0], [True] * 3 + [False] * 3, level=LEVEL).value == pytest.approx(2 / 3)
 
     def test_f1_where_the_errors_cross_between_two_thresholds(self):
         # after 9, 8, 7, 6 (fp 0, tp 4) comes a tie of a member and a non-member (fp 1, tp 5):
@@ -204,9 +202,7 @@ class TestGroups:
         scores, is_member = normal_scores(50, 60)
         plain = evaluate(scores, is_member, fpr_targets=[0.1], level=LEVEL, rng=make_rng())
         for groups in ([None] * 110, [f"g{i}" for i in range(110)], np.arange(110)):
-            assert plain == evaluate(
-                scores, is_member, fpr_targets=[0.1], level=LEVEL, groups=groups, rng=make_rng()
-            )
+            assert plain == evaluate(scores, is_member, fpr_targets=[0.1], level=LEVEL, groups=groups, rng=make_rng())
 
     def test_values_ignore_groups_and_copies_in_a_group_add_nothing(self):
         scores, is_member = normal_scores(50, 60)
@@ -215,9 +211,7 @@ class TestGroups:
         assert copies.value == plain.value
         assert copies.low == pytest.approx(plain.low, abs=1e-9)
         assert copies.high == pytest.approx(plain.high, abs=1e-9)
-        f1 = f1_equal_error(
-            np.tile(scores, 4), np.tile(is_member, 4), level=LEVEL, groups=np.tile(np.arange(110), 4)
-        )
+        f1 = f1_equal_error(np.tile(scores, 4), np.tile(is_member, 4), level=LEVEL, groups=np.tile(np.arange(110), 4))
         alone = f1_equal_error(scores, is_member, level=LEVEL)
         assert f1.high - f1.low == pytest.approx(alone.high - alone.low, rel=0.1)
 
@@ -241,8 +235,7 @@ class TestGroups:
         scores, is_member = normal_scores(50, 60)
         groups = np.arange(110) // 2
         first, second = (
-            evaluate(scores, is_member, fpr_targets=[0.1], level=LEVEL, groups=groups, rng=make_rng())
-            for _ in range(2)
+            evaluate(scores, is_member, fpr_targets=[0.1], level=LEVEL, groups=groups, rng=make_rng()) for _ in range(2)
         )
         assert first == second
 
