@@ -64,9 +64,7 @@ def mixture_bits(code_lengths: Sequence[Bits]) -> Bits:
 
 def sample_bits(target: TokenScores, references: Sequence[TokenScores]) -> SampleBits:
     """Code lengths of the same texts under the target and under the (mixture of the) references."""
-    return SampleBits(
-        target=code_bits(target), reference=mixture_bits([code_bits(scores) for scores in references])
-    )
+    return SampleBits(target=code_bits(target), reference=mixture_bits([code_bits(scores) for scores in references]))
 
 
 def dataset_memorization(
@@ -110,9 +108,7 @@ def dataset_memorization(
     members, non_members = bits.signed[is_member], bits.signed[~is_member]
     clipped, clipped_non = bits.memorized[is_member], bits.memorized[~is_member]
     ours = None if groups is None else [group for group, member in zip(groups, is_member, strict=True) if member]
-    theirs = (
-        None if groups is None else [group for group, member in zip(groups, is_member, strict=True) if not member]
-    )
+    theirs = None if groups is None else [group for group, member in zip(groups, is_member, strict=True) if not member]
     calibrated = len(non_members) > 0
     n_members = len(members)
 
@@ -123,9 +119,7 @@ def dataset_memorization(
 
     clipped_mean = intervals.mean(clipped, level=level, groups=ours)
     debiased = difference(clipped, clipped_non)
-    held = (
-        debiased if calibrated else replace(clipped_mean, method=f"{clipped_mean.method}, clipped, UNCALIBRATED")
-    )
+    held = debiased if calibrated else replace(clipped_mean, method=f"{clipped_mean.method}, clipped, UNCALIBRATED")
     capacity_bits = capacity.value * n_parameters
     auc, assumption = _implied_auc(members, non_members, level=level, groups=(ours, theirs))
     return MemorizationResult(

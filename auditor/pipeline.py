@@ -140,9 +140,7 @@ def _score(attack: Attack, collected: Collected) -> np.ndarray[tuple[int], np.dt
         raise AuditError(f"attack {attack.label} gave scores of shape {scores.shape} for {len(ids)} samples")
     bad = [ascii(ids[i]) for i in np.flatnonzero(~np.isfinite(scores))]
     if bad:
-        raise AuditError(
-            f"attack {attack.label} gave no finite score for {len(bad)} samples: {', '.join(bad[:5])}"
-        )
+        raise AuditError(f"attack {attack.label} gave no finite score for {len(bad)} samples: {', '.join(bad[:5])}")
     return scores
 
 

@@ -24,26 +24,24 @@ def scoring_progress(console: "Console") -> Iterator[Callable[["ScoringProgress"
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    started = monotonic()
+    rate = _Rate()
     bar = Progress(
-        TextColumn("scoring {task.fields[label]}"),
+        TextColumn("{task.fields[label]}"),
         BarColumn(bar_width=24),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} tokens, {task.fields[speed]:,.0f}/s"),
         TimeRemainingColumn(),
         console=console,
         transient=True,
     )
-    task = bar.add_task("scoring", total=None, label="", speed=0.0, start=False, visible=False)
+    task = bar.add_task("scoring", total=None, label="", speed=0.0, visible=False)
 
     def show(progress: "ScoringProgress") -> None:
-        speed = progress.done_tokens / max(monotonic() - started, 1e-9)
-        bar.start_task(task)
         bar.update(
             task,
             completed=progress.done_tokens,
             total=progress.total_tokens,
             label=progress.label,
-            speed=speed,
+            speed=rate.after(progress.done_tokens),
             visible=True,
         )
 
@@ -75,22 +73,36 @@ def training_progress(console: "Console") -> Iterator[Callable[[str, int, int], 
 
 def _lines(console: "Console") -> Callable[["ScoringProgress"], None]:
     """Print a line every half minute, and the last one."""
-    started = last = monotonic()
+    rate, printed = _Rate(), monotonic()
 
     def show(progress: "ScoringProgress") -> None:
-        nonlocal last
-        now = monotonic()
+        nonlocal printed
+        speed = rate.after(progress.done_tokens)
         finished = progress.done_tokens == progress.total_tokens
-        if now - last < _SECONDS_BETWEEN_LINES and not finished:
+        if not speed or (monotonic() - printed < _SECONDS_BETWEEN_LINES and not finished):
             return
-        last = now
-        speed = progress.done_tokens / max(now - started, 1e-9)
+        printed = monotonic()
         left = (progress.total_tokens - progress.done_tokens) / speed
         console.print(
-            f"scored {progress.done_tokens:,} of {progress.total_tokens:,} tokens ({progress.label}), "
+            f"{progress.done_tokens:,} of {progress.total_tokens:,} tokens ({progress.label}), "
             f"{speed:,.0f} tokens/s, {left:,.0f} s left",
             markup=False,
             highlight=False,
         )
 
     return show
+
+
+class _Rate:
+    """Tokens per second of scoring: the time in which no token was scored (loading a model) does not count."""
+
+    def __init__(self) -> None:
+        self._tokens, self._busy, self._last = 0, 0.0, monotonic()
+
+    def after(self, tokens: int) -> float:
+        """Return the rate so far; call it whenever something happened."""
+        now = monotonic()
+        if tokens > self._tokens:
+            self._busy += now - self._last
+        self._tokens, self._last = tokens, now
+        return tokens / self._busy if self._busy else 0.0

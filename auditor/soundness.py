@@ -1,5 +1,6 @@
 """May a verdict be given at all? Checks that never look at the attacks, shown before any of their numbers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ CHECK_LEVEL = 0.99
 REFERENCE_VETO_AUC = 0.6
 LENGTH_VETO_AUC = 0.7
 FEW_SAMPLES = 100
+_INFORMATIVE = math.log(2 / 0.05)
+"""Non-members times FPR from which a 95% interval of the true-positive rate can have a low end above 0."""
 TOO_FEW_SAMPLES = 20
 
 _WORST_FIRST: tuple[Verdict, ...] = ("veto", "warn", "pass")
@@ -95,6 +98,9 @@ def _sample_size(is_member: NDArray[np.bool_], smallest_fpr: float) -> CheckResu
         verdict, remedy = "warn", f"intervals are wide; {FEW_SAMPLES} or more a side make them useful"
     elif n_non < needed:
         detail += f"; an FPR of {smallest_fpr:g} needs at least {needed} non-members and is left undefined"
+    if n_non and n_non < _INFORMATIVE / smallest_fpr:
+        most = min(_INFORMATIVE / n_non, 1.0)
+        detail += f"; intervals of the true-positive rate start at 0 for an FPR below {most:.2g}"
     return CheckResult(
         name="sample_size", verdict=verdict, figure=float(least), unit="samples", detail=detail, remedy=remedy
     )
@@ -195,9 +201,7 @@ def _negative_control(signed_bits: Values, is_member: NDArray[np.bool_], groups:
             f"mean signed bits of non-members {mean.value:.2f}, {CHECK_LEVEL:.0%} interval {mean.low:.2f} to "
             f"{mean.high:.2f}" + ("; the target codes unseen texts of this kind better too" if above else "")
         ),
-        remedy=(
-            "read the debiased figures, not the clipped total: part of it is domain adaptation" if above else None
-        ),
+        remedy=("read the debiased figures, not the clipped total: part of it is domain adaptation" if above else None),
     )
 
 

@@ -132,8 +132,7 @@ def _decoded(data: bytes, path: Path, *, number: int = 1, offset: int = 0) -> st
         utf_16 = not offset and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         hint = " (it looks like UTF-16)" if utf_16 else ""
         raise DataError(
-            f"{plain(path)} line {line}: not UTF-8 at byte {offset + at}, counting from 0{hint}; "
-            "save the file as UTF-8"
+            f"{plain(path)} line {line}: not UTF-8 at byte {offset + at}, counting from 0{hint}; save the file as UTF-8"
         ) from error
 
 
@@ -144,9 +143,7 @@ def _json_value(text: str, where: str, number: int = 1) -> object:
     except json.JSONDecodeError as error:
         hint = "; a file of one object a line is named .jsonl" if error.msg.startswith("Extra data") else ""
         line = number + error.lineno - 1
-        raise DataError(
-            f"{where} line {line}: not valid JSON: {error.msg} (column {error.colno}){hint}"
-        ) from error
+        raise DataError(f"{where} line {line}: not valid JSON: {error.msg} (column {error.colno}){hint}") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
         raise DataError(f"{where} line {number}: JSON that cannot be read: {reason(error)}") from error
     return value

@@ -186,15 +186,17 @@ def _with_path(model: OpenedModel, path: str | None) -> OpenedModel:
 
 def _cut(texts: Sequence[str], models: Sequence[OpenedModel], views: dict[str, Callable[[str], str]]) -> list[str]:
     """Cut each text at the character where the first window, over all models and views, is full."""
+    readers = [(model.encoder, views["text"]) for model in models if model.encoder.window is not None]
+    readers += [(models[0].encoder, view) for name, view in views.items() if name != "text" and readers]
+    too_long = np.zeros(len(texts), dtype=bool)
+    for encoder, view in readers:
+        lengths = [len(ids) for ids in encoder.encode([view(text) for text in texts])]
+        too_long |= np.array(lengths) > (encoder.window or np.inf)
 
     def fits(text: str) -> bool:
-        return all(model.encoder.fits(text) for model in models) and all(
-            models[0].encoder.fits(view(text)) for name, view in views.items() if name != "text"
-        )
+        return all(encoder.fits(view(text)) for encoder, view in readers)
 
-    if all(model.encoder.window is None for model in models):
-        return list(texts)
-    return [cut_to_fit(text, fits) for text in texts]
+    return [cut_to_fit(text, fits) if long else text for text, long in zip(texts, too_long, strict=True)]
 
 
 def _plan(model: OpenedModel, view: str, texts: Sequence[str], sample_ids: Sequence[str]) -> _Pass:
@@ -241,9 +243,7 @@ def _missing(one: _Pass, scores_folder: Path) -> list[_Unit]:
     """List the distinct texts of a pass that have no stored score, longest first."""
     stored = ScoreStore(scores_folder, one.model.key).read()
     units = {
-        unit.key: unit
-        for unit in one.units
-        if unit.key not in stored or len(stored[unit.key].logprob) != unit.n_scored
+        unit.key: unit for unit in one.units if unit.key not in stored or len(stored[unit.key].logprob) != unit.n_scored
     }
     return sorted(units.values(), key=lambda unit: (-unit.longest, unit.key))
 
@@ -259,6 +259,7 @@ def _run(
     from .forward import Scorer
     from .store import concatenate
 
+    progress.add(0, f"loading the {model.role}")
     weights = load_weights(
         model.files, dtype=model.key.dtype, device=model.device, trust_remote_code=config.trust_remote_code
     )
@@ -268,6 +269,7 @@ def _run(
     budget = config.batch_tokens or _BATCH_TOKENS.get(model.device.partition(":")[0], 2048)
     with ScoreStore(scores_folder, model.key) as store:
         for one, units in todo:
+            progress.add(0, f"scoring the {model.role}, {one.view}")
             for batch in _batches(units, budget):
                 sequences = [sequence for unit in batch for sequence in unit.sequences]
                 scores = []
@@ -276,7 +278,7 @@ def _run(
                     scores += scorer.score(sequences[start : start + rows])
                 parts = iter(scores)
                 store.append({u.key: concatenate([next(parts) for _ in u.sequences]) for u in batch})
-                progress.add(sum(unit.n_scored for unit in batch), f"{model.role}, {one.view}")
+                progress.add(sum(unit.n_scored for unit in batch), f"scoring the {model.role}, {one.view}")
     return scorer.path
 
 

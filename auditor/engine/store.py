@@ -11,6 +11,7 @@ import os
 import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -83,8 +84,10 @@ class ScoreStore:
             raise ResultError(f"cannot write the score store {self._folder}: {error.strerror}") from error
         return self
 
-    def __exit__(self, *_exception: object) -> None:
-        if self._writer is not None:
+    def __exit__(self, kind: type[BaseException] | None, *_exception: object) -> None:
+        if self._writer is None:
+            return
+        with suppress(OSError) if kind else nullcontext():  # a full disk must not hide the error it caused
             self._writer.close()
             self._file.close()
 

@@ -22,6 +22,4 @@ def bits_per_parameter(stored_dtype: str) -> BitsPerParameter:
     """
     if stored_dtype == "float32":
         return BitsPerParameter(3.83, "Morris et al. 2025, table 5, float32 mean (checkpoint stored in float32)")
-    return BitsPerParameter(
-        3.51, f"Morris et al. 2025, table 5, bfloat16 mean (checkpoint stored in {stored_dtype})"
-    )
+    return BitsPerParameter(3.51, f"Morris et al. 2025, table 5, bfloat16 mean (checkpoint stored in {stored_dtype})")
