@@ -10,6 +10,7 @@ from .numbers import Quantity, count, percent, plain, plural, size
 from .safe import PATH, visible
 
 __all__ = [
+    "agreement",
     "attack_quantities",
     "capacity_line",
     "command",
@@ -81,6 +82,28 @@ def implied_auc(memory: MemorizationResult) -> Quantity:
         estimate=memory.auc_from_bits,
         note=memory.auc_from_bits_assumption,
     )
+
+
+def agreement(result: AuditResult) -> str | None:
+    """Say whether the AUC that the bits imply and the measured one agree, and what it means if not."""
+    memory = result.memorization
+    measured = next((attack.auc for attack in result.attacks if attack.name == "reference"), None)
+    if memory is None or measured is None or not memory.calibrated:
+        return None
+    implied = memory.auc_from_bits
+    if measured.low is None or measured.high is None or implied.low is None or implied.high is None:
+        return None
+    if implied.high < measured.low:
+        return (
+            "The reference attack does better than these bits imply: bits are far from normal, a few members carry "
+            "most of them, and many more are recognised by a few bits each."
+        )
+    if implied.low > measured.high:
+        return (
+            "The reference attack does worse than these bits imply: it divides by length, so long texts carry most "
+            "of the bits, or a few extreme texts do."
+        )
+    return "The reference attack measures what these bits imply."
 
 
 def _certified(memory: MemorizationResult) -> Quantity:
@@ -294,6 +317,8 @@ def _options(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, default in (("text_field", "text"), ("split", "train")):
         if members.get(key, default) != default:
             yield key, members[key]
+    if config.get("non_members") and config["non_members"].get("split") != members.get("split"):
+        yield "non_members_split", config["non_members"]["split"]
     for attack in config.get("attacks") or ():
         yield "attack", _attack_spec(attack)
     for key in _PLAIN_OPTIONS:

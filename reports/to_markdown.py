@@ -146,7 +146,8 @@ def _attacks(result: AuditResult) -> list[str]:
         rows.append(("implied by the bits", _cell(ledger.implied_auc(memory)), *("" for _ in columns[1:])))
     notes = "".join(f" ({i}) Not defined: {escaped(reason)}." for i, reason in enumerate(reasons, 1))
     table = _table(("Attack", *(q.label for q in columns)), rows)
-    return [*title, *table, f"Brackets hold {columns[0].level} intervals.{notes}", ""]
+    agreement = f" {ledger.agreement(result) or ''}".rstrip()
+    return [*title, *table, f"Brackets hold {columns[0].level} intervals.{notes}{agreement}", ""]
 
 
 def _samples(result: AuditResult) -> list[str]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from auditor.results import AuditResult, Estimate
 from reports import RENDERERS, render_terminal
 from reports.advice import actions, limits
-from reports.ledger import attack_quantities, in_brief, memory_quantities
+from reports.ledger import agreement, attack_quantities, command, in_brief, memory_quantities
 from reports.numbers import Quantity, number, one_in, percent, plain, size, times_in_100
 from reports.safe import pieces, visible
 from reports.words import chips, headline_attack, trust, verdict
@@ -180,3 +180,28 @@ def test_importing_the_room_is_light() -> None:
     code = "import reports, sys; print(sorted({'rich', 'jinja2', 'pydantic', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("implied", "says"),
+    [((0.60, 0.62, 0.64), "does better"), ((0.90, 0.92, 0.94), "measures what"), ((0.985, 0.99, 0.995), "does worse")],
+)
+def test_implied_and_measured_auc_are_set_against_each_other(
+    normal: AuditResult, implied: tuple[float, float, float], says: str
+) -> None:
+    low, value, high = implied
+    assert normal.memorization is not None
+    memory = replace(
+        normal.memorization, auc_from_bits=replace(normal.memorization.auc_from_bits, low=low, value=value, high=high)
+    )
+    assert says in (agreement(replace(normal, memorization=memory)) or "")
+    assert agreement(replace(normal, memorization=None)) is None
+
+
+def test_the_command_names_the_split_of_each_side() -> None:
+    config = {
+        "target": {"path": "m"},
+        "members": {"path": "d", "split": "train"},
+        "non_members": {"path": "d", "split": "test"},
+    }
+    assert "--non-members-split test" in (command(config) or "")
