@@ -88,6 +88,7 @@ def _lines(console: "Console") -> Callable[["ScoringProgress"], None]:
             f"{speed:,.0f} tokens/s, {left:,.0f} s left",
             markup=False,
             highlight=False,
+            soft_wrap=True,
         )
 
     return show

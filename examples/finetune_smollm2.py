@@ -4,23 +4,23 @@ Any corpus does: JSON lines with ``id``, ``text`` and, if it has one, ``group`` 
 from: an author, a thread, a title). For example, with a folder that holds SmolLM2-135M::
 
     python examples/finetune_smollm2.py --model smollm2-135m --corpus corpus.jsonl --out run \
-        --members 128 --non-members 128 --max-tokens 160 --epochs 2
+        --members 128 --non-members 128 --reference-texts 128 --max-tokens 160 --epochs 2
 
-Use texts that the model was not trained on before: the base model serves as the reference, which must not
-know the members. ``--out`` then holds
+Use texts that the model was not trained on before: the reference must not know the members. ``--out`` then holds
 
 * ``members.jsonl`` and ``non_members.jsonl``: ``id`` and ``text``, cut to what was trained, in the same way
   on both sides, so that the text scored is the text trained. One text of each group is kept, so the texts are
   independent and there is no ``group`` column;
-* ``target/``: the fine-tuned model with its tokenizer;
+* ``target/``: the model fine-tuned on the members, with its tokenizer;
+* ``reference/``, with ``--reference-texts``: the model fine-tuned in the same way on as many other texts;
 * ``training.json``: the settings, the number of tokens and the loss of each epoch.
 
 Fine-tuning also teaches the model the style of the corpus, which shortens members and non-members alike: signed
 bits against the base model can be far above zero on both sides. What tells of memorization is by how much the
-members' exceed the non-members'. Read them so, or use a reference trained on other texts of the same corpus.
+members' exceed the non-members'. A reference fine-tuned on other texts of the corpus takes the style off.
 
-Audit it with ``--target run/target --reference smollm2-135m --members run/members.jsonl --non-members
-run/non_members.jsonl`` and, as ``--prefix-token``, the ``prefix_id`` that ``training.json`` names.
+Audit it with ``auditor audit --target run/target --reference run/reference --members run/members.jsonl
+--non-members run/non_members.jsonl``.
 """
 
 import argparse
@@ -55,20 +55,22 @@ def cut(text: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> tuple
 def draw(
     documents: list[dict],
     n: int,
+    n_more: int,
     tokenizer: PreTrainedTokenizerBase,
     max_tokens: int,
-    rng: np.random.Generator,
-) -> list[dict]:
-    """Draw `n` documents at random, no two of which are near duplicates.
+    seed: int,
+) -> tuple[list[dict], list[dict]]:
+    """Draw `n` documents at random, then `n_more`, no two of all of which are near duplicates.
 
     Skipped are texts of a group drawn before, equal texts (whitespace and case aside) and texts that share
     half of their runs of eight words with those drawn before. Texts are compared as cut.
 
     Returns
     -------
-    list of dict
-        ``id``, ``text`` (cut) and ``tokens`` of each, in random order.
+    tuple of two lists of dict
+        ``id``, ``text`` (cut) and ``tokens`` of each; the first list in random order.
     """
+    rng = np.random.default_rng([seed, 0])
     drawn: list[dict] = []
     seen: set[object] = set()
     for i in rng.permutation(len(documents)):
@@ -82,10 +84,11 @@ def draw(
             continue
         seen |= keys | runs
         drawn.append({"id": str(documents[i]["id"]), "text": text, "tokens": tokens})
-        if len(drawn) == n:
+        if len(drawn) == n + n_more:
             # Later draws had to differ from earlier ones, so the split must not follow the order of drawing.
-            return [drawn[k] for k in rng.permutation(n)]
-    raise SystemExit(f"the corpus has only {len(drawn)} distinct texts; {n} are needed")
+            order = np.random.default_rng([seed, 2]).permutation(n)
+            return [drawn[k] for k in order], drawn[n:]
+    raise SystemExit(f"the corpus has only {len(drawn)} distinct texts; {n + n_more} are needed")
 
 
 def collate(texts: list[list[int]], prefix_id: int, device: str) -> dict[str, torch.Tensor]:
@@ -138,6 +141,7 @@ def parse_args() -> argparse.Namespace:
     add("--out", type=Path, required=True, metavar="DIR", help="folder to create")
     add("--members", type=int, default=64, help="texts to train on")
     add("--non-members", type=int, default=64, help="texts to hold out")
+    add("--reference-texts", type=int, default=0, help="other texts, to train a reference on as well")
     add("--max-tokens", type=int, default=256, help="cut each text to this many tokens")
     add("--epochs", type=int, default=2, help="passes over the members")
     add("--lr", type=float, default=5e-5, help="peak learning rate")
@@ -167,7 +171,7 @@ def main() -> None:
     with open(args.corpus, encoding="utf-8") as file:
         documents = [json.loads(line) for line in file if line.strip()]
     n = args.members + args.non_members
-    drawn = draw(documents, n, tokenizer, args.max_tokens, np.random.default_rng([args.seed, 0]))
+    drawn, others = draw(documents, n, args.reference_texts, tokenizer, args.max_tokens, args.seed)
     sides = {"members": drawn[: args.members], "non_members": drawn[args.members :]}
     args.out.mkdir(parents=True)
     for name, side in sides.items():
@@ -176,9 +180,15 @@ def main() -> None:
                 kept = {"id": sample["id"], "text": sample["text"]}
                 file.write(json.dumps(kept, ensure_ascii=False) + "\n")
 
-    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32).to(args.device)
+    losses = {}
     start = time.monotonic()
-    losses = train(model, [sample["tokens"] for sample in sides["members"]], prefix_id, args)
+    for name, texts in {"target": sides["members"], "reference": others}.items():
+        if texts:
+            print(f"training the {name} on {len(texts)} texts", flush=True)
+            model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32).to(args.device)
+            losses[name] = train(model, [sample["tokens"] for sample in texts], prefix_id, args)
+            model.eval().save_pretrained(args.out / name)
+            tokenizer.save_pretrained(args.out / name)
     record = {
         **vars(args),
         **{key: getattr(args, key).name for key in ("model", "corpus", "out")},
@@ -189,8 +199,6 @@ def main() -> None:
         "loss_by_epoch_nats_per_token": losses,
         "training_seconds": round(time.monotonic() - start, 1),
     }
-    model.eval().save_pretrained(args.out / "target")
-    tokenizer.save_pretrained(args.out / "target")
     (args.out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
