@@ -13,7 +13,7 @@ from .bootstrap import N_REPLICATES, gap_deviations
 from .clusters import Array, Groups, influence_spread, kish_size
 from .intervals import check_level
 from .roc import Roc, ScoredSides, roc_curve, score_sides, thin
-from .roc_test import roc_test
+from .roc_inference import roc_test
 
 __all__ = ["Metrics", "Roc", "advantage", "auc", "evaluate", "f1_equal_error", "roc_curve", "tpr_at_fpr"]
 

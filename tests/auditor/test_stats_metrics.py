@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from auditor.stats.clusters import cluster_ids, effective_size, kish_size
 from auditor.stats.metrics import advantage, auc, evaluate, f1_equal_error, roc_curve, tpr_at_fpr
 from auditor.stats.roc import score_sides
-from auditor.stats.roc_test import RocTest, roc_test
+from auditor.stats.roc_inference import RocTest, roc_test
 
 LEVEL = 0.95
 # members 5, 3, 3, 1; non-members 4, 3, 2, 0
