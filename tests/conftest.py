@@ -71,9 +71,7 @@ def build_tokenizer(vocabulary_size: int = 320, *, bos: bool = False) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=special, eos_token=special)
 
 
-def save_gpt2(
-    folder: Path, *, seed: int, tokenizer: Any = None, n_positions: int = 64, scale: float = 0.2
-) -> Path:
+def save_gpt2(folder: Path, *, seed: int, tokenizer: Any = None, n_positions: int = 64, scale: float = 0.2) -> Path:
     """Save a tiny random GPT-2 with its tokenizer."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel

@@ -188,9 +188,7 @@ def test_another_tokenizer_and_two_references(audit: Run, tiny_models: dict[str,
     assert check["verdict"] == "warn"
 
 
-def test_the_target_as_its_own_reference_is_vetoed(
-    audit: Run, tiny_models: dict[str, Path], tmp_path: Path
-) -> None:
+def test_the_target_as_its_own_reference_is_vetoed(audit: Run, tiny_models: dict[str, Path], tmp_path: Path) -> None:
     ran = audit(reference=tiny_models["target"])
     assert ran.code == 0
     assert read(tmp_path / "out")["soundness"]["verdict"] == "veto"
@@ -201,9 +199,7 @@ def test_groups_make_cluster_intervals(
     audit: Run, tmp_path: Path, helpers: Callable[[str], Any], tiny_data: dict[str, Path]
 ) -> None:
     texts = helpers("make_texts")(30, seed=1)
-    grouped = helpers("write_jsonl")(
-        tmp_path / "g.jsonl", texts, prefix="m", group=[f"g{i // 3}" for i in range(30)]
-    )
+    grouped = helpers("write_jsonl")(tmp_path / "g.jsonl", texts, prefix="m", group=[f"g{i // 3}" for i in range(30)])
     assert audit(members=grouped).code == 0
     result = read(tmp_path / "out")
     assert result["data"]["members"]["n_groups"] == 10
@@ -256,9 +252,7 @@ def test_no_sample_text_leaves_the_tool_unasked(audit: Run, tmp_path: Path, help
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "json", "csv", "parquet"])
-def test_hostile_texts_pass_unharmed(
-    audit: Run, tmp_path: Path, helpers: Callable[[str], Any], ending: str
-) -> None:
+def test_hostile_texts_pass_unharmed(audit: Run, tmp_path: Path, helpers: Callable[[str], Any], ending: str) -> None:
     import csv
     import hashlib
 
@@ -378,9 +372,7 @@ def test_every_mistake_is_one_line_and_code_2(
         "out": tmp_path / "out",
     }
     options |= {key.replace("_", "-"): wrong.get(value or "", value) for key, value in changes.items()}
-    ran = run(
-        "audit", *[part for key, value in options.items() if value is not None for part in (f"--{key}", value)]
-    )
+    ran = run("audit", *[part for key, value in options.items() if value is not None for part in (f"--{key}", value)])
     assert ran.code == 2
     lines = [line for line in ran.err.splitlines() if line.strip()]
     assert len(lines) == 1, ran.err

@@ -265,9 +265,7 @@ def test_arrow_string_types(kind: pa.DataType, tmp_path: Path) -> None:
 
 
 def test_parquet_of_many_row_groups(tmp_path: Path) -> None:
-    table = pa.table(
-        {"n": range(2500), "text": [f"t{n}" for n in range(2500)], "group": [n // 2 for n in range(2500)]}
-    )
+    table = pa.table({"n": range(2500), "text": [f"t{n}" for n in range(2500)], "group": [n // 2 for n in range(2500)]})
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=700)
     data = load(tmp_path / "a.parquet")
     assert data.texts == tuple(f"t{n}" for n in range(2500))
@@ -298,9 +296,7 @@ def test_saved_datasets(tmp_path: Path) -> None:
     import datasets
 
     train = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "id": [1, 2, 3]})
-    both = datasets.DatasetDict(
-        {"train": train.select([2, 0]), "held": datasets.Dataset.from_dict({"text": ["z"]})}
-    )
+    both = datasets.DatasetDict({"train": train.select([2, 0]), "held": datasets.Dataset.from_dict({"text": ["z"]})})
     both.save_to_disk(tmp_path / "both")
     assert load(tmp_path / "both").texts == ("c", "a")
     assert load(tmp_path / "both").ids == ("3", "1")
@@ -476,9 +472,7 @@ def test_invalid_utf8(name: str, mark: bytes, tmp_path: Path) -> None:
     before = {"a.jsonl": b'"a"\n"\xc3\xa9', "a.csv": b"text\n", "a.txt": b"a\nb", "a.json": b'[\n"'}[name]
     message = refusal_of(tmp_path / name, mark + before + b"SECRET\xff\n")
     at = len(mark + before) + 6
-    assert message == (
-        f"{tmp_path / name} line 2: not UTF-8 at byte {at}, counting from 0; save the file as UTF-8"
-    )
+    assert message == (f"{tmp_path / name} line 2: not UTF-8 at byte {at}, counting from 0; save the file as UTF-8")
 
 
 def test_utf_16_is_recognised(tmp_path: Path) -> None:

@@ -79,9 +79,7 @@ def build(name: str) -> Any:
 
 def sequences() -> list[TokenSequence]:
     generator = torch.Generator().manual_seed(1)
-    return [
-        TokenSequence(tuple(torch.randint(0, VOCABULARY, (n,), generator=generator).tolist()), 1) for n in LENGTHS
-    ]
+    return [TokenSequence(tuple(torch.randint(0, VOCABULARY, (n,), generator=generator).tolist()), 1) for n in LENGTHS]
 
 
 def float64_twin(model: Any) -> Any:
