@@ -35,7 +35,7 @@ HOSTILE = [
     "right-to-left \u202e gnp.exe \u2066 isolate \u2069 mark \u200f Ada",
     "[bold red]markup[/] {{ 7*7 }} {% raw %} ${jndi} `code` | pipe | Ada",
     "lines\r\nand\u2028separators\x0b\x0c\x85 Ada\n\n# heading",
-    "x" * 2_000_000 + " Ada",
+    "x" * 1_000_000 + " Ada",
 ]
 
 
@@ -285,7 +285,7 @@ def test_hostile_texts_pass_unharmed(audit: Run, tmp_path: Path, helpers: Callab
     for raw in ("\x00", "\x1b", "\u202e", "<script>"):
         assert raw not in markdown
         assert raw not in ran.out
-    assert read(tmp_path / "out")["data"]["members"]["n_cut"] >= 1  # two million characters in one line
+    assert read(tmp_path / "out")["data"]["members"]["n_cut"] >= 1  # a million characters in one line
 
 
 def test_the_report_can_be_rendered_again(audit: Run, run: Run, tmp_path: Path) -> None:

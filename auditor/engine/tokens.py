@@ -197,11 +197,11 @@ def cut_to_fit(text: str, fits: Callable[[str], bool]) -> str:
     ModelError
         If not even one character fits.
     """
-    if fits(text):
-        return text
     low, high = 0, 1024
     while high < len(text) and fits(text[:high]):
         low, high = high, high * 2
+    if high >= len(text) and fits(text):
+        return text
     high = min(high, len(text))
     while high - low > 1:
         middle = (low + high) // 2

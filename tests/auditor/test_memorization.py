@@ -144,7 +144,7 @@ def test_null_audits_find_nothing_that_is_not_there() -> None:
     """Both sides held out: the clipped sum is well above zero, the debiased figures are not."""
     rng = np.random.default_rng(1)
     clipped, debiased, covered, certified = [], [], 0, 0
-    for _ in range(200):
+    for _ in range(100):
         signed = rng.normal(3.0, 12.0, 160)
         found = estimate([float(x) for x in signed], [True] * 80 + [False] * 80)
         clipped.append(found.clipped_total_bits.value)
@@ -155,9 +155,9 @@ def test_null_audits_find_nothing_that_is_not_there() -> None:
         covered += estimate_.low <= 0 <= estimate_.high
         certified += (found.information_lower_bound_per_member.low or 0) > 0
     assert np.mean(clipped) > 80 * 4  # type: ignore[arg-type]
-    assert abs(np.mean(debiased)) < 0.35  # type: ignore[arg-type]
-    assert 180 <= covered <= 198
-    assert certified <= 16
+    assert abs(np.mean(debiased)) < 0.5  # type: ignore[arg-type]
+    assert 88 <= covered <= 100
+    assert certified <= 8
 
 
 def test_auc_map_of_the_table() -> None:
