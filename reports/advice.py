@@ -9,7 +9,7 @@ __all__ = ["GLOSSARY", "actions", "limits"]
 
 def actions(result: AuditResult) -> tuple[str, ...]:
     """List what to do next, most urgent first."""
-    remedies = list(dict.fromkeys(check.remedy for check in trust(result).remarkable if check.remedy))
+    remedies = list(dict.fromkeys(_sentence(check.remedy) for check in trust(result).remarkable if check.remedy))
     kind = verdict(result).kind
     if kind == "veto":
         return (*remedies, "Repair the inputs and audit again before anybody acts on these numbers.")
@@ -103,3 +103,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
 )
 """What the words in a report mean."""
+
+
+def _sentence(remedy: str) -> str:
+    """Write a remedy, which may follow a colon elsewhere, as a sentence of its own."""
+    return remedy[:1].upper() + remedy[1:].rstrip(".") + "."
