@@ -188,6 +188,9 @@ class MemorizationResult:
     Bits are signed per sample, ``log2 p(text | target) - log2 p(text | reference)``; clipped means
     ``max(0, signed)``. Every interval covers the sampling of texts, not of training runs.
 
+    Of ``information_lower_bound_per_member``, ``low`` is the certified figure, ``value`` the same expression
+    without a guarantee and ``high`` the resolution of the method, not an upper limit.
+
     ``calibrated`` is False without non-members: then ``clipped_total_bits`` is the paper's sum alone, an
     uncalibrated upper figure, because noise and domain adaptation are rectified into it.
     """
