@@ -2,15 +2,25 @@
 
 from auditor.results import AuditResult
 
-from .words import trust, verdict
+from .words import Grade, trust, verdict
 
-__all__ = ["GLOSSARY", "actions", "limits"]
+__all__ = ["CONFIDENTIAL", "GLOSSARY", "TEXTS_AS_SCORED", "actions", "limits"]
+
+CONFIDENTIAL = (
+    "The folder scores/ holds statistics of every token from which, with the model, the texts can be reconstructed: "
+    "it is as confidential as the texts themselves. Hashes of short or guessable texts can be tested by guessing."
+)
+"""What must not be passed on although it holds no text."""
+
+TEXTS_AS_SCORED = "Texts are shown as scored, where a long one may be cut; the SHA-256 is that of the whole text."
+"""What stands beside a table that shows texts."""
 
 
 def actions(result: AuditResult) -> tuple[str, ...]:
     """List what to do next, most urgent first."""
     remedies = list(dict.fromkeys(_sentence(check.remedy) for check in trust(result).remarkable if check.remedy))
-    kind = verdict(result).kind
+    found = verdict(result)
+    kind = found.kind
     if kind == "veto":
         return (*remedies, "Repair the inputs and audit again before anybody acts on these numbers.")
     steps = {
@@ -23,16 +33,31 @@ def actions(result: AuditResult) -> tuple[str, ...]:
             "Do not read this as clearance: keep the report, and repeat it with more texts or a closer reference.",
             "Audit every later checkpoint with the same texts, so that one that leaks is noticed.",
         ),
-        "found": (
-            "Treat membership in the training set as disclosed to anyone who can query probabilities.",
-            "Look at the most memorized samples: do they hold personal or confidential data?",
-            "Before release: de-duplicate, train for fewer epochs, or train with differential privacy; then audit "
-            "again with the same texts.",
-        ),
+        "found": _after_a_signal(result, found.grade),
         "veto": (),
     }[kind]
     missing = () if result.memorization else ("Give a reference model (--reference) to measure bits of memorization.",)
     return (*remedies, *steps, *missing)
+
+
+def _after_a_signal(result: AuditResult, grade: Grade | None) -> tuple[str, ...]:
+    """List what to do about a signal, in proportion to its strength."""
+    memory = result.memorization
+    samples = "the most memorized samples" if memory and memory.top_samples else "the texts with the highest scores"
+    look = f"Look at {samples}: do they hold personal or confidential data?"
+    repair = (
+        "Before release: de-duplicate, train for fewer epochs, or train with differential privacy; then audit "
+        "again with the same texts."
+    )
+    if grade == "weak":
+        return (
+            look,
+            "Repeat with more texts before acting on the average: the interval narrows, and a few texts may carry it.",
+            "Audit every later checkpoint with the same texts, so that one that leaks more is noticed.",
+        )
+    if grade == "moderate":
+        return ("Treat membership in the training set as partly disclosed: guesses beat chance.", look, repair)
+    return ("Treat membership in the training set as disclosed to anyone who can query probabilities.", look, repair)
 
 
 def limits(result: AuditResult) -> tuple[str, ...]:
@@ -99,7 +124,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "Capacity",
         "The most a model of this size has been measured to memorize, about 3.6 bits a parameter (Morris et al., "
-        "arXiv:2505.24832).",
+        "arXiv:2505.24832). The share used counts only what the audited members hold.",
     ),
 )
 """What the words in a report mean."""

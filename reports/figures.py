@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from auditor.results import AttackResult, Estimate, Histogram, RocCurve
 
-from .numbers import count, percent, plain
+from .numbers import percent, plain, plural
 from .safe import visible
 
 __all__ = ["auc_axis", "auc_scale", "auc_strip", "histogram", "meter", "pairs", "roc"]
@@ -128,7 +128,7 @@ def roc(attacks: Sequence[AttackResult], *, log: bool) -> Markup:
     return _svg(
         kind,
         title,
-        f"True-positive rate against false-positive rate of {len(drawn)} attacks ({names}). "
+        f"True-positive rate against false-positive rate of {plural(len(drawn), 'attack')} ({names}). "
         "The dashed line is a coin flip. The figures are in the table of attacks.",
         body,
         attributes=' data-plot="square"',
@@ -208,7 +208,7 @@ def histogram(bars: Histogram) -> Markup:
     return _svg(
         "histogram",
         "Histogram of signed bits",
-        f"{count(sum(bars.members))} members (bars) and {count(sum(bars.non_members))} non-members (outline), as "
+        f"{plural(sum(bars.members), 'member')} (bars) and {plural(sum(bars.non_members), 'non-member')} (outline), as "
         f"shares of each side, from {plain(low)} to {plain(high)} {bars.unit}. "
         "The means are in the table of memorization.",
         body,

@@ -10,6 +10,7 @@ from .numbers import Quantity, count, percent, plain, plural, size
 from .safe import PATH, visible
 
 __all__ = [
+    "CAPACITY_USED",
     "agreement",
     "attack_quantities",
     "capacity_line",
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 Row = tuple[str, str]
+
+CAPACITY_USED = "Capacity used by audited members"
+"""The label of a share that counts only what was audited, not all that the target holds."""
 
 _PLAIN_OPTIONS = (
     *("max_tokens", "long_texts", "prefix_token", "dtype", "device", "batch_tokens"),
@@ -186,7 +190,7 @@ def memory_quantities(memory: MemorizationResult) -> tuple[Quantity, ...]:
             note="The same over bytes: comparable between tokenizers.",
         ),
         Quantity(
-            label="Capacity used",
+            label=CAPACITY_USED,
             unit="%",
             estimate=memory.capacity_used,
             note=capacity_line(memory),
@@ -198,7 +202,7 @@ def memory_quantities(memory: MemorizationResult) -> tuple[Quantity, ...]:
 def in_brief(memory: MemorizationResult) -> tuple[Quantity, ...]:
     """List the figures of memorization that a summary cannot do without; undefined ones are left out."""
     kept = {"Mean signed bits, non-members", "Net gap", "Certified lower bound", "Debiased total"}
-    kept |= {"Paper's clipped sum", "Capacity used"}
+    kept |= {"Paper's clipped sum", CAPACITY_USED}
     first, *rest = memory_quantities(memory)
     return (first, *(q for q in rest if q.defined and q.label in kept))
 
@@ -208,7 +212,8 @@ def capacity_line(memory: MemorizationResult) -> str:
     return (
         f"Of {count(round(memory.capacity_bits))} bits ({size(memory.capacity_bits)}): "
         f"{plural(memory.n_parameters, 'parameter')} at {plain(memory.bits_per_parameter)} bits each "
-        f"({memory.bits_per_parameter_source})."
+        f"({memory.bits_per_parameter_source}). Used by the audited members alone: what else the target memorized is "
+        "not counted."
     )
 
 
@@ -245,7 +250,7 @@ def models(result: AuditResult, role: str) -> tuple[ModelProvenance, ...]:
 def model_rows(model: ModelProvenance) -> tuple[Row, ...]:
     """Describe one model: which weights, and how they were run."""
     ids = ", ".join(str(token) for token in model.prefix_token_ids) or "none"
-    context = f"{count(model.context_window)} tokens" if model.context_window else "no limit stated"
+    context = plural(model.context_window, "token") if model.context_window else "no limit stated"
     return (
         ("Path", model.path),
         ("Revision", model.revision or "—"),
@@ -254,7 +259,7 @@ def model_rows(model: ModelProvenance) -> tuple[Row, ...]:
         ("Tokenizer", model.tokenizer_sha256),
         ("Architecture", model.architecture),
         ("Parameters", count(model.n_parameters)),
-        ("Vocabulary", f"{count(model.n_vocabulary)} tokens"),
+        ("Vocabulary", plural(model.n_vocabulary, "token")),
         ("Precision", f"stored {model.stored_dtype}, scored in {model.dtype}"),
         ("Device", model.device),
         ("Context", context),

@@ -188,7 +188,7 @@ class Quantity:
     def counts(self) -> str:
         """How many samples stand behind it."""
         e = self.estimate
-        return f"{count(e.n_members)} members, {count(e.n_non_members)} non-members"
+        return f"{plural(e.n_members, 'member')}, {plural(e.n_non_members, 'non-member')}"
 
     @property
     def text(self) -> str:

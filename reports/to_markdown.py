@@ -165,10 +165,12 @@ def _samples(result: AuditResult) -> list[str]:
         )
         for sample in memory.top_samples
     ]
-    with_text = any(sample.text is not None for sample in memory.top_samples)
+    with_text = words.shows_texts(result)
     rows = [row if len(row) == 5 + with_text else (*row[:3], "", *row[3:]) for row in rows]
     header = ("Sample", "Side", "SHA-256", *(["Text"] if with_text else []), "Signed bits", "Tokens")
-    return _details(f"The {plural(len(rows), 'most memorized sample')}", _table(header, rows, right=len(header) - 2))
+    note = [escaped(advice.TEXTS_AS_SCORED), ""] if with_text else []
+    table = _table(header, rows, right=len(header) - 2)
+    return _details(f"The {plural(len(rows), 'most memorized sample')}", [*table, *note])
 
 
 def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
@@ -222,6 +224,8 @@ def to_markdown(result: AuditResult) -> str:
         *_samples(result),
         *_extras(result),
         *_provenance(result),
+        f"**Confidential**: {escaped(advice.CONFIDENTIAL)}",
+        "",
         *_details("What this audit does not show", [*limits, ""]),
     ]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"

@@ -4,18 +4,20 @@ HTML, Markdown and the terminal take their words from here, so that the three ne
 returned is plain text that may hold strings from the data: the renderers escape it.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from auditor.results import AttackResult, AuditResult, CheckResult, Estimate, TopSample
+from auditor.results import AttackResult, AuditResult, CheckResult, Estimate, TopSample, TprAtFpr
 
-from .ledger import headline_bits
+from .ledger import CAPACITY_USED, headline_bits
 from .numbers import Quantity, number, one_in, percent, plain, plural, times_in_100
 
 __all__ = [
     "SYMBOLS",
     "TONES",
     "Chip",
+    "Grade",
     "Tone",
     "Trust",
     "VerdictWords",
@@ -25,12 +27,14 @@ __all__ = [
     "headline_attack",
     "ranked",
     "sample_bits",
+    "shows_texts",
     "trust",
     "verdict",
 ]
 
 Tone = Literal["bad", "warn", "info", "ok"]
 Kind = Literal["veto", "uncalibrated", "unmeasured", "inverted", "none", "found"]
+Grade = Literal["weak", "moderate", "strong", "near-perfect"]
 
 SYMBOLS: dict[Tone, str] = {"bad": "✖", "warn": "▲", "info": "●", "ok": "✔"}
 """A sign for each tone, so that no meaning hangs on colour alone."""
@@ -39,7 +43,7 @@ _SEVERITY: tuple[Tone, ...] = ("bad", "warn", "info", "ok")
 TONES: dict[str, Tone] = {"veto": "bad", "warn": "warn", "pass": "ok"}
 """The tone of a check's verdict."""
 
-_STRENGTHS: tuple[tuple[float, str], ...] = (
+_STRENGTHS: tuple[tuple[float, Grade], ...] = (
     (0.97, "near-perfect"), (0.8, "strong"), (0.65, "moderate"), (0.0, "weak")
 )  # fmt: skip
 
@@ -80,13 +84,17 @@ class Trust:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictWords:
-    """What the audit found: a title of a few words, one sentence, and the points that belong beside it."""
+    """What the audit found: a title of a few words, one sentence, and the points that belong beside it.
+
+    ``grade`` is the strength of a signal that was found, by the low end of its interval.
+    """
 
     kind: Kind
     tone: Tone
     title: str
     sentence: str
     points: tuple[str, ...]
+    grade: Grade | None = None
 
 
 def headline_attack(result: AuditResult) -> AttackResult | None:
@@ -131,12 +139,12 @@ def check_figure(check: CheckResult) -> str:
     return "—" if check.figure is None else f"{plain(check.figure)} {check.unit}".strip()
 
 
-def _strength(auc: Estimate) -> str:
-    """Name the strength of a signal by both ends of its interval, so that few samples do not sound sure."""
+def _strengths(auc: Estimate) -> tuple[Grade, Grade]:
+    """Name the strength of a signal at both ends of its interval, so that few samples do not sound sure."""
     assert auc.low is not None
     assert auc.high is not None
     low, high = (next(word for least, word in _STRENGTHS if end >= least) for end in (auc.low, auc.high))
-    return low if low == high else f"{low} to {high}"
+    return low, high
 
 
 def _auc_words(auc: Estimate) -> str:
@@ -150,10 +158,13 @@ def _picks(auc: Estimate, who: str) -> str:
 
 
 def _bits_clause(result: AuditResult) -> str:
+    """Say how much is held; only an interval above 0 is said to be something."""
     memory = result.memorization
-    if memory is None or not headline_bits(memory).defined:
+    bits = headline_bits(memory) if memory else None
+    if bits is None or not bits.defined:
         return ""
-    bits = headline_bits(memory)
+    if bits.estimate.low is None or bits.estimate.low <= 0:
+        return f"bits of members are not measurably above those of non-members ({bits.value} {bits.interval})"
     return (
         f"on average the target holds {bits.value} bits ({bits.level} interval {bits.span}) "
         "of each member that the reference does not"
@@ -240,28 +251,56 @@ def _none(result: AuditResult, attack: AttackResult) -> VerdictWords:
 
 
 def _found(result: AuditResult, attack: AttackResult) -> VerdictWords:
-    strength = _strength(attack.auc)
+    low, high = _strengths(attack.auc)
+    strength = low if low == high else f"{low} to {high}"
     bits = _bits_clause(result)
+    claim, who, rest = _claim(low, high)
     return VerdictWords(
         kind="found",
-        tone="warn" if strength == "weak" else "bad",
+        tone="warn" if low == "weak" else "bad",
         title=f"{strength[0].upper()}{strength[1:]} membership signal",
-        sentence="An attacker who holds a text can tell whether the target was trained on it: "
-        f"{_picks(attack.auc, 'they pick')} ({_auc_words(attack.auc)})" + (f"; {bits}." if bits else "."),
+        sentence=f"{claim}: {_picks(attack.auc, who)}{rest} ({_auc_words(attack.auc)})"
+        + (f"; {bits}." if bits else "."),
         points=_found_points(result, attack),
+        grade=low,
     )
+
+
+def _claim(low: Grade, high: Grade) -> tuple[str, str, str]:
+    """Grade what is said of an attacker: that they can tell is said only if even the low end is strong."""
+    coin = ", where a coin flip gives 50"
+    if low == "weak":
+        claim = "A small but measurable tendency" if high == "weak" else "A measurable tendency of uncertain size"
+        return claim, "an attacker picks", coin
+    if low == "moderate":
+        return "A clear tendency, though the verdict on a single text is often wrong", "an attacker picks", coin
+    can = "An attacker holding a text can tell more often than not if it was trained on"
+    return can, "they pick", ""
+
+
+def _rate_point(rate: TprAtFpr) -> str:
+    """Say what is recognised at few false alarms, or why nothing can be said."""
+    quantity = Quantity(label="", unit="%", estimate=rate)
+    false_alarms = f"at most {percent(rate.fpr)} false alarms"
+    if rate.low is not None and rate.low > rate.fpr:
+        return (
+            f"With {false_alarms} it still recognises {quantity.value} of the members "
+            f"({quantity.level} interval {quantity.span})."
+        )
+    needed = float(f"{math.log(2 / (1 - rate.level)) / rate.fpr:.2g}")
+    if rate.n_non_members < needed:
+        return (
+            f"What share of the members is recognised with {false_alarms} cannot be pinned down with "
+            f"{plural(rate.n_non_members, 'non-member')}: that needs about {plain(needed)}."
+        )
+    return f"With {false_alarms}, the share of members recognised is not measurably above that of false alarms."
 
 
 def _found_points(result: AuditResult, attack: AttackResult) -> tuple[str, ...]:
     points = []
     rates = [rate for rate in attack.tpr_at_fpr if rate.value is not None]
     if rates:
-        rate = min(rates, key=lambda rate: rate.fpr)
-        quantity = Quantity(label="", unit="%", estimate=rate)
-        points.append(
-            f"With at most {percent(rate.fpr)} false alarms it still recognises {quantity.value} of the members "
-            f"({quantity.level} interval {quantity.span})."
-        )
+        points.append(_rate_point(min(rates, key=lambda rate: rate.fpr)))
     memory = result.memorization
     bits = headline_bits(memory) if memory else None
     if memory and bits and bits.estimate.value and bits.estimate.low and bits.estimate.low >= 1:
@@ -281,13 +320,7 @@ def _declaration(result: AuditResult, attack: AttackResult) -> str:
 
 def _with_context(result: AuditResult, words: VerdictWords, attack: AttackResult | None) -> VerdictWords:
     after = [_declaration(result, attack)] if attack and words.kind in ("found", "none", "inverted") else []
-    return VerdictWords(
-        kind=words.kind,
-        tone=words.tone,
-        title=words.title,
-        sentence=words.sentence,
-        points=(*words.points, *after),
-    )
+    return replace(words, points=(*words.points, *after))
 
 
 def verdict(result: AuditResult) -> VerdictWords:
@@ -331,7 +364,7 @@ def _memory_chips(result: AuditResult) -> list[Chip]:
     if not memory.calibrated:
         rows.append(Chip(tone="warn", label="Bits", word="uncalibrated"))
     if used.defined:
-        rows.append(Chip(tone="info", label="Capacity used", word=used.value))
+        rows.append(Chip(tone="info", label=CAPACITY_USED, word=used.value))
     return rows
 
 
@@ -350,6 +383,12 @@ def chips(result: AuditResult) -> tuple[Chip, ...]:
     if result.warnings:
         rows.append(Chip(tone="warn", label="Warnings", word=str(len(result.warnings))))
     return tuple(sorted(rows, key=lambda chip: _SEVERITY.index(chip.tone)))
+
+
+def shows_texts(result: AuditResult) -> bool:
+    """Tell whether the report holds texts that were audited."""
+    memory = result.memorization
+    return memory is not None and any(sample.text is not None for sample in memory.top_samples)
 
 
 def sample_bits(sample: TopSample) -> str:

@@ -1,6 +1,7 @@
 """The words: what is said in each situation, and that all formats say the same."""
 
 import io
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,9 +10,9 @@ from html import unescape
 import pytest
 from rich.console import Console
 
-from auditor.results import AuditResult, Estimate
+from auditor.results import AuditResult, Estimate, Histogram, TprAtFpr
 from reports import RENDERERS, render_terminal
-from reports.advice import actions, limits
+from reports.advice import CONFIDENTIAL, TEXTS_AS_SCORED, actions, limits
 from reports.ledger import agreement, attack_quantities, command, in_brief, memory_quantities
 from reports.numbers import Quantity, number, one_in, percent, plain, size, times_in_100
 from reports.safe import pieces, visible
@@ -35,7 +36,7 @@ def test_the_sentence_of_a_found_signal(normal: AuditResult) -> None:
     found = verdict(normal)
     assert (found.kind, found.title) == ("found", "Strong membership signal")
     assert found.sentence == (
-        "An attacker who holds a text can tell whether the target was trained on it: shown a member and a "
+        "An attacker holding a text can tell more often than not if it was trained on: shown a member and a "
         "non-member, they pick the member 93 times in 100 (AUC 0.931, 95% interval 0.914 to 0.948); on average "
         "the target holds 40.8 bits (95% interval 38.6 to 43.0) of each member that the reference does not."
     )
@@ -58,6 +59,122 @@ def test_the_sentence_of_a_found_signal(normal: AuditResult) -> None:
 def test_the_interval_decides(normal: AuditResult, auc: tuple[float, float, float], kind: str, title: str) -> None:
     found = verdict(with_auc(normal, *auc))
     assert (found.kind, found.title) == (kind, title)
+
+
+def weak(result: AuditResult) -> AuditResult:
+    """Turn the headline into a weak signal whose rate at 1% lies below chance and whose bits include 0."""
+    assert result.memorization is not None
+    result = with_auc(result, 0.54, 0.505, 0.58)
+    memory = replace(result.memorization, debiased_bits_per_member=estimate(-0.11, -0.52, 0.3))
+    return with_rate(replace(result, memorization=memory), 0.008, 0.0, 0.03, n=100)
+
+
+def with_rate(result: AuditResult, value: float, low: float, high: float, *, n: int) -> AuditResult:
+    """Set the headline's rate at 1% false alarms, measured on n non-members."""
+    point = TprAtFpr.at(0.01, replace(estimate(value, low, high), level=0.95, n_non_members=n))
+    attacks = tuple(replace(a, tpr_at_fpr=(point,)) if a.name == "reference" else a for a in result.attacks)
+    return replace(result, attacks=attacks)
+
+
+def test_a_weak_signal_is_a_tendency(normal: AuditResult) -> None:
+    result = weak(normal)
+    found = verdict(result)
+    assert found.sentence == (
+        "A small but measurable tendency: shown a member and a non-member, an attacker picks the member 54 times in "
+        "100, where a coin flip gives 50 (AUC 0.540, 90% interval 0.505 to 0.580); bits of members are not measurably "
+        "above those of non-members (−0.11 [−0.52 to 0.30])."
+    )
+    assert (found.tone, found.grade) == ("warn", "weak")
+    assert not any("recognises" in point for point in found.points)
+    assert not any("disclosed" in step for step in actions(result))
+    assert any("most memorized samples" in step for step in actions(result))
+    assert any("more texts" in step for step in actions(result))
+
+
+@pytest.mark.parametrize(
+    ("auc", "claim", "step"),
+    [
+        ((0.60, 0.55, 0.70), "A measurable tendency of uncertain size: ", "Repeat with more texts"),
+        ((0.72, 0.68, 0.76), "A clear tendency, though the verdict on a single text is often wrong: ", "partly"),
+        ((0.85, 0.82, 0.88), "An attacker holding a text can tell more often than not", "as disclosed to anyone"),
+        ((0.99, 0.98, 1.00), "An attacker holding a text can tell more often than not", "as disclosed to anyone"),
+    ],
+)
+def test_words_and_advice_follow_the_low_end(
+    normal: AuditResult, auc: tuple[float, float, float], claim: str, step: str
+) -> None:
+    result = with_auc(normal, *auc)
+    assert verdict(result).sentence.startswith(claim)
+    assert any(step in action for action in actions(result))
+    assert ("can tell" in verdict(result).sentence) == (auc[1] >= 0.8)
+
+
+@pytest.mark.parametrize(
+    ("rate", "n", "says"),
+    [
+        ((0.05, 0.02, 0.08), 100, "With at most 1% false alarms it still recognises 5.0% of the members"),
+        ((0.05, 0.01, 0.08), 100, "cannot be pinned down with 100 non-members: that needs about 370."),
+        ((0.05, 0.00, 0.08), 1, "cannot be pinned down with 1 non-member: that needs about 370."),
+        ((0.01, 0.00, 0.03), 2000, "is not measurably above that of false alarms."),
+    ],
+)
+def test_a_rate_counts_only_above_its_false_alarms(
+    normal: AuditResult, rate: tuple[float, float, float], n: int, says: str
+) -> None:
+    assert says in verdict(with_rate(normal, *rate, n=n)).points[0]
+
+
+def screen(result: AuditResult) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=200).print(render_terminal(result))
+    return stream.getvalue()
+
+
+def test_the_share_of_capacity_is_that_of_the_audited_members(normal: AuditResult) -> None:
+    assert any(chip.label == "Capacity used by audited members" for chip in chips(normal))
+    for text in (RENDERERS["html"](normal), RENDERERS["md"](normal), screen(normal)):
+        assert "Capacity used by audited members" in text
+    for name in ("html", "md"):
+        assert "Used by the audited members alone: what else the target memorized is not counted." in RENDERERS[name](
+            normal
+        )
+    assert "of capacity, used by the audited members" in RENDERERS["html"](normal)
+
+
+def test_texts_are_shown_as_scored_and_hashed_whole(normal: AuditResult) -> None:
+    assert normal.memorization is not None
+    first, *rest = normal.memorization.top_samples
+    memory = replace(normal.memorization, top_samples=(replace(first, text="Ada"), *rest))
+    for name in ("html", "md"):
+        assert TEXTS_AS_SCORED not in RENDERERS[name](normal)
+        assert TEXTS_AS_SCORED in RENDERERS[name](replace(normal, memorization=memory))
+
+
+def test_what_must_not_be_passed_on_is_said(any_result: AuditResult) -> None:
+    for name in ("html", "md"):
+        assert CONFIDENTIAL in RENDERERS[name](any_result)
+
+
+def test_one_is_not_many(normal: AuditResult) -> None:
+    def one(estimate: Estimate) -> Estimate:
+        return replace(estimate, n_members=1, n_non_members=1)
+
+    data = replace(
+        normal.data,
+        members=replace(normal.data.members, n_samples=1),
+        non_members=replace(normal.data.members, n_samples=1),
+    )
+    assert normal.memorization is not None
+    bars = Histogram(unit="bits", edges=(0.0, 1.0), members=(1,), non_members=(1,))
+    result = replace(
+        normal,
+        data=data,
+        memorization=replace(normal.memorization, signed_bits_histogram=bars),
+        attacks=(replace(normal.attacks[1], auc=one(normal.attacks[1].auc)),),
+    )
+    assert Quantity(label="", unit="", estimate=result.attacks[0].auc).counts == "1 member, 1 non-member"
+    for text in (unescape(RENDERERS["html"](result)), RENDERERS["md"](result), screen(result)):
+        assert not re.search(r"(?<![\d.,])1 (members|non-members|texts|attacks|samples)\b", text)
 
 
 def test_no_evidence_is_not_clearance(results: dict[str, AuditResult]) -> None:
