@@ -63,8 +63,8 @@ def test_the_interval_decides(normal: AuditResult, auc: tuple[float, float, floa
 
 def weak(result: AuditResult) -> AuditResult:
     """Turn the headline into a weak signal whose rate at 1% lies below chance and whose bits include 0."""
-    assert result.memorization is not None
     result = with_auc(result, 0.54, 0.505, 0.58)
+    assert result.memorization is not None
     memory = replace(result.memorization, debiased_bits_per_member=estimate(-0.11, -0.52, 0.3))
     return with_rate(replace(result, memorization=memory), 0.008, 0.0, 0.03, n=100)
 
