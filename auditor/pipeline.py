@@ -1,8 +1,10 @@
 """The main job: from a configuration to an audit. Data, signals, scores, estimates; no maths of its own."""
 
+import hashlib
 import platform
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,6 +26,7 @@ from .results import (
     AttackResult,
     AuditResult,
     DataResult,
+    Estimate,
     MemorizationResult,
     ModelProvenance,
     Provenance,
@@ -93,7 +96,7 @@ def audit(
         data=_data_result(config, data, collected, table),
         soundness=_soundness(config, data, collected, table),
         memorization=None if bits is None else _memorization(config, data, collected, table, bits, rng),
-        attacks=tuple(_attack_result(attack, scores[attack.label], config, data, rng) for attack in attacks),
+        attacks=tuple(_attack_result(attack, scores[attack.label], config, data, collected, rng) for attack in attacks),
         warnings=(*warnings, *collected.notes),
     )
     return Audit(result=result, samples=table)
@@ -149,6 +152,7 @@ def _attack_result(
     scores: np.ndarray[tuple[int], np.dtype[np.float64]],
     config: AuditConfig,
     data: SampleSet,
+    collected: Collected,
     rng: np.random.Generator,
 ) -> AttackResult:
     """Measure one attack."""
@@ -157,7 +161,7 @@ def _attack_result(
         data.is_member,
         fpr_targets=config.fpr_targets,
         level=config.confidence,
-        groups=_groups(data),
+        groups=_groups(data, collected),
         rng=rng,
     )
     return AttackResult(
@@ -176,9 +180,20 @@ def _attack_result(
     )
 
 
-def _groups(data: SampleSet) -> Sequence[str | None] | None:
-    """Clusters, if the data names any."""
-    return data.groups if any(group is not None for group in data.groups) else None
+def _text_keys(collected: Collected) -> list[str]:
+    """Hash each text as scored: texts that differ only beyond a cut are the same text."""
+    return [hashlib.sha256(text.encode()).hexdigest() for text in collected.signals.texts]
+
+
+def _groups(data: SampleSet, collected: Collected) -> Sequence[str | None] | None:
+    """Clusters: what the data names, and copies of one text, which are one piece of evidence."""
+    keys = _text_keys(collected)
+    copies = Counter(keys)
+    groups = [
+        group if group is not None else (f"text {key}" if copies[key] > 1 else None)
+        for group, key in zip(data.groups, keys, strict=True)
+    ]
+    return groups if any(group is not None for group in groups) else None
 
 
 def _sample_table(
@@ -227,10 +242,10 @@ def _memorization(
         n_tokens=table.n_tokens,
         texts=table.text,
     )
-    return dataset_memorization(
+    found = dataset_memorization(
         bits,
         table.is_member,
-        groups=_groups(data),
+        groups=_groups(data, collected),
         n_tokens=table.n_tokens,
         n_bytes=table.n_bytes,
         n_references=len(collected.signals.references),
@@ -240,6 +255,10 @@ def _memorization(
         rng=rng,
         samples=ranked,
     )
+    if target.spec.adapter is None:
+        return found
+    unknown = "the capacity of an adapter on a trained base is not known; capacity_bits is the base's"
+    return replace(found, capacity_used=Estimate.undefined(unknown, level=config.confidence))
 
 
 def _soundness(config: AuditConfig, data: SampleSet, collected: Collected, table: SampleTable) -> SoundnessResult:
@@ -250,9 +269,10 @@ def _soundness(config: AuditConfig, data: SampleSet, collected: Collected, table
     ]
     return check_soundness(
         is_member=table.is_member,
-        groups=_groups(data),
+        groups=_groups(data, collected),
         n_bytes=table.n_bytes,
-        n_repeated=data.n_repeated("members") + data.n_repeated("non_members"),
+        text_keys=_text_keys(collected),
+        unread=collected.unread,
         reference_bits=table.reference_bits,
         signed_bits=table.signed_bits,
         target=facts[0],

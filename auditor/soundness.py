@@ -21,6 +21,9 @@ FEW_SAMPLES = 100
 _INFORMATIVE = math.log(2 / 0.05)
 """Non-members times FPR from which a 95% interval of the true-positive rate can have a low end above 0."""
 TOO_FEW_SAMPLES = 20
+SAME_MODEL_BITS = 1e-3
+MOST_READ_DIFFERENTLY = 0.01
+"""Share of texts in which models may read different characters before their bits are no longer comparable."""
 
 _WORST_FIRST: tuple[Verdict, ...] = ("veto", "warn", "pass")
 _NO_SIDES = "no non-members were given: nothing to compare the members with"
@@ -42,7 +45,8 @@ def check_soundness(
     is_member: NDArray[np.bool_],
     groups: Groups,
     n_bytes: NDArray[np.int64],
-    n_repeated: int,
+    text_keys: Sequence[str],
+    unread: NDArray[np.int64],
     reference_bits: Values | None,
     signed_bits: Values | None,
     target: ModelFacts,
@@ -58,36 +62,41 @@ def check_soundness(
     groups : sequence of (str or None), length n_samples, or None
     n_bytes : ndarray of int, shape (n_samples,)
         Bytes of the scored texts.
-    n_repeated : int
-        Samples whose exact text occurs more than once within their side.
+    text_keys : sequence of str, length n_samples
+        Equal for equal texts, as scored.
+    unread : ndarray of int, shape (n_models, n_samples)
+        Characters of each text that the tokenizer of each model has no token for; the target comes first.
     reference_bits, signed_bits : ndarray of float64, shape (n_samples,), bits, or None
         None without a reference.
     smallest_fpr : float
         The lowest false-positive rate that the audit reports at.
     """
     checks = [
-        _sample_size(is_member, smallest_fpr),
-        _overlap(n_repeated),
+        _sample_size(is_member, text_keys, smallest_fpr),
+        _overlap(is_member, text_keys),
         _length(n_bytes, is_member, groups),
     ]
     if reference_bits is not None and signed_bits is not None:
         checks += [
-            _distinct_models(target, references),
+            _distinct_models(target, references, signed_bits),
             _reference_alone(-reference_bits / n_bytes, is_member, groups),
             _negative_control(signed_bits, is_member, groups),
-            _tokenizer(aligned),
+            _tokenizer(aligned, unread),
             _precision(target, references),
         ]
     checks.sort(key=lambda check: _WORST_FIRST.index(check.verdict))
     return SoundnessResult(verdict=checks[0].verdict, checks=tuple(checks))
 
 
-def _sample_size(is_member: NDArray[np.bool_], smallest_fpr: float) -> CheckResult:
-    """Are there enough samples for the figures asked for?"""
-    n_members, n_non = int(is_member.sum()), int((~is_member).sum())
+def _sample_size(is_member: NDArray[np.bool_], text_keys: Sequence[str], smallest_fpr: float) -> CheckResult:
+    """Are there enough different texts for the figures asked for?"""
+    sides = [
+        {key for key, member in zip(text_keys, is_member, strict=True) if member == side} for side in (True, False)
+    ]
+    n_members, n_non = map(len, sides)
     least = min(n_members, n_non) if n_non else n_members
     needed = round(1 / smallest_fpr)
-    detail = f"{n_members} members, {n_non} non-members"
+    detail = f"{n_members} different members, {n_non} different non-members"
     verdict: Verdict = "pass"
     remedy = None
     if least < TOO_FEW_SAMPLES:
@@ -106,18 +115,31 @@ def _sample_size(is_member: NDArray[np.bool_], smallest_fpr: float) -> CheckResu
     )
 
 
-def _overlap(n_repeated: int) -> CheckResult:
-    """Texts on both sides were refused on loading; texts repeated within a side make intervals too narrow."""
-    detail = "no text stands on both sides (exact match)"
-    if not n_repeated:
-        return CheckResult(name="overlap", verdict="pass", figure=0.0, unit="repeated samples", detail=detail)
+def _overlap(is_member: NDArray[np.bool_], text_keys: Sequence[str]) -> CheckResult:
+    """No text may stand on both sides, as scored: texts that differ only beyond the cut are the same text."""
+    keys = np.array(text_keys)
+    shared = np.isin(keys, np.intersect1d(keys[is_member], keys[~is_member]))
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    n_repeated = int((counts[inverse] > 1).sum())
+    if shared.any():
+        return CheckResult(
+            name="overlap",
+            verdict="veto",
+            figure=float(shared.sum()),
+            unit="samples on both sides",
+            detail=f"{int(shared.sum())} samples have the same text, as cut and scored, as one of the other side",
+            remedy="raise --max-tokens or use --long-texts stride, so that texts are scored where they differ",
+        )
+    detail = "no text, as scored, stands on both sides (exact match)"
+    if n_repeated:
+        detail += f"; {n_repeated} samples repeat a text of their own side and count as one group each"
     return CheckResult(
         name="overlap",
-        verdict="warn",
+        verdict="warn" if n_repeated else "pass",
         figure=float(n_repeated),
         unit="repeated samples",
-        detail=f"{detail}, but {n_repeated} samples repeat a text of their own side, as if independent",
-        remedy="keep one of each, or give the repeats a common 'group'",
+        detail=detail,
+        remedy="repeated texts add no evidence; keep one of each" if n_repeated else None,
     )
 
 
@@ -205,32 +227,48 @@ def _negative_control(signed_bits: Values, is_member: NDArray[np.bool_], groups:
     )
 
 
-def _distinct_models(target: ModelFacts, references: Sequence[ModelFacts]) -> CheckResult:
-    """Is the reference another model than the target?"""
+def _distinct_models(target: ModelFacts, references: Sequence[ModelFacts], signed_bits: Values) -> CheckResult:
+    """Is the reference another model than the target, in its weights and in what it says?"""
     same = sum(reference.weights_sha256 == target.weights_sha256 for reference in references)
+    silent = float(np.abs(signed_bits).max()) < SAME_MODEL_BITS
+    detail = "target and references differ"
+    if same:
+        detail = "a reference has the very weights of the target"
+    elif silent:
+        detail = f"target and reference agree within {SAME_MODEL_BITS} bits on every text: the same model in effect"
     return CheckResult(
         name="distinct_models",
-        verdict="veto" if same else "pass",
+        verdict="veto" if same or silent else "pass",
         figure=float(same),
         unit="references equal to the target",
-        detail="a reference has the very weights of the target" if same else "target and references differ",
-        remedy="take a reference that did not train on the members" if same else None,
+        detail=detail,
+        remedy="take a reference that did not train on the members" if same or silent else None,
     )
 
 
-def _tokenizer(aligned: bool) -> CheckResult:
-    """Do the models read the texts as the same tokens?"""
+def _tokenizer(aligned: bool, unread: NDArray[np.int64]) -> CheckResult:
+    """Do the models read the same characters, and as the same tokens?"""
+    differs = (unread != unread[0]).any(axis=0)
+    n_unread = int((unread > 0).any(axis=0).sum())
+    verdict: Verdict = "pass" if aligned and not n_unread else "warn"
+    detail = (
+        "target and references read every text as the same tokens"
+        if aligned
+        else "the models tokenize differently: total bits of the same characters are compared, which is fair, but a "
+        "text's code length under one tokenization is an upper bound for either model"
+    )
+    if n_unread:
+        detail += f"; {n_unread} texts hold characters that a tokenizer drops ({int(unread.sum())} in all)"
+    if differs.mean() > MOST_READ_DIFFERENTLY:
+        verdict = "veto"
+        detail += f", and in {int(differs.sum())} of them the models read different characters"
     return CheckResult(
         name="tokenizer",
-        verdict="pass" if aligned else "warn",
-        figure=None,
-        unit="",
-        detail=(
-            "target and references read every text as the same tokens"
-            if aligned
-            else "the models tokenize differently: total bits of the same characters are compared, which is fair, "
-            "but a text's code length under one tokenization is an upper bound for either model"
-        ),
+        verdict=verdict,
+        figure=float(n_unread),
+        unit="texts with unread characters",
+        detail=detail,
+        remedy="take models whose tokenizers can write these texts, or leave the texts out" if n_unread else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -219,6 +220,35 @@ def test_cut_texts_are_counted(audit: Run, tmp_path: Path, helpers: Callable[[st
     assert (side["n_cut"], side["n_windowed"]) == (0, 1)
 
 
+def test_copies_of_a_text_are_one_piece_of_evidence(audit: Run, tmp_path: Path, helpers: Callable[[str], Any]) -> None:
+    texts = helpers("make_texts")(30, seed=1)
+    once = helpers("write_jsonl")(tmp_path / "once.jsonl", texts, prefix="m")
+    copied = helpers("write_jsonl")(tmp_path / "copied.jsonl", texts * 5, prefix="m")
+    audit(members=once, out="once")
+    audit(members=copied, out="copied")
+
+    def width(folder: str) -> float:
+        net = read(tmp_path / folder)["memorization"]["net_bits_per_member"]
+        return float(net["high"] - net["low"])
+
+    assert width("copied") > 0.9 * width("once")
+    assert read(tmp_path / "copied")["data"]["members"]["n_repeated"] == 150
+
+
+def test_texts_that_differ_only_beyond_the_cut_are_vetoed(
+    audit: Run, tmp_path: Path, helpers: Callable[[str], Any]
+) -> None:
+    texts = helpers("make_texts")(30, seed=1)
+    members = helpers("write_jsonl")(tmp_path / "m.jsonl", texts, prefix="m")
+    others = helpers("write_jsonl")(tmp_path / "n.jsonl", [f"{text} and more" for text in texts], prefix="n")
+    ran = audit("--max-tokens", "3", members=members, non_members=others)
+    assert ran.code == 0, ran.err
+    soundness = read(tmp_path / "out")["soundness"]
+    (overlap,) = [check for check in soundness["checks"] if check["name"] == "overlap"]
+    assert (soundness["verdict"], overlap["verdict"]) == ("veto", "veto")
+    assert "No verdict" in ran.out
+
+
 def test_a_configuration_file_and_flags_over_it(
     run: Run, tmp_path: Path, tiny_models: dict[str, Path], tiny_data: dict[str, Path]
 ) -> None:
@@ -350,6 +380,14 @@ def files(tmp_path: Path) -> dict[str, Path]:
         ({"fpr": "a,b"}, "list of numbers"),
         ({"max_tokens": "0"}, "at least 1"),
         ({"batch_tokens": "many"}, "number or auto"),
+        ({"batch_tokens": "²"}, "number or auto"),
+        ({"prefix_token": "²"}, "a token id"),
+        ({"bits_per_parameter": "1e-320"}, "bits-per-parameter must be in"),
+        ({"bits_per_parameter": "nan"}, "bits-per-parameter must be in"),
+        ({"device": "meta"}, "holds no weights"),
+        ({"fpr": "nan"}, r"fpr must be in \(0, 1\), got nan$"),
+        ({"members": "-"}, "standard input is not supported; write the texts to a file"),
+        ({"members": "/dev/stdin"}, "standard input is not supported"),
         ({"config": "config"}, "did you mean 'target'"),
         ({"config": "/nowhere.toml"}, "cannot read"),
         ({"out": "/dev/null/x"}, "--out"),
@@ -381,6 +419,110 @@ def test_every_mistake_is_one_line_and_code_2(
 
     assert re.search(message, lines[0], re.IGNORECASE), lines[0]
     assert ran.out == ""
+
+
+ESCAPES = "\x1b]0;owned\x07\x1b[2J\u202e\x9b"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("audit", "--target", "t", "--members", ESCAPES),
+        ("audit", f"--{ESCAPES}"),
+        (ESCAPES,),
+        ("audit", "--out", f"/dev/null/{ESCAPES}", "--target", "t", "--members", "m"),
+        ("report", ESCAPES, "--format", "md"),
+        ("audit", "--debug", "--target", "t", "--members", ESCAPES),
+    ],
+)
+def test_errors_hold_nothing_that_a_terminal_obeys(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run(*arguments)
+    assert ran.code == 2
+    assert "\\x1b" in ran.err
+    assert all(line.isprintable() for line in ran.err.split("\n")), ascii(ran.err)
+
+
+SHELL_CASES = [
+    ("attacks | true; exit ${PIPESTATUS[0]}", 2, ""),
+    ("attacks --json | true; exit ${PIPESTATUS[0]}", 2, ""),
+    ("nope 2>&1 | true; exit ${PIPESTATUS[0]}", 2, ""),
+    ("attacks >/dev/full", 2, "Error: cannot read or write the output: No space left on device\n"),
+    ("nope 2>/dev/full", 2, ""),
+    ("attacks >/dev/full 2>&1", 2, ""),
+    ("nope 2>&-", 2, ""),
+    (
+        "audit --out $'out\\xff'",
+        2,
+        "Error: the argument out\\udcff is not valid in the encoding of the terminal; rename it\n",
+    ),
+]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(("command", "code", "err"), SHELL_CASES)
+def test_streams_that_fail(command: str, code: int, err: str) -> None:
+    auditor = f"'{sys.executable}' -c 'from auditor.cli import main; main()' {command}"
+    ran = subprocess.run(["bash", "-c", auditor], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (ran.returncode, ran.stderr) == (code, err)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_any_encoding_of_the_terminal(audit: Run, run: Run, tmp_path: Path, encoding: str) -> None:
+    audit()
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    start = [sys.executable, "-c", "from auditor.cli import main; main()"]
+    for arguments in (["attacks"], ["report", tmp_path / "out", "--format", "html"], ["é→", "--debug"]):
+        ran = subprocess.run([*start, *arguments], env=environment, capture_output=True, check=False, cwd=ROOT)
+        assert ran.returncode == (2 if "--debug" in arguments else 0), ran.stderr
+        assert b"Traceback" not in ran.stderr
+        if "report" in arguments:  # a document is UTF-8 everywhere
+            assert ran.stdout.decode().rstrip("\n") == (tmp_path / "out" / "report.html").read_text().rstrip("\n")
+
+
+def test_no_command_prints_the_help(run: Run) -> None:
+    ran = run()
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("Usage: auditor [OPTIONS] COMMAND")
+    assert ran.err.count("\n") > 10
+
+
+def test_demo_refuses_a_negative_seed(run: Run, tmp_path: Path) -> None:
+    ran = run("demo", "--seed", "-1", "--out", tmp_path / "demo")
+    assert (ran.code, ran.err) == (2, "Error: seed must not be negative, got -1\n")
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize("name", ["samples.parquet", "report.md"])
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
+    audit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def full(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    if name == "samples.parquet":
+        monkeypatch.setattr(pq, "write_table", lambda table, where, **_: full(where))
+    else:
+        monkeypatch.setattr(Path, "write_text", lambda self, *_, **__: full(self))
+        name = "result.json"  # the first file that is written
+    ran = audit()
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.endswith(f"Error: cannot write {tmp_path / 'out' / name}: No space left on device\n")
+    assert not (tmp_path / "out" / name).exists()
+    assert not list((tmp_path / "out").glob("*partial*"))
+
+
+def test_a_report_goes_into_a_device_not_in_its_place(audit: Run, run: Run, tmp_path: Path) -> None:
+    audit()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE)
+    assert run("report", tmp_path / "out", "--format", "md", "--out", pipe).code == 0
+    assert reader.communicate()[0].decode() == (tmp_path / "out" / "report.md").read_text()
+    assert pipe.is_fifo()
 
 
 def test_the_same_text_on_both_sides_is_refused(audit: Run, tmp_path: Path, tiny_data: dict[str, Path]) -> None:

@@ -79,7 +79,7 @@ class Scorer:
         ModelError
             If a logit is NaN or a true token has probability zero.
         """
-        with torch.inference_mode():
+        with torch.inference_mode(), self._failures(batch):
             parts = list(self._tapped_parts(batch) if self._tapped else self._whole_parts(batch))
             columns = [
                 torch.cat([getattr(part, name) for part in parts]).cpu().numpy()
@@ -113,6 +113,19 @@ class Scorer:
                 f"{self.name}: token log-probabilities in a padded batch and alone differ by {worst:.2g} nats; "
                 "the model is not causal (an encoder?) or cannot be scored in batches"
             )
+
+    @contextmanager
+    def _failures(self, batch: Sequence[TokenSequence]) -> Iterator[None]:
+        """Say which batch a model could not run, and what may help."""
+        try:
+            yield
+        except (RuntimeError, IndexError, AssertionError) as error:
+            longest = max(len(sequence.ids) for sequence in batch)
+            reason = str(error).strip().partition("\n")[0]
+            raise ModelError(
+                f"{self.name}: the forward pass failed on {len(batch)} texts of up to {longest} tokens: {reason}; "
+                "if it is out of memory lower --batch-tokens, if a text is too long for the model give --max-tokens"
+            ) from error
 
     def _tapped_parts(self, batch: Sequence[TokenSequence]) -> Iterator[TokenStatistics]:
         """Yield the statistics of the scored positions, chunk by chunk, in the order of the batch."""

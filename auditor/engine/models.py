@@ -15,6 +15,14 @@ __all__ = ["ModelFiles", "choose_device", "load_weights", "open_model"]
 _WINDOW_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len")
 """Names of the context window in configurations. The tokenizer's ``model_max_length`` is often 1e30: not used."""
 
+_ENCODERS = {
+    *("bert", "bert-generation", "big_bird", "camembert", "data2vec-text", "electra", "ernie", "megatron-bert"),
+    *("rembert", "roberta", "roberta-prelayernorm", "roc_bert", "roformer", "xlm-roberta", "xlm-roberta-xl", "xmod"),
+}
+"""Types whose causal-LM class attends in both directions unless ``is_decoder`` is set."""
+
+_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
+
 _NO_WINDOW = {"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm", "bloom", "mpt"}
 """State-space and ALiBi models: no position table ends their context."""
 
@@ -28,11 +36,13 @@ class ModelFiles:
     config: Any
     tokenizer: Any
     weights_sha256: str
+    config_sha256: str
     architecture: str
     n_parameters: int
     n_vocabulary: int
     stored_dtype: str
     context_window: int | None
+    rope_boundary: int | None
 
 
 def open_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelFiles:
@@ -57,6 +67,7 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelFile
     tokenizer = _load_tokenizer(spec, folder, trust_remote_code=trust_remote_code)
     if spec.adapter is not None:
         weights += _adapter_files(spec.adapter)
+    tensors = _read_tensors(spec, weights)
     architecture, n_parameters = _count_parameters(spec, config, trust_remote_code=trust_remote_code)
     text_config = config.get_text_config()
     return ModelFiles(
@@ -64,17 +75,27 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelFile
         folder=folder,
         config=config,
         tokenizer=tokenizer,
-        weights_sha256=_fingerprint([folder / "config.json", *weights]),
+        weights_sha256=tensors.sha256,
+        config_sha256=_fingerprint(
+            [folder / "config.json", *(sorted(folder.glob("*.py")) if trust_remote_code else ())]
+        ),
         architecture=architecture,
         n_parameters=n_parameters,
         n_vocabulary=int(text_config.vocab_size),
-        stored_dtype=str(getattr(config, "dtype", None) or "float32").removeprefix("torch."),
+        stored_dtype=tensors.dtype,
         context_window=_context_window(text_config),
+        rope_boundary=_rope_boundary(text_config),
     )
 
 
-def load_weights(files: ModelFiles, *, dtype: str, device: str, trust_remote_code: bool = False) -> Any:
+def load_weights(files: ModelFiles, *, dtype: str, device: str, trust_remote_code: bool = False) -> tuple[Any, str]:
     """Load the weights for scoring: safetensors only, evaluation mode, on the device.
+
+    Returns
+    -------
+    model : transformers.PreTrainedModel
+    note : str
+        What of the checkpoint the architecture has no place for; empty if all of it was used.
 
     Raises
     ------
@@ -95,6 +116,8 @@ def load_weights(files: ModelFiles, *, dtype: str, device: str, trust_remote_cod
         if files.spec.adapter is not None:
             model = _put_adapter(model, files.spec.adapter)
         model = model.to(device)
+    except ModelError:
+        raise
     except Exception as error:  # damaged files, foreign tensors, no memory: each library has its own kind
         raise ModelError(f"{files.spec}: the weights cannot be loaded: {_first_line(error)}") from error
     if missing := sorted(report["missing_keys"]):
@@ -102,7 +125,12 @@ def load_weights(files: ModelFiles, *, dtype: str, device: str, trust_remote_cod
             f"{files.spec}: {len(missing)} tensors are missing from the checkpoint and would be random "
             f"({', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}); is it a complete causal LM?"
         )
-    return model.eval().requires_grad_(False)
+    unused = sorted(report["unexpected_keys"])
+    note = (
+        f"{files.spec}: {len(unused)} tensors of the checkpoint have no place in the architecture and were not used "
+        f"({', '.join(ascii(name) for name in unused[:3])}{' ...' if len(unused) > 3 else ''})"
+    )
+    return model.eval().requires_grad_(False), note if unused else ""
 
 
 def choose_device(device: str) -> str:
@@ -120,7 +148,7 @@ def choose_device(device: str) -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.empty(1, device=device)
+        torch.empty(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ModelError(f"device {device!r} cannot be used: {_first_line(error)}; try --device auto") from error
     return device
@@ -160,13 +188,15 @@ def _resolve(spec: ModelSpec, *, trust_remote_code: bool) -> Path:
 
 
 def _weight_files(spec: ModelSpec, folder: Path) -> list[Path]:
-    """List the safetensors files of a model, following its index if it has one."""
+    """List the safetensors files of a model: one, or those that its index names."""
     index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        files = [folder / name for name in names]
-    else:
-        files = [folder / "model.safetensors"]
+    files = [folder / "model.safetensors"]  # the one transformers takes if there are both
+    if index.is_file() and not files[0].is_file():
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            files = [folder / Path(name).name for name in names]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"{spec}: {index.name} is not an index of weight files") from error
     absent = [file.name for file in files if not file.is_file()]
     if not absent:
         return files
@@ -188,12 +218,19 @@ def _adapter_files(adapter: str) -> list[Path]:
 
 
 def _put_adapter(model: Any, adapter: str) -> Any:
-    """Put a PEFT adapter on a loaded model."""
+    """Put a PEFT adapter on a loaded model, all of it: peft leaves out silently what does not fit."""
     try:
-        from peft import PeftModel
+        from peft import PeftModel, get_peft_model_state_dict
     except ImportError as error:
         raise ModelError("--adapter needs the package peft: pip install peft") from error
-    return PeftModel.from_pretrained(model, adapter)
+    adapted = PeftModel.from_pretrained(model, adapter)
+    stored, loaded = set(_header(_adapter_files(adapter)[1])), set(get_peft_model_state_dict(adapted))
+    if stored != loaded:
+        raise ModelError(
+            f"adapter {adapter}: {len(stored ^ loaded)} of its tensors do not fit this model "
+            f"(e.g. {min(stored ^ loaded)!a}); is the target the adapter's base?"
+        )
+    return adapted
 
 
 def _load_config(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) -> Any:
@@ -208,6 +245,8 @@ def _load_config(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) -> A
     remote = trust_remote_code and "AutoModelForCausalLM" in getattr(config, "auto_map", {})
     if getattr(config, "is_encoder_decoder", False):
         raise ModelError(f"{spec}: {config.model_type} is an encoder-decoder; only causal LMs can be audited")
+    if config.model_type in _ENCODERS and not getattr(config, "is_decoder", False):
+        raise ModelError(f"{spec}: {config.model_type} reads both ways (is_decoder is not set): not a causal LM")
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not remote:
         raise ModelError(f"{spec}: {config.model_type} is not a causal LM that transformers knows")
     if getattr(config.get_text_config(), "vocab_size", None) is None:
@@ -248,6 +287,61 @@ def _context_window(text_config: Any) -> int | None:
         if isinstance(value, int) and value > 0:
             return value
     return None
+
+
+def _rope_boundary(text_config: Any) -> int | None:
+    """Return the length at which a model changes its rotary factors for a whole batch (longrope, as in Phi-3)."""
+    rope = getattr(text_config, "rope_parameters", None) or getattr(text_config, "rope_scaling", None) or {}
+    if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type")) != "longrope":
+        return None
+    boundary = rope.get("original_max_position_embeddings") or getattr(
+        text_config, "original_max_position_embeddings", None
+    )
+    return int(boundary) if boundary else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensors:
+    """What a checkpoint's tensors are, however they are spread over files."""
+
+    sha256: str
+    dtype: str
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """Read the header of a safetensors file: dtype, shape and place of each tensor by name."""
+    with open(path, "rb") as file:
+        header: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    header.pop("__metadata__", None)
+    return header
+
+
+def _read_tensors(spec: ModelSpec, files: Iterable[Path]) -> _Tensors:
+    """Hash every tensor by name, and find the precision that most of the weights are stored in."""
+    digests: dict[str, str] = {}
+    n_bytes: dict[str, int] = {}
+    for path in files:
+        if path.suffix != ".safetensors":
+            digests[path.name] = _fingerprint([path])
+            continue
+        try:
+            header = _header(path)
+            with open(path, "rb") as file:
+                data_start = 8 + int.from_bytes(file.read(8), "little")
+                for name, tensor in header.items():
+                    start, stop = tensor["data_offsets"]
+                    n_bytes[tensor["dtype"]] = n_bytes.get(tensor["dtype"], 0) + stop - start
+                    digest = hashlib.sha256(f"{tensor['dtype']} {tensor['shape']}".encode())
+                    file.seek(data_start + start)
+                    while start < stop and (block := file.read(min(2**24, stop - start))):
+                        digest.update(block)
+                        start += len(block)
+                    digests[name] = digest.hexdigest()
+        except (ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
+            raise ModelError(f"{spec}: the weights cannot be loaded: {path.name} is not a safetensors file") from error
+    total = hashlib.sha256(json.dumps(sorted(digests.items())).encode())
+    stored = max(n_bytes, key=lambda kind: n_bytes[kind], default="F32")
+    return _Tensors(total.hexdigest(), _DTYPES.get(stored, stored))
 
 
 def _fingerprint(files: Iterable[Path]) -> str:

@@ -53,6 +53,7 @@ class Collected:
     signals: Signals
     models: tuple[OpenedModel, ...]
     windowed: NDArray[np.bool_]
+    unread: NDArray[np.int64]
     n_tokens_scored: int
     n_tokens_reused: int
     seconds: float
@@ -117,6 +118,8 @@ def collect_signals(
     device = choose_device(config.device)
     models = [_open(config.target, "target", config, device)]
     models += [_open(spec, "reference", config, device) for spec in config.references]
+    if config.long_texts == "stride":
+        models = _same_windows(models)
     views: dict[str, Callable[[str], str]] = {"text": str}
     if Need.LOWERCASE in needs:
         views[LOWERCASE] = str.lower
@@ -137,10 +140,12 @@ def collect_signals(
     total = sum(unit.n_scored for units in missing for unit in units)
     progress = _Counter(total, on_progress)
     paths: dict[int, str] = {}
+    unused: list[str] = []
     for index, model in enumerate(models):
         todo = [(one, units) for one, units in zip(passes, missing, strict=True) if one.model is model and units]
         if todo:
-            paths[index] = _run(model, todo, config, scores_folder, progress)
+            paths[index], note = _run(model, todo, config, scores_folder, progress)
+            unused += [note] if note else []
     token_scores = [_read(one, scores_folder) for one in passes]
     return Collected(
         signals=Signals(
@@ -152,11 +157,12 @@ def collect_signals(
             aligned=aligned,
         ),
         models=tuple(_with_path(model, paths.get(index)) for index, model in enumerate(models)),
-        windowed=np.array([len(unit.sequences) > 1 for unit in passes[0].units]),
+        windowed=np.any([[len(unit.sequences) > 1 for unit in one.units] for one in passes], axis=0),
+        unread=np.array([one.model.encoder.unread(scored_texts) for one in passes if one.view == "text"]),
         n_tokens_scored=total,
         n_tokens_reused=sum(unit.n_scored for one in passes for unit in one.units) - total,
         seconds=time.monotonic() - started,
-        notes=tuple(note for one in passes if one.view == "text" for note in _notes(one)),
+        notes=(*(note for one in passes if one.view == "text" for note in _notes(one)), *unused),
     )
 
 
@@ -172,11 +178,18 @@ def _open(spec: ModelSpec, role: str, config: AuditConfig, device: str) -> Opene
     )
     key = PassKey(
         weights_sha256=files.weights_sha256,
+        config_sha256=files.config_sha256,
         tokenizer_sha256=tokenizer_fingerprint(files.tokenizer),
         prefix_token_ids=encoder.prefix.ids,
         dtype=choose_dtype(config.dtype, device=device, stored=files.stored_dtype),
     )
     return OpenedModel(role=role, files=files, encoder=encoder, key=key, device=device)
+
+
+def _same_windows(models: Sequence[OpenedModel]) -> list[OpenedModel]:
+    """Give all models the shortest window: a longer context alone would look like memorization."""
+    window = min((model.encoder.window for model in models if model.encoder.window is not None), default=None)
+    return [replace(model, encoder=replace(model.encoder, window=window)) for model in models]
 
 
 def _with_path(model: OpenedModel, path: str | None) -> OpenedModel:
@@ -203,18 +216,25 @@ def _plan(model: OpenedModel, view: str, texts: Sequence[str], sample_ids: Seque
     """Tokenize one view of all texts for one model and key each distinct text."""
     ids = model.encoder.encode(texts)
     model.encoder.check(texts, sample_ids, ids)
-    top = max(max(tokens) for tokens in ids)
+    top = max(max(tokens) for tokens in [*ids, [0, *model.encoder.prefix.ids]])
     if top >= model.files.n_vocabulary:
         raise ModelError(
             f"{model.files.spec}: its tokenizer gives id {top}, but the model's vocabulary ends at "
-            f"{model.files.n_vocabulary - 1}; the tokenizer is not this model's"
+            f"{model.files.n_vocabulary - 1}; the tokenizer (or its BOS) is not this model's"
         )
     units = []
     for text, tokens in zip(texts, ids, strict=True):
         sequences = tuple(model.encoder.sequences(tokens))
-        windows = f"-window{model.encoder.window}" if len(sequences) > 1 else ""
-        units.append(_Unit(key=hashlib.sha256(text.encode()).hexdigest() + windows, sequences=sequences))
+        units.append(_Unit(key=_row_key(text, sequences), sequences=sequences))
     return _Pass(model=model, view=view, token_ids=ids, units=units)
+
+
+def _row_key(text: str, sequences: Sequence[TokenSequence]) -> str:
+    """Key of a stored row: the text and exactly what the model is given of it."""
+    digest = hashlib.sha256(text.encode())
+    for sequence in sequences:
+        digest.update(np.array([len(sequence.ids), sequence.first_scored, *sequence.ids], dtype="<i8").tobytes())
+    return digest.hexdigest()
 
 
 def _aligned(passes: Sequence[_Pass]) -> bool:
@@ -254,41 +274,62 @@ def _run(
     config: AuditConfig,
     scores_folder: Path,
     progress: "_Counter",
-) -> str:
-    """Load one model and score what its passes miss, writing every batch as it is done."""
+) -> tuple[str, str]:
+    """Load one model and score what its passes miss, writing every batch as it is done.
+
+    Returns how the logits were made, and a note on weights that were not used.
+    """
     from .forward import Scorer
     from .store import concatenate
 
     progress.add(0, f"loading the {model.role}")
-    weights = load_weights(
+    weights, note = load_weights(
         model.files, dtype=model.key.dtype, device=model.device, trust_remote_code=config.trust_remote_code
     )
     scorer = Scorer(weights, name=str(model.files.spec))
-    longest = todo[0][1][0].sequences[0]
-    scorer.check([TokenSequence(longest.ids[:length], longest.first_scored) for length in (33, 18)])
+    scorer.check(_check_sequences(todo[0][1][0].sequences[0], model))
     budget = config.batch_tokens or _BATCH_TOKENS.get(model.device.partition(":")[0], 2048)
     with ScoreStore(scores_folder, model.key) as store:
         for one, units in todo:
             progress.add(0, f"scoring the {model.role}, {one.view}")
-            for batch in _batches(units, budget):
+            for batch in _batches(units, budget, model.files.rope_boundary):
                 sequences = [sequence for unit in batch for sequence in unit.sequences]
                 scores = []
                 rows = max(1, budget // batch[0].longest)
+                if model.files.rope_boundary is not None and len(sequences) > len(batch):
+                    rows = 1  # windows of one text differ in length
                 for start in range(0, len(sequences), rows):
                     scores += scorer.score(sequences[start : start + rows])
                 parts = iter(scores)
                 store.append({u.key: concatenate([next(parts) for _ in u.sequences]) for u in batch})
                 progress.add(sum(unit.n_scored for unit in batch), f"scoring the {model.role}, {one.view}")
-    return scorer.path
+    return scorer.path, note
 
 
-def _batches(units: Sequence[_Unit], budget: int) -> Iterator[list[_Unit]]:
-    """Group units, longest first, so that padded tokens stay within the budget and padding stays small."""
+def _check_sequences(some: TokenSequence, model: OpenedModel) -> list[TokenSequence]:
+    """Make a long and a short sequence of a text's own tokens, so that checking pads whatever the texts are."""
+    longest = min(33, (model.encoder.window or 33) + len(model.encoder.prefix.ids))
+    ids = (some.ids * 33)[:longest]
+    return [
+        TokenSequence(ids, some.first_scored),
+        TokenSequence(ids[: max(some.first_scored + 1, 7)], some.first_scored),
+    ]
+
+
+def _batches(units: Sequence[_Unit], budget: int, rope_boundary: int | None = None) -> Iterator[list[_Unit]]:
+    """Group units, longest first, so that padded tokens stay within the budget and padding stays small.
+
+    A model that changes its rotary factors beyond a length does so for a whole batch: texts on either side of
+    that length are never in one batch.
+    """
+    boundary = rope_boundary or 0
     batch: list[_Unit] = []
     rows = 0
     for unit in units:
         rows += len(unit.sequences)
-        if batch and (rows * batch[0].longest > budget or unit.longest < _LEAST_FILL * batch[0].longest):
+        crosses = bool(batch) and batch[0].longest > boundary >= unit.longest
+        full = bool(batch) and rows * batch[0].longest > budget
+        if crosses or full or (batch and unit.longest < _LEAST_FILL * batch[0].longest):
             yield batch
             batch, rows = [], len(unit.sequences)
         batch.append(unit)

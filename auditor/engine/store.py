@@ -1,9 +1,13 @@
 """A score is computed once: an append-only store of token statistics that survives being killed.
 
 A folder a pass (one model, one precision, one prefix rule), a file a process that ever wrote to it, a record
-batch a forward batch, a row a text. A killed process leaves at most a torn last batch, which is not read; a
-checksum a row guards the rest. Two processes never write to the same file. The files are Arrow IPC streams,
-readable by pyarrow and ``datasets``.
+batch a forward batch, a row a text. Beside each file lies a ledger: how long the file was after each batch, and
+the checksum of what that batch added. Only bytes that agree with the ledger are ever decoded, so a torn or
+damaged file costs the batches from the damage on, and nothing else. Two processes never write to the same file.
+The files are Arrow IPC streams, readable by pyarrow and ``datasets``.
+
+With the model at hand, token statistics give the texts away: the folder is as confidential as the texts, is
+made readable for its owner only, and says so.
 """
 
 import json
@@ -11,7 +15,7 @@ import os
 import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -34,9 +38,12 @@ _SCHEMA = pa.schema(
         ("logprob_mean", pa.large_list(pa.float32())),
         ("logprob_variance", pa.large_list(pa.float32())),
         ("rank", pa.large_list(pa.int32())),
-        ("crc32", pa.uint32()),
     ]
 )
+_WARNING = """This folder holds what models say of every token of the audited texts, so that a run can continue and a
+second run needs no model. Together with the model, the texts can be reconstructed from it: keep it as
+confidential as the texts, and delete it when the audit is done.
+"""
 _COLUMNS = ("logprob", "logprob_mean", "logprob_variance", "rank")
 
 
@@ -45,6 +52,7 @@ class PassKey:
     """What a stored score depends on besides its text. Anything that changes a number belongs here."""
 
     weights_sha256: str
+    config_sha256: str
     tokenizer_sha256: str
     prefix_token_ids: tuple[int, ...]
     dtype: str
@@ -71,74 +79,112 @@ class ScoreStore:
     def __init__(self, root: Path, key: PassKey) -> None:
         self._folder = root / key.folder_name
         self._key = key
-        self._file: Any = None
+        self._files = ExitStack()
+        self._stream: _CheckedFile | None = None
         self._writer: Any = None
 
     def __enter__(self) -> Self:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            description = self._folder / "pass.json"
-            if not description.exists():
-                description.write_text(json.dumps(asdict(self._key), indent=1) + "\n", encoding="utf-8")
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            self._folder.parent.chmod(0o700)
+            (self._folder.parent / "README.txt").write_text(_WARNING, encoding="utf-8")
+            self._folder.mkdir(exist_ok=True)
+            (self._folder / "pass.json").write_text(json.dumps(asdict(self._key), indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise ResultError(f"cannot write the score store {self._folder}: {error.strerror}") from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_exception: object) -> None:
-        if self._writer is None:
-            return
         with suppress(OSError) if kind else nullcontext():  # a full disk must not hide the error it caused
-            self._writer.close()
-            self._file.close()
+            if self._writer is not None:
+                self._writer.close()
+            self._files.close()
 
     def append(self, scores: Mapping[str, SequenceScores]) -> None:
         """Write the texts of one batch durably, each under its key."""
         columns: dict[str, Any] = {"key": list(scores)}
         for name in _COLUMNS:
             columns[name] = [getattr(score, name) for score in scores.values()]
-        columns["crc32"] = [_checksum(key, score) for key, score in scores.items()]
         try:
-            if self._writer is None:
-                self._file = open(self._folder / f"{uuid.uuid4().hex}.arrow", "xb")  # noqa: SIM115
-                options = pa.ipc.IpcWriteOptions(compression="zstd")
-                self._writer = pa.ipc.new_stream(self._file, _SCHEMA, options=options)
+            stream = self._stream or self._open()
             self._writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            stream.settle()
         except OSError as error:
             raise ResultError(
                 f"cannot write the score store {self._folder}: {error}; what is in it is kept, run again to go on"
             ) from error
 
+    def _open(self) -> "_CheckedFile":
+        """Start a file of our own."""
+        self._stream = _CheckedFile(self._folder / f"{uuid.uuid4().hex}.arrow")
+        self._files.callback(self._stream.shut)
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        self._writer = pa.ipc.new_stream(pa.PythonFile(self._stream, mode="w"), _SCHEMA, options=options)
+        return self._stream
+
     def read(self) -> dict[str, SequenceScores]:
-        """Read every intact row, by key; torn or damaged ones are left out, to be scored again."""
+        """Read every text of every intact batch, by key; what is missing is to be scored again."""
         found: dict[str, SequenceScores] = {}
         for path in sorted(self._folder.glob("*.arrow")):
             for batch in _intact_batches(path):
                 for row in range(batch.num_rows):
-                    key = batch.column("key")[row].as_py()
                     values = (batch.column(name)[row].values.to_numpy() for name in _COLUMNS)
-                    score = SequenceScores(*values)
-                    if _checksum(key, score) == batch.column("crc32")[row].as_py():
-                        found.setdefault(key, score)
+                    found.setdefault(batch.column("key")[row].as_py(), SequenceScores(*values))
         return found
 
 
-def _checksum(key: str, score: SequenceScores) -> int:
-    """CRC-32 over the key and the bytes of a row."""
-    value = zlib.crc32(key.encode())
-    for name in _COLUMNS:
-        value = zlib.crc32(np.ascontiguousarray(getattr(score, name)).tobytes(), value)
-    return value
+class _CheckedFile:
+    """A file for Arrow to write to, with the ledger of what was written and settled."""
+
+    closed = False
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "xb")  # noqa: SIM115
+        self._ledger = open(path.with_suffix(".ledger"), "x", encoding="ascii")  # noqa: SIM115
+        self._size = self._crc = 0
+
+    def write(self, data: Any) -> int:
+        """Append bytes (Arrow calls this)."""
+        block = bytes(data)
+        self._file.write(block)
+        self._size += len(block)
+        self._crc = zlib.crc32(block, self._crc)
+        return len(block)
+
+    def flush(self) -> None:
+        """Do nothing (Arrow calls this): :meth:`settle` decides what is durable."""
+
+    def settle(self) -> None:
+        """Make what was written durable, then vouch for it in the ledger."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._ledger.write(f"{self._size} {self._crc}\n")
+        self._ledger.flush()
+        os.fsync(self._ledger.fileno())
+        self._crc = 0
+
+    def shut(self) -> None:
+        """Close both files."""
+        self._file.close()
+        self._ledger.close()
 
 
 def _intact_batches(path: Path) -> Iterator[Any]:
-    """Yield the record batches of a stream up to the end or the first torn one."""
-    try:
-        with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
+    """Yield the record batches that the ledger vouches for, up to the first damage."""
+    content = path.read_bytes()
+    intact = 0
+    ledger = path.with_suffix(".ledger")
+    for line in ledger.read_text(encoding="ascii", errors="replace").split("\n")[:-1] if ledger.exists() else ():
+        numbers = line.split()
+        if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
+            break
+        size, crc = int(numbers[0]), int(numbers[1])
+        if not intact < size <= len(content) or zlib.crc32(content[intact:size]) != crc:
+            break
+        intact = size
+    if intact:
+        with pa.ipc.open_stream(pa.BufferReader(content[:intact])) as reader:
             yield from reader
-    except (pa.ArrowInvalid, OSError):
-        return
 
 
 def concatenate(parts: Sequence[SequenceScores]) -> SequenceScores:

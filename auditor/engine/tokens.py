@@ -147,6 +147,19 @@ class Encoder:
         """Token ids of each text, without the prefix."""
         return _encode(self.tokenizer, texts)
 
+    def unread(self, texts: Sequence[str]) -> list[int]:
+        """Count the characters of each text, white space aside, that no token stands for.
+
+        A tokenizer without a byte fallback may drop what it cannot write, and the model then codes a shorter
+        text than the one audited. Slow tokenizers do not tell, and count as 0.
+        """
+        if not self.tokenizer.is_fast:
+            return [0] * len(texts)
+        encoded = self.tokenizer(
+            list(texts), add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
+        )
+        return [_gaps(text, spans) for text, spans in zip(texts, encoded["offset_mapping"], strict=True)]
+
     def fits(self, text: str) -> bool:
         """Whether the whole text can be scored in one window."""
         return self.window is None or len(self.encode([text])[0]) <= self.window
@@ -185,6 +198,16 @@ class Encoder:
                 f"{len(short)} of {len(texts)} texts have no token to score{why}: {shown}; "
                 "remove them from the data" + ("" if self.prefix.ids else " or choose --prefix-token bos")
             )
+
+
+def _gaps(text: str, spans: Sequence[tuple[int, int]]) -> int:
+    """Count characters outside all spans, white space aside."""
+    end = n_missing = 0
+    for start, stop in [*spans, (len(text), len(text))]:
+        if start > end:
+            n_missing += len("".join(text[end:start].split()))
+        end = max(end, stop)
+    return n_missing
 
 
 def cut_to_fit(text: str, fits: Callable[[str], bool]) -> str:

@@ -267,6 +267,119 @@ def test_damaged_models_are_refused(
         collect(["Ada had 1."], target=folder)
 
 
+def test_weights_are_known_by_their_tensors_not_by_their_files(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from auditor.engine.models import open_model
+
+    plain = open_model(ModelSpec(path=str(tiny_models["target"])))
+    folder = tmp_path / "sharded"
+    shutil.copytree(tiny_models["target"], folder)
+    edit(folder, transformers_version="0.0.0", dtype="bfloat16")
+    tensors = load_file(folder / "model.safetensors")
+    names = sorted(tensors)
+    (folder / "model.safetensors").unlink()
+    save_file({name: tensors[name] for name in names[:3]}, folder / "x-1.safetensors")
+    save_file({name: tensors[name] for name in names[3:]}, folder / "x-2.safetensors")
+    index = {name: "x-1.safetensors" if name in names[:3] else "x-2.safetensors" for name in names}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    sharded = open_model(ModelSpec(path=str(folder)))
+    assert sharded.weights_sha256 == plain.weights_sha256
+    assert sharded.config_sha256 != plain.config_sha256
+    assert sharded.stored_dtype == "float32"  # what the tensors are, not what the configuration says
+    save_file({name: tensor * 2 for name, tensor in tensors.items()}, folder / "model.safetensors")
+    both = open_model(ModelSpec(path=str(folder)))  # transformers takes model.safetensors if there is one
+    assert both.weights_sha256 != plain.weights_sha256
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(ModelError, match="not an index"):
+        open_model(ModelSpec(path=str(folder)))
+
+
+def test_strides_give_all_models_the_same_context(
+    collect: Callable[..., Collected], helpers: Callable[[str], Any], tmp_path: Path, tiny_models: dict[str, Path]
+) -> None:
+    from transformers import GPT2LMHeadModel
+
+    short = tmp_path / "short"
+    shutil.copytree(tiny_models["target"], short)
+    model = GPT2LMHeadModel.from_pretrained(short)
+    model.transformer.wpe.weight.data = model.transformer.wpe.weight.data[:20].clone()
+    model.config.n_positions = 20
+    model.save_pretrained(short)
+    texts = ["Ada had 12345 of it. " * 10]
+    found = collect(texts, references=(), needs=frozenset(), target=short, long_texts="stride")
+    config = AuditConfig(
+        target=ModelSpec(path=str(tiny_models["target"])),
+        references=(ModelSpec(path=str(short)),),
+        members=DataSpec(path="unused"),
+        long_texts="stride",
+    )
+    both = collect_signals(
+        config, sample_ids=["a"], texts=texts, needs=frozenset({Need.REFERENCE}), scores_folder=tmp_path / "both"
+    )
+    np.testing.assert_allclose(both.signals.target.logprob, both.signals.references[0].logprob, atol=2e-5)
+    np.testing.assert_allclose(both.signals.target.logprob, found.signals.target.logprob, atol=2e-5)
+    assert both.windowed.tolist() == [True]
+
+
+def test_characters_without_a_token_are_counted(
+    collect: Callable[..., Collected], helpers: Callable[[str], Any], tmp_path: Path
+) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = {letter: i for i, letter in enumerate("<abcdefghijklmnopqrstuvwxyz .")}
+    backend = Tokenizer(models.BPE(vocab=letters, merges=[]))  # no unknown token, no byte fallback
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    deaf = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<")
+    folder = helpers("save_gpt2")(tmp_path / "deaf", seed=3, tokenizer=deaf)
+    found = collect(["plain words", "half 日本語 heard"], target=folder)
+    assert found.unread.tolist() == [[0, 3], [0, 0]]
+
+
+def test_longrope_models_never_mix_lengths_across_the_boundary() -> None:
+    from auditor.engine.passes import _batches, _Unit
+    from auditor.engine.tokens import TokenSequence
+
+    units = [_Unit(key=str(n), sequences=(TokenSequence(tuple(range(n)), 1),)) for n in (70, 66, 65, 64, 60, 50)]
+    lengths = [[unit.longest for unit in batch] for batch in _batches(units, 10_000, 64)]
+    assert lengths == [[70, 66, 65], [64, 60, 50]]
+    assert [len(batch) for batch in _batches(units, 10_000)] == [5, 1]  # padding alone sets the last one apart
+
+
+def test_the_check_pads_whatever_the_texts_are(collect: Callable[..., Collected]) -> None:
+    from auditor.engine.passes import _check_sequences
+    from auditor.engine.tokens import TokenSequence
+
+    model = collect(["x"]).models[0]
+    for some in (TokenSequence((0, 5), 1), TokenSequence(tuple(range(60)), 1), TokenSequence((5, 6), 1)):
+        long, short = _check_sequences(some, model)
+        assert len(long.ids) == 33 > len(short.ids) >= 2
+    tight = collect(["x y z"], max_tokens=5).models[0]
+    assert [len(one.ids) for one in _check_sequences(TokenSequence((0, 5), 1), tight)] == [6, 6]
+
+
+def test_a_prefix_beyond_the_vocabulary_is_refused(
+    collect: Callable[..., Collected], helpers: Callable[[str], Any], tmp_path: Path
+) -> None:
+    tokenizer = helpers("build_tokenizer")()
+    folder = helpers("save_gpt2")(tmp_path / "bos", seed=3, tokenizer=tokenizer)
+    tokenizer.add_special_tokens({"bos_token": "<new>"})
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ModelError, match="BOS"):
+        collect(["Ada"], target=folder, prefix_token="bos")
+
+
+def test_tensors_without_a_place_are_noted(
+    collect: Callable[..., Collected], tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "deep"
+    shutil.copytree(tiny_models["target"], folder)
+    edit(folder, n_layer=1)
+    assert any("have no place in the architecture" in note for note in collect(["Ada"], target=folder).notes)
+
+
 def edit(folder: Path, **changes: object) -> None:
     config = json.loads((folder / "config.json").read_text()) | changes
     (folder / "config.json").write_text(json.dumps(config))
@@ -316,6 +429,20 @@ def test_an_adapter_against_its_own_base(
     naive = helpers("naive_logprobs")(adapted.eval(), ids, 1)
     assert found.target.total_logprob[0] == pytest.approx(sum(naive), abs=1e-4)
     assert abs(found.target.total_logprob[0] - found.references[0].total_logprob[0]) > 0.1
+    from safetensors.torch import load_file, save_file
+
+    misfit = tmp_path / "misfit"
+    shutil.copytree(tmp_path / "adapter", misfit)
+    tensors = load_file(misfit / "adapter_model.safetensors")
+    save_file({k.replace(".h.", ".layers."): v for k, v in tensors.items()}, misfit / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match="do not fit this model"):
+        collect_signals(
+            replace(config, target=ModelSpec(path=str(tiny_models["target"]), adapter=str(misfit))),
+            sample_ids=["a"],
+            texts=[text],
+            needs=frozenset(),
+            scores_folder=tmp_path / "scores",
+        )
     with pytest.raises(ModelError, match=r"no adapter_config\.json"):
         collect_signals(
             replace(config, target=ModelSpec(path=str(tiny_models["target"]), adapter=str(tmp_path))),

@@ -1,0 +1,135 @@
+"""Each check passes, warns and vetoes where it should, and says what to do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from auditor.results import CheckResult, SoundnessResult
+from auditor.soundness import ModelFacts, check_soundness
+
+N = 200
+
+
+def check(**changes: Any) -> SoundnessResult:
+    """Check two sides that are alike in everything, with changes."""
+    rng = np.random.default_rng(0)
+    signed = rng.normal(-1, 5, 2 * N)
+    inputs: dict[str, Any] = {
+        "is_member": np.arange(2 * N) < N,
+        "groups": None,
+        "n_bytes": rng.integers(80, 120, 2 * N),
+        "text_keys": [str(i) for i in range(2 * N)],
+        "unread": np.zeros((2, 2 * N), dtype=np.int64),
+        "reference_bits": rng.normal(200, 20, 2 * N),
+        "signed_bits": signed,
+        "target": ModelFacts(weights_sha256="t", stored_dtype="float32"),
+        "references": [ModelFacts(weights_sha256="r", stored_dtype="float32")],
+        "aligned": True,
+        "smallest_fpr": 0.01,
+    }
+    return check_soundness(**(inputs | changes))
+
+
+def one(result: SoundnessResult, name: str) -> CheckResult:
+    (found,) = [check for check in result.checks if check.name == name]
+    return found
+
+
+def test_alike_sides_pass_everything() -> None:
+    found = check()
+    assert found.verdict == "pass"
+    assert {check.name for check in found.checks} == {
+        "sample_size",
+        "overlap",
+        "length",
+        "distinct_models",
+        "reference_alone",
+        "negative_control",
+        "tokenizer",
+        "precision",
+    }
+    assert all(check.remedy is None for check in found.checks)
+
+
+def member_shift(shift: float, spread: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+    rng = np.random.default_rng(1)
+    return np.where(np.arange(2 * N) < N, shift, 0.0) + rng.normal(0, spread, 2 * N)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "verdict"),
+    [
+        ("length", {"n_bytes": (100 + member_shift(30, 10)).astype(np.int64)}, "veto"),
+        ("length", {"n_bytes": (100 + member_shift(5, 10)).astype(np.int64)}, "warn"),
+        ("reference_alone", {"reference_bits": 200 + member_shift(-40, 20)}, "veto"),
+        ("reference_alone", {"reference_bits": 200 + member_shift(40, 20)}, "veto"),  # either direction
+        ("negative_control", {"signed_bits": 10 + member_shift(0, 5)}, "warn"),
+        ("distinct_models", {"references": [ModelFacts(weights_sha256="t", stored_dtype="float32")]}, "veto"),
+        ("distinct_models", {"signed_bits": np.full(2 * N, 1e-5)}, "veto"),  # other weights, same words
+        ("precision", {"references": [ModelFacts(weights_sha256="r", stored_dtype="bfloat16")]}, "warn"),
+        ("tokenizer", {"aligned": False}, "warn"),
+        ("tokenizer", {"unread": np.ones((2, 2 * N), dtype=np.int64)}, "warn"),  # both models miss the same
+        ("tokenizer", {"unread": np.array([[1] * 2 * N, [0] * 2 * N])}, "veto"),
+    ],
+)
+def test_what_differs_is_found(name: str, changes: dict[str, Any], verdict: str) -> None:
+    found = check(**changes)
+    assert one(found, name).verdict == verdict
+    assert found.verdict == verdict or found.verdict == "veto"
+    if verdict == "veto":
+        assert one(found, name).remedy
+
+
+def keys(*sides: Sequence[str]) -> dict[str, Any]:
+    flat = [key for side in sides for key in side]
+    rng = np.random.default_rng(2)
+    return {
+        "is_member": np.array([i < len(sides[0]) for i in range(len(flat))]),
+        "text_keys": flat,
+        "n_bytes": rng.integers(80, 120, len(flat)),
+        "unread": np.zeros((2, len(flat)), dtype=np.int64),
+        "reference_bits": rng.normal(200, 20, len(flat)),
+        "signed_bits": rng.normal(-1, 5, len(flat)),
+    }
+
+
+def test_copies_are_not_samples() -> None:
+    copies = [f"m{i % 5}" for i in range(60)]
+    found = check(**keys(copies, [f"n{i}" for i in range(60)]))
+    assert one(found, "sample_size").verdict == "veto"
+    assert "5 different members" in one(found, "sample_size").detail
+    assert one(found, "overlap").verdict == "warn"
+    assert one(found, "overlap").figure == 60
+
+
+def test_the_same_text_on_both_sides_after_a_cut_is_vetoed() -> None:
+    found = check(**keys([f"m{i}" for i in range(50)], ["m7", *(f"n{i}" for i in range(50))]))
+    assert one(found, "overlap").verdict == "veto"
+    assert one(found, "overlap").figure == 2
+    assert "--max-tokens" in (one(found, "overlap").remedy or "")
+
+
+def test_few_samples() -> None:
+    names = [f"m{i}" for i in range(60)]
+    assert one(check(**keys(names, [f"n{i}" for i in range(60)])), "sample_size").verdict == "warn"
+    assert one(check(**keys(names, [f"n{i}" for i in range(12)])), "sample_size").verdict == "veto"
+    nobody = check(**keys(names, []))
+    assert one(nobody, "sample_size").verdict == "warn"
+    assert one(nobody, "reference_alone").figure is None
+
+
+def test_false_alarms_are_rare() -> None:
+    """Sides drawn alike: at the 99% level each check warns in about one audit of a hundred."""
+    rng = np.random.default_rng(3)
+    warned = 0
+    for _ in range(100):
+        found = check(
+            n_bytes=rng.integers(80, 120, 2 * N),
+            reference_bits=rng.normal(200, 20, 2 * N),
+            signed_bits=rng.normal(0, 5, 2 * N),
+        )
+        assert found.verdict != "veto"
+        warned += found.verdict == "warn"
+    assert warned <= 8  # three checks: 2.5 expected
