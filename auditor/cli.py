@@ -1,9 +1,12 @@
 """The command line: parse, call, print, exit code. Nothing heavy is imported before a command needs it."""
 
+import io
+import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -79,7 +82,7 @@ def audit(out: Path, config_file: Path | None, as_json: bool, **options: Any) ->
     """Audit a checkpoint: bits per sample, attacks, a report.
 
     DATA is a .jsonl, .json, .csv, .parquet, .txt or .arrow file (.gz and .zst too), a folder of them, or a
-    `datasets` id (name:config); with a column `text`, and optionally `id` and `group`.
+    `datasets` id (name:config); with a column `text`, and optionally `id` and `group` (an empty group is none).
     """
     _run_audit(_audit_config(config_file, options), out, as_json=as_json)
 
@@ -100,6 +103,8 @@ def demo(out: Path, seed: int) -> None:
     from .demo import make_demo, memorization_by_copies
     from .progress import training_progress
 
+    if seed < 0:
+        raise ConfigError(f"seed must not be negative, got {seed}")
     _quiet_libraries()
     _make_folder(out)
     console = _console(stderr=False)
@@ -146,7 +151,7 @@ def report(result: Path, form: str, out: Path | None) -> None:
 
     text = RENDERERS[form](_read_result(result))
     if out is None:
-        click.echo(text)
+        _print_document(text)
     else:
         _write(out, text)
 
@@ -186,45 +191,79 @@ def attacks(as_json: bool) -> None:
 
 def main() -> None:
     """Run the command line: exit code 0 done, 1 only for a failed gate, 2 for anything else."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that it has no code for ends no audit
+            stream.reconfigure(errors="replace")
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    debug = len(arguments) < len(sys.argv) - 1
+    code = _run(arguments, debug=len(arguments) < len(sys.argv) - 1)
+    for stream in (sys.stdout, sys.stderr):
+        _settle(stream)
+    sys.exit(code)
+
+
+def _run(arguments: list[str], *, debug: bool) -> int:
+    """Run a command, say in one line why it failed, and return the exit code."""
     try:
-        sys.exit(cli.main(arguments, standalone_mode=False) or 0)
-    except click.exceptions.Abort:
-        _fail("interrupted; scores so far are kept, run the same command again to go on")
-    except KeyboardInterrupt:
-        _fail("interrupted; scores so far are kept, run the same command again to go on")
+        for argument in arguments:
+            if any("\ud800" <= char <= "\udfff" for char in argument):
+                raise ConfigError(f"the argument {argument} is not valid in the encoding of the terminal; rename it")
+        code = int(cli.main(arguments, prog_name="auditor", standalone_mode=False) or 0)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what cannot be printed is known now, not when the interpreter ends
+    except SystemExit as stop:  # click and rich exit with 1 on a closed pipe
+        return 2 if stop.code else 0
+    except BrokenPipeError:
+        return 2
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _failed("interrupted; scores so far are kept, run the same command again to go on")
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _failed(error.format_message(), is_help=True)
     except click.UsageError as error:
         usage = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
-        _fail(error.format_message() + usage)
+        return _failed(error.format_message() + usage)
     except click.ClickException as error:
-        _fail(error.format_message())
+        return _failed(error.format_message())
     except AuditError as error:
-        if debug:
-            traceback.print_exc()
-        _fail(str(error))
-    except BrokenPipeError:
-        sys.exit(2)
-    except Exception as error:  # a bug of ours: say so, never exit 1, which would read as a failed gate
-        if debug:
-            traceback.print_exc()
-        _fail(f"unexpected {type(error).__name__}: {error} (run with --debug for the traceback; please report it)")
+        return _failed(str(error), debug=debug)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno:  # such as a full disk behind stdout
+            what = error.filename or "the output"
+            return _failed(f"cannot read or write {what}: {error.strerror}", debug=debug)
+        unexpected = f"unexpected {type(error).__name__}: {error}"  # a bug of ours; 1 would read as a failed gate
+        return _failed(f"{unexpected} (run with --debug for the traceback; please report it)", debug=debug)
+    return code
 
 
-def _fail(message: str) -> None:
-    """Print one line and exit with code 2."""
-    click.echo("Error: " + " ".join(message.split()), err=True)
-    sys.exit(2)
+def _failed(message: str, *, debug: bool = False, is_help: bool = False) -> int:
+    """Print one line, with nothing in it that a terminal would obey, or the help; return exit code 2."""
+    from reports.safe import visible
+
+    with suppress(OSError):  # nobody listens
+        if debug:
+            click.echo(visible(traceback.format_exc(), 100_000, keep="\n"), err=True)
+        click.echo(message if is_help else "Error: " + visible(" ".join(message.split()), 4000), err=True)
+    return 2
+
+
+def _settle(stream: TextIO | None) -> None:
+    """Flush a stream; if that fails, let the rest go nowhere, or it would fail again when the interpreter ends."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _audit_config(config_file: Path | None, options: dict[str, Any]) -> "AuditConfig":
     """Merge the configuration file and the flags; flags win."""
-    from .config import AuditConfig, load_config_file
+    from .config import AuditConfig, is_count, load_config_file
 
     given = {key: value for key, value in options.items() if value not in (None, ())}
     batch_tokens = given.pop("batch_tokens", None)
     if batch_tokens not in (None, "auto"):
-        if not batch_tokens.isdigit():
+        if not is_count(batch_tokens):
             raise ConfigError(f"--batch-tokens must be a number or auto, got {batch_tokens!r}")
         given["batch_tokens"] = int(batch_tokens)
     for key in ("references", "attacks"):
@@ -250,7 +289,7 @@ def _run_audit(config: "AuditConfig", out: Path, *, as_json: bool) -> "Audit":
     _write(out / "report.html", RENDERERS["html"](done.result))
     _write(out / "report.md", RENDERERS["md"](done.result))
     if as_json:
-        click.echo(document)
+        _print_document(document)
     else:
         console = _console(stderr=False)
         console.print(render_terminal(done.result))
@@ -280,12 +319,15 @@ def _read_result(path: Path) -> "AuditResult":
 
 def _write(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    try:
+    from .samples import whole_file
+
+    with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(path)
-    except OSError as error:
-        raise ResultError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _print_document(text: str) -> None:
+    """Print what other programs read: UTF-8, whatever the terminal speaks."""
+    click.echo(text.encode())
 
 
 def _console(*, stderr: bool) -> "Console":
@@ -297,7 +339,6 @@ def _console(*, stderr: bool) -> "Console":
 
 def _quiet_libraries() -> None:
     """Keep other libraries' bars and advice out of our streams; their errors reach the user through ours."""
-    import os
     import warnings
 
     if not sys.stderr.isatty():

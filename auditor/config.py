@@ -9,10 +9,21 @@ from typing import Any, Literal, get_args
 
 from .errors import ConfigError
 
-__all__ = ["AttackSpec", "AuditConfig", "DataSpec", "Dtype", "LongTexts", "ModelSpec", "load_config_file"]
+__all__ = ["AttackSpec", "AuditConfig", "DataSpec", "Dtype", "LongTexts", "ModelSpec", "is_count", "load_config_file"]
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 LongTexts = Literal["cut", "stride"]
+
+
+def is_count(text: str) -> bool:
+    """Whether a string is a number written in digits 0 to 9 that no computer would choke on.
+
+    Examples
+    --------
+    >>> is_count("12"), is_count("²"), is_count("-1")
+    (True, False, False)
+    """
+    return text.isascii() and text.isdecimal() and len(text) < 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,20 +158,27 @@ class AuditConfig:
             raise ConfigError("fpr must name at least one false-positive rate, e.g. 0.01")
         for fpr in self.fpr_targets:
             if not 0 < fpr < 1:
-                raise ConfigError(f"fpr must be in (0, 1), got {fpr}; a percentage? use {fpr / 100:g}")
+                hint = f"; a percentage? use {fpr / 100:g}" if 1 <= fpr < 100 else ""
+                raise ConfigError(f"fpr must be in (0, 1), got {fpr}{hint}")
+        references = [(Path(spec.path), spec.revision, spec.adapter) for spec in self.references]
+        for i, spec in enumerate(self.references):
+            if references[i] in references[:i]:
+                raise ConfigError(f"the reference {str(spec)!r} is given twice; it would count twice in the mixture")
         for name in ("max_tokens", "batch_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name.replace('_', '-')} must be at least 1, got {value}")
-        if self.bits_per_parameter is not None and not 0 < self.bits_per_parameter < 64:
-            raise ConfigError(f"bits-per-parameter must be in (0, 64), got {self.bits_per_parameter}")
+        if self.bits_per_parameter is not None and not 0.01 <= self.bits_per_parameter < 64:
+            raise ConfigError(f"bits-per-parameter must be in [0.01, 64), got {self.bits_per_parameter}")
         if self.dtype not in get_args(Dtype):
             raise ConfigError(f"dtype must be one of {', '.join(get_args(Dtype))}, got {self.dtype!r}")
+        if self.device.partition(":")[0] == "meta":
+            raise ConfigError("device meta holds no weights, so it cannot score; use auto, cpu, cuda, cuda:N or mps")
         if self.long_texts not in get_args(LongTexts):
             raise ConfigError(f"long-texts must be one of {', '.join(get_args(LongTexts))}, got {self.long_texts!r}")
         if self.seed < 0:
             raise ConfigError(f"seed must not be negative, got {self.seed}")
-        if self.prefix_token not in ("auto", "none", "bos", "eos") and not self.prefix_token.isdigit():
+        if self.prefix_token not in ("auto", "none", "bos", "eos") and not is_count(self.prefix_token):
             raise ConfigError(f"prefix-token must be auto, none, bos, eos or a token id, got {self.prefix_token!r}")
 
     @classmethod
@@ -179,6 +197,7 @@ class AuditConfig:
         for key in options:
             if key not in known:
                 close = get_close_matches(key, sorted(known), n=1)
+                close += [name for name in sorted(known) if name.startswith(f"{key}_")]
                 hint = f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(sorted(known))}"
                 raise ConfigError(f"unknown key {key!r} in the audit's configuration{hint}")
         given = {key: value for key, value in options.items() if value is not None}
@@ -235,7 +254,7 @@ def _check_kind(key: str, value: object) -> None:
     if right and key in ("references", "attacks"):
         right = all(isinstance(item, str) for item in value)  # type: ignore[attr-defined]
     if right and key == "fpr_targets":
-        right = all(isinstance(item, float | int) for item in value)  # type: ignore[attr-defined]
+        right = all(isinstance(item, float | int) and not isinstance(item, bool) for item in value)  # type: ignore[attr-defined]
     if not right:
         raise ConfigError(f"key {key!r} takes {_KIND_NAMES[kinds[0]]}, got {value!r}")
 

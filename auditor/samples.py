@@ -1,13 +1,45 @@
 """One row a sample: what the audit found for each text, as ``samples.parquet`` holds it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SampleTable"]
+from .errors import ResultError
+
+__all__ = ["SampleTable", "whole_file"]
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to that becomes ``path`` once all is written; of a failed write nothing stays.
+
+    What is there and is no file, such as ``/dev/stdout``, is written to as it is.
+
+    Raises
+    ------
+    ResultError
+        If it cannot be written, as on a full disk.
+    """
+    partial = None
+    try:
+        place = path.resolve()
+        if place.exists() and not place.is_file():
+            yield place
+            return
+        partial = place.with_name(f"{place.name}.{uuid4().hex}.partial")  # no other process writes to it
+        yield partial
+        partial.replace(place)
+    except OSError as error:
+        raise ResultError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if partial is not None:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +79,13 @@ class SampleTable:
     text: tuple[str, ...] | None = None
 
     def write_parquet(self, path: Path) -> None:
-        """Write the table; absent parts become null columns so that the schema does not depend on the run."""
+        """Write the table; absent parts become null columns so that the schema does not depend on the run.
+
+        Raises
+        ------
+        ResultError
+            If it cannot be written.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -71,6 +109,5 @@ class SampleTable:
         columns |= {f"score.{label}": pa.array(score, pa.float64()) for label, score in self.scores.items()}
         if self.text is not None:
             columns["text"] = pa.array(self.text, pa.string())
-        partial = path.with_suffix(".partial")
-        pq.write_table(pa.table(columns), partial, compression="zstd")
-        partial.replace(path)
+        with whole_file(path) as partial:
+            pq.write_table(pa.table(columns), partial, compression="zstd")

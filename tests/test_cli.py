@@ -495,19 +495,22 @@ def test_demo_refuses_a_negative_seed(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "demo").exists()
 
 
-@pytest.mark.parametrize("name", ["samples.parquet", "report.md"])
+@pytest.mark.parametrize("name", ["samples.parquet", "result.json", "report.md"])
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     audit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    def full(path: Path) -> None:
+    write = Path.write_text
+
+    def full(path: Path, *content: Any, **options: Any) -> None:
+        if not path.name.startswith(name):
+            write(path, *content, **options)
+            return
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr(Path, "write_text", full)
     if name == "samples.parquet":
         monkeypatch.setattr(pq, "write_table", lambda table, where, **_: full(where))
-    else:
-        monkeypatch.setattr(Path, "write_text", lambda self, *_, **__: full(self))
-        name = "result.json"  # the first file that is written
     ran = audit()
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.endswith(f"Error: cannot write {tmp_path / 'out' / name}: No space left on device\n")

@@ -24,6 +24,7 @@ _TEXT_READERS: dict[str, _Reader] = {
 }
 _READERS: dict[str, _Reader] = {**_TEXT_READERS, ".parquet": read_parquet, ".arrow": read_arrow}
 _COMPRESSED = (".gz", ".zst")
+_STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 _FORMATS = f"{', '.join(_TEXT_READERS)} (each also with .gz or .zst), .parquet, .arrow"
 
 
@@ -51,6 +52,8 @@ def read_rows(spec: DataSpec, notes: list[str]) -> Iterator[Row]:
         If there is nothing to read, or it cannot be read as what it says it is.
     """
     path = Path(spec.path)
+    if spec.path in _STANDARD_INPUT:
+        raise DataError(f"{spec.path}: standard input is not supported; write the texts to a file, such as texts.jsonl")
     if not os.path.exists(spec.path):  # unlike Path.exists, False for any string
         missing = f"{plain(spec.path)}: no such file or folder{_close_match(path)}"
         if not is_hub_id(spec.path) or path.suffix.lower() in (*_READERS, *_COMPRESSED):

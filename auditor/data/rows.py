@@ -3,14 +3,15 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ..errors import DataError
 from .wording import listing, plain, quoted
 
 __all__ = ["Row", "chosen_columns", "column_rows", "record_row"]
 
-_LIKE_A_NAME = re.compile(r"[^\W\d][\w.-]{0,39}")
+_LIKE_A_NAME = re.compile(r"[^\W\d][\w.-]{0,28}")
+_Source = Literal["schema", "keys", "header"]
 
 
 class Row(NamedTuple):
@@ -33,7 +34,7 @@ class Row(NamedTuple):
 def record_row(record: Mapping[str, object], text_field: str, place: str) -> Row:
     """Take text, id and group out of one object; a column that is the text is not also the id."""
     if text_field not in record:
-        raise _no_column(list(record), text_field, place, schema=False)
+        raise _no_column(list(record), text_field, place, "keys")
     record_id = None if text_field == "id" else record.get("id")
     group = None if text_field == "group" else record.get("group")
     return Row(place, record[text_field], record_id, group)
@@ -54,7 +55,7 @@ def column_rows(
         yield Row(f"{where} row {number} counting from 0", *values)
 
 
-def chosen_columns(names: Sequence[str], text_field: str, where: str, *, schema: bool) -> list[str]:
+def chosen_columns(names: Sequence[str], text_field: str, where: str, source: _Source) -> list[str]:
     """Pick the columns that are used, each once and without doubt which.
 
     Parameters
@@ -65,12 +66,13 @@ def chosen_columns(names: Sequence[str], text_field: str, where: str, *, schema:
         The column that must be there, besides an optional ``id`` and ``group``.
     where : str
         What has these columns, for messages.
-    schema : bool
-        Whether the format tells names from values. If not, the names may be texts, as in a CSV file without a
-        header, and a message shows only those that cannot be.
+    source : {"schema", "keys", "header"}
+        How sure it is that these are names and not texts, which no message may show: the names of a schema are;
+        of the keys of an object those that look like names; of the first row of a CSV file, which may have no
+        header, these and only if one of them is a column that is looked for.
     """
     if text_field not in names:
-        raise _no_column(names, text_field, where, schema=schema)
+        raise _no_column(names, text_field, where, source)
     wanted = [name for name in dict.fromkeys((text_field, "id", "group")) if name in names]
     for name in wanted:
         if names.count(name) > 1:
@@ -78,12 +80,14 @@ def chosen_columns(names: Sequence[str], text_field: str, where: str, *, schema:
     return wanted
 
 
-def _no_column(names: Sequence[str], text_field: str, where: str, *, schema: bool) -> DataError:
-    named = [plain(name, limit=40) for name in names if schema or _LIKE_A_NAME.fullmatch(name)]
+def _no_column(names: Sequence[str], text_field: str, where: str, source: _Source) -> DataError:
+    sure = source == "schema"
+    guessed = source == "keys" or not {"text", "id", "group"}.isdisjoint(names)
+    named = [plain(name, limit=40) for name in names if sure or (guessed and _LIKE_A_NAME.fullmatch(name))]
     others = len(names) - len(named)
     held = [listing(named, limit=20)] if named else []
     if others:
-        held.append(f"{others} not shown, unlike {'a name' if others == 1 else 'names'}")
+        held.append(f"{others} not shown, as {'it' if others == 1 else 'they'} may be text")
     return DataError(
         f"{where}: no column {quoted(text_field)}; columns there are: {' and '.join(held) or 'none'}; "
         "name the column of the texts with --text-field"

@@ -140,9 +140,10 @@ def load_samples(members: DataSpec, non_members: DataSpec | None) -> SampleSet:
     Notes
     -----
     The text is in the column ``text_field``. An optional ``id`` and ``group`` are cast to str; a null or NaN is
-    no id or no group. A sample without an id is called ``member-N`` or ``non_member-N``, N being its position
-    in the side, from 0, across the files of a folder in the order of their names. A text may occur several
-    times in a side, as it may in training: see `SampleSet.n_repeated`.
+    no id or no group, and an empty group is none: texts without one do not belong together. A sample without an
+    id is called ``member-N`` or ``non_member-N``, N being its position in the side, from 0, across the files of
+    a folder in the order of their names. A text may occur several times in a side, as it may in training: see
+    `SampleSet.n_repeated`.
 
     - ``.jsonl``: an object or a string a line. ``.txt``: a text a line. Lines end at ``\n`` or ``\r\n`` and
       nowhere else; blank ones are skipped and noted. In ``.txt`` a line of spaces is a text.
@@ -173,7 +174,7 @@ def _read_side(spec: DataSpec, side: Side) -> tuple[list[Sample], list[str], tup
             faults[fault].append(f"{_shown_id(row, label)} ({row.place})")
         elif not faults and isinstance(row.text, str):
             sample_id = label if _is_null(row.id) else str(row.id)
-            group = None if _is_null(row.group) else str(row.group)
+            group = None if _is_null(row.group) or row.group == "" else str(row.group)
             samples.append(Sample(id=sample_id, text=row.text, is_member=side == "members", group=group))
             places.append(row.place)
     if faults:

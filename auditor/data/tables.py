@@ -27,7 +27,7 @@ def read_parquet(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]
 
     where = plain(path)
     with path.open("rb") as file, _refusals(f"{where} as Parquet"), pq.ParquetFile(file) as table:
-        wanted = chosen_columns(table.schema_arrow.names, text_field, where, schema=True)
+        wanted = chosen_columns(table.schema_arrow.names, text_field, where, "schema")
         yield from _batch_rows(table.iter_batches(_BATCH_ROWS, columns=wanted), text_field, where)
 
 
@@ -40,7 +40,7 @@ def read_arrow(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
         with pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file) as table:
-            wanted = chosen_columns(table.schema.names, text_field, where, schema=True)
+            wanted = chosen_columns(table.schema.names, text_field, where, "schema")
             batches = map(table.get_batch, range(table.num_record_batches)) if is_file else table
             yield from _batch_rows((batch.select(wanted) for batch in batches), text_field, where)
 
@@ -94,7 +94,7 @@ def read_hub(spec: DataSpec, missing: str) -> Iterator[Row]:
 
 def _dataset_rows(dataset: "datasets.Dataset", spec: DataSpec) -> Iterator[Row]:
     where = plain(spec.path)
-    wanted = chosen_columns(dataset.column_names, spec.text_field, where, schema=True)
+    wanted = chosen_columns(dataset.column_names, spec.text_field, where, "schema")
     with _refusals(f"{where} as a dataset"):
         tables = dataset.select_columns(wanted).with_format("arrow").iter(_BATCH_ROWS)
         yield from _batch_rows(tables, spec.text_field, where)

@@ -60,7 +60,7 @@ def read_json(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
         for number, item in enumerate(value):
             yield _json_row(item, text_field, f"{where} item {number} counting from 0")
     elif isinstance(value, dict):
-        names = chosen_columns(list(value), text_field, where, schema=False)
+        names = chosen_columns(list(value), text_field, where, "keys")
         columns = {name: value[name] for name in names}
         if not all(isinstance(column, list) for column in columns.values()):
             raise DataError(
@@ -86,7 +86,7 @@ def read_csv(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
                 n_blank += 1
             elif not header:
                 header = cells
-                chosen_columns(header, text_field, f"{where} (whose first row is its header)", schema=False)
+                chosen_columns(header, text_field, f"{where} (whose first row is its header)", "header")
             elif len(cells) != len(header):
                 raise DataError(f"{place}: the row has {counted(len(cells), 'cell')}, the header {len(header)}")
             else:
@@ -136,17 +136,26 @@ def _decoded(data: bytes, path: Path, *, number: int = 1, offset: int = 0) -> st
         ) from error
 
 
-def _json_value(text: str, where: str, number: int = 1) -> object:
-    """Parse the JSON that starts at a line of a file."""
+def _json_value(text: str, where: str, number: int | None = None) -> object:
+    """Parse the JSON of one line of a file, or of all of it."""
+    place = where if number is None else f"{where} line {number}"
     try:
-        value: object = json.loads(text)
+        value: object = json.loads(text, object_pairs_hook=_json_object)
     except json.JSONDecodeError as error:
         hint = "; a file of one object a line is named .jsonl" if error.msg.startswith("Extra data") else ""
-        line = number + error.lineno - 1
+        line = (number or 1) + error.lineno - 1
         raise DataError(f"{where} line {line}: not valid JSON: {error.msg} (column {error.colno}){hint}") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
-        raise DataError(f"{where} line {number}: JSON that cannot be read: {reason(error)}") from error
+        raise DataError(f"{place}: JSON that cannot be read: {reason(error)}") from error
     return value
+
+
+def _json_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuse an object that gives a key twice: which of the values counts would be a guess."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object gives one of its keys more than once; keep one of them")
+    return found
 
 
 def _json_row(value: object, text_field: str, place: str) -> Row:

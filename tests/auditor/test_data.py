@@ -234,7 +234,14 @@ def test_ids_and_groups_become_strings(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "a.jsonl", rows)
     data = load(tmp_path / "a.jsonl")
     assert data.ids == ("7", "member-1", "member-2", "member-3", "")
-    assert data.groups == ("1.5", None, "True", None, "")
+    assert data.groups == ("1.5", None, "True", None, None)
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_an_empty_group_is_none(form: str, tmp_path: Path) -> None:
+    name, write = WRITERS[form]
+    write(tmp_path / name, [{"text": text, "group": group} for text, group in zip("abc", ["", "g", ""], strict=True)])
+    assert load(tmp_path / name).groups == (None, "g", None)
 
 
 def test_hostile_ids_are_kept(tmp_path: Path) -> None:
@@ -488,6 +495,8 @@ def test_utf_16_is_recognised(tmp_path: Path) -> None:
         ("a.jsonl", "null\n", "line 1: must be an object with a column 'text', or a string; not null"),
         ("a.jsonl", '{"text": "a", "n": ' + "9" * 5000 + "}\n", "line 1: JSON that cannot be read: "),
         ("a.jsonl", "[" * 100_000 + "\n", "line 1: JSON that cannot be read: "),
+        ("a.jsonl", '"a"\n{"text": "SECRET", "text": "b"}\n', "line 2: JSON that cannot be read: an object gives"),
+        ("a.json", '[{"SECRET": {"a": 1, "a": 1}}]', "a.json: JSON that cannot be read: an object gives one of"),
         ("a.json", '[\n"SECRET",\n]', "not valid JSON: "),
         ("a.json", '{"text": "SECRET"}\n{"text": "b"}\n', "a file of one object a line is named .jsonl"),
         ("a.json", '{"text": "SECRET"}\n', "a file of one object a line is named .jsonl"),
@@ -517,7 +526,8 @@ def test_missing_column_names_those_there_are(form: str, tmp_path: Path) -> None
     name, write = WRITERS[form]
     write(tmp_path / name, [{"body": "SECRET", "label": "1"}])
     message = refusal(tmp_path / name)
-    assert "no column 'text'; columns there are: body, label; " in message
+    shown = "2 not shown, as they may be text" if form == "csv" else "body, label"
+    assert f"no column 'text'; columns there are: {shown}; " in message
     assert "--text-field" in message
     assert "SECRET" not in message
 
@@ -529,12 +539,28 @@ def test_missing_column_in_a_later_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.csv", "my SECRET text,1\nb,2\n"), ("a.json", '{"my SECRET text": 1}'), ("a.jsonl", '{"my SECRET": 1}\n')],
+    [
+        ("a.csv", "my SECRET text,1\nb,2\n"),
+        ("a.csv", "SECRET,1\nb,2\n"),
+        ("a.csv", "my SECRET text,id\nb,2\n"),
+        ("a.csv", f"{'SECRET' * 5},id\nb,2\n"),
+        ("a.json", '{"my SECRET text": 1}'),
+        ("a.jsonl", '{"my SECRET": 1}\n'),
+    ],
 )
 def test_texts_in_place_of_column_names_are_not_shown(name: str, content: str, tmp_path: Path) -> None:
     message = refusal_of(tmp_path / name, content)
-    assert "not shown, unlike" in message
+    assert "not shown, as " in message
     assert "SECRET" not in message
+
+
+def test_a_header_with_a_known_column_is_a_header(tmp_path: Path) -> None:
+    assert "columns there are: id, body;" in refusal_of(tmp_path / "a.csv", "id,body\n1,b\n")
+
+
+@pytest.mark.parametrize("path", ["-", "/dev/stdin", "/dev/fd/0"])
+def test_standard_input_is_not_supported(path: str) -> None:
+    assert refusal(path) == f"{path}: standard input is not supported; write the texts to a file, such as texts.jsonl"
 
 
 def test_no_columns_at_all(tmp_path: Path) -> None:
