@@ -103,8 +103,8 @@ def demo(out: Path, seed: int) -> None:
     from .demo import make_demo, memorization_by_copies
     from .progress import training_progress
 
-    if seed < 0:
-        raise ConfigError(f"seed must not be negative, got {seed}")
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"seed must be in [0, 2**32), got {seed}")
     _quiet_libraries()
     _make_folder(out)
     console = _console(stderr=False)
@@ -275,6 +275,7 @@ def _audit_config(config_file: Path | None, options: dict[str, Any]) -> "AuditCo
 def _run_audit(config: "AuditConfig", out: Path, *, as_json: bool) -> "Audit":
     """Audit, write every output, print the summary."""
     from reports import RENDERERS, render_terminal
+    from reports.safe import visible
 
     _quiet_libraries()
     from .pipeline import audit as run
@@ -293,7 +294,9 @@ def _run_audit(config: "AuditConfig", out: Path, *, as_json: bool) -> "Audit":
     else:
         console = _console(stderr=False)
         console.print(render_terminal(done.result))
-        console.print(f"Report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"Report: {visible(str(out / 'report.html'), 4000)}", markup=False, highlight=False, soft_wrap=True
+        )
     return done
 
 

@@ -1,6 +1,7 @@
 """The command line as its users meet it: files, streams, exit codes, one line for every mistake."""
 
 import gzip
+import io
 import json
 import os
 import subprocess
@@ -482,6 +483,15 @@ def test_any_encoding_of_the_terminal(audit: Run, run: Run, tmp_path: Path, enco
             assert ran.stdout.decode().rstrip("\n") == (tmp_path / "out" / "report.html").read_text().rstrip("\n")
 
 
+def test_an_audit_does_not_fail_on_its_last_line(audit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    ran = audit(out="é\x1b")
+    assert ran.code == 0, ran.err
+    assert b"Report: " in written.getvalue()
+    assert b"?\\x1b/report.html" in written.getvalue()
+
+
 def test_no_command_prints_the_help(run: Run) -> None:
     ran = run()
     assert (ran.code, ran.out) == (2, "")
@@ -491,7 +501,7 @@ def test_no_command_prints_the_help(run: Run) -> None:
 
 def test_demo_refuses_a_negative_seed(run: Run, tmp_path: Path) -> None:
     ran = run("demo", "--seed", "-1", "--out", tmp_path / "demo")
-    assert (ran.code, ran.err) == (2, "Error: seed must not be negative, got -1\n")
+    assert (ran.code, ran.err) == (2, "Error: seed must be in [0, 2**32), got -1\n")
     assert not (tmp_path / "demo").exists()
 
 
