@@ -59,7 +59,12 @@ def cli(debug: bool) -> None:
 @click.option("--text-field", metavar="NAME", help="Column that holds the text.  [default: text]")
 @click.option("--split", metavar="NAME", help="Split of a `datasets` data set.  [default: train]")
 @click.option("--non-members-split", metavar="NAME", help="Split of the non-members.  [default: that of --split]")
-@click.option("--max-tokens", type=int, metavar="N", help="Score at most N tokens of a text.")
+@click.option(
+    "--max-tokens",
+    type=int,
+    metavar="N",
+    help="Score at most N tokens of a text (with --long-texts stride: windows of N tokens).",
+)
 @click.option("--long-texts", type=click.Choice(["cut", "stride"]), help=(
     "Texts beyond a context window: cut at the same character for all models, or scored whole in windows that "
     "overlap by half.  [default: cut]"))  # fmt: skip
