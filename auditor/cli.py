@@ -81,7 +81,7 @@ def cli(debug: bool) -> None:
 @click.option("--include-text", is_flag=True, default=None, help="Write sample texts into the outputs.")
 @click.option("--trust-remote-code", is_flag=True, default=None, help="Run code that comes with a model.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="TOML",
-              help="File with the same options; flags override it.")  # fmt: skip
+              help="File with these settings, by the keys of docs/config.md; flags override it.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print result.json on stdout and nothing else.")
 def audit(out: Path, config_file: Path | None, as_json: bool, **options: Any) -> None:
     """Audit a checkpoint: bits per sample, attacks, a report.
@@ -114,7 +114,7 @@ def demo(out: Path, seed: int) -> None:
     _make_folder(out)
     console = _console(stderr=False)
     console.print(
-        "Inventing 600 people. A small model, the [bold]target[/], trains on the records of 300 of them, some "
+        "Inventing 700 people. A small model, the [bold]target[/], trains on the records of 300 of them, some "
         "repeated; another, the [bold]reference[/], on records of other people. Then the audit asks: what does the "
         "target remember, and could you tell whose record it saw?"
     )

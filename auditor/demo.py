@@ -37,6 +37,7 @@ Progress = Callable[[str, int, int], None]
 """Called with the stage, ``reference`` or ``target``, the steps done, and the steps of the stage."""
 
 MEMBERS_BY_COPIES = {1: 160, 2: 50, 4: 40, 8: 30, 16: 20}
+NON_MEMBERS = 400  # enough for the interval of a rate at 1% false positives to have a low end above 0
 """How many distinct members occur how often in the target's training stream."""
 
 BACKGROUND_RECORDS = 1_020
@@ -187,8 +188,8 @@ def make_demo(folder: str | Path, *, seed: int = 0, on_progress: Progress | None
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     n = sum(MEMBERS_BY_COPIES.values())
-    records = draw_records(2 * n + BACKGROUND_RECORDS + REFERENCE_RECORDS, rng)
-    members, non_members, rest = records[:n], records[n : 2 * n], records[2 * n :]
+    records = draw_records(n + NON_MEMBERS + BACKGROUND_RECORDS + REFERENCE_RECORDS, rng)
+    members, non_members, rest = records[:n], records[n : n + NON_MEMBERS], records[n + NON_MEMBERS :]
     background, others = rest[:BACKGROUND_RECORDS], rest[BACKGROUND_RECORDS:]
     repeats = rng.permutation(np.repeat(list(MEMBERS_BY_COPIES), list(MEMBERS_BY_COPIES.values()))).tolist()
 

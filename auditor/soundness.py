@@ -74,16 +74,21 @@ def check_soundness(
     checks = [
         _sample_size(is_member, text_keys, smallest_fpr),
         _overlap(is_member, text_keys),
-        _length(n_bytes, is_member, groups),
     ]
+    two_sided = not is_member.all()
+    if two_sided:
+        checks.append(_length(n_bytes, is_member, groups))
     if reference_bits is not None and signed_bits is not None:
         checks += [
             _distinct_models(target, references, signed_bits),
-            _reference_alone(-reference_bits / n_bytes, is_member, groups),
-            _negative_control(signed_bits, is_member, groups),
             _tokenizer(aligned, unread),
             _precision(target, references),
         ]
+        if two_sided:
+            checks += [
+                _reference_alone(-reference_bits / n_bytes, is_member, groups),
+                _negative_control(signed_bits, is_member, groups),
+            ]
     checks.sort(key=lambda check: _WORST_FIRST.index(check.verdict))
     return SoundnessResult(verdict=checks[0].verdict, checks=tuple(checks))
 
@@ -96,12 +101,14 @@ def _sample_size(is_member: NDArray[np.bool_], text_keys: Sequence[str], smalles
     n_members, n_non = map(len, sides)
     least = min(n_members, n_non) if n_non else n_members
     needed = round(1 / smallest_fpr)
-    detail = f"{n_members} different members, {n_non} different non-members"
+    detail = f"different texts: {n_members} of members, {n_non} of non-members"
     verdict: Verdict = "pass"
     remedy = None
     if least < TOO_FEW_SAMPLES:
+        detail += f"; fewer than {TOO_FEW_SAMPLES} on a side carry no verdict"
         verdict, remedy = "veto", f"give at least {TOO_FEW_SAMPLES} samples on each side, better several hundred"
     elif not n_non:
+        detail += "; whether the sides are comparable cannot be checked"
         verdict, remedy = "warn", "give held-out texts of the same distribution with --non-members"
     elif least < FEW_SAMPLES:
         verdict, remedy = "warn", f"intervals are wide; {FEW_SAMPLES} or more a side make them useful"
@@ -201,8 +208,6 @@ def _separation(name: str, area: Estimate, *, veto_auc: float, what: str, remedy
 
 def _negative_control(signed_bits: Values, is_member: NDArray[np.bool_], groups: Groups) -> CheckResult:
     """Are the bits of texts that were not trained on at or below zero, as they should be?"""
-    if is_member.all():
-        return CheckResult(name="negative_control", verdict="warn", figure=None, unit="bits", detail=_NO_SIDES)
     theirs = None if groups is None else [g for g, member in zip(groups, is_member, strict=True) if not member]
     mean = intervals.mean(signed_bits[~is_member], level=CHECK_LEVEL, groups=theirs, n_as="non_members")
     if mean.value is None or mean.low is None or mean.high is None:

@@ -41,7 +41,7 @@ def render_demo(rows: Sequence[CopiesRow]) -> Group:
             "The people are invented by a known recipe, so the information in each record is known exactly. Found: "
             "bits by which the target codes a record better than the reference, all that an audit of a real model "
             "can see. True: the record's information minus the target's code length. Means with 95% intervals; "
-            "0 copies are the non-members."
+            "0 copies are the non-members. Held: the mean share of each record's own information."
         ),
         table,
         Text(

@@ -274,7 +274,7 @@ def _claim(low: Grade, high: Grade) -> tuple[str, str, str]:
         return claim, "an attacker picks", coin
     if low == "moderate":
         return "A clear tendency, though the verdict on a single text is often wrong", "an attacker picks", coin
-    can = "An attacker holding a text can tell more often than not if it was trained on"
+    can = "An attacker who holds a text can usually tell whether the target was trained on it"
     return can, "they pick", ""
 
 

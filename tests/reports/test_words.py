@@ -36,7 +36,7 @@ def test_the_sentence_of_a_found_signal(normal: AuditResult) -> None:
     found = verdict(normal)
     assert (found.kind, found.title) == ("found", "Strong membership signal")
     assert found.sentence == (
-        "An attacker holding a text can tell more often than not if it was trained on: shown a member and a "
+        "An attacker who holds a text can usually tell whether the target was trained on it: shown a member and a "
         "non-member, they pick the member 93 times in 100 (AUC 0.931, 95% interval 0.914 to 0.948); on average "
         "the target holds 40.8 bits (95% interval 38.6 to 43.0) of each member that the reference does not."
     )
@@ -96,8 +96,8 @@ def test_a_weak_signal_is_a_tendency(normal: AuditResult) -> None:
     [
         ((0.60, 0.55, 0.70), "A measurable tendency of uncertain size: ", "Repeat with more texts"),
         ((0.72, 0.68, 0.76), "A clear tendency, though the verdict on a single text is often wrong: ", "partly"),
-        ((0.85, 0.82, 0.88), "An attacker holding a text can tell more often than not", "as disclosed to anyone"),
-        ((0.99, 0.98, 1.00), "An attacker holding a text can tell more often than not", "as disclosed to anyone"),
+        ((0.85, 0.82, 0.88), "An attacker who holds a text can usually tell", "as disclosed to anyone"),
+        ((0.99, 0.98, 1.00), "An attacker who holds a text can usually tell", "as disclosed to anyone"),
     ],
 )
 def test_words_and_advice_follow_the_low_end(
@@ -106,7 +106,7 @@ def test_words_and_advice_follow_the_low_end(
     result = with_auc(normal, *auc)
     assert verdict(result).sentence.startswith(claim)
     assert any(step in action for action in actions(result))
-    assert ("can tell" in verdict(result).sentence) == (auc[1] >= 0.8)
+    assert ("can usually tell" in verdict(result).sentence) == (auc[1] >= 0.8)
 
 
 @pytest.mark.parametrize(
