@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from .engine.passes import ScoringProgress
 
-__all__ = ["scoring_progress", "training_progress"]
+__all__ = ["runs_progress", "scoring_progress", "training_progress"]
 
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -69,6 +69,38 @@ def training_progress(console: "Console") -> Iterator[Callable[[str, int, int], 
 
     with bar:
         yield show
+
+
+@contextmanager
+def runs_progress(console: "Console", what: str) -> Iterator[Callable[[float, float], None]]:
+    """Yield a callback that shows the share of an experiment's work that is done, and the time left."""
+    if not console.is_terminal:
+        yield _share_lines(console, what)
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.percentage:.0f}%"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _share_lines(console: "Console", what: str) -> Callable[[float, float], None]:
+    """Print a line every half minute, with the time left at the pace so far, and the last one."""
+    started, printed = monotonic(), monotonic()
+    first: float | None = None
+
+    def show(done: float, total: float) -> None:
+        nonlocal printed, first
+        first = done if first is None else first
+        if monotonic() - printed < _SECONDS_BETWEEN_LINES and done < total:
+            return
+        printed = monotonic()
+        pace = (done - first) / (printed - started)
+        left = f", {(total - done) / pace:,.0f} s left" if pace > 0 else ""
+        console.print(f"{what}: {done / total:.0%}{left}", markup=False, highlight=False, soft_wrap=True)
+
+    return show
 
 
 def _lines(console: "Console") -> Callable[["ScoringProgress"], None]:

@@ -10,9 +10,20 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from auditor.demo import CopiesRow
+    from auditor.measured import Calibration, CapacityMeasurement
+    from auditor.predictions import Prediction
     from auditor.results import AuditResult
 
-__all__ = ["RENDERERS", "from_json", "json_schema", "render_demo", "render_terminal"]
+__all__ = [
+    "RENDERERS",
+    "from_json",
+    "json_schema",
+    "render_calibration",
+    "render_capacity",
+    "render_demo",
+    "render_prediction",
+    "render_terminal",
+]
 
 
 def _html(result: "AuditResult") -> str:
@@ -49,6 +60,27 @@ def render_demo(rows: "Sequence[CopiesRow]") -> "Group":
     from .demo_story import render_demo as render
 
     return render(rows)
+
+
+def render_prediction(prediction: "Prediction") -> "Group":
+    """Render what a plan of training will leak (see :mod:`reports.forecast`)."""
+    from .forecast import render_prediction as render
+
+    return render(prediction)
+
+
+def render_capacity(measured: "CapacityMeasurement") -> "Group":
+    """Render a measurement of bits per parameter (see :mod:`reports.forecast`)."""
+    from .forecast import render_capacity as render
+
+    return render(measured)
+
+
+def render_calibration(calibration: "Calibration") -> "Group":
+    """Render a calibrated membership law and its cells (see :mod:`reports.forecast`)."""
+    from .forecast import render_calibration as render
+
+    return render(calibration)
 
 
 def from_json(text: str) -> "AuditResult":

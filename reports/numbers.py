@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from auditor.results import Estimate
 
-__all__ = ["Quantity", "count", "number", "one_in", "percent", "plain", "plural", "size", "times_in_100"]
+__all__ = ["Quantity", "amount", "count", "number", "one_in", "percent", "plain", "plural", "size", "times_in_100"]
 
 _SCALES = (("", 0), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12), ("quadrillion", 15))
 
@@ -39,6 +39,20 @@ def plain(value: float) -> str:
 def count(value: int) -> str:
     """Write a count."""
     return f"{value:,}"
+
+
+def amount(value: float) -> str:
+    """Write a large number in words: three significant digits and a scale.
+
+    Examples
+    --------
+    >>> amount(1_556_075_200), amount(12_512), amount(640)
+    ('1.56 billion', '12,512', '640')
+    """
+    if abs(value) < 1e6:
+        return plain(value)
+    word, exponent = [scale for scale in _SCALES if abs(value) >= 10.0 ** scale[1]][-1]
+    return f"{plain(value / 10.0**exponent)} {word}"
 
 
 def plural(value: int, noun: str, nouns: str | None = None) -> str:

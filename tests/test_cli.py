@@ -573,7 +573,7 @@ def test_a_crash_is_code_2_never_1(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     def crash(**_: object) -> None:
         raise ZeroDivisionError("bug")
 
-    monkeypatch.setattr("auditor.cli._console", crash)
+    monkeypatch.setattr(sys.modules["auditor.cli.report"], "make_console", crash)
     ran = run("attacks")
     assert ran.code == 2
     assert "unexpected ZeroDivisionError" in ran.err

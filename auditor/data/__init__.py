@@ -1,5 +1,5 @@
 """Which texts are audited: their ids, sides and groups, read as they are from files, folders or a hub."""
 
-from .sides import Sample, SampleSet, Side, load_samples
+from .sides import Sample, SampleSet, Side, load_samples, load_texts
 
-__all__ = ["Sample", "SampleSet", "Side", "load_samples"]
+__all__ = ["Sample", "SampleSet", "Side", "load_samples", "load_texts"]

@@ -15,7 +15,7 @@ from .readers import read_rows
 from .rows import Row
 from .wording import counted, listing, plain, quoted
 
-__all__ = ["Sample", "SampleSet", "Side", "load_samples"]
+__all__ = ["Sample", "SampleSet", "Side", "load_samples", "load_texts"]
 
 Side = Literal["members", "non_members"]
 
@@ -161,7 +161,19 @@ def load_samples(members: DataSpec, non_members: DataSpec | None) -> SampleSet:
     return SampleSet(samples=tuple(samples), notes={"members": notes, "non_members": other_notes})
 
 
-def _read_side(spec: DataSpec, side: Side) -> tuple[list[Sample], list[str], tuple[str, ...]]:
+def load_texts(spec: DataSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Read the texts of one source of any form that `load_samples` takes, and the notes made on the way.
+
+    Raises
+    ------
+    DataError
+        As `load_samples` does.
+    """
+    samples, _, notes = _read_side(spec, "data")
+    return tuple(sample.text for sample in samples), notes
+
+
+def _read_side(spec: DataSpec, side: Side | Literal["data"]) -> tuple[list[Sample], list[str], tuple[str, ...]]:
     """Read one side: its samples, the place of each, and the notes."""
     samples: list[Sample] = []
     places: list[str] = []

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,22 +10,11 @@ from typing import Any
 
 from ..config import ModelSpec
 from ..errors import ModelError
+from .configs import context_window, count_parameters, first_line, load_config, load_tokenizer, rope_boundary
 
-__all__ = ["ModelFiles", "choose_device", "load_weights", "open_model"]
-
-_WINDOW_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len")
-"""Names of the context window in configurations. The tokenizer's ``model_max_length`` is often 1e30: not used."""
-
-_ENCODERS = {
-    *("bert", "bert-generation", "big_bird", "camembert", "data2vec-text", "electra", "ernie", "megatron-bert"),
-    *("rembert", "roberta", "roberta-prelayernorm", "roc_bert", "roformer", "xlm-roberta", "xlm-roberta-xl", "xmod"),
-}
-"""Types whose causal-LM class attends in both directions unless ``is_decoder`` is set."""
+__all__ = ["ModelFiles", "choose_device", "count_adapter", "load_weights", "open_model"]
 
 _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
-
-_NO_WINDOW = {"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm", "bloom", "mpt"}
-"""State-space and ALiBi models: no position table ends their context."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +53,12 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelFile
     if not (folder / "config.json").is_file():
         raise ModelError(f"{spec.path}: no config.json in this folder; give a Hugging Face model folder")
     weights = _weight_files(spec, folder)
-    config = _load_config(spec, folder, trust_remote_code=trust_remote_code)
-    tokenizer = _load_tokenizer(spec, folder, trust_remote_code=trust_remote_code)
+    config = load_config(spec, folder, trust_remote_code=trust_remote_code)
+    tokenizer = load_tokenizer(spec, folder, trust_remote_code=trust_remote_code)
     if spec.adapter is not None:
         weights += _adapter_files(spec.adapter)
     tensors = _read_tensors(spec, weights)
-    architecture, n_parameters = _count_parameters(spec, config, trust_remote_code=trust_remote_code)
+    architecture, n_parameters = count_parameters(spec, config, trust_remote_code=trust_remote_code)
     text_config = config.get_text_config()
     return ModelFiles(
         spec=spec,
@@ -83,8 +73,8 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelFile
         n_parameters=n_parameters,
         n_vocabulary=int(text_config.vocab_size),
         stored_dtype=tensors.dtype,
-        context_window=_context_window(text_config),
-        rope_boundary=_rope_boundary(text_config),
+        context_window=context_window(text_config),
+        rope_boundary=rope_boundary(text_config),
     )
 
 
@@ -119,7 +109,7 @@ def load_weights(files: ModelFiles, *, dtype: str, device: str, trust_remote_cod
     except ModelError:
         raise
     except Exception as error:  # damaged files, foreign tensors, no memory: each library has its own kind
-        raise ModelError(f"{files.spec}: the weights cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(f"{files.spec}: the weights cannot be loaded: {first_line(error)}") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"{files.spec}: {len(missing)} tensors are missing from the checkpoint and would be random "
@@ -150,7 +140,7 @@ def choose_device(device: str) -> str:
     try:
         torch.empty(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ModelError(f"device {device!r} cannot be used: {_first_line(error)}; try --device auto") from error
+        raise ModelError(f"device {device!r} cannot be used: {first_line(error)}; try --device auto") from error
     return device
 
 
@@ -183,7 +173,7 @@ def _resolve(spec: ModelSpec, *, trust_remote_code: bool) -> Path:
         )
     except Exception as error:  # the hub client raises many kinds; all mean: it is not to be had
         raise ModelError(
-            f"{spec}: neither a local folder nor a model that the hub gives: {_first_line(error)}"
+            f"{spec}: neither a local folder nor a model that the hub gives: {first_line(error)}"
         ) from error
 
 
@@ -217,6 +207,20 @@ def _adapter_files(adapter: str) -> list[Path]:
     return files
 
 
+def count_adapter(adapter: str) -> int:
+    """Count the parameters of a PEFT adapter from the header of its file.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no adapter.
+    """
+    try:
+        return sum(math.prod(tensor["shape"]) for tensor in _header(_adapter_files(adapter)[1]).values())
+    except (ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
+        raise ModelError(f"adapter {adapter}: adapter_model.safetensors is not a safetensors file") from error
+
+
 def _put_adapter(model: Any, adapter: str) -> Any:
     """Put a PEFT adapter on a loaded model, all of it: peft leaves out silently what does not fit."""
     try:
@@ -231,73 +235,6 @@ def _put_adapter(model: Any, adapter: str) -> Any:
             f"(e.g. {min(stored ^ loaded)!a}); is the target the adapter's base?"
         )
     return adapted
-
-
-def _load_config(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) -> Any:
-    """Read the configuration and refuse what is not a causal language model."""
-    from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except Exception as error:  # a foreign or damaged config.json fails in many ways
-        raise ModelError(f"{spec}: the configuration cannot be read: {_first_line(error)}") from error
-    remote = trust_remote_code and "AutoModelForCausalLM" in getattr(config, "auto_map", {})
-    if getattr(config, "is_encoder_decoder", False):
-        raise ModelError(f"{spec}: {config.model_type} is an encoder-decoder; only causal LMs can be audited")
-    if config.model_type in _ENCODERS and not getattr(config, "is_decoder", False):
-        raise ModelError(f"{spec}: {config.model_type} reads both ways (is_decoder is not set): not a causal LM")
-    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not remote:
-        raise ModelError(f"{spec}: {config.model_type} is not a causal LM that transformers knows")
-    if getattr(config.get_text_config(), "vocab_size", None) is None:
-        raise ModelError(f"{spec}: the configuration names no vocab_size")
-    return config
-
-
-def _load_tokenizer(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) -> Any:
-    """Load the tokenizer that lies beside the weights."""
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except Exception as error:  # a missing or damaged tokenizer fails in many ways
-        raise ModelError(f"{spec}: the tokenizer cannot be loaded: {_first_line(error)}") from error
-
-
-def _count_parameters(spec: ModelSpec, config: Any, *, trust_remote_code: bool) -> tuple[str, int]:
-    """Name the architecture and count its parameters on the meta device, tied weights once."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    try:
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-    except Exception as error:  # whatever the model's own constructor raises
-        raise ModelError(f"{spec}: the model cannot be built: {_first_line(error)}") from error
-    model.tie_weights()
-    return type(model).__name__, sum(parameter.numel() for parameter in model.parameters())
-
-
-def _context_window(text_config: Any) -> int | None:
-    """Read the longest input from the configuration; None if nothing limits it."""
-    if text_config.model_type in _NO_WINDOW or getattr(text_config, "alibi", False):
-        return None
-    for key in _WINDOW_KEYS:
-        value = getattr(text_config, key, None)
-        if isinstance(value, int) and value > 0:
-            return value
-    return None
-
-
-def _rope_boundary(text_config: Any) -> int | None:
-    """Return the length at which a model changes its rotary factors for a whole batch (longrope, as in Phi-3)."""
-    rope = getattr(text_config, "rope_parameters", None) or getattr(text_config, "rope_scaling", None) or {}
-    if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type")) != "longrope":
-        return None
-    boundary = rope.get("original_max_position_embeddings") or getattr(
-        text_config, "original_max_position_embeddings", None
-    )
-    return int(boundary) if boundary else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,9 +288,3 @@ def _fingerprint(files: Iterable[Path]) -> str:
         with open(path, "rb") as file:
             total.update(path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    """Shorten another library's message to one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{lines[0]} ({type(error).__name__})" if lines else type(error).__name__

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ConfigError, DataError, ModelError
 
-__all__ = ["Encoder", "Prefix", "TokenSequence", "cut_to_fit", "resolve_prefix", "tokenizer_fingerprint"]
+__all__ = ["Encoder", "Prefix", "TokenSequence", "cut_to_fit", "encode", "resolve_prefix", "tokenizer_fingerprint"]
 
 DOCUMENT_SEPARATOR = "<|endoftext|>"
 """What many tokenizers without a BOS of their own saw between documents in pre-training."""
@@ -37,7 +37,7 @@ class TokenSequence:
         return len(self.ids) - self.first_scored
 
 
-def _encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text without special tokens around it."""
     encoded = tokenizer(
         list(texts), add_special_tokens=False, return_attention_mask=False, truncation=False, verbose=False
@@ -47,7 +47,7 @@ def _encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
 
 def _own_prefix(tokenizer: Any) -> tuple[int, ...]:
     """Return the special tokens that the tokenizer itself puts before a text (Llama, Gemma and OPT do)."""
-    bare = _encode(tokenizer, [PROBE])[0]
+    bare = encode(tokenizer, [PROBE])[0]
     full = list(tokenizer(PROBE, verbose=False)["input_ids"])
     for start in range(len(full) - len(bare) + 1):
         if full[start : start + len(bare)] == bare:
@@ -145,7 +145,7 @@ class Encoder:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, without the prefix."""
-        return _encode(self.tokenizer, texts)
+        return encode(self.tokenizer, texts)
 
     def unread(self, texts: Sequence[str]) -> list[int]:
         """Count the characters of each text, white space aside, that no token stands for.

@@ -1,0 +1,66 @@
+"""Where the commands write: consoles, documents, files, folders."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["check_figure", "make_console", "make_folder", "print_document", "quiet_libraries", "write"]
+
+
+def check_figure(path: Path | None) -> None:
+    """Refuse a figure of a kind that cannot be drawn, before anything is computed."""
+    if path is not None and path.suffix.lower() not in (".svg", ".png", ".pdf"):
+        raise ConfigError(f"--plot {path}: a figure is an .svg, .png or .pdf file")
+
+
+def make_folder(out: Path) -> None:
+    """Make the output folder, or say why it cannot be made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {out}: {error.strerror}") from error
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    from ..samples import whole_file
+
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def print_document(text: str) -> None:
+    """Print what other programs read: UTF-8, whatever the terminal speaks."""
+    click.echo(text.encode())
+
+
+def make_console(*, stderr: bool) -> "Console":
+    """Return a console; results go to stdout, everything else to stderr."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def quiet_libraries() -> None:
+    """Keep other libraries' bars and advice out of our streams; their errors reach the user through ours."""
+    import warnings
+
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.simplefilter("ignore")
+    from huggingface_hub.utils import logging as hub_logging
+    from transformers.utils import logging
+
+    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

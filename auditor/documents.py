@@ -1,0 +1,174 @@
+"""Documents as files: frozen dataclasses written without loss, read back only if they are what they claim to be."""
+
+import json
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from .errors import ResultError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+__all__ = ["document_schema", "from_text", "read_document", "to_text"]
+
+Document = TypeVar("Document")
+
+
+@cache
+def _adapter(kind: Hashable) -> "TypeAdapter[Any]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cast(Any, kind))
+
+
+def to_text(document: object) -> str:
+    """Write a document as JSON, in the order of its fields.
+
+    Numbers are written so that they read back exactly. A lone surrogate, which no UTF-8 file can hold, is
+    written as its escape.
+
+    Raises
+    ------
+    ValueError
+        If a number is NaN or infinite; the message says where.
+    """
+    return json.dumps(_plain(document, "result"), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+
+
+def from_text(text: str, kind: type[Document], *, version: str, what: str) -> Document:
+    """Read a document, checking every part of it.
+
+    Parameters
+    ----------
+    text : str
+        JSON.
+    kind : type
+        The dataclass that the document must be.
+    version : str
+        Newest ``schema_version`` that can be read, ``MAJOR.MINOR``.
+    what : str
+        What it should be, for messages: ``result document``.
+
+    Raises
+    ------
+    ResultError
+        In one line, if the text is not JSON, not such a document, of a schema that cannot be read, or not what
+        it claims to be (a missing or unknown key, a wrong kind, an impossible estimate).
+    """
+    from pydantic import ValidationError
+
+    document = _load(text, what)
+    _check_version(document, version, what)
+    try:
+        found: Document = _adapter(cast(Hashable, kind)).validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        raise ResultError(f"not a {what}: {_explain(error)}") from error
+    key = _unknown(document, _plain(found, "result"))
+    if key is not None:
+        raise ResultError(f"not a {what}: unknown key {key[:120]}")
+    return found
+
+
+def read_document(path: Path, kind: type[Document], *, version: str, what: str) -> Document:
+    """Read a document from a file; see `from_text`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ResultError(f"cannot read the {what} {path}: {getattr(error, 'strerror', error)}") from error
+    try:
+        return from_text(text, kind, version=version, what=what)
+    except ResultError as error:
+        raise ResultError(f"{path}: {error}") from error
+
+
+def document_schema(kind: type[Any]) -> dict[str, Any]:
+    """Return the JSON Schema of a document; unknown keys are errors in it too."""
+    schema = _adapter(cast(Hashable, kind)).json_schema(mode="validation")
+    for part in (schema, *schema.get("$defs", {}).values()):
+        if "properties" in part:
+            part["additionalProperties"] = False
+    schema["required"] = list(schema["properties"])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
+
+
+def _encodable(text: str) -> str:
+    """Write a lone surrogate, which no UTF-8 file can hold, as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Turn dataclasses, mappings and tuples into what JSON has; refuse what it cannot hold exactly."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{where} is {value}: a result document holds finite numbers only")
+        return float(value)
+    if isinstance(value, str):
+        return _encodable(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name), f"{where}.{f.name}") for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {_encodable(str(key)): _plain(inner, f"{where}.{key}") for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner, f"{where}[{i}]") for i, inner in enumerate(value)]
+    raise TypeError(f"{where} is a {type(value).__name__}, which a result document cannot hold")
+
+
+def _refuse(number: str) -> float:
+    raise ValueError(f"it holds {number}, which is not a number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse(text[:30])
+
+
+def _load(text: str, what: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise ResultError(f"not a {what}: not valid JSON ({where}: {error.msg})") from error
+    except (ValueError, RecursionError) as error:
+        raise ResultError(f"not a {what}: {str(error)[:120]}") from error
+
+
+def _check_version(document: Any, ours: str, what: str) -> None:
+    if not isinstance(document, dict) or not isinstance(document.get("schema_version"), str):
+        raise ResultError(f"not a {what}: it has no schema_version")
+    version = document["schema_version"]
+    parts = version.split(".")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
+        raise ResultError(f"not a {what}: schema_version is {version[:30]!a}")
+    given, known = (tuple(int(part) for part in text.split(".")) for text in (version, ours))
+    if given > known:
+        raise ResultError(f"schema {version} is newer than this auditor, which reads up to {ours}: update the auditor")
+    if given[0] != known[0]:
+        raise ResultError(f"schema {version} is older than this auditor, which reads {known[0]}.x: measure again")
+
+
+def _unknown(given: Any, known: Any, where: str = "") -> str | None:
+    """Find the first key of a document that the dataclass does not have."""
+    if isinstance(given, dict) and isinstance(known, dict):
+        for key, inner in given.items():
+            path = f"{where}.{key}" if where else key
+            found = path if key not in known else _unknown(inner, known[key], path)
+            if found is not None:
+                return found
+    elif isinstance(given, list) and isinstance(known, list):
+        for i, (inner, ours) in enumerate(zip(given, known, strict=True)):
+            if (found := _unknown(inner, ours, f"{where}[{i}]")) is not None:
+                return found
+    return None
+
+
+def _explain(error: "ValidationError") -> str:
+    first, *others = error.errors(include_url=False, include_input=False, include_context=False)
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{where}: {first['msg']}{more}"[:300]

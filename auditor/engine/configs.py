@@ -1,0 +1,182 @@
+"""What a configuration says of a causal language model: architecture, parameters, vocabulary, window; no weights."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config import ModelSpec
+from ..errors import ModelError
+
+__all__ = [
+    "ModelShape",
+    "context_window",
+    "count_parameters",
+    "first_line",
+    "load_config",
+    "load_tokenizer",
+    "open_shape",
+    "rope_boundary",
+]
+
+_WINDOW_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len")
+"""Names of the context window in configurations. The tokenizer's ``model_max_length`` is often 1e30: not used."""
+
+_ENCODERS = {
+    *("bert", "bert-generation", "big_bird", "camembert", "data2vec-text", "electra", "ernie", "megatron-bert"),
+    *("rembert", "roberta", "roberta-prelayernorm", "roc_bert", "roformer", "xlm-roberta", "xlm-roberta-xl", "xmod"),
+}
+"""Types whose causal-LM class attends in both directions unless ``is_decoder`` is set."""
+
+_NO_WINDOW = {"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm", "bloom", "mpt"}
+"""State-space and ALiBi models: no position table ends their context."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelShape:
+    """A model as far as its configuration determines it."""
+
+    config: Any
+    architecture: str
+    n_parameters: int
+    n_vocabulary: int
+    context_window: int | None
+    dtype: str | None
+
+
+def open_shape(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelShape:
+    """Read a configuration and count its parameters on the meta device: no weights are read or fetched.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        A model folder, a configuration file (``.json``), or a hub id, of which only the configuration is fetched.
+
+    Raises
+    ------
+    ModelError
+        If there is none, or it is not that of a causal language model.
+    """
+    source = _config_source(spec)
+    config = load_config(spec, source, trust_remote_code=trust_remote_code)
+    _check_vocabulary(spec, source if source.is_file() else source / "config.json")
+    architecture, n_parameters = count_parameters(spec, config, trust_remote_code=trust_remote_code)
+    dtype = getattr(config, "dtype", None)
+    return ModelShape(
+        config=config,
+        architecture=architecture,
+        n_parameters=n_parameters,
+        n_vocabulary=int(config.get_text_config().vocab_size),
+        context_window=context_window(config.get_text_config()),
+        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
+    )
+
+
+def _config_source(spec: ModelSpec) -> Path:
+    """Find the configuration of a model: a file, a folder, or what the hub gives for an id."""
+    path = Path(spec.path)
+    if path.is_file():
+        if path.suffix != ".json":
+            raise ModelError(f"{spec.path}: a configuration is a .json file, or lies in a model folder as config.json")
+        return path
+    if path.is_dir():
+        if spec.revision is not None:
+            raise ModelError(f"{spec}: a revision needs a hub id, but {spec.path} is a local folder")
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{spec.path}: no config.json in this folder; give a Hugging Face model folder")
+        return path
+    if spec.path.startswith((".", "/", "~")) or spec.path.count("/") > 1 or path.suffix == ".json":
+        raise ModelError(f"{spec.path}: no such model folder or configuration; give a folder, a file or a hub id")
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(spec.path, "config.json", revision=spec.revision))
+    except Exception as error:  # the hub client raises many kinds; all mean: it is not to be had
+        raise ModelError(
+            f"{spec}: neither a local folder nor a model that the hub gives: {first_line(error)}"
+        ) from error
+
+
+def _check_vocabulary(spec: ModelSpec, file: Path) -> None:
+    """Refuse a configuration without a vocabulary: transformers would fill in that of some other model.
+
+    Models for several modalities may leave it to the default of their text model; those are let through.
+    """
+    given = json.loads(file.read_text(encoding="utf-8"))
+    if "vocab_size" not in given and "text_config" not in given and "n_vocab" not in given:
+        raise ModelError(f"{spec}: the configuration names no vocab_size; add it, the parameter count depends on it")
+
+
+def load_config(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) -> Any:
+    """Read the configuration and refuse what is not a causal language model."""
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except Exception as error:  # a foreign or damaged config.json fails in many ways
+        raise ModelError(f"{spec}: the configuration cannot be read: {first_line(error)}") from error
+    remote = trust_remote_code and "AutoModelForCausalLM" in getattr(config, "auto_map", {})
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(f"{spec}: {config.model_type} is an encoder-decoder; only causal LMs can be audited")
+    if config.model_type in _ENCODERS and not getattr(config, "is_decoder", False):
+        raise ModelError(f"{spec}: {config.model_type} reads both ways (is_decoder is not set): not a causal LM")
+    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not remote:
+        raise ModelError(f"{spec}: {config.model_type} is not a causal LM that transformers knows")
+    if getattr(config.get_text_config(), "vocab_size", None) is None:
+        raise ModelError(f"{spec}: the configuration names no vocab_size")
+    return config
+
+
+def load_tokenizer(spec: ModelSpec, source: Path | None = None, *, trust_remote_code: bool = False) -> Any:
+    """Load the tokenizer that lies beside a model's weights, or alone in a folder; of a hub id only its files."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(
+            source or spec.path, revision=spec.revision or "main", trust_remote_code=trust_remote_code
+        )
+    except Exception as error:  # a missing or damaged tokenizer fails in many ways
+        raise ModelError(f"{spec}: the tokenizer cannot be loaded: {first_line(error)}") from error
+
+
+def count_parameters(spec: ModelSpec, config: Any, *, trust_remote_code: bool) -> tuple[str, int]:
+    """Name the architecture and count its parameters on the meta device, tied weights once."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    except Exception as error:  # whatever the model's own constructor raises
+        raise ModelError(f"{spec}: the model cannot be built: {first_line(error)}") from error
+    model.tie_weights()
+    return type(model).__name__, sum(parameter.numel() for parameter in model.parameters())
+
+
+def context_window(text_config: Any) -> int | None:
+    """Read the longest input from the configuration; None if nothing limits it."""
+    if text_config.model_type in _NO_WINDOW or getattr(text_config, "alibi", False):
+        return None
+    for key in _WINDOW_KEYS:
+        value = getattr(text_config, key, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
+
+
+def rope_boundary(text_config: Any) -> int | None:
+    """Return the length at which a model changes its rotary factors for a whole batch (longrope, as in Phi-3)."""
+    rope = getattr(text_config, "rope_parameters", None) or getattr(text_config, "rope_scaling", None) or {}
+    if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type")) != "longrope":
+        return None
+    boundary = rope.get("original_max_position_embeddings") or getattr(
+        text_config, "original_max_position_embeddings", None
+    )
+    return int(boundary) if boundary else None
+
+
+def first_line(error: BaseException) -> str:
+    """Shorten another library's message to one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{lines[0]} ({type(error).__name__})" if lines else type(error).__name__

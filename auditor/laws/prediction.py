@@ -1,0 +1,250 @@
+"""From a plan of training to its risk: capacity, bits, the membership law and the ceiling for any attack."""
+
+from dataclasses import dataclass, replace
+
+from ..predictions import AttackPrediction, Ceiling, Inverse, LawPrediction, Prediction
+from .capacity import BitsPerParameter, memorized_bits
+from .ceilings import advantage_ceiling, auc_ceiling
+from .membership import LAW_SAMPLE_TOKENS, PAPER_LAW, REFERENCE_LAW, MembershipLaw, auc_from_f1, f1_from_auc
+
+__all__ = ["Plan", "predict", "solve_plan"]
+
+_LONG_TRAINING = 200
+"""Epochs from which our own sweeps count a model as trained long; see docs/method.md."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be trained on what.
+
+    Parameters
+    ----------
+    params : int or None
+        All parameters, tied ones once; None if it is to be solved for.
+    tokens : float or None
+        Tokens of the training set, each counted once however many epochs there are; None if to be solved for.
+    sample_tokens : float
+        Tokens of a sample.
+    capacity : BitsPerParameter
+    trainable_params : int, optional
+        Parameters that training changes, if not all of them (LoRA).
+    fine_tuning : bool
+        Training starts from a trained model.
+    epochs : float, optional
+    bits_per_token, dataset_bits : float, optional, bits
+        Information in a token of the data, or in all of it; at most one.
+    dataset_bits_source : str
+    law, reference_law : MembershipLaw
+        Of the loss attack, and of an attack with a reference model.
+    """
+
+    params: int | None
+    tokens: float | None
+    capacity: BitsPerParameter
+    sample_tokens: float = LAW_SAMPLE_TOKENS
+    trainable_params: int | None = None
+    fine_tuning: bool = False
+    epochs: float | None = None
+    bits_per_token: float | None = None
+    dataset_bits: float | None = None
+    dataset_bits_source: str = "not given (bits per token of the data)"
+    law: MembershipLaw = PAPER_LAW
+    reference_law: MembershipLaw = REFERENCE_LAW
+
+    def __post_init__(self) -> None:
+        if self.params is None and self.tokens is None:
+            raise ValueError("a plan needs parameters or data")
+        for name in (
+            "params",
+            "tokens",
+            "sample_tokens",
+            "trainable_params",
+            "epochs",
+            "bits_per_token",
+            "dataset_bits",
+        ):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be greater than 0, got {value}")
+        if self.trainable_params is not None and self.params is not None and self.trainable_params > self.params:
+            raise ValueError(f"{self.trainable_params} trainable parameters are more than all {self.params}")
+
+
+def predict(plan: Plan, *, target_f1: float | None = None, target_auc: float | None = None) -> Prediction:
+    """Predict what a plan will leak.
+
+    Parameters
+    ----------
+    plan : Plan
+        If it leaves out the parameters or the data, these are solved for with the target.
+    target_f1, target_auc : float, optional
+        At most one: what the loss attack should not exceed. Adds ``inverse``.
+
+    Returns
+    -------
+    Prediction
+        Numbers outside the range that a law was fitted on are given, with ``in_range`` False and a warning.
+
+    Raises
+    ------
+    ValueError
+        If a target is out of reach, or is missing where the plan leaves something out.
+
+    References
+    ----------
+    .. [1] Morris et al. 2025, arXiv 2505.24832: capacity (section 3), the law (section 5). The ceiling is ours.
+    """
+    f1 = f1_from_auc(target_auc) if target_f1 is None and target_auc is not None else target_f1
+    inverse = None if f1 is None else _inverse(plan, f1)
+    if inverse is not None:
+        plan = solve_plan(plan, inverse)
+    if plan.params is None or plan.tokens is None:
+        raise ValueError("a plan without parameters or without data needs a target F1 or AUC to be solved for")
+    trained = plan.trainable_params or plan.params
+    samples = plan.tokens / plan.sample_tokens
+    capacity_bits = plan.capacity.value * trained
+    dataset_bits = plan.dataset_bits if plan.bits_per_token is None else plan.bits_per_token * plan.tokens
+    memorized = memorized_bits(capacity_bits, dataset_bits)
+    ratio = plan.tokens / LAW_SAMPLE_TOKENS / trained
+    held = memorized / samples
+    advantage = advantage_ceiling(held)
+    ceiling = Ceiling(bits_per_sample=held, advantage=advantage, auc=auc_ceiling(advantage))
+    law = _by_law(plan.law, ratio, comparable=_is_comparable(plan))
+    return Prediction(
+        params=plan.params,
+        trainable_params=trained,
+        samples=samples,
+        tokens=plan.tokens,
+        sample_tokens=plan.sample_tokens,
+        epochs=plan.epochs,
+        samples_per_parameter=samples / trained,
+        tokens_per_parameter=plan.tokens / trained,
+        bits_per_parameter=plan.capacity.value,
+        bits_per_parameter_source=plan.capacity.source,
+        capacity_bits=capacity_bits,
+        dataset_bits=dataset_bits,
+        dataset_bits_source=plan.dataset_bits_source,
+        memorized_bits=memorized,
+        bits_per_sample=held,
+        law=law,
+        reference_attack=_by_reference_law(plan.reference_law, ratio),
+        ceiling=ceiling,
+        inverse=inverse,
+        warnings=tuple(_warnings(plan, law, ceiling)),
+    )
+
+
+def solve_plan(plan: Plan, inverse: Inverse) -> Plan:
+    """Fill in what a plan leaves out, so that it lies where the law gives the target."""
+    if plan.params is None:
+        return replace(plan, params=inverse.params_at_most)
+    if plan.tokens is None:
+        return replace(plan, tokens=inverse.tokens_needed)
+    return plan
+
+
+def _inverse(plan: Plan, f1: float) -> Inverse:
+    """Find the data and the parameters at which the law gives an F1."""
+    ratio = plan.law.samples_per_parameter(f1)
+    if not ratio > 0:
+        least = plan.law.f1(1e-12)
+        raise ValueError(f"an F1 of {f1:.6g} is out of reach: for the smallest data set the law gives {least:.4g}")
+    trained = plan.trainable_params or plan.params
+    tokens = None if trained is None else ratio * trained * LAW_SAMPLE_TOKENS
+    return Inverse(
+        f1=f1,
+        auc=auc_from_f1(f1),
+        samples_per_parameter=ratio,
+        tokens_needed=tokens,
+        samples_needed=None if tokens is None else tokens / plan.sample_tokens,
+        params_at_most=None if plan.tokens is None else max(1, int(plan.tokens / LAW_SAMPLE_TOKENS / ratio)),
+        in_range=plan.law.in_range(ratio) and _is_comparable(plan),
+    )
+
+
+def _is_comparable(plan: Plan) -> bool:
+    """Whether the plan is of the kind that the law was fitted on: all parameters, from scratch, 64-token samples."""
+    partly = plan.trainable_params is not None and plan.trainable_params != plan.params
+    few_epochs = plan.epochs is not None and plan.epochs < _LONG_TRAINING
+    return not (partly or plan.fine_tuning or few_epochs or plan.sample_tokens != LAW_SAMPLE_TOKENS)
+
+
+def _by_law(law: MembershipLaw, ratio: float, *, comparable: bool) -> LawPrediction:
+    f1 = law.f1(ratio)
+    low, high = law.band.around(f1)
+    return LawPrediction(
+        name=law.name,
+        source=law.source,
+        samples_per_parameter=ratio,
+        f1=f1,
+        f1_low=low,
+        f1_high=high,
+        auc=auc_from_f1(f1),
+        auc_low=auc_from_f1(low),
+        auc_high=auc_from_f1(high),
+        in_range=comparable and law.in_range(ratio),
+        band=law.band.source,
+    )
+
+
+def _by_reference_law(law: MembershipLaw, ratio: float) -> AttackPrediction:
+    f1 = law.f1(ratio)
+    low, high = law.band.around(f1)
+    return AttackPrediction(
+        f1=f1,
+        f1_low=low,
+        f1_high=high,
+        auc=auc_from_f1(f1),
+        auc_low=auc_from_f1(low),
+        auc_high=auc_from_f1(high),
+        source=f"{law.source}; band: {law.band.source}",
+    )
+
+
+def _warnings(plan: Plan, law: LawPrediction, ceiling: Ceiling) -> list[str]:
+    """Say what is extrapolated and what was assumed."""
+    found = []
+    ratio = law.samples_per_parameter
+    if not plan.law.in_range(ratio):
+        side = "above" if ratio > plan.law.fitted_to else "below"
+        found.append(
+            f"extrapolation: {ratio:.4g} 64-token samples per parameter lie {side} the range that the law was fitted "
+            f"on ({plan.law.fitted_from:g} to {plan.law.fitted_to:g})"
+        )
+    if plan.sample_tokens != LAW_SAMPLE_TOKENS:
+        found.append(
+            f"extrapolation: the law was fitted on 64-token samples; samples of {plan.sample_tokens:,.4g} tokens are "
+            "counted as tokens / 64. An attacker who holds a longer text has more to go by than the law says"
+        )
+    if plan.trainable_params is not None and plan.trainable_params != plan.params:
+        found.append(
+            f"extrapolation: only {plan.trainable_params:,} of the parameters are trained. Law and capacity are "
+            "applied to these; neither has been measured for adapters"
+        )
+    if plan.fine_tuning:
+        found.append(
+            "extrapolation: fine-tuning. The law was fitted on models trained from scratch; a trained model codes the "
+            "new data in fewer bits from the start, so less of the capacity is needed for what all samples share"
+        )
+    if plan.epochs is not None and plan.epochs < _LONG_TRAINING:
+        found.append(
+            f"extrapolation: {plan.epochs:g} epochs. The law was fitted on models trained until they held what they "
+            "could (hundreds of epochs and more); after fewer the loss attack does worse than predicted here"
+        )
+    if plan.dataset_bits is None and plan.bits_per_token is None:
+        found.append(
+            "the information in the data set is not known (bits per token would give it): memorised bits are the "
+            "capacity, an upper limit"
+        )
+    if law.f1 < 0.55:
+        found.append(
+            "a predicted coin flip is no guarantee: the law describes the average text under the loss attack. Rare "
+            "or repeated texts, reference models and many shadow models do better (Hayes et al. 2025 report AUC of "
+            "0.6 to 0.7 for compute-optimal models)"
+        )
+    if ceiling.auc > 0.999:
+        found.append(
+            f"the ceiling excludes nothing here: {ceiling.bits_per_sample:.3g} bits a sample are enough to recognise "
+            "every sample"
+        )
+    return found

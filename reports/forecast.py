@@ -1,0 +1,259 @@
+"""Predictions and measurements made before an audit, on the terminal: each number with what it means.
+
+Everything is plain ``Text``, as in :mod:`reports.to_terminal`.
+"""
+
+import math
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from auditor.measured import AttackCalibration, Calibration, CapacityMeasurement
+from auditor.predictions import Inverse, Prediction
+
+from .numbers import amount, count, number, percent, plain, size, times_in_100
+from .safe import PATH, visible
+from .words import SYMBOLS, Tone
+
+__all__ = ["render_calibration", "render_capacity", "render_prediction"]
+
+_STYLES: dict[Tone, str] = {"bad": "red", "warn": "yellow", "info": "blue", "ok": "green"}
+Row = tuple[str, str, str]
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim")
+    for i, heading in enumerate(headings):
+        table.add_column(Text(heading), no_wrap=i == 1, overflow="fold")
+    return table
+
+
+def _three_columns(rows: list[Row], heading: str) -> Table:
+    table = _table(heading, "value", "what it means")
+    for label, value, meaning in rows:
+        table.add_row(Text(label), Text(value, style="bold"), Text(visible(meaning, 400), style="dim"))
+    return table
+
+
+def _warnings(warnings: tuple[str, ...]) -> list[RenderableType]:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=1)
+    grid.add_column(overflow="fold")
+    for warning in warnings:
+        grid.add_row(Text(SYMBOLS["warn"], style=_STYLES["warn"]), Text(visible(warning, 600)))
+    return [Text(""), grid] if warnings else []
+
+
+def _panel(title: str, tone: Tone, sentence: str) -> Panel:
+    return Panel(
+        Text(visible(sentence, 1200)), title=Text(f" {SYMBOLS[tone]} {title} ", style=f"bold {_STYLES[tone]}"),
+        title_align="left", border_style=_STYLES[tone], box=box.ROUNDED, padding=(0, 1),
+    )  # fmt: skip
+
+
+def render_prediction(prediction: Prediction) -> Group:
+    """Say what a plan will leak: the plan, the expectation in a sentence, every figure, the warnings."""
+    inverse = [_inverse(prediction.inverse)] if prediction.inverse else []
+    return Group(
+        _plan(prediction),
+        _expectation(prediction),
+        _three_columns(_capacity_rows(prediction) + _attack_rows(prediction), "Prediction"),
+        *inverse,
+        _basis(prediction),
+        *_warnings(prediction.warnings),
+    )
+
+
+def _plan(prediction: Prediction) -> Text:
+    trained = ""
+    if prediction.trainable_params != prediction.params:
+        trained = f" ({amount(prediction.trainable_params)} of them trained)"
+    return Text(
+        f"A model of {amount(prediction.params)} parameters{trained} on {amount(prediction.tokens)} tokens: "
+        f"{amount(prediction.samples)} samples of {plain(prediction.sample_tokens)} tokens, "
+        f"{plain(prediction.tokens_per_parameter)} tokens a parameter"
+    )
+
+
+def _expectation(prediction: Prediction) -> Panel:
+    law = prediction.law
+    grades: tuple[tuple[float, Tone, str], ...] = (
+        (0.97, "bad", "A near-perfect membership signal"),
+        (0.8, "bad", "A strong membership signal"),
+        (0.65, "warn", "A moderate membership signal"),
+        (0.51, "warn", "A weak membership signal"),
+        (0.0, "info", "A coin flip, on average"),
+    )
+    tone, title = next((tone, title) for least, tone, title in grades if law.auc >= least)
+    extrapolated = "" if law.in_range else " This is an extrapolation: see below."
+    return _panel(
+        f"Expected: {title[0].lower()}{title[1:]}",
+        tone,
+        f"Shown a member and a non-member, the loss attack is expected to pick the member "
+        f"{times_in_100(law.auc)} (AUC {_banded(law.auc, law.auc_low, law.auc_high)}), and an attack with a "
+        f"reference model {times_in_100(prediction.reference_attack.auc)}; a coin flip gives 50.{extrapolated}",
+    )
+
+
+def _banded(value: float, low: float, high: float) -> str:
+    return f"{number(value, 3)} [{number(low, 3)} to {number(high, 3)}]"
+
+
+def _capacity_rows(prediction: Prediction) -> list[Row]:
+    known = prediction.dataset_bits is not None
+    data = f"{amount(prediction.dataset_bits)} bits" if prediction.dataset_bits is not None else "not known"
+    least = "" if known else "at most "
+    smaller = "the smaller of the two" if known else "the capacity, an upper limit"
+    return [
+        ("Capacity", f"{amount(prediction.capacity_bits)} bits", f"all it can hold ({size(prediction.capacity_bits)})"),
+        ("Information in the data", data, "what there is to hold"),
+        ("Memorised bits", f"{least}{amount(prediction.memorized_bits)}", smaller),
+        ("Bits a sample", f"{least}{plain(prediction.bits_per_sample)}", "20 bits pick one in a million"),
+    ]
+
+
+def _attack_rows(prediction: Prediction) -> list[Row]:
+    law, reference, ceiling = prediction.law, prediction.reference_attack, prediction.ceiling
+    most = math.ceil(ceiling.auc * 1000) / 1000
+    return [
+        ("Loss attack, F1", _banded(law.f1, law.f1_low, law.f1_high), "right verdicts at equal error"),
+        ("Loss attack, AUC", _banded(law.auc, law.auc_low, law.auc_high), "right order of a pair"),
+        (
+            "Reference attack, AUC",
+            _banded(reference.auc, reference.auc_low, reference.auc_high),
+            "with a model that saw other texts",
+        ),
+        (
+            "Ceiling, AUC",
+            f"at most {number(most, 3)}",
+            "for any attack, on average" if most < 1 else "for any attack: excludes nothing",
+        ),
+        (
+            "In the law's range",
+            "yes" if law.in_range else "NO",
+            f"{plain(law.samples_per_parameter)} 64-token samples a parameter",
+        ),
+    ]
+
+
+def _basis(prediction: Prediction) -> Text:
+    """Say what the figures rest on."""
+    law = prediction.law
+    lines = (
+        f"Capacity: {plain(prediction.bits_per_parameter)} bits a parameter. {prediction.bits_per_parameter_source}.",
+        f"Data: {prediction.dataset_bits_source}.",
+        f"Law: {law.source}. Band: {law.band}.",
+        f"Reference attack: {prediction.reference_attack.source}.",
+    )
+    return Text("\n" + "\n".join(visible(line, 600) for line in lines), style="dim")
+
+
+def _inverse(inverse: Inverse) -> Text:
+    parts = []
+    if inverse.tokens_needed is not None and inverse.samples_needed is not None:
+        parts.append(f"at least {amount(inverse.tokens_needed)} tokens ({amount(inverse.samples_needed)} samples)")
+    if inverse.params_at_most is not None:
+        parts.append(f"at most {amount(inverse.params_at_most)} trained parameters")
+    where = "" if inverse.in_range else " (an extrapolation)"
+    goal = f"For a loss attack of F1 {number(inverse.f1, 3)}, AUC {number(inverse.auc, 3)}"
+    return Text(f"\n{goal}: {', or '.join(parts)}{where}.", style="bold")
+
+
+def render_capacity(measured: CapacityMeasurement) -> Group:
+    """Say how many bits a parameter an architecture was measured to hold, and how far to trust it."""
+    best = measured.best
+    rows: list[Row] = [
+        (
+            "Bits per parameter",
+            f"≥ {number(measured.bits_per_parameter, 3)}",
+            f"a LOWER bound: {count(best.steps)} steps on {count(best.n_samples)} random sequences, of which "
+            f"{percent(round(best.share_memorized, 3))} was memorised; the paper's mean is 3.51 (bf16), 3.83 (fp32)",
+        ),
+        (
+            "Capacity",
+            f"≥ {amount(best.memorized_bits)} bits",
+            f"of {count(measured.n_parameters)} parameters, {count(measured.n_embedding_parameters)} of them in "
+            "embedding tables",
+        ),
+        *[
+            (f"Extrapolated, {one.form}", number(one.bits_per_parameter, 3), "not measured; read as a spread")
+            for one in measured.extrapolations
+        ],
+    ]
+    if measured.seed_low is not None and measured.seed_high is not None:
+        span = f"{number(measured.seed_low, 3)} to {number(measured.seed_high, 3)}"
+        rows.append(("Between seeds", span, "of the shortest schedule"))
+    if measured.last_gain is not None:
+        word = "converged" if measured.converged else "NOT converged: longer training gives more"
+        rows.append(("Gain of the longest schedule", percent(round(measured.last_gain, 4)), word))
+    if measured.self_check_share is not None:
+        word = "held of a set far below the capacity; less than 99% would mean that the training is broken"
+        rows.append(("Self-check", percent(round(measured.self_check_share, 4)), word))
+    heading = Text(
+        visible(f"{measured.model} ({measured.architecture}, {measured.precision}, {measured.device})", PATH),
+        style="bold",
+    )
+    return Group(heading, _three_columns(rows, "Measured"), _capacity_runs(measured), *_warnings(measured.warnings))
+
+
+def _capacity_runs(measured: CapacityMeasurement) -> Group:
+    table = _table(
+        "run", "sequences", "data / parameter", "steps", "bits / parameter", "memorised", "test bits / token"
+    )
+    for run in measured.runs:
+        table.add_row(
+            f"{run.role}, seed {run.seed}",
+            count(run.n_samples),
+            number(run.dataset_bits / measured.n_parameters, 2),
+            count(run.steps),
+            number(run.bits_per_parameter, 3),
+            percent(round(run.share_memorized, 4)),
+            number(run.test_bits_per_token, 2),
+        )
+    return Group(Text(""), table)
+
+
+def render_calibration(calibration: Calibration) -> Group:
+    """Say what the membership law is on one's own text: the constants, their error, the cells."""
+    rows = [_law_row(law) for law in calibration.laws]
+    heading = Text(
+        visible(f"{calibration.data} ({calibration.architecture}, {calibration.tokenizer})", PATH), style="bold"
+    )
+    notes = [Text(f"  {visible(note, 300)}", style="dim") for note in calibration.data_notes]
+    return Group(
+        heading, *notes, Text(""), _three_columns(rows, "Law"), _cells(calibration), *_warnings(calibration.warnings)
+    )
+
+
+def _law_row(law: AttackCalibration) -> Row:
+    if law.amplitude is not None and law.exponent is not None:
+        form = f"d' = {plain(law.amplitude)} x^−{plain(law.exponent)}"
+    else:
+        form = f"the paper's law at {plain(law.scale or 0.0)} x"
+    held_out = "one size only, so it is not known how it carries to others"
+    if law.held_out_size_rmse is not None:
+        held_out = f"{number(law.held_out_size_rmse, 3)} on sizes left out of the fit"
+    return (
+        f"{law.attack.capitalize()} attack",
+        form,
+        f"F1 = Φ(d'/2), x = 64-token samples a parameter, {plain(law.fitted_from)} to {plain(law.fitted_to)}; error in "
+        f"F1 {number(law.rmse, 3)} on {count(law.n_cells)} cells, {held_out}; the paper's law: "
+        f"{number(law.paper_rmse, 3)}",
+    )
+
+
+def _cells(calibration: Calibration) -> Group:
+    table = _table("parameters", "samples", "x", "epochs", "loss F1", "AUC", "reference F1", "AUC")
+    for cell in calibration.cells:
+        estimates = (cell.loss_f1, cell.loss_auc, cell.reference_f1, cell.reference_auc)
+        table.add_row(
+            count(cell.params),
+            count(cell.n_samples),
+            plain(cell.samples_per_parameter),
+            number(cell.epochs, 0),
+            *("—" if one.value is None else number(one.value, 3) for one in estimates),
+        )
+    return Group(Text(""), table)
