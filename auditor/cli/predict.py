@@ -151,6 +151,7 @@ def _plan(options: dict[str, Any]) -> "Plan":
         dataset_bits_source=source,
         law=law,
         reference_law=reference_law,
+        notes=size.notes if size else (),
     )
 
 
@@ -188,13 +189,16 @@ class _Data:
         from ..engine.counting import measure_texts
 
         spec = DataSpec(path=options["data"], text_field=options["text_field"], split=options["split"])
-        texts, _ = load_texts(spec)
+        texts, notes = load_texts(spec)
         size = measure_texts(texts, ModelSpec.parse(options["tokenizer"] or options["model"]))
         if not size.n_tokens:
             raise ConfigError(f"--data {options['data']}: the tokenizer makes no tokens of these texts")
         self.tokens = float(size.n_tokens)
         self.mean_tokens = size.n_tokens / size.n_texts
         self.compressed_bits = size.compressed_bits
+        repeats = size.n_texts - size.n_distinct
+        repeated = f"{repeats:,} of {size.n_texts:,} texts repeat another one: each copy was counted as a sample"
+        self.notes = (*notes, *([repeated] if repeats else []))
 
 
 def _bits_per_parameter(options: dict[str, Any]) -> "BitsPerParameter":

@@ -36,6 +36,8 @@ class Plan:
     dataset_bits_source : str
     law, reference_law : MembershipLaw
         Of the loss attack, and of an attack with a reference model.
+    notes : tuple of str
+        What was found when the plan was made; they head the warnings.
     """
 
     params: int | None
@@ -50,6 +52,7 @@ class Plan:
     dataset_bits_source: str = "not given (bits per token of the data)"
     law: MembershipLaw = PAPER_LAW
     reference_law: MembershipLaw = REFERENCE_LAW
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.params is None and self.tokens is None:
@@ -130,7 +133,7 @@ def predict(plan: Plan, *, target_f1: float | None = None, target_auc: float | N
         reference_attack=_by_reference_law(plan.reference_law, ratio),
         ceiling=ceiling,
         inverse=inverse,
-        warnings=tuple(_warnings(plan, law, ceiling)),
+        warnings=(*plan.notes, *_warnings(plan, law, ceiling)),
     )
 
 
