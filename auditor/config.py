@@ -1,5 +1,6 @@
 """What goes in: the frozen description of one audit, from a TOML file, from flags, or from Python."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -131,6 +132,17 @@ class AuditConfig:
         Write sample texts into the outputs. Off by default: members are what is being protected.
     bits_per_parameter : float, optional
         Capacity constant; None takes the paper's for the precision in which the target is stored.
+    capacity : str, optional
+        A capacity measured by ``auditor capacity``, instead of the paper's: its file or folder.
+    train_samples, train_tokens : float, optional
+        Size of the target's whole training set, each sample counted once: samples of about the members' length, or
+        tokens; at most one of them. The report then sets what size lets expect beside what was measured.
+    epochs : float, optional
+        Passes of the target over its training set.
+    fine_tuned : bool
+        The target was not trained from scratch; an adapter says so by itself.
+    calibration : str, optional
+        A membership law measured by ``auditor calibrate``, instead of the paper's: its file or folder.
     """
 
     target: ModelSpec
@@ -149,6 +161,12 @@ class AuditConfig:
     seed: int = 0
     include_text: bool = False
     bits_per_parameter: float | None = None
+    capacity: str | None = None
+    train_samples: float | None = None
+    train_tokens: float | None = None
+    epochs: float | None = None
+    fine_tuned: bool = False
+    calibration: str | None = None
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
@@ -170,6 +188,14 @@ class AuditConfig:
                 raise ConfigError(f"{name.replace('_', '-')} must be at least 1, got {value}")
         if self.bits_per_parameter is not None and not 0.01 <= self.bits_per_parameter < 64:
             raise ConfigError(f"bits-per-parameter must be in [0.01, 64), got {self.bits_per_parameter}")
+        if self.capacity is not None and self.bits_per_parameter is not None:
+            raise ConfigError("give capacity or bits-per-parameter, not both")
+        for name in ("train_samples", "train_tokens", "epochs"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{name.replace('_', '-')} must be greater than 0 and finite, got {value}")
+        if self.train_samples is not None and self.train_tokens is not None:
+            raise ConfigError("give train-samples or train-tokens, not both")
         if self.dtype not in get_args(Dtype):
             raise ConfigError(f"dtype must be one of {', '.join(get_args(Dtype))}, got {self.dtype!r}")
         if self.device.partition(":")[0] == "meta":
@@ -242,6 +268,10 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "seed": (int,),
     "confidence": (float, int),
     "bits_per_parameter": (float, int),
+    "train_samples": (float, int),
+    "train_tokens": (float, int),
+    "epochs": (float, int),
+    "fine_tuned": (bool,),
     "include_text": (bool,),
     "trust_remote_code": (bool,),
 }

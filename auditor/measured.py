@@ -234,6 +234,7 @@ class Calibration:
     data_notes : tuple of str
         What was cut, dropped or chosen on the way, with counts.
     seconds : float
+        Of all trainings, one after the other; side by side they took less.
     warnings : tuple of str
     """
 

@@ -17,11 +17,13 @@ from attacks import BUILTIN, Attack, Need, get_attack
 
 from .config import AuditConfig
 from .data import SampleSet, load_samples
+from .engine.models import count_adapter
 from .engine.passes import Collected, OpenedModel, ScoringProgress, collect_signals
 from .engine.store import SCORING_VERSION
 from .errors import AuditError, ConfigError
-from .laws.capacity import BitsPerParameter, bits_per_parameter
+from .expectation import Constants, read_constants, set_beside
 from .memorization import SampleBits, code_bits, dataset_memorization, sample_bits, top_samples
+from .predictions import PredictionBesideMeasurement
 from .results import (
     AttackResult,
     AuditResult,
@@ -74,6 +76,7 @@ def audit(
     """
     started_at, started = datetime.now(UTC), monotonic()
     attacks, warnings = choose_attacks(config)
+    constants = read_constants(config)
     data = load_samples(config.members, config.non_members)
     if config.non_members is None:
         warnings.append("no non-members were given: bits and rankings only, no AUC; totals are uncalibrated")
@@ -90,13 +93,16 @@ def audit(
     bits = sample_bits(signals.target, signals.references) if signals.references else None
     table = _sample_table(config, data, collected, bits, scores)
     rng = np.random.default_rng(config.seed)
+    memorization = None if bits is None else _memorization(config, constants, data, collected, table, bits, rng)
+    attacked = tuple(_attack_result(attack, scores[attack.label], config, data, collected, rng) for attack in attacks)
     result = AuditResult(
         provenance=_provenance(collected, started_at, monotonic() - started),
         config=asdict(config),
         data=_data_result(config, data, collected, table),
         soundness=_soundness(config, data, collected, table),
-        memorization=None if bits is None else _memorization(config, data, collected, table, bits, rng),
-        attacks=tuple(_attack_result(attack, scores[attack.label], config, data, collected, rng) for attack in attacks),
+        memorization=memorization,
+        attacks=attacked,
+        prediction=_prediction(config, constants, collected, table, attacked, memorization),
         warnings=(*warnings, *collected.notes),
     )
     return Audit(result=result, samples=table)
@@ -221,8 +227,31 @@ def _sample_table(
     )
 
 
+def _prediction(
+    config: AuditConfig,
+    constants: Constants,
+    collected: Collected,
+    table: SampleTable,
+    attacks: Sequence[AttackResult],
+    memorization: MemorizationResult | None,
+) -> PredictionBesideMeasurement | None:
+    """Set prediction beside measurement, if the size of the training set is stated."""
+    target = collected.models[0].files
+    return set_beside(
+        config,
+        constants,
+        n_parameters=target.n_parameters,
+        n_trained=None if target.spec.adapter is None else count_adapter(target.spec.adapter),
+        stored_dtype=target.stored_dtype,
+        table=table,
+        attacks=attacks,
+        memorization=memorization,
+    )
+
+
 def _memorization(
     config: AuditConfig,
+    constants: Constants,
     data: SampleSet,
     collected: Collected,
     table: SampleTable,
@@ -231,9 +260,6 @@ def _memorization(
 ) -> MemorizationResult:
     """Estimate the bits of the dataset and rank the samples."""
     target = collected.models[0].files
-    capacity = bits_per_parameter(target.stored_dtype)
-    if config.bits_per_parameter is not None:
-        capacity = BitsPerParameter(config.bits_per_parameter, "given (--bits-per-parameter)")
     ranked = top_samples(
         bits,
         is_member=table.is_member,
@@ -250,7 +276,7 @@ def _memorization(
         n_bytes=table.n_bytes,
         n_references=len(collected.signals.references),
         n_parameters=target.n_parameters,
-        capacity=capacity,
+        capacity=constants.capacity_for(target.stored_dtype),
         level=config.confidence,
         rng=rng,
         samples=ranked,

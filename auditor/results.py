@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from .predictions import PredictionBesideMeasurement
+
 __all__ = [
     "SCHEMA_VERSION",
     "AttackResult",
@@ -24,7 +26,7 @@ __all__ = [
     "Verdict",
 ]
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 Verdict = Literal["pass", "warn", "veto"]
 
@@ -316,7 +318,7 @@ class AuditResult:
     soundness: SoundnessResult | None
     memorization: MemorizationResult | None
     attacks: tuple[AttackResult, ...]
-    prediction: Mapping[str, Any] | None = None
+    prediction: PredictionBesideMeasurement | None = None
     extraction: Mapping[str, Any] | None = None
     canaries: Mapping[str, Any] | None = None
     gates: tuple[Mapping[str, Any], ...] | None = None

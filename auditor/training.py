@@ -9,19 +9,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from .errors import ModelError
+from .soap import Soap
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["TrainingRun", "build", "save", "steps_in", "train"]
+__all__ = ["OptimizerName", "TrainingPrecision", "TrainingRun", "build", "save", "sequence_nll", "steps_in", "train"]
 
 Tokens = Sequence[int] | torch.Tensor
+OptimizerName = Literal["adamw", "soap"]
+TrainingPrecision = Literal["fp32", "bf16"]
 IGNORED = -100  # label of a position that is not predicted
 
 
@@ -59,7 +64,7 @@ def steps_in(epochs: float, *, n_sequences: int, batch_size: int) -> int:
 
 def train(
     model: "PreTrainedModel",
-    sequences: Sequence[Tokens],
+    sequences: Sequence[Tokens] | torch.Tensor,
     *,
     steps: int,
     batch_size: int,
@@ -67,12 +72,14 @@ def train(
     seed: int,
     warmup: int = 50,
     weight_decay: float = 0.0,
-    max_gradient_norm: float = 1.0,
+    max_gradient_norm: float | None = 1.0,
+    optimizer: OptimizerName = "adamw",
+    precision: TrainingPrecision = "fp32",
     on_step: Callable[[int, float], None] | None = None,
 ) -> TrainingRun:
     """Fit a causal language model to token sequences, in place.
 
-    AdamW with betas (0.9, 0.99), linear warm-up, cosine to zero. Dropout is off: the model trains in
+    AdamW or SOAP with betas (0.9, 0.99), linear warm-up, cosine to zero. Dropout is off: the model trains in
     evaluation mode. The first token of a sequence is given, the others are predicted; a start or end token is
     part of a sequence if the caller puts it there. The loss is the mean over the predicted tokens of a batch.
 
@@ -80,7 +87,7 @@ def train(
     ----------
     model : PreTrainedModel
         Trained where it is and in the precision that it has.
-    sequences : sequence of token sequences
+    sequences : sequence of token sequences, or tensor of shape (n_sequences, n_tokens)
         Lengths may differ: a batch is padded on the right, and padding is never predicted. A sequence that is
         to be seen more often than others stands in the list more often.
     steps : int
@@ -89,6 +96,11 @@ def train(
         Of the order of the sequences, the only randomness. Global generators are neither read nor changed.
     warmup : int
         Steps of the linear warm-up.
+    max_gradient_norm : float or None
+        None leaves gradients as they are.
+    optimizer : {"adamw", "soap"}
+    precision : {"fp32", "bf16"}
+        ``bf16`` computes in bfloat16 under autocast; the weights stay as they are and are rounded by the caller.
     on_step : callable, optional
         Called with the number of steps done and the last loss in nats per token.
 
@@ -97,26 +109,26 @@ def train(
     ModelError
         If the loss stops being finite.
     """
-    data = [torch.as_tensor(sequence, dtype=torch.long) for sequence in sequences]
-    if not data or min(map(len, data)) < 2:
+    data = _tensors(sequences)
+    if not len(data) or min(map(len, data)) < 2:
         raise ValueError("train needs at least one sequence, and at least two tokens in each")
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
-    )
+    stepper = _optimizer(optimizer, parameters, learning_rate=learning_rate, weight_decay=weight_decay)
     losses: list[float] = []
     tokens = 0
     with _training_state(model):
         for step, rows in zip(range(steps), _batches(len(data), batch_size, seed=seed), strict=False):
-            ids, labels = _pad([data[row] for row in rows], model.device)
-            loss = _loss(model, ids, labels)
+            ids, labels = _batch(data, rows, model.device)
+            with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+                loss = _loss(model, ids, labels)
             losses.append(_finite(loss.item(), step=step))
             loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(parameters, max_gradient_norm)
-            for group in optimizer.param_groups:
+            if max_gradient_norm is not None:
+                torch.nn.utils.clip_grad_norm_(parameters, max_gradient_norm)
+            for group in stepper.param_groups:
                 group["lr"] = learning_rate * _schedule(step, steps=steps, warmup=warmup)
-            optimizer.step()
-            optimizer.zero_grad()
+            stepper.step()
+            stepper.zero_grad()
             tokens += sum(len(data[row]) - 1 for row in rows)
             if on_step is not None:
                 on_step(step + 1, losses[-1])
@@ -128,6 +140,55 @@ def save(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder:
     with _no_progress_bars():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+
+def sequence_nll(model: "PreTrainedModel", sequences: torch.Tensor, *, batch_size: int = 64) -> NDArray[np.float64]:
+    """Code length of each sequence: summed negative log-likelihood of its tokens, the first of which is given.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+    sequences : tensor of long, shape (n_sequences, n_tokens)
+
+    Returns
+    -------
+    ndarray of float64, shape (n_sequences,), nats
+        Summed in float64 from the log-softmax of the model's logits in float64.
+    """
+    parts = []
+    with _training_state(model), torch.no_grad():
+        for ids in torch.split(sequences.to(model.device), batch_size):
+            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[:, :-1]
+            logprobs = logits.double().log_softmax(-1).gather(2, ids[:, 1:, None]).squeeze(2)
+            parts.append(-logprobs.sum(1).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _optimizer(
+    name: OptimizerName, parameters: list[torch.nn.Parameter], *, learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    if name == "soap":
+        if weight_decay:
+            raise ValueError("SOAP has no weight decay here")
+        return Soap(parameters, lr=learning_rate)
+    return torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True)
+
+
+def _tensors(sequences: Sequence[Tokens] | torch.Tensor) -> Sequence[torch.Tensor] | torch.Tensor:
+    """Make tensors of the sequences; equally long ones that come as one tensor stay one."""
+    if isinstance(sequences, torch.Tensor):
+        return sequences.to(torch.long)
+    return [torch.as_tensor(sequence, dtype=torch.long) for sequence in sequences]
+
+
+def _batch(
+    data: Sequence[torch.Tensor] | torch.Tensor, rows: list[int], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return inputs and labels of some rows."""
+    if isinstance(data, torch.Tensor):
+        ids = data[rows].to(device)
+        return ids, ids
+    return _pad([data[row] for row in rows], device)
 
 
 def _loss(model: "PreTrainedModel", ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

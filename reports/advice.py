@@ -2,6 +2,7 @@
 
 from auditor.results import AuditResult
 
+from . import expectation
 from .words import Grade, trust, verdict
 
 __all__ = ["CONFIDENTIAL", "GLOSSARY", "TEXTS_AS_SCORED", "actions", "limits"]
@@ -37,7 +38,8 @@ def actions(result: AuditResult) -> tuple[str, ...]:
         "veto": (),
     }[kind]
     missing = () if result.memorization else ("Give a reference model (--reference) to measure bits of memorization.",)
-    return (*remedies, *steps, *missing)
+    sizes = () if result.prediction else (expectation.MISSING,)
+    return (*remedies, *steps, *missing, *sizes)
 
 
 def _after_a_signal(result: AuditResult, grade: Grade | None) -> tuple[str, ...]:

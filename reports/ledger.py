@@ -35,7 +35,8 @@ CAPACITY_USED = "Capacity used by audited members"
 
 _PLAIN_OPTIONS = (
     *("max_tokens", "long_texts", "prefix_token", "dtype", "device", "batch_tokens"),
-    *("bits_per_parameter", "confidence", "seed"),
+    *("bits_per_parameter", "capacity", "train_samples", "train_tokens", "epochs", "calibration"),
+    *("confidence", "seed"),
 )
 
 
@@ -331,7 +332,7 @@ def _options(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, str(config[key])
     if config.get("fpr_targets"):
         yield "fpr", ",".join(str(fpr) for fpr in config["fpr_targets"])
-    for key in ("include_text", "trust_remote_code"):
+    for key in ("fine_tuned", "include_text", "trust_remote_code"):
         if config.get(key):
             yield key, ""
     yield "out", "audit-results"

@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from auditor.results import AuditResult
 
-from . import advice, figures, ledger, numbers, safe, words
+from . import advice, expectation, figures, ledger, numbers, safe, words
 
 __all__ = ["to_html"]
 
@@ -54,11 +54,13 @@ def _context(result: AuditResult) -> dict[str, Any]:
     implied = ledger.implied_auc(memory) if memory else None
     estimates = [attack.auc for attack in attacks] + ([memory.auc_from_bits] if memory else [])
     measured = words.verdict(result).kind in ("found", "none") and attacks
-    extras = {name: getattr(result, name) for name in ("prediction", "extraction", "canaries", "gates")}
+    extras = {name: getattr(result, name) for name in ("extraction", "canaries", "gates")}
     return {
         "result": result,
         "style": _style(),
         "advice": advice,
+        "expectation": expectation,
+        "beside": result.prediction,
         "figures": figures,
         "ledger": ledger,
         "numbers": numbers,

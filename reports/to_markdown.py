@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from auditor.results import AuditResult
 
-from . import advice, ledger, safe, words
+from . import advice, expectation, ledger, safe, words
 from .numbers import Quantity, count, plural
+from .words import SYMBOLS
 
 __all__ = ["to_markdown"]
 
@@ -150,6 +151,26 @@ def _attacks(result: AuditResult) -> list[str]:
     return [*title, *table, f"Brackets hold {columns[0].level} intervals.{notes}{agreement}", ""]
 
 
+def _expectation(result: AuditResult) -> list[str]:
+    beside = result.prediction
+    if beside is None:
+        return []
+    rows = [
+        (escaped(row.quantity), escaped(row.predicted), escaped(row.measured), f"{SYMBOLS[row.tone]} {row.verdict}")
+        for row in expectation.rows(beside)
+    ]
+    notes = [f"- {escaped(line)}" for line in expectation.basis(beside)]
+    return [
+        *_heading("What its size lets expect", result),
+        escaped(beside.summary, 2 * safe.LINE),
+        "",
+        escaped(expectation.plan(beside)),
+        "",
+        *_table(("Figure", "Predicted", "Measured", ""), rows, right=9),
+        *_details("What the prediction rests on", [*notes, ""]),
+    ]
+
+
 def _samples(result: AuditResult) -> list[str]:
     memory = result.memorization
     if memory is None or not memory.top_samples:
@@ -204,7 +225,7 @@ def _provenance(result: AuditResult) -> list[str]:
 
 def _extras(result: AuditResult) -> list[str]:
     lines: list[str] = []
-    for name in ("prediction", "extraction", "canaries", "gates"):
+    for name in ("extraction", "canaries", "gates"):
         part = getattr(result, name)
         if part is not None:
             lines += _details(name.capitalize(), _rows(ledger.flat(part)))
@@ -220,6 +241,7 @@ def to_markdown(result: AuditResult) -> str:
         *_checks(result),
         *_memory(result),
         *_attacks(result),
+        *_expectation(result),
         *(["### Warnings", "", *warnings, ""] if warnings else []),
         *_samples(result),
         *_extras(result),

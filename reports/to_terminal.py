@@ -12,7 +12,7 @@ from rich.text import Text
 
 from auditor.results import AttackResult, AuditResult, Histogram
 
-from . import advice, ledger, safe, words
+from . import advice, expectation, ledger, safe, words
 from .numbers import Quantity, number, percent, plural
 from .words import SYMBOLS, TONES, Tone
 
@@ -158,6 +158,22 @@ def _attacks(result: AuditResult) -> list[RenderableType]:
     return [title, table, *rest]
 
 
+def _expectation(result: AuditResult) -> list[RenderableType]:
+    beside = result.prediction
+    if beside is None:
+        return []
+    table = _grid("", "predicted", "measured", "")
+    for row in expectation.rows(beside):
+        if "AUC" in row.quantity or row.tone == "warn":
+            verdict = Text(f"{SYMBOLS[row.tone]} {row.verdict}", style=_STYLES[row.tone])
+            table.add_row(_text(row.quantity), _text(row.predicted), _text(row.measured, "bold"), verdict)
+    return [
+        _title("What its size lets expect", result),
+        table,
+        _bullets([(expectation.tone(beside), beside.summary)], limit=safe.LINE),
+    ]
+
+
 def _warnings(result: AuditResult) -> list[RenderableType]:
     if not result.warnings:
         return []
@@ -180,6 +196,7 @@ def render_terminal(result: AuditResult) -> Group:
         _trust(result),
         *_memory(result),
         *_attacks(result),
+        *_expectation(result),
         *_warnings(result),
         *_next(result),
     )

@@ -12,6 +12,8 @@ import click
 from ..errors import AuditError, ConfigError
 from ..version import __version__
 from .audit import audit
+from .calibrate import calibrate
+from .capacity import capacity
 from .demo import demo
 from .predict import predict
 from .report import attacks, report
@@ -30,7 +32,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in (audit, predict, demo, report, attacks):
+for _command in (audit, predict, capacity, calibrate, demo, report, attacks):
     cli.add_command(_command)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ConfigError
-from .kinds import FLOATS
+from .kinds import AMOUNT, FLOATS
 from .output import make_console, make_folder, print_document, quiet_libraries, write
 
 if TYPE_CHECKING:
@@ -48,6 +48,13 @@ __all__ = ["audit", "run_audit"]
               help="False-positive rates to report at.  [default: .001,.01,.05]")  # fmt: skip
 @click.option("--seed", type=int, metavar="N", help="Of the bootstrap and of the certified bound.  [default: 0]")
 @click.option("--bits-per-parameter", type=float, metavar="A", help="Capacity constant instead of the paper's.")
+@click.option("--capacity", metavar="FILE", help="Capacity measured by `auditor capacity`.")
+@click.option("--train-samples", type=AMOUNT, metavar="N",
+              help="Samples of the target's whole training set: sets prediction beside measurement.")  # fmt: skip
+@click.option("--train-tokens", type=AMOUNT, metavar="N", help="The same in tokens.")
+@click.option("--epochs", type=AMOUNT, metavar="N", help="Passes of the target over its training set.")
+@click.option("--fine-tuned", is_flag=True, default=None, help="The target was not trained from scratch.")
+@click.option("--calibration", metavar="FILE", help="Membership law measured by `auditor calibrate`.")
 @click.option("--include-text", is_flag=True, default=None, help="Write sample texts into the outputs.")
 @click.option("--trust-remote-code", is_flag=True, default=None, help="Run code that comes with a model.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="TOML",

@@ -1,14 +1,15 @@
 """Fit the membership law to the cells of a sweep, and say how far the fit carries."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from ..measured import AttackCalibration, Calibration, CalibrationCell
-from .membership import PAPER_LAW, Band, LogisticLaw, MembershipLaw, ProbitLaw
+from ..measured import AttackCalibration, Calibration, CalibrationCell, TrainingEffect
+from .membership import PAPER_LAW, REFERENCE_LAW, Band, LogisticLaw, MembershipLaw, ProbitLaw
 
 __all__ = ["MIN_CELLS", "fit_attack", "law_from"]
 
@@ -17,127 +18,180 @@ MIN_CELLS = 3
 
 Array = NDArray[np.float64]
 Attack = Literal["loss", "reference"]
-_NO_BAND = Band(below=0.0, above=0.0, below_in_steep_part=0.0, source="")
+Form = Literal["probit", "scaled"]
+
+_MIN_SPAN = 1.5
+"""Largest over smallest ratio below which an exponent cannot be told from the cells."""
+
+_UNKNOWN = Band(below=0.0, above=0.0, below_in_steep_part=0.0, source="")
 
 
 def fit_attack(cells: Sequence[CalibrationCell], attack: Attack) -> AttackCalibration:
-    """Fit the law of one attack: the probit power law, or below three cells the paper's law scaled.
+    """Fit the law of one attack: the probit power law, or the paper's law scaled where two constants are too many.
 
     Least squares on F1, which weighs cells that are saturated at either end least. The error on sizes that were
-    left out of the fit is what a prediction for another size can hope for.
+    left out of the fit is what a prediction for another size can hope for; it is of the same form as the fit.
 
     Parameters
     ----------
     cells : sequence of CalibrationCell
-        At least one with a defined F1.
+        Those whose F1 is undefined are left out, and not counted in ``n_cells``. With fewer than `MIN_CELLS`
+        others, or all at about the same samples per parameter, the paper's law is scaled.
     attack : {"loss", "reference"}
 
     Raises
     ------
     ValueError
-        If there is no cell.
+        If no cell has a defined F1.
     """
-    if not cells:
-        raise ValueError("a law needs at least one cell with a defined F1")
-    ratios, f1 = _ratios(cells), _f1(cells, attack)
-    law = _fit(ratios, f1)
-    errors = _errors(law, ratios, f1)
+    points = _Points.of(cells, attack)
+    if not len(points.f1):
+        raise ValueError(f"the law of the {attack} attack needs at least one cell with a defined F1")
+    form: Form = "probit" if len(points.f1) >= MIN_CELLS and points.spans() else "scaled"
+    law = _fit(points, form)
+    errors = points.errors(law)
     return AttackCalibration(
         attack=attack,
-        form="probit" if isinstance(law, ProbitLaw) else "scaled",
+        form=form,
         amplitude=law.amplitude if isinstance(law, ProbitLaw) else None,
         exponent=law.exponent if isinstance(law, ProbitLaw) else None,
         scale=law.scale if isinstance(law, LogisticLaw) else None,
         rmse=_root_mean_square(errors),
         largest_error=float(np.abs(errors).max()),
-        held_out_size_rmse=_held_out_size_rmse(cells, attack),
-        paper_rmse=_root_mean_square(_errors(PAPER_LAW, ratios, f1)),
-        fitted_from=float(ratios.min()),
-        fitted_to=float(ratios.max()),
-        n_cells=len(cells),
-        n_sizes=len({cell.params for cell in cells}),
+        held_out_size_rmse=_held_out_size_rmse(points, form),
+        paper_rmse=_root_mean_square(points.errors(PAPER_LAW)),
+        fitted_from=float(points.ratios.min()),
+        fitted_to=float(points.ratios.max()),
+        n_cells=len(points.f1),
+        n_sizes=len(np.unique(points.params)),
     )
 
 
 def law_from(calibration: Calibration, attack: Attack) -> MembershipLaw:
-    """Return the law that a calibration measured, with a band of twice its error on sizes left out of the fit."""
+    """Return the law that a calibration measured, with a band.
+
+    The band is twice the error on sizes left out of the fit. Where it is not known, it is twice the largest error
+    of the cells, and no narrower than the band of the law that is used without a calibration: a curve through
+    few cells has small errors whatever they say. What longer training added to F1 is added above.
+    """
     fit = next(fit for fit in calibration.laws if fit.attack == attack)
-    error = max(fit.rmse, fit.held_out_size_rmse or fit.largest_error)
-    held_out = "on sizes left out of the fit" if fit.held_out_size_rmse else "largest of the cells; one size only"
-    band = Band(
-        below=2 * error,
-        above=2 * error,
-        below_in_steep_part=2 * error,
-        source=f"twice the error of the calibration ({error:.3f} in F1, {held_out})",
+    law = _probit(fit.amplitude, fit.exponent) if fit.scale is None else _scaled(fit.scale)
+    return replace(
+        law,
+        name=f"calibrated, {fit.form}",
+        source=f"calibrated on {calibration.data}: {_counted(fit.n_cells, 'cell')} of "
+        f"{_counted(fit.n_sizes, 'model size')}",
+        fitted_from=fit.fitted_from,
+        fitted_to=fit.fitted_to,
+        band=_band(fit, _gain_of_training(calibration.training_effect, attack)),
     )
-    source = f"calibrated on {calibration.data}: {fit.n_cells} cells of {fit.n_sizes} model sizes"
-    law = _scaled(fit.scale) if fit.scale is not None else _probit(fit.amplitude or 0.0, fit.exponent or 0.0)
-    values = {"name": f"calibrated, {fit.form}", "source": source, "band": band}
-    ends = {"fitted_from": fit.fitted_from, "fitted_to": fit.fitted_to}
-    if isinstance(law, LogisticLaw):
-        return LogisticLaw(**values, **ends, scale=law.scale)  # type: ignore[arg-type]
-    return ProbitLaw(**values, **ends, amplitude=law.amplitude, exponent=law.exponent)  # type: ignore[arg-type]
 
 
-def _probit(amplitude: float, exponent: float) -> ProbitLaw:
+def _band(fit: AttackCalibration, gain: float) -> Band:
+    """Choose the width of the band, and say what it rests on."""
+    unfitted = (PAPER_LAW if fit.attack == "loss" else REFERENCE_LAW).band
+    if fit.held_out_size_rmse is not None and fit.n_cells >= MIN_CELLS:
+        error = max(fit.rmse, fit.held_out_size_rmse)
+        below = above = steep = 2 * error
+        source = f"twice the error on sizes left out of the fit ({error:.3f} in F1)"
+    else:
+        below, above, steep = (
+            max(2 * fit.largest_error, width)
+            for width in (unfitted.below, unfitted.above, unfitted.below_in_steep_part)
+        )
+        source = (
+            f"twice the largest error of {_counted(fit.n_cells, 'cell')} ({fit.largest_error:.3f} in F1), and no "
+            "narrower than without a calibration: too few sizes or cells to test the fit"
+        )
+    if gain > 0:
+        source += f"; above, {gain:.3f} more, which longer training added to one cell"
+    return Band(below=below, above=above + gain, below_in_steep_part=steep, source=source)
+
+
+def _gain_of_training(effect: TrainingEffect | None, attack: Attack) -> float:
+    """F1 that longer training added; 0 if it added nothing, or was not tried."""
+    if effect is None:
+        return 0.0
+    short, long = (_f1(cell, attack) for cell in (effect.short, effect.long))
+    return 0.0 if short is None or long is None else max(0.0, long - short)
+
+
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """What a law is fitted to: one F1 at one ratio of a model of one size, each an array over cells."""
+
+    params: Array
+    ratios: Array
+    f1: Array
+
+    @classmethod
+    def of(cls, cells: Sequence[CalibrationCell], attack: Attack) -> "_Points":
+        """Take the cells whose F1 is defined; one below a coin flip, where noise can put it, counts as it is."""
+        rows = [
+            (cell.params, cell.samples_per_parameter, f1) for cell in cells if (f1 := _f1(cell, attack)) is not None
+        ]
+        return cls(*np.array(rows, dtype=np.float64).reshape(-1, 3).T)
+
+    def where(self, kept: NDArray[np.bool_]) -> "_Points":
+        return _Points(self.params[kept], self.ratios[kept], self.f1[kept])
+
+    def spans(self) -> bool:
+        """Whether the ratios differ enough to give an exponent."""
+        return bool(self.ratios.max() >= _MIN_SPAN * self.ratios.min())
+
+    def errors(self, law: MembershipLaw) -> Array:
+        return np.array([law.f1(float(ratio)) for ratio in self.ratios]) - self.f1
+
+
+def _f1(cell: CalibrationCell, attack: Attack) -> float | None:
+    return cell.loss_f1.value if attack == "loss" else cell.reference_f1.value
+
+
+def _probit(amplitude: float | None, exponent: float | None) -> ProbitLaw:
+    if amplitude is None or exponent is None:
+        raise ValueError("a fit has a scale, or an amplitude and an exponent")
     return ProbitLaw(
-        name="probit", source="", fitted_from=0, fitted_to=0, band=_NO_BAND, amplitude=amplitude, exponent=exponent
+        name="probit", source="", fitted_from=0, fitted_to=0, band=_UNKNOWN, amplitude=amplitude, exponent=exponent
     )
 
 
 def _scaled(scale: float) -> LogisticLaw:
-    return LogisticLaw(name="scaled", source="", fitted_from=0, fitted_to=0, band=_NO_BAND, scale=scale)
+    return LogisticLaw(name="scaled", source="", fitted_from=0, fitted_to=0, band=_UNKNOWN, scale=scale)
 
 
-def _fit(ratios: Array, f1: Array) -> ProbitLaw | LogisticLaw:
-    """Choose the form by the number of cells, and fit the logarithms of its constants."""
+def _fit(points: _Points, form: Form) -> ProbitLaw | LogisticLaw:
+    """Fit the logarithms of the constants of a form."""
 
-    def scaled(logs: Array) -> LogisticLaw:
-        return _scaled(float(np.exp(logs[0])))
+    def law(logs: Array) -> ProbitLaw | LogisticLaw:
+        constants = [float(constant) for constant in np.exp(logs)]
+        return _probit(*constants) if form == "probit" else _scaled(*constants)
 
-    def probit(logs: Array) -> ProbitLaw:
-        return _probit(float(np.exp(logs[0])), float(np.exp(logs[1])))
-
-    if len(ratios) < MIN_CELLS:
-        return scaled(_least_squares(scaled, [0.0], ratios, f1))
-    return probit(_least_squares(probit, [np.log(0.03), 0.0], ratios, f1))
-
-
-def _least_squares(law: Callable[[Array], MembershipLaw], start: Sequence[float], ratios: Array, f1: Array) -> Array:
     def errors(logs: Array) -> Array:
-        return _errors(law(logs), ratios, f1)
+        return points.errors(law(logs))
 
+    start = np.array([np.log(0.03), 0.0] if form == "probit" else [0.0])
     bound = 12.0  # keeps the search where numbers are finite
-    return np.asarray(optimize.least_squares(errors, np.asarray(start), bounds=(-bound, bound)).x, dtype=np.float64)
+    found = optimize.least_squares(errors, start, bounds=(-bound, bound), xtol=1e-12)
+    return law(np.asarray(found.x, dtype=np.float64))
 
 
-def _held_out_size_rmse(cells: Sequence[CalibrationCell], attack: Attack) -> float | None:
-    """Leave out one size at a time, fit the others, and collect the errors on the size left out."""
-    sizes = sorted({cell.params for cell in cells})
-    if len(sizes) < 2:
-        return None
+def _held_out_size_rmse(points: _Points, form: Form) -> float | None:
+    """Leave out one size at a time, fit the others, and collect the errors on the size left out.
+
+    None if the others of a size cannot be fitted: there are none, or they do not span enough for an exponent.
+    """
     errors = []
-    for size in sizes:
-        others = [cell for cell in cells if cell.params != size]
-        left_out = [cell for cell in cells if cell.params == size]
-        law = _fit(_ratios(others), _f1(others, attack))
-        errors.append(_errors(law, _ratios(left_out), _f1(left_out, attack)))
+    for size in np.unique(points.params):
+        others, left_out = points.where(points.params != size), points.where(points.params == size)
+        if not len(others.f1) or (form == "probit" and not others.spans()):
+            return None
+        errors.append(left_out.errors(_fit(others, form)))
     return _root_mean_square(np.concatenate(errors))
-
-
-def _errors(law: MembershipLaw, ratios: Array, f1: Array) -> Array:
-    return np.array([law.f1(float(ratio)) for ratio in ratios]) - f1
 
 
 def _root_mean_square(errors: Array) -> float:
     return float(np.sqrt(np.mean(errors**2)))
 
 
-def _ratios(cells: Sequence[CalibrationCell]) -> Array:
-    return np.array([cell.samples_per_parameter for cell in cells])
-
-
-def _f1(cells: Sequence[CalibrationCell], attack: Attack) -> Array:
-    """F1 of the cells; below a coin flip, where noise can put it, it counts as it is."""
-    values = [cell.loss_f1.value if attack == "loss" else cell.reference_f1.value for cell in cells]
-    return np.array([value for value in values if value is not None])
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -7,6 +7,10 @@ from statistics import NormalDist
 
 import pytest
 
+from auditor.laws.capacity import BitsPerParameter
+from auditor.laws.comparison import compare
+from auditor.laws.prediction import Plan, predict
+from auditor.predictions import PredictionBesideMeasurement
 from auditor.results import (
     AttackResult,
     AuditResult,
@@ -392,6 +396,33 @@ def poison(value: object, text: str) -> object:
     return value
 
 
+def beside() -> PredictionBesideMeasurement:
+    """A prediction that agrees with the loss attack and is below the attack with a reference."""
+    plan = Plan(
+        params=12_528,
+        tokens=626 * 64,
+        capacity=BitsPerParameter(3.51, "Morris et al. 2025, table 5, bfloat16 mean (checkpoint stored in bfloat16)"),
+        bits_per_token=5.2,
+        dataset_bits_source="5.2 bits per token, the code length of non-members under the reference",
+    )
+    loss, reference = attacks()[:2]
+    return compare(
+        predict(plan),
+        loss_f1=loss.f1_equal_error,
+        loss_auc=loss.auc,
+        reference_f1=reference.f1_equal_error,
+        reference_auc=reference.auc,
+        best_auc=reference.auc,
+        bits_per_member=estimate(20.1, 18.0, 22.2),
+        capacity_used=undefined("the capacity of an adapter on a trained base is not known"),
+    )
+
+
+def build_expected() -> AuditResult:
+    """The size of the training set was stated."""
+    return replace(build(), prediction=beside())
+
+
 def build_poisoned(text: str) -> AuditResult:
     """Every part is there and every string holds the text; one sample is a million characters long."""
     result = build()
@@ -404,7 +435,7 @@ def build_poisoned(text: str) -> AuditResult:
             result,
             memorization=replace(result.memorization, top_samples=samples),
             attacks=(*result.attacks, unmeasured),
-            prediction={"law": {"name": "x", "values": [1, 2]}, "nothing": None},
+            prediction=beside(),
             gates=({"gate": "auc", "verdict": "fail"},),
         ),
         text,
@@ -425,6 +456,7 @@ BUILDERS: dict[str, Callable[[], AuditResult]] = {
     "veto": build_veto,
     "none": build_none,
     "hostile": build_hostile,
+    "expected": build_expected,
 }
 
 

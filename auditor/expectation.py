@@ -1,0 +1,128 @@
+"""What the sizes of model and training set let expect of an audit, from the stated size of the training set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .config import AuditConfig
+from .laws.calibration import law_from
+from .laws.capacity import BitsPerParameter, bits_per_parameter, measured_bits_per_parameter
+from .laws.comparison import compare
+from .laws.membership import PAPER_LAW, REFERENCE_LAW, MembershipLaw
+from .laws.prediction import Plan, predict
+from .measured import read_calibration, read_capacity
+from .predictions import PredictionBesideMeasurement
+from .results import AttackResult, Estimate, MemorizationResult
+from .samples import SampleTable
+
+__all__ = ["Constants", "read_constants", "set_beside"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constants:
+    """What predictions rest on. ``capacity`` is None for the paper's constant of the target's precision."""
+
+    capacity: BitsPerParameter | None
+    law: MembershipLaw
+    reference_law: MembershipLaw
+
+    def capacity_for(self, stored_dtype: str) -> BitsPerParameter:
+        """Return the capacity constant of a target stored in a precision."""
+        return self.capacity or bits_per_parameter(stored_dtype)
+
+
+def read_constants(config: AuditConfig) -> Constants:
+    """Read the files of a measured capacity and a calibrated law, before anything is scored.
+
+    Raises
+    ------
+    ResultError
+        If a file cannot be read or is not what it should be.
+    """
+    capacity = None
+    if config.bits_per_parameter is not None:
+        capacity = BitsPerParameter(config.bits_per_parameter, "given (--bits-per-parameter)")
+    if config.capacity is not None:
+        capacity = measured_bits_per_parameter(read_capacity(Path(config.capacity)))
+    if config.calibration is None:
+        return Constants(capacity=capacity, law=PAPER_LAW, reference_law=REFERENCE_LAW)
+    calibration = read_calibration(Path(config.calibration))
+    return Constants(
+        capacity=capacity, law=law_from(calibration, "loss"), reference_law=law_from(calibration, "reference")
+    )
+
+
+def set_beside(
+    config: AuditConfig,
+    constants: Constants,
+    *,
+    n_parameters: int,
+    n_trained: int | None,
+    stored_dtype: str,
+    table: SampleTable,
+    attacks: Sequence[AttackResult],
+    memorization: MemorizationResult | None,
+) -> PredictionBesideMeasurement | None:
+    """Predict from the stated size of the training set, and set it beside what was measured; None if none is stated.
+
+    Parameters
+    ----------
+    n_parameters, n_trained : int
+        All parameters of the target, and those of its adapter if it has one.
+    table : SampleTable
+        A training sample is taken to have as many tokens as a member has on average. The bits of a token of the
+        training set are those of the non-members (of the members if there are none) under the reference.
+    """
+    if config.train_samples is None and config.train_tokens is None:
+        return None
+    sample_tokens = float(table.n_tokens[table.is_member].mean())
+    tokens = config.train_tokens or (config.train_samples or 0.0) * sample_tokens
+    bits_per_token, source = _bits_per_token(table)
+    prediction = predict(
+        Plan(
+            params=n_parameters,
+            tokens=tokens,
+            sample_tokens=sample_tokens,
+            trainable_params=n_trained,
+            fine_tuning=config.fine_tuned or n_trained is not None,
+            epochs=config.epochs,
+            capacity=constants.capacity_for(stored_dtype),
+            bits_per_token=bits_per_token,
+            dataset_bits_source=source,
+            law=constants.law,
+            reference_law=constants.reference_law,
+        )
+    )
+    loss, reference = _attack(attacks, "loss"), _attack(attacks, "reference")
+    return compare(
+        prediction,
+        loss_f1=loss.f1_equal_error if loss else None,
+        loss_auc=loss.auc if loss else None,
+        reference_f1=reference.f1_equal_error if reference else None,
+        reference_auc=reference.auc if reference else None,
+        best_auc=_best_auc(attacks),
+        bits_per_member=memorization.debiased_bits_per_member if memorization else None,
+        capacity_used=memorization.capacity_used if memorization else None,
+    )
+
+
+def _bits_per_token(table: SampleTable) -> tuple[float | None, str]:
+    """Estimate the information in a token of the training set from the reference, if there is one."""
+    if table.reference_bits is None:
+        return None, "not known: there is no reference model to estimate it with"
+    side = ~table.is_member if not table.is_member.all() else table.is_member
+    who = "members" if table.is_member.all() else "non-members"
+    value = float(np.sum(table.reference_bits[side]) / np.sum(table.n_tokens[side]))
+    return max(value, 1e-9), f"{value:.3g} bits per token, the code length of {who} under the reference"
+
+
+def _attack(attacks: Sequence[AttackResult], name: str) -> AttackResult | None:
+    return next((attack for attack in attacks if attack.name == name), None)
+
+
+def _best_auc(attacks: Sequence[AttackResult]) -> Estimate | None:
+    """Return the largest AUC that was measured."""
+    defined = [attack.auc for attack in attacks if attack.auc.value is not None]
+    return max(defined, key=lambda auc: auc.value or 0.0, default=None)

@@ -1,0 +1,329 @@
+"""The trainings of a calibration: which models on how many samples, and what each one says of the samples.
+
+Trainings know nothing of each other: targets and references run side by side, and what an attack makes of them
+is computed afterwards, from code lengths alone.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic
+from typing import Any, Literal
+
+import numpy as np
+
+from ..config import ModelSpec
+from ..engine.configs import context_window, count_parameters, first_line
+from ..errors import ConfigError
+from ..laws.membership import LAW_SAMPLE_TOKENS
+from .corpus import Corpus
+
+__all__ = [
+    "CalibrationPlan",
+    "Size",
+    "Sweep",
+    "TrainedModel",
+    "TrainingJob",
+    "default_configs",
+    "largest_cell",
+    "open_sizes",
+    "shared_samples",
+    "train_model",
+]
+
+LEAST_MEMBERS = 20
+"""Members of a cell below which its F1 says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationPlan:
+    """A sweep over model sizes and samples per parameter.
+
+    Parameters
+    ----------
+    configs : tuple of str
+        Model sizes, as Hugging Face configurations in JSON; see `default_configs`.
+    ratios : tuple of float
+        Samples per parameter, a sample counted as ``sample_tokens / 64``.
+    epochs : float
+        Passes over the members, the same for all cells.
+    least_steps : int
+        Updates that a cell has at least, however few members it has.
+    reference_steps : int
+        Updates of every reference.
+    longer : float
+        How many times longer the cell is trained that shows the effect of training; 0 leaves it out.
+    batch_size : int
+    learning_rates : tuple of float, optional
+        One a size; by default ``2.2 / sqrt(parameters)``, at most 0.03. Chosen on the default sizes, where half of it
+        leaves members less well learned after the same time.
+    n_held_out, n_reference : int
+        Non-members, and the least number of samples that a reference needs.
+    seed : int
+        Of weights and of the order of samples; targets and references differ in it.
+    """
+
+    configs: tuple[str, ...]
+    ratios: tuple[float, ...] = (0.0125, 0.025, 0.05, 0.1, 0.2)
+    epochs: float = 300.0
+    least_steps: int = 1000
+    reference_steps: int = 8000
+    longer: float = 3.0
+    batch_size: int = 32
+    learning_rates: tuple[float, ...] | None = None
+    n_held_out: int = 2000
+    n_reference: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive = {
+            "ratios": min(self.ratios, default=0.0),
+            "epochs": self.epochs,
+            "least_steps": self.least_steps,
+            "reference_steps": self.reference_steps,
+            "batch_size": self.batch_size,
+            "learning_rates": min(self.learning_rates or (1.0,)),
+        }
+        for name, value in positive.items():
+            if not value > 0:
+                raise ConfigError(f"{name} must be greater than 0, got {getattr(self, name)}")
+        if not self.configs:
+            raise ConfigError("a calibration needs at least one model size, none was given")
+        if self.longer and self.longer <= 1:
+            raise ConfigError(f"longer must be greater than 1, or 0 for no longer training, got {self.longer}")
+        if self.n_held_out < LEAST_MEMBERS:
+            raise ConfigError(f"at least {LEAST_MEMBERS} samples must be held out, got {self.n_held_out}")
+        if self.learning_rates is not None and len(self.learning_rates) != len(self.configs):
+            raise ConfigError(f"{len(self.learning_rates)} learning rates for {len(self.configs)} model sizes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """One model size of the sweep."""
+
+    config: str
+    architecture: str
+    n_parameters: int
+    n_vocabulary: int
+    learning_rate: float
+    members: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob:
+    """Train one model on the first ``n_samples`` of a part, and code the held-out samples and the first of the pool.
+
+    ``samples`` is the file that holds them, and ``fingerprint`` their checksum, so that a result is not taken
+    for that of other samples.
+    """
+
+    config: str
+    part: Literal["pool", "reference"]
+    n_samples: int
+    n_coded: int
+    n_parameters: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    samples: str
+    fingerprint: str
+
+    @property
+    def cost(self) -> float:
+        """Grows with the steps and slowly with the parameters: the smallest models do not use a core well."""
+        return self.steps * self.batch_size * (self.n_parameters + 50_000.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedModel:
+    """Code lengths under a trained model, in nats per sample; its first token is given."""
+
+    held_out_nats: tuple[float, ...]
+    pool_nats: tuple[float, ...]
+    seconds: float
+
+
+def default_configs(n_vocabulary: int, sample_tokens: int = LAW_SAMPLE_TOKENS) -> tuple[str, ...]:
+    """Two GPT-2 style models of one layer, widths 8 and 16, four heads: the sizes that two cores can train for long.
+
+    With 512 tokens and 64 positions they have 5,496 and 12,528 parameters. Wide initial weights and many heads let
+    so narrow models learn their members in fewer steps.
+    """
+    from transformers import GPT2Config
+
+    sizes = {"vocab_size": n_vocabulary, "n_positions": sample_tokens, "n_layer": 1, "n_head": 4}
+    rest = {"bos_token_id": 0, "eos_token_id": 0, "initializer_range": 0.1}
+    return tuple(GPT2Config(n_embd=width, **sizes, **rest).to_json_string(use_diff=False) for width in (8, 16))
+
+
+def open_sizes(plan: CalibrationPlan, *, sample_tokens: int) -> tuple[Size, ...]:
+    """Count the parameters of every model size, and from them the members of its cells.
+
+    Raises
+    ------
+    ConfigError, ModelError
+        If a configuration cannot be read or built, is too small for the samples, or makes cells too small.
+    """
+    sizes = []
+    for index, text in enumerate(plan.configs):
+        name = f"model size {index + 1}"
+        config = _config(text, name)
+        architecture, n_parameters = count_parameters(ModelSpec(path=name), config, trust_remote_code=False)
+        window = context_window(config.get_text_config())
+        if window is not None and window < sample_tokens:
+            raise ConfigError(f"{name} reads {window} tokens, but a sample has {sample_tokens}: cut shorter samples")
+        per_parameter = LAW_SAMPLE_TOKENS / sample_tokens * n_parameters
+        members = tuple(sorted({round(ratio * per_parameter) for ratio in plan.ratios}))
+        if members[0] < LEAST_MEMBERS:
+            least = LEAST_MEMBERS / per_parameter
+            raise ConfigError(
+                f"{name} has {n_parameters:,} parameters, so that a ratio of {min(plan.ratios):g} means {members[0]} "
+                f"members; at least {LEAST_MEMBERS} are needed: use ratios from {least:.2g} or larger models"
+            )
+        default_rate = min(0.03, 2.2 / math.sqrt(n_parameters))
+        sizes.append(
+            Size(
+                config=text,
+                architecture=architecture,
+                n_parameters=n_parameters,
+                n_vocabulary=int(config.get_text_config().vocab_size),
+                learning_rate=plan.learning_rates[index] if plan.learning_rates else default_rate,
+                members=members,
+            )
+        )
+    if len({size.n_parameters for size in sizes}) < len(sizes):
+        raise ConfigError("two of the model sizes have the same number of parameters: leave one out")
+    return tuple(sorted(sizes, key=lambda size: size.n_parameters))
+
+
+def largest_cell(plan: CalibrationPlan, *, sample_tokens: int) -> int:
+    """Return the size of the pool that members are drawn from: as many as the largest cell has."""
+    return max(size.members[-1] for size in open_sizes(plan, sample_tokens=sample_tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """All trainings of a plan, on samples in a file with a checksum."""
+
+    plan: CalibrationPlan
+    sizes: tuple[Size, ...]
+    n_reference: int
+    samples: str
+    fingerprint: str
+
+    @property
+    def jobs(self) -> list[TrainingJob]:
+        """All of them, in any order."""
+        return [*self.references.values(), *self.targets, *self.longer]
+
+    @property
+    def references(self) -> dict[int, TrainingJob]:
+        """One a model size, by its parameters."""
+        n, steps = self.n_reference, self.plan.reference_steps
+        return {
+            size.n_parameters: self._job(size, "reference", n, n_coded=size.members[-1], steps=steps)
+            for size in self.sizes
+        }
+
+    @property
+    def targets(self) -> list[TrainingJob]:
+        """One a cell."""
+        return [
+            self._job(size, "pool", n, n_coded=n, steps=self._steps(n)) for size in self.sizes for n in size.members
+        ]
+
+    @property
+    def longer(self) -> list[TrainingJob]:
+        """The middle cell again, with more steps; empty if the plan leaves it out."""
+        if not self.plan.longer:
+            return []
+        short = self.middle
+        return [replace(short, steps=round(self.plan.longer * short.steps))]
+
+    @property
+    def middle(self) -> TrainingJob:
+        """The cell that is trained longer as well: the middle one of the smallest model."""
+        return self.targets[len(self.sizes[0].members) // 2]
+
+    def _steps(self, n_members: int) -> int:
+        return max(self.plan.least_steps, math.ceil(self.plan.epochs * n_members / self.plan.batch_size))
+
+    def _job(
+        self, size: Size, part: Literal["pool", "reference"], n_samples: int, *, n_coded: int, steps: int
+    ) -> TrainingJob:
+        return TrainingJob(
+            config=size.config,
+            part=part,
+            n_samples=n_samples,
+            n_coded=n_coded,
+            n_parameters=size.n_parameters,
+            steps=steps,
+            batch_size=self.plan.batch_size,
+            learning_rate=size.learning_rate,
+            seed=self.plan.seed + (part == "reference"),
+            samples=self.samples,
+            fingerprint=self.fingerprint,
+        )
+
+
+def train_model(job: TrainingJob, on_share: Callable[[float], None]) -> TrainedModel:
+    """Train one model and code samples with it."""
+    import torch
+
+    from ..training import build, sequence_nll, train
+
+    started = monotonic()
+    with np.load(job.samples) as parts:
+        held_out, pool = torch.from_numpy(parts["held_out"]), torch.from_numpy(parts["pool"])
+        trained_on = torch.from_numpy(parts[job.part])[: job.n_samples]
+    model = build(_config(job.config, "model size"), seed=job.seed)
+    train(
+        model,
+        trained_on,
+        steps=job.steps,
+        batch_size=job.batch_size,
+        learning_rate=job.learning_rate,
+        seed=job.seed,
+        on_step=lambda step, _: on_share(step / job.steps),
+    )
+    held_out_nats, pool_nats = (
+        sequence_nll(model, part, batch_size=job.batch_size) for part in (held_out, pool[: job.n_coded])
+    )
+    return TrainedModel(
+        held_out_nats=tuple(held_out_nats.tolist()),
+        pool_nats=tuple(pool_nats.tolist()),
+        seconds=round(monotonic() - started, 3),
+    )
+
+
+def _config(text: str, name: str) -> Any:
+    """Read a configuration from JSON."""
+    from transformers import AutoConfig
+
+    try:
+        values = json.loads(text)
+        return AutoConfig.for_model(values.pop("model_type"), **values)
+    except Exception as error:  # transformers raises many kinds
+        raise ConfigError(f"{name}: not a Hugging Face configuration: {first_line(error)}") from error
+
+
+@contextmanager
+def shared_samples(corpus: Corpus, folder: Path) -> Iterator[tuple[Path, str]]:
+    """Put the samples into a file for the workers, readable for its owner only, and take it away afterwards."""
+    parts = {"held_out": corpus.held_out, "pool": corpus.pool, "reference": corpus.reference}
+    checksum = sha256()
+    for name, part in parts.items():
+        checksum.update(f"{name} {part.shape}".encode() + np.ascontiguousarray(part).tobytes())
+    path = folder / "samples.npz"
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            np.savez(file, **parts)  # type: ignore[arg-type]
+        yield path, checksum.hexdigest()
+    finally:
+        path.unlink(missing_ok=True)

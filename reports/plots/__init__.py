@@ -1,0 +1,14 @@
+"""Standalone figures: the map of a prediction, a measured capacity, a calibrated law. SVG, PNG or PDF by file name.
+
+Imported only when a figure is asked for, because it imports matplotlib. Figures are objects and settings last as long
+as the drawing, so nothing global changes, and the same document gives the same bytes. Text stays text in SVG and PDF
+and is never read as mathematics. Nothing hangs on colour alone.
+"""
+
+from .calibration_figure import calibration_figure
+from .capacity_figure import capacity_figure
+from .landmarks import LANDMARKS, Landmark
+from .prediction_map import prediction_map
+from .sheet import FORMATS
+
+__all__ = ["FORMATS", "LANDMARKS", "Landmark", "calibration_figure", "capacity_figure", "prediction_map"]

@@ -1,0 +1,318 @@
+"""The calibration sweep: the cut, the plan, the attacks on its models, and going on after an interruption."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from auditor.documents import to_text
+from auditor.errors import ConfigError, DataError
+from auditor.experiments import calibration as calibration_module
+from auditor.experiments.calibration import calibrate
+from auditor.experiments.corpus import Corpus, cut_corpus, train_tokenizer
+from auditor.experiments.sweep import (
+    CalibrationPlan,
+    TrainedModel,
+    default_configs,
+    largest_cell,
+    open_sizes,
+    shared_samples,
+)
+from auditor.measured import Calibration, read_calibration
+
+N_VOCABULARY = 40
+
+
+class Letters:
+    """A tokenizer whose tokens are letters."""
+
+    def __call__(self, texts: list[str], **_: Any) -> dict[str, list[list[int]]]:
+        return {"input_ids": [[ord(letter) - ord("a") for letter in text] for text in texts]}
+
+    def __len__(self) -> int:
+        return 26
+
+
+def cut(texts: list[str], **changes: Any) -> Corpus:
+    values = {"n_held_out": 1, "n_pool": 1, "n_reference": 1, "sample_tokens": 3} | changes
+    return cut_corpus(texts, Letters(), name="letters", tokenizer_name="one a letter", **values)
+
+
+def words(samples: Any) -> list[str]:
+    return ["".join(chr(ord("a") + int(token)) for token in row) for row in samples]
+
+
+def plan(**changes: Any) -> CalibrationPlan:
+    values: dict[str, Any] = {
+        "configs": default_configs(N_VOCABULARY, 8),
+        "ratios": (0.002, 0.004, 0.008),
+        "epochs": 1.0,
+        "least_steps": 3,
+        "reference_steps": 4,
+        "batch_size": 8,
+        "n_held_out": 30,
+        "n_reference": 20,
+    }
+    return CalibrationPlan(**values | changes)
+
+
+def corpus(n_pool: int = 300) -> Corpus:
+    tokens = np.random.default_rng(0).integers(N_VOCABULARY, size=(n_pool + 50, 8))
+    return Corpus(
+        name="random tokens",
+        tokenizer="none",
+        n_vocabulary=N_VOCABULARY,
+        held_out=tokens[:30],
+        pool=tokens[50:],
+        reference=tokens[30:50],
+        notes=("drawn",),
+    )
+
+
+# ---- the cut
+
+
+def test_texts_are_cut_from_their_start_and_the_rest_is_dropped() -> None:
+    # abc|def|g, abc|xy, no, qrs: abc twice
+    found = cut(["abcdefg", "abcxy", "no", "qrs"])
+    samples = words(found.held_out) + words(found.pool) + words(found.reference)
+    assert sorted(samples) == ["abc", "def", "qrs"]
+    assert found.sample_tokens == 3
+    assert found.n_vocabulary == 26
+    cut_note, repeats, split = found.notes
+    assert cut_note.startswith("4 texts, 17 tokens, cut into 4 samples of 3 tokens; 5 tokens")
+    assert cut_note.endswith("1 texts shorter than a sample")
+    assert repeats == "1 exact repeats dropped, 3 different samples kept"
+    assert "1 held out, 1 to draw members from, 1 for references" in split
+    assert "different sides" in split
+
+
+def test_the_split_is_random_disjoint_and_its_seed_s() -> None:
+    texts = [chr(97 + i) * 3 for i in range(26)]
+    first, again, other = (cut(texts, n_held_out=5, n_pool=7, seed=seed) for seed in (0, 0, 1))
+    parts = [words(first.held_out), words(first.pool), words(first.reference)]
+    assert [len(part) for part in parts] == [5, 7, 14]
+    assert sorted([*parts[0], *parts[1], *parts[2]]) == texts
+    assert words(again.held_out) == parts[0] != words(other.held_out)
+    # neither the order of the texts nor repeats of them change it
+    assert words(cut([*texts[::-1], "aaa"], n_held_out=5, n_pool=7).pool) == parts[1]
+
+
+def test_too_little_text_says_how_much_there_is() -> None:
+    with pytest.raises(DataError) as caught:
+        cut(["abcdef"], n_held_out=2, n_pool=3, n_reference=4)
+    assert str(caught.value) == (
+        "letters: 1 texts hold 2 different samples of 3 tokens, but the sweep needs 9 (2 held out, 3 for members, 4 "
+        "for references): give more text, smaller models, smaller ratios or fewer held-out samples"
+    )
+    with pytest.raises(DataError, match="0 texts hold 0 different samples"):
+        cut([])
+    with pytest.raises(ConfigError, match="at least two tokens"):
+        cut(["abc"], sample_tokens=1)
+
+
+def test_the_tokenizer_is_bytewise_and_loses_nothing(helpers: Callable[[str], Any]) -> None:
+    texts = helpers("make_texts")(40, seed=3)
+    tokenizer = train_tokenizer(texts, n_vocabulary=300)
+    assert len(tokenizer) == 300
+    assert tokenizer.decode(tokenizer("naïve 漢字")["input_ids"]) == "naïve 漢字"
+    found = cut_corpus(
+        texts, tokenizer, name="t", tokenizer_name="b", n_held_out=5, n_pool=5, n_reference=5, sample_tokens=8
+    )
+    assert found.pool.shape == (5, 8)
+    with pytest.raises(ConfigError, match="at least 257 tokens"):
+        train_tokenizer(texts, n_vocabulary=256)
+
+
+# ---- the plan
+
+
+def test_default_models_have_the_sizes_that_they_claim() -> None:
+    # wte + wpe, two norms, attention (3 + 1) and MLP (4 + 4) with biases, last norm
+    def count(width: int) -> int:
+        return 576 * width + 6 * width + 12 * width**2 + 9 * width
+
+    sizes = open_sizes(CalibrationPlan(configs=default_configs(512)), sample_tokens=64)
+    assert [size.n_parameters for size in sizes] == [count(8), count(16)] == [5496, 12528]
+    assert sizes[0].members == (69, 137, 275, 550, 1099)
+    assert [size.architecture for size in sizes] == ["GPT2LMHeadModel"] * 2
+    assert sizes[1].learning_rate == pytest.approx(2.2 / math.sqrt(12528))
+    assert largest_cell(CalibrationPlan(configs=default_configs(512)), sample_tokens=64) == 2506
+
+
+def test_members_of_shorter_samples_are_as_many_more() -> None:
+    # 8 tokens are an eighth of a 64-token sample
+    size = open_sizes(plan(), sample_tokens=8)[0]
+    assert size.members == tuple(round(8 * ratio * size.n_parameters) for ratio in (0.002, 0.004, 0.008))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"configs": ()}, "at least one model size"),
+        ({"ratios": ()}, "ratios must be greater than 0"),
+        ({"ratios": (0.1, -1.0)}, "ratios must be greater than 0"),
+        ({"epochs": math.nan}, "epochs must be greater than 0, got nan"),
+        ({"batch_size": 0}, "batch_size must be greater than 0, got 0"),
+        ({"longer": 0.5}, "longer must be greater than 1, or 0"),
+        ({"n_held_out": 3}, "at least 20 samples must be held out, got 3"),
+        ({"learning_rates": (0.1,)}, "1 learning rates for 2 model sizes"),
+    ],
+)
+def test_a_plan_that_cannot_be_run_says_why(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(**changes)
+
+
+def test_sizes_that_do_not_fit_say_why() -> None:
+    with pytest.raises(ConfigError, match="model size 1 reads 8 tokens, but a sample has 9"):
+        open_sizes(plan(), sample_tokens=9)
+    with pytest.raises(ConfigError, match=r"means \d members; at least 20 are needed: use ratios from"):
+        open_sizes(plan(ratios=(0.0001,)), sample_tokens=8)
+    with pytest.raises(ConfigError, match="same number of parameters"):
+        open_sizes(plan(configs=default_configs(N_VOCABULARY, 8)[:1] * 2), sample_tokens=8)
+    with pytest.raises(ConfigError, match="model size 1: not a Hugging Face configuration"):
+        open_sizes(plan(configs=("{}",)), sample_tokens=8)
+
+
+def test_a_corpus_that_does_not_fit_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the pool has 10: cut a larger one"):
+        calibrate(plan(), corpus(10), folder=tmp_path, workers=1)
+    with pytest.raises(ConfigError, match="has 40 tokens, the tokenizer 41"):
+        calibrate(plan(), replace(corpus(), n_vocabulary=41), folder=tmp_path, workers=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- the sweep
+
+
+def test_a_sweep_from_end_to_end_that_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+    first = calibrate(plan(), corpus(), folder=tmp_path, workers=1, on_progress=lambda a, b: shares.append(a / b))
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1.0)
+    assert not (tmp_path / "samples.npz").exists()
+    assert [cell.n_samples for cell in first.cells if cell.params == first.cells[0].params] == [
+        round(8 * ratio * first.cells[0].params) for ratio in (0.002, 0.004, 0.008)
+    ]
+    assert all(cell.samples_per_parameter == pytest.approx(cell.n_samples / 8 / cell.params) for cell in first.cells)
+    # random tokens cost a model that has learned nothing log2(40) bits each
+    assert all(cell.non_member_bits_per_token == pytest.approx(math.log2(40), abs=0.3) for cell in first.cells)
+    assert [law.attack for law in first.laws] == ["loss", "reference"]
+    assert first.training_effect is not None
+    assert first.training_effect.short == first.cells[1]
+    assert first.training_effect.long.steps == 3 * first.cells[1].steps
+    assert any(warning.startswith("undertrained") for warning in first.warnings)
+
+    # one finished training is lost; only it runs again, and everything comes out the same
+    lines = (tmp_path / "trainings.jsonl").read_text().splitlines()
+    (tmp_path / "trainings.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    trained = []
+    real = calibration_module.train_model
+
+    def counting(job: Any, on_share: Any) -> TrainedModel:
+        trained.append(job)
+        return real(job, on_share)
+
+    monkeypatch.setattr(calibration_module, "train_model", counting)
+    again = calibrate(plan(), corpus(), folder=tmp_path, workers=1)
+    assert len(trained) == 1
+    assert replace(again, seconds=first.seconds) == first
+
+    (tmp_path / "calibration.json").write_text(to_text(again))
+    assert read_calibration(tmp_path) == again
+
+
+def test_models_that_learn_their_members_are_caught(tmp_path: Path) -> None:
+    given = plan(configs=default_configs(N_VOCABULARY, 8)[1:], ratios=(0.001,), least_steps=120, longer=0.0)
+    (cell,) = calibrate(given, corpus(), folder=tmp_path, workers=1).cells
+    assert cell.member_bits_per_token < cell.non_member_bits_per_token - 1.0
+    for found in (cell.loss_auc, cell.reference_auc):
+        assert found.value is not None
+        assert found.value > 0.95
+
+
+def test_results_of_other_samples_are_not_taken_for_these(tmp_path: Path) -> None:
+    given = corpus()
+    everything = np.concatenate([given.held_out, given.pool, given.reference])
+    cut_elsewhere = dict(zip(("held_out", "pool", "reference"), np.split(everything, [40, 330]), strict=True))
+    checksums = set()
+    for other in (given, replace(given, pool=given.pool[:-1]), replace(given, **cut_elsewhere)):
+        with shared_samples(other, tmp_path) as (file, checksum):
+            assert file.stat().st_mode & 0o777 == 0o600
+            checksums.add(checksum)
+    assert len(checksums) == 3
+    assert not file.exists()
+
+
+@pytest.fixture
+def by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Calibration]:
+    """Return a calibration whose models are replaced by code lengths in nats, given by a function of the job."""
+
+    def run(models: Callable[[Any], TrainedModel], **changes: Any) -> Calibration:
+        monkeypatch.setattr(calibration_module, "train_model", lambda job, _: models(job))
+        return calibrate(plan(**changes), corpus(), folder=tmp_path, workers=1)
+
+    return run
+
+
+def test_both_attacks_score_what_they_say(by_hand: Callable[..., Calibration]) -> None:
+    # samples differ by 0, 1, 2, ... nats for target and reference alike; the target takes half a nat off members
+    def models(job: Any) -> TrainedModel:
+        held_out, pool = np.arange(30.0), np.arange(job.n_coded) % 30.0
+        return TrainedModel(
+            held_out_nats=tuple(held_out), pool_nats=tuple(pool - 0.5 * (job.part == "pool")), seconds=1.0
+        )
+
+    found = by_hand(models)
+    for cell in found.cells:
+        member = sum(i % 30 for i in range(cell.n_samples)) / cell.n_samples - 0.5
+        assert cell.member_bits_per_token == pytest.approx(member / 7 / math.log(2))
+        assert cell.non_member_bits_per_token == pytest.approx(14.5 / 7 / math.log(2))
+        assert cell.reference_bits_per_token == cell.non_member_bits_per_token
+        assert cell.reference_auc.value == cell.reference_f1.value == 1.0
+        assert cell.loss_auc.value is not None
+        assert 0.45 < cell.loss_auc.value < 0.75
+        assert (cell.loss_f1.n_members, cell.loss_f1.n_non_members) == (cell.n_samples, 30)
+    assert found.seconds == len(found.cells) + 2 + 1  # two references and the longer one
+    assert any("saturated: 0 of 6 cells have an F1 of the reference attack" in text for text in found.warnings)
+
+
+def test_a_weak_reference_and_an_effect_of_training_are_told(by_hand: Callable[..., Calibration]) -> None:
+    def models(job: Any) -> TrainedModel:
+        level = 20.0 if job.part == "reference" else 10.0
+        gain = 5.0 if job.steps > 8 else 0.0
+        rng = np.random.default_rng(job.n_samples)
+        return TrainedModel(
+            held_out_nats=tuple(level + rng.normal(size=30)),
+            pool_nats=tuple(level - gain + rng.normal(size=job.n_coded)),
+            seconds=1.0,
+        )
+
+    found = by_hand(models, epochs=0.01)
+    weak = next(text for text in found.warnings if text.startswith("weak reference"))
+    assert "2.0" in weak or "2.1" in weak  # 10 nats over 7 tokens are 2.06 bits each
+    assert sum(text.startswith("training matters") for text in found.warnings) == 2
+    assert by_hand(models, longer=0.0).training_effect is None
+
+
+def test_few_cells_and_one_size_are_told(by_hand: Callable[..., Calibration]) -> None:
+    def models(job: Any) -> TrainedModel:
+        return TrainedModel(held_out_nats=(1.0,) * 30, pool_nats=(1.0,) * job.n_coded, seconds=1.0)
+
+    found = by_hand(models, configs=default_configs(N_VOCABULARY, 8)[:1], ratios=(0.004, 0.008))
+    kinds = {text.split(":")[0] for text in found.warnings}
+    assert {"few cells", "one size", "range", "saturated", "undertrained"} <= kinds
+    assert [law.form for law in found.laws] == ["scaled", "scaled"]
+
+
+def test_unused_vocabulary_is_told(by_hand: Callable[..., Calibration]) -> None:
+    def models(job: Any) -> TrainedModel:
+        return TrainedModel(held_out_nats=(1.0,) * 30, pool_nats=(1.0,) * job.n_coded, seconds=1.0)
+
+    found = by_hand(models, configs=default_configs(N_VOCABULARY + 1, 8))
+    assert sum("has 41 tokens, the tokenizer 40" in text for text in found.warnings) == 2
