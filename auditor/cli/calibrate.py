@@ -26,6 +26,12 @@ __all__ = ["calibrate"]
                    "[default: two GPT-2 style models]")  # fmt: skip
 @click.option("--ratios", type=FLOATS, help="64-token samples per parameter.  [default: .0125,.025,.05,.1,.2]")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over the members.  [default: 300]")
+@click.option("--least-steps", type=click.IntRange(min=1), help="Updates of a cell at least.  [default: 1000]")
+@click.option("--longer", type=click.FloatRange(min=0),
+              help="How many times longer one cell is trained again; 0: not at all.  [default: 3]")  # fmt: skip
+@click.option("--reference-steps", type=click.IntRange(min=1), help="Updates of a reference.  [default: 8000]")
+@click.option("--reference-samples", "n_reference", type=click.IntRange(min=1),
+              help="Samples for references at least; they get all that are left.  [default: 2000]")  # fmt: skip
 @click.option("--sample-tokens", type=click.IntRange(min=2), default=64, show_default=True, help="Tokens of a sample.")
 @click.option("--held-out", type=click.IntRange(min=1), default=2000, show_default=True, help="Non-members.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -85,12 +91,13 @@ def _prepare(data: str, options: dict[str, Any]) -> tuple[Any, Any]:
                 f"{model} has a vocabulary of {shape.n_vocabulary}, the tokenizer one of {len(tokenizer)}"
             )
     configs = tuple(shape.config.to_json_string(use_diff=False) for shape in shapes)
-    given = {"ratios": options["ratios"], "epochs": options["epochs"]}
+    names = ("ratios", "epochs", "least_steps", "longer", "reference_steps", "n_reference")
+    given = {name: options[name] for name in names if options[name] is not None}
     plan = CalibrationPlan(
         configs=configs or default_configs(len(tokenizer), sample_tokens),
         n_held_out=options["held_out"],
         seed=options["seed"],
-        **{key: value for key, value in given.items() if value is not None},
+        **given,
     )
     corpus = cut_corpus(
         texts,

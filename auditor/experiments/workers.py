@@ -62,8 +62,9 @@ class Ledger(Generic[R]):
         """Keep the result of a job."""
         self._results[_key(job)] = result
         line = json.dumps({"job": _key(job), "result": self._adapter.dump_python(result, mode="json")})
+        torn = self._path.is_file() and not self._path.read_bytes().endswith(b"\n") and self._path.stat().st_size > 0
         with open(self._path, "a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+            file.write("\n" * torn + f"{line}\n")
 
 
 def cores() -> int:
