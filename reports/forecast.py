@@ -13,6 +13,7 @@ from rich.text import Text
 
 from auditor.measured import AttackCalibration, Calibration, CapacityMeasurement
 from auditor.predictions import Inverse, Prediction
+from auditor.results import Estimate
 
 from .numbers import amount, count, number, percent, plain, size, times_in_100
 from .safe import PATH, visible
@@ -169,17 +170,17 @@ def render_capacity(measured: CapacityMeasurement) -> Group:
         (
             "Bits per parameter",
             f"≥ {number(measured.bits_per_parameter, 3)}",
-            f"a LOWER bound: {count(best.steps)} steps on {count(best.n_samples)} random sequences, of which "
-            f"{percent(round(best.share_memorized, 3))} was memorised; the paper's mean is 3.51 (bf16), 3.83 (fp32)",
+            "a LOWER bound; paper: 3.51 bf16, 3.83 fp32",
         ),
+        ("Capacity", f"≥ {amount(best.memorized_bits)} bits", f"of {count(measured.n_parameters)} parameters"),
+        ("in embedding tables", count(measured.n_embedding_parameters), "of these parameters"),
         (
-            "Capacity",
-            f"≥ {amount(best.memorized_bits)} bits",
-            f"of {count(measured.n_parameters)} parameters, {count(measured.n_embedding_parameters)} of them in "
-            "embedding tables",
+            "Memorised of the data",
+            percent(round(best.share_memorized, 3)),
+            f"after {count(best.steps)} steps, the best run",
         ),
         *[
-            (f"Extrapolated, {one.form}", number(one.bits_per_parameter, 3), "not measured; read as a spread")
+            (f"As {one.form}", number(one.bits_per_parameter, 3), "extrapolated, not measured: a spread")
             for one in measured.extrapolations
         ],
     ]
@@ -187,10 +188,10 @@ def render_capacity(measured: CapacityMeasurement) -> Group:
         span = f"{number(measured.seed_low, 3)} to {number(measured.seed_high, 3)}"
         rows.append(("Between seeds", span, "of the shortest schedule"))
     if measured.last_gain is not None:
-        word = "converged" if measured.converged else "NOT converged: longer training gives more"
-        rows.append(("Gain of the longest schedule", percent(round(measured.last_gain, 4)), word))
+        word = "converged" if measured.converged else "NOT converged: more steps give more"
+        rows.append(("Last gain", percent(round(measured.last_gain, 4)), word))
     if measured.self_check_share is not None:
-        word = "held of a set far below the capacity; less than 99% would mean that the training is broken"
+        word = "held far below the capacity; must exceed 99%"
         rows.append(("Self-check", percent(round(measured.self_check_share, 4)), word))
     heading = Text(
         visible(f"{measured.model} ({measured.architecture}, {measured.precision}, {measured.device})", PATH),
@@ -200,20 +201,22 @@ def render_capacity(measured: CapacityMeasurement) -> Group:
 
 
 def _capacity_runs(measured: CapacityMeasurement) -> Group:
-    table = _table(
-        "run", "sequences", "data / parameter", "steps", "bits / parameter", "memorised", "test bits / token"
-    )
+    """List the runs; data and what is held of it in bits per parameter, tests in bits per token."""
+    table = _table("run", "seed", "sequences", "steps", "data", "held", "share", "test")
     for run in measured.runs:
         table.add_row(
-            f"{run.role}, seed {run.seed}",
+            run.role,
+            str(run.seed),
             count(run.n_samples),
-            number(run.dataset_bits / measured.n_parameters, 2),
             count(run.steps),
+            number(run.dataset_bits / measured.n_parameters, 2),
             number(run.bits_per_parameter, 3),
             percent(round(run.share_memorized, 4)),
             number(run.test_bits_per_token, 2),
         )
-    return Group(Text(""), table)
+    ignorance = number(math.log2(measured.n_vocabulary), 2)
+    legend = f"data, held: bits a parameter. test: bits a fresh token; {ignorance} is ignorance."
+    return Group(Text(""), table, Text(legend, style="dim"))
 
 
 def render_calibration(calibration: Calibration) -> Group:
@@ -239,21 +242,28 @@ def _law_row(law: AttackCalibration) -> Row:
     return (
         f"{law.attack.capitalize()} attack",
         form,
-        f"F1 = Φ(d'/2), x = 64-token samples a parameter, {plain(law.fitted_from)} to {plain(law.fitted_to)}; error in "
-        f"F1 {number(law.rmse, 3)} on {count(law.n_cells)} cells, {held_out}; the paper's law: "
+        f"error in F1: {number(law.rmse, 3)} on {count(law.n_cells)} cells, {held_out}; of the paper's law "
         f"{number(law.paper_rmse, 3)}",
     )
 
 
 def _cells(calibration: Calibration) -> Group:
-    table = _table("parameters", "samples", "x", "epochs", "loss F1", "AUC", "reference F1", "AUC")
+    """List the cells with the intervals of F1 over the sampling of texts."""
+    table = _table("params", "samples", "x", "epochs", "loss attack, F1", "reference, F1")
     for cell in calibration.cells:
-        estimates = (cell.loss_f1, cell.loss_auc, cell.reference_f1, cell.reference_auc)
         table.add_row(
             count(cell.params),
             count(cell.n_samples),
             plain(cell.samples_per_parameter),
             number(cell.epochs, 0),
-            *("—" if one.value is None else number(one.value, 3) for one in estimates),
+            *(_with_interval(one) for one in (cell.loss_f1, cell.reference_f1)),
         )
-    return Group(Text(""), table)
+    level = percent(calibration.cells[0].loss_f1.level) if calibration.cells else "95%"
+    legend = f"F1 = Φ(d'/2) at equal error, with its {level} interval; x: 64-token samples a parameter."
+    return Group(Text(""), table, Text(legend, style="dim"))
+
+
+def _with_interval(estimate: Estimate) -> Text:
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return Text("—")
+    return Text(f"{number(estimate.value, 3)} [{number(estimate.low, 2)} to {number(estimate.high, 2)}]")

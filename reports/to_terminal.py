@@ -164,7 +164,7 @@ def _expectation(result: AuditResult) -> list[RenderableType]:
         return []
     table = _grid("", "predicted", "measured", "")
     for row in expectation.rows(beside):
-        if "AUC" in row.quantity or row.tone == "warn":
+        if not row.quantity.endswith("F1") and (row.tone == "warn" or "AUC" in row.quantity):
             verdict = Text(f"{SYMBOLS[row.tone]} {row.verdict}", style=_STYLES[row.tone])
             table.add_row(_text(row.quantity), _text(row.predicted), _text(row.measured, "bold"), verdict)
     return [

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ..predictions import Comparison, Prediction, PredictionBesideMeasurement
 from ..results import Estimate
+from .prediction import LONG_TRAINING
 
 __all__ = ["compare"]
 
@@ -121,18 +122,29 @@ def _undefined(quantity: str, value: float, low: float, high: float, measured: E
 
 
 def _summary(prediction: Prediction, comparisons: Sequence[Comparison]) -> str:
-    """Say in one or two sentences whether size explains what was found."""
-    extrapolated = "" if prediction.law.in_range else " The prediction is an extrapolation, see its warnings."
+    """Say in a few sentences whether size explains what was found."""
+    after = "" if prediction.law.in_range else " The prediction is an extrapolation, see its warnings."
     judged = [one for one in comparisons if one.agrees is not None]
-    over = [one.quantity for one in judged if not one.agrees and one.meaning == _OVER]
-    if over:
-        return f"{', '.join(over)}: above what the model can hold of its training set. {_OVER}{extrapolated}"
-    above = [one.quantity for one in judged if one.meaning == _ABOVE]
-    below = [one.quantity for one in judged if one.meaning == _BELOW]
-    if above:
-        return f"{', '.join(above)}: above what size lets expect. {_ABOVE}{extrapolated}"
-    if below:
-        return f"{', '.join(below)}: below what size lets expect. {_BELOW}{extrapolated}"
-    if any(one.meaning == _AGREES for one in judged):
-        return f"What was measured agrees with what the size of model and training set lets expect.{extrapolated}"
-    return f"Nothing was measured that the prediction could be held against.{extrapolated}"
+    if over := _subjects(judged, _OVER):
+        return f"{over}: more than the model can hold of its training set. {_reasons(_OVER)}{after}"
+    if above := _subjects(judged, _ABOVE):
+        return f"{above}: above what size lets expect. {_reasons(_ABOVE)}{after}"
+    if below := _subjects(judged, _BELOW):
+        epochs = ""
+        if prediction.epochs is not None and prediction.epochs < LONG_TRAINING:
+            epochs = f" ({prediction.epochs:g} epochs here, hundreds there)"
+        return f"{below}: below what size lets expect. {_reasons(_BELOW).replace(' law,', f' law{epochs},', 1)}{after}"
+    if _subjects(judged, _AGREES):
+        return f"What was measured agrees with what the size of model and training set lets expect.{after}"
+    return f"Nothing was measured that the prediction could be held against.{after}"
+
+
+def _reasons(meaning: str) -> str:
+    return f"Possible reasons: {meaning.partition(': ')[2]}"
+
+
+def _subjects(comparisons: Sequence[Comparison], meaning: str) -> str:
+    """Name what came out in a way, each attack once, as the start of a sentence."""
+    found = [one.quantity.partition(",")[0].removesuffix(" (ceiling)") for one in comparisons if one.meaning == meaning]
+    names = " and ".join(dict.fromkeys(found))
+    return names[:1].upper() + names[1:]

@@ -185,6 +185,8 @@ class LogisticLaw(MembershipLaw):
 
     def f1(self, samples_per_parameter: float) -> float:
         """Return the F1, in [0.5, 1]."""
+        if not samples_per_parameter >= 0:
+            raise ValueError(f"samples per parameter must not be negative, got {samples_per_parameter}")
         exponent = -self.c3 * (self.scale * samples_per_parameter + self.c2)
         share = 1.0 / (1.0 + math.exp(exponent)) if exponent < 700 else 0.0
         return min(1.0, 0.5 * (1.0 + self.c1 * share))
@@ -240,7 +242,8 @@ PAPER_LAW = LogisticLaw(
 REFERENCE_LAW = LogisticLaw(
     name="paper, for half the data",
     source="our sweep on King James Bible verses, 5,488 and 12,512 parameters: an attack with a reference model "
-    "does as well as the loss attack at 0.53 times the samples per parameter (F1 within .036 root mean square)",
+    "does as well as the loss attack at 0.53 times the samples per parameter (F1 within .036 root mean square; "
+    "0.53 to 0.67 in a sweep trained longer)",
     fitted_from=0.0125,
     fitted_to=0.2,
     band=Band(below=0.07, above=0.07, below_in_steep_part=0.07, source="twice the root mean square error, .036"),

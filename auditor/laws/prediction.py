@@ -1,5 +1,6 @@
 """From a plan of training to its risk: capacity, bits, the membership law and the ceiling for any attack."""
 
+import math
 from dataclasses import dataclass, replace
 
 from ..predictions import AttackPrediction, Ceiling, Inverse, LawPrediction, Prediction
@@ -7,9 +8,9 @@ from .capacity import BitsPerParameter, memorized_bits
 from .ceilings import advantage_ceiling, auc_ceiling
 from .membership import LAW_SAMPLE_TOKENS, PAPER_LAW, REFERENCE_LAW, MembershipLaw, auc_from_f1, f1_from_auc
 
-__all__ = ["Plan", "predict", "solve_plan"]
+__all__ = ["LONG_TRAINING", "Plan", "predict", "solve_plan"]
 
-_LONG_TRAINING = 200
+LONG_TRAINING = 200
 """Epochs from which our own sweeps count a model as trained long; see docs/method.md."""
 
 
@@ -67,8 +68,8 @@ class Plan:
             "dataset_bits",
         ):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be greater than 0, got {value}")
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be greater than 0 and finite, got {value}")
         if self.trainable_params is not None and self.params is not None and self.trainable_params > self.params:
             raise ValueError(f"{self.trainable_params} trainable parameters are more than all {self.params}")
 
@@ -168,7 +169,7 @@ def _inverse(plan: Plan, f1: float) -> Inverse:
 def _is_comparable(plan: Plan) -> bool:
     """Whether the plan is of the kind that the law was fitted on: all parameters, from scratch, 64-token samples."""
     partly = plan.trainable_params is not None and plan.trainable_params != plan.params
-    few_epochs = plan.epochs is not None and plan.epochs < _LONG_TRAINING
+    few_epochs = plan.epochs is not None and plan.epochs < LONG_TRAINING
     return not (partly or plan.fine_tuning or few_epochs or plan.sample_tokens != LAW_SAMPLE_TOKENS)
 
 
@@ -229,7 +230,7 @@ def _warnings(plan: Plan, law: LawPrediction, ceiling: Ceiling) -> list[str]:
             "extrapolation: fine-tuning. The law was fitted on models trained from scratch; a trained model codes the "
             "new data in fewer bits from the start, so less of the capacity is needed for what all samples share"
         )
-    if plan.epochs is not None and plan.epochs < _LONG_TRAINING:
+    if plan.epochs is not None and plan.epochs < LONG_TRAINING:
         found.append(
             f"extrapolation: {plan.epochs:g} epochs. The law was fitted on models trained until they held what they "
             "could (hundreds of epochs and more); after fewer the loss attack does worse than predicted here"
