@@ -125,17 +125,17 @@ def _attack_rows(prediction: Prediction) -> list[Row]:
         (
             "Reference attack, AUC",
             _banded(reference.auc, reference.auc_low, reference.auc_high),
-            "with a model that saw other texts",
+            "with a reference model",
         ),
         (
             "Ceiling, AUC",
             f"at most {number(most, 3)}",
-            "for any attack, on average" if most < 1 else "for any attack: excludes nothing",
+            "for any attack, on average" if most < 1 else "for any attack: says nothing",
         ),
         (
             "In the law's range",
             "yes" if law.in_range else "NO",
-            f"{plain(law.samples_per_parameter)} 64-token samples a parameter",
+            f"{plain(law.samples_per_parameter)} samples/parameter",
         ),
     ]
 
@@ -259,7 +259,7 @@ def _cells(calibration: Calibration) -> Group:
             *(_with_interval(one) for one in (cell.loss_f1, cell.reference_f1)),
         )
     level = percent(calibration.cells[0].loss_f1.level) if calibration.cells else "95%"
-    legend = f"F1 = Φ(d'/2) at equal error, with its {level} interval; x: 64-token samples a parameter."
+    legend = f"F1 = Φ(d'/2) at equal error, {level} interval; x: 64-token samples a parameter."
     return Group(Text(""), table, Text(legend, style="dim"))
 
 
