@@ -135,7 +135,7 @@ def _attack_rows(prediction: Prediction) -> list[Row]:
         (
             "In the law's range",
             "yes" if law.in_range else "NO",
-            f"{plain(law.samples_per_parameter)} samples/parameter",
+            f"{plain(law.samples_per_parameter)} × 64 tokens/parameter",
         ),
     ]
 

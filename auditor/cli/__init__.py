@@ -62,7 +62,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except BrokenPipeError:
         return 2
     except (click.exceptions.Abort, KeyboardInterrupt):
-        return _failed("interrupted; scores so far are kept, run the same command again to go on")
+        return _failed("interrupted; what was finished is kept, run the same command again to go on")
     except click.exceptions.NoArgsIsHelpError as error:
         return _failed(error.format_message(), is_help=True)
     except click.UsageError as error:

@@ -105,6 +105,8 @@ def _check_vocabulary(spec: ModelSpec, file: Path) -> None:
     given = json.loads(file.read_text(encoding="utf-8"))
     if "vocab_size" not in given and "text_config" not in given and "n_vocab" not in given:
         raise ModelError(f"{spec}: the configuration names no vocab_size; add it, the parameter count depends on it")
+    if given.get("vocab_size", 1) in (0, None):
+        raise ModelError(f"{spec}: vocab_size is {given['vocab_size']}; a causal LM has at least one token")
 
 
 def load_config(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) -> Any:

@@ -215,10 +215,14 @@ def count_adapter(adapter: str) -> int:
     ModelError
         If the folder holds no adapter.
     """
+    file = _adapter_files(adapter)[1]
     try:
-        return sum(math.prod(tensor["shape"]) for tensor in _header(_adapter_files(adapter)[1]).values())
-    except (ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
-        raise ModelError(f"adapter {adapter}: adapter_model.safetensors is not a safetensors file") from error
+        shapes = [tensor["shape"] for tensor in _header(file).values()]
+        if not all(isinstance(side, int) and side >= 0 for shape in shapes for side in shape):
+            raise ValueError("a side of a tensor is not a count")
+    except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError, RecursionError) as error:
+        raise ModelError(f"adapter {adapter}: {file.name} is not a safetensors file") from error
+    return sum(math.prod(shape) for shape in shapes)
 
 
 def _put_adapter(model: Any, adapter: str) -> Any:

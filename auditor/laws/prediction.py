@@ -58,18 +58,18 @@ class Plan:
     def __post_init__(self) -> None:
         if self.params is None and self.tokens is None:
             raise ValueError("a plan needs parameters or data")
-        for name in (
-            "params",
-            "tokens",
-            "sample_tokens",
-            "trainable_params",
-            "epochs",
-            "bits_per_token",
-            "dataset_bits",
-        ):
+        for name in ("params", "tokens", "trainable_params", "epochs", "bits_per_token", "dataset_bits"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} must be greater than 0 and finite, got {value}")
+        if not 1 <= self.sample_tokens < math.inf:
+            raise ValueError(f"sample_tokens must be at least 1 and finite, got {self.sample_tokens}")
+        if self.bits_per_token is not None and self.dataset_bits is not None:
+            raise ValueError("give the bits of a token or of the whole data set, not both")
+        if self.params is None and self.trainable_params is not None:
+            raise ValueError(
+                "the size of a model of which only a part is trained cannot be solved for: give params too"
+            )
         if self.trainable_params is not None and self.params is not None and self.trainable_params > self.params:
             raise ValueError(f"{self.trainable_params} trainable parameters are more than all {self.params}")
 
@@ -98,6 +98,8 @@ def predict(plan: Plan, *, target_f1: float | None = None, target_auc: float | N
     ----------
     .. [1] Morris et al. 2025, arXiv 2505.24832: capacity (section 3), the law (section 5). The ceiling is ours.
     """
+    if target_f1 is not None and target_auc is not None:
+        raise ValueError("give a target F1 or a target AUC, not both")
     f1 = f1_from_auc(target_auc) if target_f1 is None and target_auc is not None else target_f1
     inverse = None if f1 is None else _inverse(plan, f1)
     if inverse is not None:

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 from sklearn.metrics import f1_score, roc_auc_score, roc_curve
 
-from auditor.laws.capacity import BitsPerParameter, bits_per_parameter, measured_bits_per_parameter, memorized_bits
+from auditor.laws.capacity import bits_per_parameter, memorized_bits
 from auditor.laws.ceilings import advantage_ceiling, auc_ceiling
 from auditor.laws.membership import (
     PAPER_LAW,
     REFERENCE_LAW,
     Band,
-    LogisticLaw,
     MembershipLaw,
     ProbitLaw,
     auc_from_f1,
@@ -77,8 +76,8 @@ def test_sweep_over_sample_lengths(n_tokens: int, params: int, memorised: str, e
     found = memorized_bits(3.54 * params, 4096 * n_tokens * math.log2(2048))
     assert three_digits(found) == expected
     # The paper's error is a share of the memorised bits, which are printed to three digits.
-    low, high = (100 * abs(found - bits) / bits for bits in sorted(printed_range(memorised), reverse=True))
-    assert min(low, 0.0 if expected == memorised else low) <= error <= high
+    least, most = printed_range(memorised)
+    assert 100 * (found - most) / most <= error <= 100 * (found - least) / least
 
 
 def test_which_of_the_two_bounds_holds_changes_once_in_the_sweep() -> None:
@@ -89,8 +88,8 @@ def test_which_of_the_two_bounds_holds_changes_once_in_the_sweep() -> None:
 @pytest.mark.parametrize(("params", "fp32", "bf16", "alpha_fp32", "alpha_bf16"), TABLE_5)
 def test_capacities_of_table_5(params: int, fp32: str, bf16: str, alpha_fp32: float, alpha_bf16: float) -> None:
     """Exact counts times the printed bits per parameter give the printed capacities, as far as digits go."""
-    for printed, alpha in ((fp32, alpha_fp32), (bf16, alpha_bf16)):
-        least, most = printed_range(printed)
+    for capacity, alpha in ((fp32, alpha_fp32), (bf16, alpha_bf16)):
+        least, most = printed_range(capacity)
         assert (alpha - 0.005) * params <= most
         assert (alpha + 0.005) * params >= least
         assert 2.86 <= alpha <= 4.23

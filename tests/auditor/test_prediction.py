@@ -1,20 +1,23 @@
 """From a plan to its risk: identities, flags, what is solved for, and what is refused."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.amounts import parse_amount
 from auditor.documents import from_text, to_text
 from auditor.errors import ResultError
 from auditor.laws.capacity import BitsPerParameter
+from auditor.laws.ceilings import advantage_ceiling, auc_ceiling
 from auditor.laws.comparison import compare
+from auditor.laws.membership import PAPER_LAW, REFERENCE_LAW, auc_from_f1
 from auditor.laws.prediction import Plan, predict
-from auditor.predictions import Prediction, PredictionBesideMeasurement
+from auditor.predictions import AttackPrediction, Ceiling, LawPrediction, Prediction, PredictionBesideMeasurement
 from auditor.results import Estimate
+
+untimed = settings(deadline=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +47,51 @@ def test_by_hand() -> None:
     assert found.reference_attack.f1 > found.law.f1
 
 
+@pytest.mark.parametrize(
+    ("params", "samples", "target", "auc"),
+    [
+        (1_556_075_200, 170_654_583, 0.55, 0.571),
+        (1_556_075_200, 76_795_021, 0.75, 0.830),
+        (1_556_075_200, 18_851_574, 0.95, 0.990),
+        (123_702_528, 13_566_442, 0.55, 0.571),
+        (123_702_528, 6_104_935, 0.75, 0.830),
+        (123_702_528, 1_498_634, 0.95, 0.990),
+    ],
+)
+def test_table_4_from_plan_to_auc(params: int, samples: int, target: float, auc: float) -> None:
+    found = predict(plan(params, 64.0 * samples), target_f1=target)
+    assert found.law.f1 == pytest.approx(target, abs=0.002)
+    assert found.law.auc == pytest.approx(auc, abs=0.002)
+    assert found.law.in_range
+    assert found.inverse is not None
+    assert found.inverse.samples_needed == pytest.approx(samples, rel=1e-6)
+    assert found.inverse.params_at_most == pytest.approx(params, rel=1e-6)
+
+
+def test_no_rate_at_a_low_fpr_is_predicted() -> None:
+    for kind in (Prediction, LawPrediction, AttackPrediction, Ceiling):
+        assert not [field.name for field in fields(kind) if "tpr" in field.name or "fpr" in field.name]
+
+
 SIZES = st.tuples(st.integers(100, 10**12), st.floats(1e3, 1e15), st.floats(0.01, 12.0))
 
 
+@untimed
 @given(SIZES)
 def test_identities(sizes: tuple[int, float, float]) -> None:
     params, tokens, bits = sizes
     found = predict(plan(params, tokens, bits_per_token=bits))
+    assert found.capacity_bits == 3.5 * params
     assert found.memorized_bits == min(found.capacity_bits, bits * tokens)
     assert found.bits_per_sample == pytest.approx(found.memorized_bits / found.samples)
+    assert found.bits_per_sample <= bits * 64 * (1 + 1e-12)  # no more than there is in a sample
+    assert found.samples * found.sample_tokens == pytest.approx(found.tokens)
+    assert found.samples_per_parameter * 64 == pytest.approx(found.tokens_per_parameter)
+    assert found.law.f1 == PAPER_LAW.f1(tokens / 64 / params)
+    assert found.law.auc == auc_from_f1(found.law.f1)
+    assert found.ceiling.bits_per_sample == found.bits_per_sample
+    assert found.ceiling.advantage == advantage_ceiling(found.bits_per_sample)
+    assert found.ceiling.auc == auc_ceiling(found.ceiling.advantage)
     for low, value, high in (
         (found.law.f1_low, found.law.f1, found.law.f1_high),
         (found.law.auc_low, found.law.auc, found.law.auc_high),
@@ -63,6 +102,7 @@ def test_identities(sizes: tuple[int, float, float]) -> None:
     assert from_text(to_text(Wrapped(prediction=found)), Wrapped, version="1.0", what="test").prediction == found
 
 
+@untimed
 @given(SIZES, st.floats(1.5, 1000))
 def test_only_the_ratio_counts_for_the_law(sizes: tuple[int, float, float], factor: float) -> None:
     params, tokens, _ = sizes
@@ -70,6 +110,28 @@ def test_only_the_ratio_counts_for_the_law(sizes: tuple[int, float, float], fact
     one, other = predict(plan(params, tokens)), predict(plan(scaled, tokens * scaled / params))
     assert other.law.f1 == pytest.approx(one.law.f1, abs=1e-9)
     assert other.ceiling.auc == pytest.approx(one.ceiling.auc, abs=1e-9)
+
+
+@untimed
+@given(SIZES, st.floats(1.0, 100.0))
+def test_more_data_never_raises_the_risk(sizes: tuple[int, float, float], factor: float) -> None:
+    params, tokens, bits = sizes
+    less, more = (predict(plan(params, n, bits_per_token=bits)) for n in (tokens, tokens * factor))
+    assert more.law.f1 <= less.law.f1
+    assert more.reference_attack.f1 <= less.reference_attack.f1
+    assert more.bits_per_sample <= less.bits_per_sample * (1 + 1e-12)
+    assert more.ceiling.auc <= less.ceiling.auc + 1e-12
+    assert more.memorized_bits >= less.memorized_bits
+
+
+@untimed
+@given(st.floats(1.0, 1e4))
+def test_any_split_of_the_tokens_gives_one_f1(sample_tokens: float) -> None:
+    found = predict(plan(sample_tokens=sample_tokens))
+    assert found.law.f1 == predict(plan()).law.f1
+    assert found.samples == pytest.approx(32_000 / sample_tokens)
+    assert found.law.in_range is (sample_tokens == 64)
+    assert any("tokens / 64" in warning for warning in found.warnings) is (sample_tokens != 64)
 
 
 def test_other_lengths_count_as_64_token_samples_and_are_flagged() -> None:
@@ -87,6 +149,62 @@ def test_adapters_count_what_is_trained() -> None:
     assert found.capacity_bits == 35_000
     assert (found.params, found.trainable_params) == (10**9, 10_000)
     assert not found.law.in_range
+    assert any("10,000 of the parameters are trained" in warning for warning in found.warnings)
+    needed = predict(plan(10**9, None, trainable_params=10_000), target_f1=0.75).inverse
+    assert needed is not None
+    assert not needed.in_range
+    assert needed.tokens_needed == pytest.approx(64 * 10_000 * PAPER_LAW.samples_per_parameter(0.75))
+    all_of_them = predict(plan(trainable_params=10_000))
+    assert all_of_them.law == predict(plan()).law
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"epochs": 3.0}, "3 epochs"),
+        ({"epochs": 199.0}, "199 epochs"),
+        ({"fine_tuning": True}, "fine-tuning"),
+        ({"tokens": 3_200_000.0}, "lie above the range"),
+        ({"tokens": 320.0}, "lie below the range"),
+        ({"sample_tokens": 63.0}, "64-token samples"),
+    ],
+)
+def test_every_extrapolation_is_flagged_and_said(more: dict[str, object], says: str) -> None:
+    given: dict[str, object] = {"params": 10_000, "tokens": 32_000.0, "bits_per_token": 2.0}
+    assert not [warning for warning in predict(plan(**given)).warnings if "extrapolation" in warning]  # type: ignore[arg-type]
+    found = predict(plan(**(given | more)))  # type: ignore[arg-type]
+    assert not found.law.in_range
+    (warning,) = [warning for warning in found.warnings if "extrapolation" in warning]
+    assert says in warning
+
+
+def test_many_epochs_are_what_the_law_was_fitted_on() -> None:
+    found = predict(plan(epochs=200.0))
+    assert found.law == predict(plan()).law
+    assert found.epochs == 200.0
+
+
+def test_a_coin_flip_is_no_guarantee_and_a_full_ceiling_excludes_nothing() -> None:
+    flip = predict(plan(tokens=3_200_000.0))
+    assert any("no guarantee" in warning for warning in flip.warnings)
+    assert not any("excludes nothing" in warning for warning in flip.warnings)
+    open_ended = predict(plan(tokens=3_200.0))
+    assert any("excludes nothing" in warning for warning in open_ended.warnings)
+    assert not any("no guarantee" in warning for warning in open_ended.warnings)
+
+
+def test_the_bits_of_the_data_set_can_be_given_as_a_whole() -> None:
+    by_token, whole = predict(plan(bits_per_token=0.5)), predict(plan(dataset_bits=16_000.0))
+    assert by_token.dataset_bits == whole.dataset_bits == whole.memorized_bits == 16_000
+    assert whole.ceiling == by_token.ceiling
+    assert not any("not known" in warning for warning in whole.warnings)
+
+
+def test_other_laws_are_used_as_they_are() -> None:
+    law, reference_law = replace(PAPER_LAW, name="mine", scale=2.0), replace(REFERENCE_LAW, source="ours")
+    found = predict(plan(law=law, reference_law=reference_law))
+    assert (found.law.name, found.law.f1) == ("mine", PAPER_LAW.f1(0.1))
+    assert found.reference_attack.source.startswith("ours; band: ")
 
 
 def test_what_is_not_known_is_said() -> None:
@@ -110,38 +228,53 @@ def test_what_is_left_out_is_solved_for(target: float) -> None:
     assert at_auc.f1 == pytest.approx(target, abs=1e-9)
 
 
+@untimed
+@given(st.floats(1e5, 1e13), st.floats(0.51, 0.99))
+def test_the_largest_model_for_the_data_is_the_largest(tokens: float, target: float) -> None:
+    found = predict(plan(params=None, tokens=tokens), target_f1=target)
+    assert found.law.f1 <= target + 1e-9
+    assert predict(plan(found.params + 1, tokens)).law.f1 >= target - 1e-9
+
+
+def test_a_plan_that_leaves_nothing_out_is_not_changed_by_a_target() -> None:
+    found = predict(plan(), target_f1=0.6)
+    assert replace(found, inverse=None) == predict(plan())
+    assert found.inverse is not None
+    assert found.inverse.auc == auc_from_f1(0.6)
+    assert found.inverse.in_range
+
+
 @pytest.mark.parametrize(
     "more",
     [
         {"params": 0}, {"params": -1}, {"tokens": 0.0}, {"tokens": math.nan}, {"sample_tokens": 0.0},
         {"epochs": 0.0}, {"bits_per_token": -1.0}, {"trainable_params": 20_000}, {"params": None, "tokens": None},
+        {"trainable_params": 0}, {"tokens": -math.inf}, {"dataset_bits": 0.0}, {"dataset_bits": math.nan},
+        *[{name: math.inf} for name in ("tokens", "sample_tokens", "epochs", "bits_per_token", "dataset_bits")],
     ],
 )  # fmt: skip
 def test_impossible_plans_are_refused(more: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"greater than 0|more than all|needs"):
+    with pytest.raises(ValueError, match=r"greater than 0|at least 1 and finite|more than all|needs"):
         plan(**({"params": 10_000, "tokens": 1e5} | more))  # type: ignore[arg-type]
 
 
 def test_targets_out_of_reach_are_refused() -> None:
-    for target in (0.5, 1.0, 0.2, 1.5):
+    for target in (0.5, 1.0, 0.2, 1.5, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="F1"):
             predict(plan(), target_f1=target)
+        with pytest.raises(ValueError, match=r"F1|AUC"):
+            predict(plan(), target_auc=target)
+    weak = replace(PAPER_LAW, c1=1.0)  # reaches 0.877 for the smallest data set
+    with pytest.raises(ValueError, match=r"out of reach: for the smallest data set the law gives 0\.87"):
+        predict(plan(law=weak), target_f1=0.95)
+    with pytest.raises(ValueError, match="only a part is trained"):
+        predict(plan(params=None, trainable_params=20_000), target_f1=0.75)
+    with pytest.raises(ValueError, match="not both"):
+        predict(plan(), target_f1=0.75, target_auc=0.8)
+    with pytest.raises(ValueError, match="not both"):
+        plan(bits_per_token=1.0, dataset_bits=1.0)
     with pytest.raises(ValueError, match="solved for"):
         predict(plan(tokens=None))
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("124M", 124e6), ("1.5B", 1.5e9), ("1.5 B", 1.5e9), ("2t", 2e12), ("3G", 3e9), ("12,512", 12512.0), ("1e6", 1e6)],
-)
-def test_amounts(text: str, value: float) -> None:
-    assert parse_amount(text) == value
-
-
-@pytest.mark.parametrize("text", ["", "B", "1.5X", "nan", "inf", "-1", "0", "1e999", "²", "1.2.3"])
-def test_what_is_no_amount(text: str) -> None:
-    with pytest.raises(ValueError, match=r"not a number|greater than 0"):
-        parse_amount(text)
 
 
 def estimate(value: float, low: float, high: float) -> Estimate:
