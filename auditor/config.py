@@ -1,6 +1,5 @@
 """What goes in: the frozen description of one audit, from a TOML file, from flags, or from Python."""
 
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -8,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from .amounts import parse_amount
 from .errors import ConfigError
 
 __all__ = ["AttackSpec", "AuditConfig", "DataSpec", "Dtype", "LongTexts", "ModelSpec", "is_count", "load_config_file"]
@@ -136,7 +136,8 @@ class AuditConfig:
         A capacity measured by ``auditor capacity``, instead of the paper's: its file or folder.
     train_samples, train_tokens : float, optional
         Size of the target's whole training set, each sample counted once: samples of about the members' length, or
-        tokens; at most one of them. The report then sets what size lets expect beside what was measured.
+        tokens; at most one of them. The report then sets what size lets expect beside what was measured. These and
+        ``epochs`` may be written as ``"1.5M"``.
     epochs : float, optional
         Passes of the target over its training set.
     fine_tuned : bool
@@ -190,10 +191,10 @@ class AuditConfig:
             raise ConfigError(f"bits-per-parameter must be in [0.01, 64), got {self.bits_per_parameter}")
         if self.capacity is not None and self.bits_per_parameter is not None:
             raise ConfigError("give capacity or bits-per-parameter, not both")
-        for name in ("train_samples", "train_tokens", "epochs"):
+        for name in _AMOUNTS:
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ConfigError(f"{name.replace('_', '-')} must be greater than 0 and finite, got {value}")
+            if value is not None and not 0 < value <= _LARGEST:
+                raise ConfigError(f"{name.replace('_', '-')} must be greater than 0 and at most 1e18, got {value:g}")
         if self.train_samples is not None and self.train_tokens is not None:
             raise ConfigError("give train-samples or train-tokens, not both")
         if self.dtype not in get_args(Dtype):
@@ -232,6 +233,7 @@ class AuditConfig:
                 raise ConfigError(f"no {key} given: use --{key} or the key {key!r} of the configuration file")
         for key, value in given.items():
             _check_kind(key, value)
+        given |= {key: _amount(key, value) for key, value in given.items() if key in _AMOUNTS}
 
         text_field, split = given.pop("text_field", "text"), given.pop("split", "train")
         splits = {"members": split, "non_members": given.pop("non_members_split", split)}
@@ -250,6 +252,8 @@ class AuditConfig:
 
 
 _DATA_KEYS = {"text_field", "split", "non_members_split"}
+_AMOUNTS = ("train_samples", "train_tokens", "epochs")
+_LARGEST = 1e18
 
 _KIND_NAMES: dict[type, str] = {
     str: "a string",
@@ -268,9 +272,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "seed": (int,),
     "confidence": (float, int),
     "bits_per_parameter": (float, int),
-    "train_samples": (float, int),
-    "train_tokens": (float, int),
-    "epochs": (float, int),
+    **dict.fromkeys(_AMOUNTS, (float, int, str)),
     "fine_tuned": (bool,),
     "include_text": (bool,),
     "trust_remote_code": (bool,),
@@ -287,6 +289,14 @@ def _check_kind(key: str, value: object) -> None:
         right = all(isinstance(item, float | int) and not isinstance(item, bool) for item in value)  # type: ignore[attr-defined]
     if not right:
         raise ConfigError(f"key {key!r} takes {_KIND_NAMES[kinds[0]]}, got {value!r}")
+
+
+def _amount(key: str, value: float | str) -> float:
+    """Read an amount, which may be written as ``1.5M``."""
+    try:
+        return parse_amount(value) if isinstance(value, str) else float(value)
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(f"{key.replace('_', '-')}: {error}") from error
 
 
 def load_config_file(path: str | Path) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """What the sizes of model and training set let expect of an audit, from the stated size of the training set."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from .config import AuditConfig
+from .errors import ConfigError
 from .laws.calibration import law_from
 from .laws.capacity import BitsPerParameter, bits_per_parameter, measured_bits_per_parameter
 from .laws.comparison import compare
@@ -17,7 +18,7 @@ from .predictions import PredictionBesideMeasurement
 from .results import AttackResult, Estimate, MemorizationResult
 from .samples import SampleTable
 
-__all__ = ["Constants", "read_constants", "set_beside"]
+__all__ = ["Constants", "check_stated_size", "read_constants", "set_beside"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,24 @@ def read_constants(config: AuditConfig) -> Constants:
     )
 
 
+def check_stated_size(config: AuditConfig, member_texts: Iterable[str]) -> None:
+    """Refuse a training set that is stated to be smaller than the members alone, before anything is scored.
+
+    Raises
+    ------
+    ConfigError
+        Samples and tokens are both at least as many as the different texts among the members.
+    """
+    n_members = len(set(member_texts))
+    for name in ("train_samples", "train_tokens"):
+        value = getattr(config, name)
+        if value is not None and value < n_members:
+            raise ConfigError(
+                f"{name.replace('_', '-')} is {value:g}, but there are {n_members:,} different members, all of which "
+                "the target was trained on: give the size of its whole training set"
+            )
+
+
 def set_beside(
     config: AuditConfig,
     constants: Constants,
@@ -61,6 +80,7 @@ def set_beside(
     n_parameters: int,
     n_trained: int | None,
     stored_dtype: str,
+    n_members_cut: int,
     table: SampleTable,
     attacks: Sequence[AttackResult],
     memorization: MemorizationResult | None,
@@ -70,7 +90,9 @@ def set_beside(
     Parameters
     ----------
     n_parameters, n_trained : int
-        All parameters of the target, and those of its adapter if it has one.
+        Parameters of the target without its adapter, and those of its adapter if it has one.
+    n_members_cut : int
+        Members that were not scored whole.
     table : SampleTable
         A training sample is taken to have as many tokens as a member has on average. The bits of a token of the
         training set are those of the non-members (of the members if there are none) under the reference.
@@ -82,7 +104,7 @@ def set_beside(
     bits_per_token, source = _bits_per_token(table)
     prediction = predict(
         Plan(
-            params=n_parameters,
+            params=n_parameters + (n_trained or 0),
             tokens=tokens,
             sample_tokens=sample_tokens,
             trainable_params=n_trained,
@@ -93,6 +115,7 @@ def set_beside(
             dataset_bits_source=source,
             law=constants.law,
             reference_law=constants.reference_law,
+            notes=tuple(_notes(config, n_members_cut, float(table.n_tokens[table.is_member].sum()))),
         )
     )
     loss, reference = _attack(attacks, "loss"), _attack(attacks, "reference")
@@ -106,6 +129,20 @@ def set_beside(
         bits_per_member=memorization.debiased_bits_per_member if memorization else None,
         capacity_used=memorization.capacity_used if memorization else None,
     )
+
+
+def _notes(config: AuditConfig, n_members_cut: int, member_tokens: float) -> Iterator[str]:
+    """Say where the stated size and the members do not fit together."""
+    if config.train_samples is not None and n_members_cut:
+        yield (
+            f"{n_members_cut:,} of the members were cut, so samples are longer than taken here and the training "
+            "set is larger: --train-tokens would state it exactly"
+        )
+    if config.train_tokens is not None and config.train_tokens < member_tokens:
+        yield (
+            f"the training set is stated to have {config.train_tokens:,.0f} tokens, fewer than the members alone with "
+            f"{member_tokens:,.0f} (right only if they repeat each other)"
+        )
 
 
 def _bits_per_token(table: SampleTable) -> tuple[float | None, str]:
@@ -123,6 +160,5 @@ def _attack(attacks: Sequence[AttackResult], name: str) -> AttackResult | None:
 
 
 def _best_auc(attacks: Sequence[AttackResult]) -> Estimate | None:
-    """Return the largest AUC that was measured."""
-    defined = [attack.auc for attack in attacks if attack.auc.value is not None]
-    return max(defined, key=lambda auc: auc.value or 0.0, default=None)
+    """Return the largest AUC that was measured, or one that says why there is none."""
+    return max((attack.auc for attack in attacks), key=lambda auc: auc.value or 0.0, default=None)

@@ -21,7 +21,7 @@ from .engine.models import count_adapter
 from .engine.passes import Collected, OpenedModel, ScoringProgress, collect_signals
 from .engine.store import SCORING_VERSION
 from .errors import AuditError, ConfigError
-from .expectation import Constants, read_constants, set_beside
+from .expectation import Constants, check_stated_size, read_constants, set_beside
 from .memorization import SampleBits, code_bits, dataset_memorization, sample_bits, top_samples
 from .predictions import PredictionBesideMeasurement
 from .results import (
@@ -78,6 +78,7 @@ def audit(
     attacks, warnings = choose_attacks(config)
     constants = read_constants(config)
     data = load_samples(config.members, config.non_members)
+    check_stated_size(config, (sample.text for sample in data.side("members")))
     if config.non_members is None:
         warnings.append("no non-members were given: bits and rankings only, no AUC; totals are uncalibrated")
     collected = collect_signals(
@@ -95,14 +96,15 @@ def audit(
     rng = np.random.default_rng(config.seed)
     memorization = None if bits is None else _memorization(config, constants, data, collected, table, bits, rng)
     attacked = tuple(_attack_result(attack, scores[attack.label], config, data, collected, rng) for attack in attacks)
+    described = _data_result(config, data, collected, table)
     result = AuditResult(
         provenance=_provenance(collected, started_at, monotonic() - started),
         config=asdict(config),
-        data=_data_result(config, data, collected, table),
+        data=described,
         soundness=_soundness(config, data, collected, table),
         memorization=memorization,
         attacks=attacked,
-        prediction=_prediction(config, constants, collected, table, attacked, memorization),
+        prediction=_prediction(config, constants, collected, described, table, attacked, memorization),
         warnings=(*warnings, *collected.notes),
     )
     return Audit(result=result, samples=table)
@@ -231,6 +233,7 @@ def _prediction(
     config: AuditConfig,
     constants: Constants,
     collected: Collected,
+    data: DataResult,
     table: SampleTable,
     attacks: Sequence[AttackResult],
     memorization: MemorizationResult | None,
@@ -243,6 +246,7 @@ def _prediction(
         n_parameters=target.n_parameters,
         n_trained=None if target.spec.adapter is None else count_adapter(target.spec.adapter),
         stored_dtype=target.stored_dtype,
+        n_members_cut=data.members.n_cut,
         table=table,
         attacks=attacks,
         memorization=memorization,

@@ -177,9 +177,9 @@ class Comparison:
     measured, measured_low, measured_high : float or None
         The estimate and its interval; None if it is undefined.
     agrees : bool or None
-        Whether band and interval overlap; None if nothing was measured.
+        Whether band and interval overlap, or the interval does not lie above the ceiling; None if nothing was measured.
     meaning : str
-        What the agreement or the disagreement says, in a sentence.
+        What the agreement or the disagreement says, or why nothing was measured.
     """
 
     quantity: str

@@ -5,65 +5,76 @@ from typing import NamedTuple
 from auditor.predictions import Comparison, PredictionBesideMeasurement
 
 from .numbers import amount, number, plain, size
-from .words import SYMBOLS, Tone
+from .words import Tone
 
-__all__ = ["MISSING", "ExpectationRow", "basis", "plan", "rows", "tone"]
+__all__ = ["MISSING", "ExpectationRow", "basis", "plan", "reasons", "rows", "tone", "warnings"]
 
 MISSING = "State the size of the target's training set (--train-samples or --train-tokens) to see what to expect of it."
-
 
 _TONES: dict[bool | None, Tone] = {True: "ok", False: "warn", None: "info"}
 
 
 class ExpectationRow(NamedTuple):
-    """One comparison, written out."""
+    """One comparison, written out.
+
+    ``band`` is empty for a ceiling, ``interval`` if nothing was measured; ``reason`` then says why.
+    """
 
     quantity: str
     predicted: str
+    band: str
     measured: str
+    interval: str
     verdict: str
     tone: Tone
-    meaning: str
-
-
-def _decimals(comparison: Comparison) -> int:
-    return 3 if "AUC" in comparison.quantity or "F1" in comparison.quantity else 1
-
-
-def _share(comparison: Comparison) -> bool:
-    return comparison.quantity.startswith("capacity used")
+    reason: str
 
 
 def _write(comparison: Comparison, value: float) -> str:
-    if _share(comparison):
+    """Write an F1 or AUC with three decimals, a share as a percentage, bits with one decimal."""
+    if comparison.quantity.startswith("capacity used"):
         return f"{plain(100 * value)}%"
-    return number(value, _decimals(comparison))
+    if "AUC" in comparison.quantity or "F1" in comparison.quantity:
+        return number(value, 3)
+    return number(value, 1) if abs(value) >= 1 else plain(value)
+
+
+def _span(comparison: Comparison, low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"[{_write(comparison, low)} to {_write(comparison, high)}]"
 
 
 def _row(comparison: Comparison) -> ExpectationRow:
-    ceiling = comparison.quantity.endswith("(ceiling)")
-    span = f"[{_write(comparison, comparison.predicted_low)} to {_write(comparison, comparison.predicted_high)}]"
+    quantity, ceiling = comparison.quantity.removesuffix(" (ceiling)"), comparison.quantity.endswith(" (ceiling)")
     at = _write(comparison, comparison.predicted)
-    measured = "—"
-    if comparison.measured is not None and comparison.measured_low is not None and comparison.measured_high is not None:
-        ends = f"[{_write(comparison, comparison.measured_low)} to {_write(comparison, comparison.measured_high)}]"
-        measured = f"{_write(comparison, comparison.measured)} {ends}"
-    word = {True: "agrees", False: "differs", None: "not measured"}[comparison.agrees]
-    if ceiling and comparison.agrees is not None:
-        word = "below" if comparison.agrees else "ABOVE"
     return ExpectationRow(
-        quantity=comparison.quantity.removesuffix(" (ceiling)"),
-        predicted=f"at most {at}" if ceiling else f"{at} {span}",
-        measured=measured,
-        verdict=word,
+        quantity=quantity[:1].upper() + quantity[1:],
+        predicted=f"at most {at}" if ceiling else at,
+        band="" if ceiling else _span(comparison, comparison.predicted_low, comparison.predicted_high),
+        measured="—" if comparison.measured is None else _write(comparison, comparison.measured),
+        interval=_span(comparison, comparison.measured_low, comparison.measured_high),
+        verdict=_verdict(comparison, ceiling=ceiling),
         tone=_TONES[comparison.agrees],
-        meaning=comparison.meaning,
+        reason=comparison.meaning if comparison.agrees is None else "",
     )
+
+
+def _verdict(comparison: Comparison, *, ceiling: bool) -> str:
+    """Say in a word or two how the comparison came out."""
+    if comparison.agrees is None:
+        return "not measured"
+    if comparison.agrees:
+        return "within" if ceiling else "agrees"
+    return "above" if (comparison.measured or 0.0) > comparison.predicted_high else "below"
 
 
 def rows(beside: PredictionBesideMeasurement) -> tuple[ExpectationRow, ...]:
     """Write every comparison as a row."""
     return tuple(_row(comparison) for comparison in beside.comparisons)
+
+
+def reasons(beside: PredictionBesideMeasurement) -> tuple[str, ...]:
+    """List why figures were not measured, each reason once; tables refer to them by number."""
+    return tuple(dict.fromkeys(row.reason for row in rows(beside) if row.reason))
 
 
 def tone(beside: PredictionBesideMeasurement) -> Tone:
@@ -86,12 +97,16 @@ def plan(beside: PredictionBesideMeasurement) -> str:
 
 
 def basis(beside: PredictionBesideMeasurement) -> tuple[str, ...]:
-    """Say what the prediction rests on, and what makes it an extrapolation."""
+    """Say what the prediction rests on."""
     p = beside.prediction
     return (
         f"Capacity: {plain(p.bits_per_parameter)} bits a parameter, {p.bits_per_parameter_source}.",
         f"Information in the training set: {p.dataset_bits_source}.",
         f"Law: {p.law.source}. Band: {p.law.band}.",
         f"Attack with a reference: {p.reference_attack.source}.",
-        *(f"{SYMBOLS['warn']} {warning[:1].upper()}{warning[1:]}." for warning in p.warnings),
     )
+
+
+def warnings(beside: PredictionBesideMeasurement) -> tuple[str, ...]:
+    """Say what makes the prediction an extrapolation, and what was assumed, as sentences."""
+    return tuple(f"{warning[:1].upper()}{warning[1:]}." for warning in beside.prediction.warnings)

@@ -156,17 +156,25 @@ def _expectation(result: AuditResult) -> list[str]:
     if beside is None:
         return []
     rows = [
-        (escaped(row.quantity), escaped(row.predicted), escaped(row.measured), f"{SYMBOLS[row.tone]} {row.verdict}")
+        (
+            escaped(row.quantity),
+            escaped(f"{row.predicted} {row.band}".rstrip()),
+            f"**{row.measured}** {escaped(row.interval)}" if not row.reason else "—",
+            f"{SYMBOLS[row.tone]} {escaped(row.reason) or row.verdict}",
+        )
         for row in expectation.rows(beside)
     ]
+    warnings = [f"- {SYMBOLS['warn']} {escaped(line)}" for line in expectation.warnings(beside)]
     notes = [f"- {escaped(line)}" for line in expectation.basis(beside)]
     return [
         *_heading("What its size lets expect", result),
-        escaped(beside.summary, 2 * safe.LINE),
+        f"{SYMBOLS[expectation.tone(beside)]} {escaped(beside.summary, 4 * safe.LINE)}",
         "",
         escaped(expectation.plan(beside)),
         "",
-        *_table(("Figure", "Predicted", "Measured", ""), rows, right=9),
+        *_table(("Figure", "Predicted and band", "Measured and interval", "Do they agree?"), rows, right=9),
+        *warnings,
+        "",
         *_details("What the prediction rests on", [*notes, ""]),
     ]
 

@@ -166,11 +166,13 @@ def _expectation(result: AuditResult) -> list[RenderableType]:
     for row in expectation.rows(beside):
         if not row.quantity.endswith("F1") and (row.tone == "warn" or "AUC" in row.quantity):
             verdict = Text(f"{SYMBOLS[row.tone]} {row.verdict}", style=_STYLES[row.tone])
-            table.add_row(_text(row.quantity), _text(row.predicted), _text(row.measured, "bold"), verdict)
+            quantity = row.quantity.replace(" attack,", ",")
+            measured = _text(row.measured, "bold").append(f" {row.interval}", style="not bold")
+            table.add_row(_text(quantity), _text(f"{row.predicted} {row.band}".rstrip()), measured, verdict)
     return [
         _title("What its size lets expect", result),
         table,
-        _bullets([(expectation.tone(beside), beside.summary)], limit=safe.LINE),
+        _bullets([(expectation.tone(beside), beside.summary)], limit=4 * safe.LINE),
     ]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
+from ..errors import ResultError
 from ..measured import AttackCalibration, Calibration, CalibrationCell, TrainingEffect
 from .membership import PAPER_LAW, REFERENCE_LAW, Band, LogisticLaw, MembershipLaw, ProbitLaw
 
@@ -74,7 +75,11 @@ def law_from(calibration: Calibration, attack: Attack) -> MembershipLaw:
     of the cells, and no narrower than the band of the law that is used without a calibration: a curve through
     few cells has small errors whatever they say. What longer training added to F1 is added above.
     """
-    fit = next(fit for fit in calibration.laws if fit.attack == attack)
+    fit = next((fit for fit in calibration.laws if fit.attack == attack), None)
+    if fit is None:
+        raise ResultError(f"the calibration on {calibration.data} holds no law of the {attack} attack: calibrate again")
+    if fit.scale is None and (fit.amplitude is None or fit.exponent is None):
+        raise ResultError(f"the law of the {attack} attack on {calibration.data} has no constants: calibrate again")
     law = _probit(fit.amplitude, fit.exponent) if fit.scale is None else _scaled(fit.scale)
     return replace(
         law,

@@ -1,6 +1,7 @@
 """Prediction beside measurement: does what size lets expect agree with what an audit found, and if not, why?"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..predictions import Comparison, Prediction, PredictionBesideMeasurement
 from ..results import Estimate
@@ -8,20 +9,19 @@ from .prediction import LONG_TRAINING
 
 __all__ = ["compare"]
 
-_ABOVE = (
-    "Measured above the prediction: these texts are remembered better than the average sample of such a training set "
-    "(repeats, rare texts, a smaller training set than stated), or the two sides differ in more than membership."
+_WHY_ABOVE = (
+    "Possible reasons: these texts are remembered better than the average sample of such a training set (repeats, rare "
+    "texts), the training set is smaller than stated, the model was trained for longer than those behind the law, or "
+    "the two sides differ in more than membership."
 )
-_BELOW = (
-    "Measured below the prediction: the model was trained for less long than those behind the law, it was regularised, "
-    "or the texts were not, or hardly, trained on."
+_WHY_BELOW = (
+    "Possible reasons: the model was trained for less long than those behind the law{epochs}, it was regularised, or "
+    "the texts were not, or hardly, trained on."
 )
-_AGREES = "Measurement and prediction agree: size alone explains it."
-_OVER = (
-    "Measured above the ceiling: the model holds more than the capacity constant allows, the training set is smaller "
-    "than stated, or the two sides differ in more than membership."
+_WHY_OVER = (
+    "Possible reasons: these texts are held better than the average sample of the training set (repeats), the training "
+    "set is smaller than stated, the capacity constant is too small, or the two sides differ in more than membership."
 )
-_UNDER = "Below the ceiling, as it must be if the capacity constant holds."
 
 
 def compare(
@@ -54,28 +54,68 @@ def compare(
         Share of the capacity that the audited members use.
     """
     law, reference, ceiling = prediction.law, prediction.reference_attack, prediction.ceiling
-    banded = (
-        ("loss attack, F1", law.f1, law.f1_low, law.f1_high, loss_f1),
-        ("loss attack, AUC", law.auc, law.auc_low, law.auc_high, loss_auc),
-        ("reference attack, F1", reference.f1, reference.f1_low, reference.f1_high, reference_f1),
-        ("reference attack, AUC", reference.auc, reference.auc_low, reference.auc_high, reference_auc),
-    )
-    ceilings = (
-        ("best attack, AUC (ceiling)", ceiling.auc, 0.5, best_auc),
-        ("bits of a member (ceiling)", ceiling.bits_per_sample, 0.0, bits_per_member),
-        ("capacity used by audited members (ceiling)", 1.0, 0.0, capacity_used),
-    )
-    comparisons = [_against_band(*row) for row in banded if row[-1] is not None]
-    comparisons += [_against_ceiling(*row) for row in ceilings if row[-1] is not None]
+    why_below = _WHY_BELOW.format(epochs=_few_epochs(prediction))
+    banded = [
+        _against_band(quantity, *band, measured, why_below)
+        for quantity, band, measured in (
+            ("loss attack, F1", (law.f1, law.f1_low, law.f1_high), loss_f1),
+            ("loss attack, AUC", (law.auc, law.auc_low, law.auc_high), loss_auc),
+            ("reference attack, F1", (reference.f1, reference.f1_low, reference.f1_high), reference_f1),
+            ("reference attack, AUC", (reference.auc, reference.auc_low, reference.auc_high), reference_auc),
+        )
+        if measured is not None
+    ]
+    capped = [
+        _against_ceiling(quantity, least, most, measured)
+        for quantity, least, most, measured in (
+            ("best attack, AUC (ceiling)", 0.5, ceiling.auc, best_auc),
+            ("bits of a member (ceiling)", 0.0, ceiling.bits_per_sample, bits_per_member),
+            ("capacity used by audited members (ceiling)", 0.0, 1.0, capacity_used),
+        )
+        if measured is not None
+    ]
+    after = "" if law.in_range else " The prediction is an extrapolation, see its warnings."
     return PredictionBesideMeasurement(
-        prediction=prediction, comparisons=tuple(comparisons), summary=_summary(prediction, comparisons)
+        prediction=prediction,
+        comparisons=(*banded, *capped),
+        summary=_summary(banded, capped, why_below) + after,
     )
 
 
-def _against_band(quantity: str, value: float, low: float, high: float, measured: Estimate | None) -> Comparison:
-    if measured is None or measured.low is None or measured.high is None:
-        return _undefined(quantity, value, low, high, measured)
-    above, below = measured.low > high, measured.high < low
+def _few_epochs(prediction: Prediction) -> str:
+    """Say how many epochs there were, if the law is about more."""
+    few = prediction.epochs is not None and prediction.epochs < LONG_TRAINING
+    return f" ({prediction.epochs:g} epochs here, hundreds there)" if few else ""
+
+
+def _against_band(
+    quantity: str, value: float, low: float, high: float, measured: Estimate, why_below: str
+) -> Comparison:
+    found = _open(quantity, value, low, high, measured)
+    if measured.low is None or measured.high is None:
+        return found
+    if measured.low > high:
+        return replace(found, agrees=False, meaning=f"Above the prediction. {_WHY_ABOVE}")
+    if measured.high < low:
+        return replace(found, agrees=False, meaning=f"Below the prediction. {why_below}")
+    if _is_vague(found):
+        meaning = "Band and interval overlap, but the interval also holds a coin flip: more texts would tell."
+    else:
+        meaning = "Band and interval overlap: size alone would explain it."
+    return replace(found, agrees=True, meaning=meaning)
+
+
+def _against_ceiling(quantity: str, least: float, ceiling: float, measured: Estimate) -> Comparison:
+    found = _open(quantity, ceiling, least, ceiling, measured)
+    if measured.low is None:
+        return found
+    if measured.low > ceiling:
+        return replace(found, agrees=False, meaning=f"Above the ceiling. {_WHY_OVER}")
+    return replace(found, agrees=True, meaning="Within the ceiling, as it must be if the capacity constant holds.")
+
+
+def _open(quantity: str, value: float, low: float, high: float, measured: Estimate) -> Comparison:
+    """Set both side by side, not yet judged."""
     return Comparison(
         quantity=quantity,
         predicted=value,
@@ -84,67 +124,48 @@ def _against_band(quantity: str, value: float, low: float, high: float, measured
         measured=measured.value,
         measured_low=measured.low,
         measured_high=measured.high,
-        agrees=not above and not below,
-        meaning=_ABOVE if above else _BELOW if below else _AGREES,
-    )
-
-
-def _against_ceiling(quantity: str, ceiling: float, least: float, measured: Estimate | None) -> Comparison:
-    if measured is None or measured.low is None or measured.high is None:
-        return _undefined(quantity, ceiling, least, ceiling, measured)
-    over = measured.low > ceiling
-    return Comparison(
-        quantity=quantity,
-        predicted=ceiling,
-        predicted_low=least,
-        predicted_high=ceiling,
-        measured=measured.value,
-        measured_low=measured.low,
-        measured_high=measured.high,
-        agrees=not over,
-        meaning=_OVER if over else _UNDER,
-    )
-
-
-def _undefined(quantity: str, value: float, low: float, high: float, measured: Estimate | None) -> Comparison:
-    reason = (measured.undefined_reason if measured is not None else None) or "not measured"
-    return Comparison(
-        quantity=quantity,
-        predicted=value,
-        predicted_low=low,
-        predicted_high=high,
-        measured=None,
-        measured_low=None,
-        measured_high=None,
         agrees=None,
-        meaning=f"Not measured: {reason}.",
+        meaning=f"Not measured: {measured.undefined_reason}.",
     )
 
 
-def _summary(prediction: Prediction, comparisons: Sequence[Comparison]) -> str:
-    """Say in a few sentences whether size explains what was found."""
-    after = "" if prediction.law.in_range else " The prediction is an extrapolation, see its warnings."
-    judged = [one for one in comparisons if one.agrees is not None]
-    if over := _subjects(judged, _OVER):
-        return f"{over}: more than the model can hold of its training set. {_reasons(_OVER)}{after}"
-    if above := _subjects(judged, _ABOVE):
-        return f"{above}: above what size lets expect. {_reasons(_ABOVE)}{after}"
-    if below := _subjects(judged, _BELOW):
-        epochs = ""
-        if prediction.epochs is not None and prediction.epochs < LONG_TRAINING:
-            epochs = f" ({prediction.epochs:g} epochs here, hundreds there)"
-        return f"{below}: below what size lets expect. {_reasons(_BELOW).replace(' law,', f' law{epochs},', 1)}{after}"
-    if _subjects(judged, _AGREES):
-        return f"What was measured agrees with what the size of model and training set lets expect.{after}"
-    return f"Nothing was measured that the prediction could be held against.{after}"
+def _is_vague(one: Comparison) -> bool:
+    """Whether a signal was predicted, and the interval holds a coin flip all the same."""
+    return one.predicted_low > 0.5 and one.measured_low is not None and one.measured_low <= 0.5
 
 
-def _reasons(meaning: str) -> str:
-    return f"Possible reasons: {meaning.partition(': ')[2]}"
+def _summary(banded: Sequence[Comparison], capped: Sequence[Comparison], why_below: str) -> str:
+    """Say in a few sentences whether size explains what was found, and what it may mean if not."""
+    over = [one for one in capped if one.agrees is False]
+    above = [one for one in banded if one.agrees is False and (one.measured or 0.0) > one.predicted_high]
+    below = [one for one in banded if one.agrees is False and one not in above]
+    vague = [one for one in banded if one.agrees and _is_vague(one)]
+    said = [
+        f"{_subjects(found)}: {what}. {why}".rstrip()
+        for found, what, why in (
+            (over, "more than the model can hold of its training set", _WHY_OVER),
+            (above, "above what size lets expect", "" if over else _WHY_ABOVE),
+            (below, "below what size lets expect", why_below),
+        )
+        if found
+    ]
+    if not said:
+        said = [_agreement(banded, capped)]
+    if vague:
+        said.append(f"{_subjects(vague)}: the interval also holds a coin flip, more texts would tell.")
+    return " ".join(said)
 
 
-def _subjects(comparisons: Sequence[Comparison], meaning: str) -> str:
+def _agreement(banded: Sequence[Comparison], capped: Sequence[Comparison]) -> str:
+    if any(one.agrees for one in banded):
+        return "What was measured agrees with what the size of model and training set lets expect."
+    if any(one.agrees for one in capped):
+        return "What was measured lies within the ceilings; no attack that the law speaks of was measured."
+    return "Nothing was measured that the prediction could be held against."
+
+
+def _subjects(comparisons: Sequence[Comparison]) -> str:
     """Name what came out in a way, each attack once, as the start of a sentence."""
-    found = [one.quantity.partition(",")[0].removesuffix(" (ceiling)") for one in comparisons if one.meaning == meaning]
+    found = [one.quantity.partition(",")[0].removesuffix(" (ceiling)") for one in comparisons]
     names = " and ".join(dict.fromkeys(found))
     return names[:1].upper() + names[1:]

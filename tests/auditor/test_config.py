@@ -70,6 +70,19 @@ def test_attack_parameters() -> None:
         ({"bits_per_parameter": 0}, "bits-per-parameter"),
         ({"bits_per_parameter": 1e-320}, "bits-per-parameter"),
         ({"bits_per_parameter": float("nan")}, "bits-per-parameter"),
+        ({"capacity": "c.json", "bits_per_parameter": 3.0}, "capacity or bits-per-parameter, not both"),
+        ({"train_samples": 5, "train_tokens": 5}, "train-samples or train-tokens, not both"),
+        ({"train_samples": 0}, "train-samples must be greater than 0"),
+        ({"train_tokens": -1.0}, "train-tokens must be greater than 0"),
+        ({"train_tokens": float("inf")}, "at most 1e18, got inf"),
+        ({"train_tokens": float("nan")}, "got nan"),
+        ({"train_tokens": 10**400}, "train-tokens: .*too large"),
+        ({"epochs": "many"}, "epochs: 'many' is not a number such as"),
+        ({"train_samples": "-1M"}, "train-samples: must be greater than 0"),
+        ({"train_samples": True}, "takes a number"),
+        ({"train_samples": [5]}, "takes a number"),
+        ({"calibration": 5}, "takes a string"),
+        ({"fine_tuned": 1}, "takes true or false"),
         ({"device": "meta"}, "holds no weights"),
         ({"long_texts": "drop"}, "cut, stride"),
         ({"dtype": "int4"}, "float32"),
@@ -82,6 +95,12 @@ def test_attack_parameters() -> None:
 def test_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config(**options)
+
+
+def test_amounts_may_have_a_suffix() -> None:
+    found = config(train_samples="1.5M", epochs=3)
+    assert (found.train_samples, found.train_tokens, found.epochs) == (1.5e6, None, 3.0)
+    assert config(train_tokens="2e12").train_tokens == 2e12
 
 
 def test_files(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Prediction beside measurement, in every format of the report."""
 
+import io
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from auditor.results import AuditResult
-from reports import RENDERERS, expectation
+from reports import RENDERERS, expectation, render_terminal
 
 
 @pytest.fixture
@@ -19,22 +21,66 @@ def test_every_comparison_is_in_html_and_markdown(expected: AuditResult) -> None
         text = RENDERERS[form](expected)
         assert "What its size lets expect" in text
         for row in expectation.rows(expected.prediction):
-            for words in (row.quantity, row.measured.partition(" [")[0], row.verdict, row.predicted.partition(" [")[0]):
+            for words in (row.quantity, row.measured, row.reason or row.verdict, row.predicted):
                 assert words in text
+        for line in (*expectation.warnings(expected.prediction), *expectation.basis(expected.prediction)):
+            assert line.partition(" (")[0] in text
 
 
 def test_rows_carry_band_interval_and_verdict(expected: AuditResult) -> None:
     assert expected.prediction is not None
     by_name = {row.quantity: row for row in expectation.rows(expected.prediction)}
-    loss = by_name["loss attack, AUC"]
-    assert loss.measured == "0.744 [0.713 to 0.775]"
-    assert loss.predicted.startswith("0.826 [")
-    assert (loss.verdict, loss.tone) == ("agrees", "ok")
-    assert by_name["bits of a member"].predicted.startswith("at most ")
-    assert by_name["bits of a member"].verdict == "below"
-    used = by_name["capacity used by audited members"]
-    assert (used.measured, used.verdict) == ("—", "not measured")
-    assert "adapter" in used.meaning
+    loss = by_name["Loss attack, AUC"]
+    assert (loss.measured, loss.interval) == ("0.744", "[0.713 to 0.775]")
+    assert (loss.predicted, loss.band) == ("0.826", "[0.703 to 0.880]")
+    assert (loss.verdict, loss.tone, loss.reason) == ("agrees", "ok", "")
+    bits = by_name["Bits of a member"]
+    assert (bits.predicted, bits.band, bits.verdict) == ("at most 70.2", "", "within")
+    used = by_name["Capacity used by audited members"]
+    assert (used.measured, used.interval, used.verdict, used.tone) == ("—", "", "not measured", "info")
+    assert "adapter" in used.reason
+    assert expectation.reasons(expected.prediction) == (used.reason,)
+
+
+def differing(expected: AuditResult) -> AuditResult:
+    """The same with a loss attack below its band, and a member with more bits than fit."""
+    beside = expected.prediction
+    assert beside is not None
+    changes = {
+        "loss attack, AUC": {"measured": 0.6, "measured_low": 0.55, "measured_high": 0.65, "agrees": False},
+        "bits of a member (ceiling)": {"measured": 90.0, "measured_low": 80.0, "measured_high": 99.0, "agrees": False},
+    }
+    comparisons = tuple(replace(one, **changes.get(one.quantity, {})) for one in beside.comparisons)  # type: ignore[arg-type]
+    return replace(expected, prediction=replace(beside, comparisons=comparisons, summary="x" * 1_000 + " end."))
+
+
+def test_a_difference_is_marked_with_its_side(expected: AuditResult) -> None:
+    result = differing(expected)
+    assert result.prediction is not None
+    by_name = {row.quantity: (row.verdict, row.tone) for row in expectation.rows(result.prediction)}
+    assert by_name["Loss attack, AUC"] == ("below", "warn")
+    assert by_name["Bits of a member"] == ("above", "warn")
+    assert expectation.tone(result.prediction) == "warn"
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(render_terminal(result))
+    for text in (RENDERERS["html"](result), RENDERERS["md"](result), stream.getvalue()):
+        assert "▲" in text
+        assert "90.0" in text
+        assert " end." in text  # a long summary is not cut
+
+
+def test_small_bits_are_not_written_as_zero(expected: AuditResult) -> None:
+    assert expected.prediction is not None
+    bits = next(one for one in expected.prediction.comparisons if one.quantity.startswith("bits"))
+    few = replace(expected.prediction, comparisons=(replace(bits, predicted=0.0123, predicted_high=0.0123),))
+    assert expectation.rows(few)[0].predicted == "at most 0.0123"
+
+
+def test_the_terminal_gives_a_few_rows_in_80_columns(expected: AuditResult) -> None:
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(render_terminal(expected))
+    section = stream.getvalue().partition("What its size lets expect")[2].partition("\n\n")[0]
+    assert [line.split("  ")[0] for line in section.splitlines()[3:6]] == ["Loss, AUC", "Reference, AUC", "Best, AUC"]
 
 
 def test_without_a_stated_size_the_report_says_how_to_get_it(normal: AuditResult, expected: AuditResult) -> None:

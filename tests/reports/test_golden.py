@@ -19,9 +19,19 @@ def terminal(result: AuditResult) -> str:
     return "".join(line.rstrip() + "\n" for line in stream.getvalue().splitlines())
 
 
-@pytest.mark.parametrize("name", ["report.html", "report.md", "terminal.txt"])
-def test_golden(name: str, normal: AuditResult) -> None:
-    text = terminal(normal) if name == "terminal.txt" else RENDERERS[name.rpartition(".")[2]](normal)
+@pytest.mark.parametrize(
+    ("name", "audit"),
+    [
+        ("report.html", "normal"),
+        ("report.md", "normal"),
+        ("terminal.txt", "normal"),
+        ("expected.md", "expected"),
+        ("expected.txt", "expected"),
+    ],
+)
+def test_golden(name: str, audit: str, results: dict[str, AuditResult]) -> None:
+    result = results[audit]
+    text = terminal(result) if name.endswith(".txt") else RENDERERS[name.rpartition(".")[2]](result)
     if os.environ.get("UPDATE_GOLDEN"):
         (GOLDEN / name).write_text(text, encoding="utf-8", newline="\n")
     assert text == (GOLDEN / name).read_text(encoding="utf-8")

@@ -66,6 +66,21 @@ def test_a_lone_surrogate_is_written_as_its_escape(normal: AuditResult) -> None:
     assert from_json(text).warnings == (r"a\ud800b",)
 
 
+def test_documents_of_the_schema_before_are_read(normal: AuditResult) -> None:
+    assert normal.prediction is None
+    document = json.loads(to_json(normal)) | {"schema_version": "1.0"}
+    assert from_json(json.dumps(document)) == replace(normal, schema_version="1.0")
+
+
+def test_a_prediction_is_read_back(results: dict[str, AuditResult]) -> None:
+    text = to_json(results["expected"])
+    assert from_json(text) == results["expected"]
+    document = json.loads(text)
+    document["prediction"]["comparisons"][0]["agrees"] = "yes"
+    with pytest.raises(ResultError, match=r"prediction\.comparisons\.0\.agrees"):
+        from_json(json.dumps(document))
+
+
 def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     """Return an edit that sets one value of a document."""
 
