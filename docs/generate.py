@@ -12,6 +12,7 @@ from attacks import BUILTIN, Need
 from auditor.cli import cli
 from auditor.config import AuditConfig
 from reports import json_schema
+from reports.plots import LANDMARKS
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py from the code; edit the code, then run it. -->\n\n"
@@ -82,6 +83,19 @@ def config_page() -> str:
     )
 
 
+def landmarks_page() -> str:
+    """Every model on the map of `auditor predict --plot`, with its source."""
+    rows = "\n".join(
+        f"| {one.name} | {one.params:.4g} | {one.tokens:.4g} | {'unique' if one.unique else 'seen'} | {one.source} |"
+        for one in LANDMARKS
+    )
+    return (
+        f"{NOTE}# Models on the map of `auditor predict --plot`\n\nTokens are those seen in training, unless marked as "
+        "unique; the law counts unique ones.\n\n"
+        f"| model | parameters | tokens | counted | source |\n|---|---|---|---|---|\n{rows}\n"
+    )
+
+
 def _default(value: object) -> str:
     """Write a default as TOML would."""
     if isinstance(value, tuple):
@@ -95,6 +109,7 @@ def pages() -> dict[Path, str]:
         HERE / "cli.md": command_pages(),
         HERE / "attacks.md": attack_page(),
         HERE / "config.md": config_page(),
+        HERE / "landmarks.md": landmarks_page(),
         HERE / "result.schema.json": json.dumps(json_schema(), indent=1) + "\n",
     }
 
