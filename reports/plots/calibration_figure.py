@@ -18,7 +18,7 @@ from ..numbers import count, number, percent, plain, plural
 from ..safe import ID, visible
 from .sheet import BLUE, FAINT, GREY, INK, SERIES, log_ticks, new_sheet, padded, put_legend
 
-__all__ = ["Attack", "calibration_figure"]
+__all__ = ["calibration_figure"]
 
 Attack = Literal["loss", "reference"]
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -71,22 +72,14 @@ def _mark_runs(axes: Axes, runs: Sequence[CapacityRun], place: Callable[[Capacit
     for role, (color, marker, name) in _ROLES.items():
         chosen = [run for run in runs if run.role == role]
         lengths = sorted({run.steps for run in chosen})
-        hollow = role == "schedule"
         for rank, steps in enumerate(lengths):
             x, y = zip(*(place(run) for run in chosen if run.steps == steps), strict=True)
-            line = axes.plot(
-                x,
-                y,
-                ls="",
-                marker=marker,
-                ms=5 + 6 * rank / max(1, len(lengths) - 1) if hollow else 5.5,
-                mfc="none" if hollow else color,
-                mec=color if hollow else "white",
-                mew=1.1 if hollow else 0.6,
-                label=f"{name} ({step_words(lengths)})",
-                zorder=5 if hollow else 4,
+            style: dict[str, Any] = (
+                {"ms": 5 + 6 * rank / max(1, len(lengths) - 1), "mfc": "none", "mec": color, "mew": 1.1, "zorder": 5}
+                if role == "schedule"
+                else {"ms": 5.5, "mfc": color, "mec": "white", "mew": 0.6, "zorder": 4}
             )
-            drawn += line if steps == lengths[-1] else []
+            drawn += axes.plot(x, y, ls="", marker=marker, label=f"{name} ({step_words(lengths)})", **style)
     return drawn
 
 
@@ -133,7 +126,7 @@ def _draw_test(axes: Axes, measured: CapacityMeasurement, capacity: float) -> No
         if run.role == "size":
             by_size.setdefault(run.dataset_bits / capacity, []).append(run.test_bits_per_token)
     means = [(ratio, sum(bits) / len(bits)) for ratio, bits in sorted(by_size.items())]
-    axes.plot([ratio for ratio, _ in means], [bits for _, bits in means], color=_ROLES["size"][0], lw=0.9)
+    axes.plot([ratio for ratio, _ in means], [bits for _, bits in means], color=BLUE, lw=0.9)
 
 
 def _capacity_caption(measured: CapacityMeasurement) -> str:

@@ -118,7 +118,7 @@ class Labels:
         way = way[np.hypot(*(way - begin).T) > own][:, None]
         return int(((self.taken[:, :2] <= way) & (way <= self.taken[:, 2:])).all(axis=2).sum())
 
-    def _place(self, point: Point) -> tuple[float, float]:
+    def _place(self, point: Point) -> Point:
         x, y = self.axes.transData.transform(point)
         return float(x), float(y)
 

@@ -34,7 +34,6 @@ class Landmark:
 
 _TABLE_4 = "Morris et al. 2025, arXiv:2505.24832, table 4: {} 64-token samples, all different, trained until saturated"
 
-
 LANDMARKS: tuple[Landmark, ...] = (
     *(
         Landmark(name=name, params=params, tokens=n * LAW_SAMPLE_TOKENS, source=_TABLE_4.format(count(n)), unique=True)

@@ -21,7 +21,6 @@ __all__ = ["prediction_map"]
 
 _LEVELS = (0.51, 0.55, 0.6, 0.75, 0.9, 0.95)
 
-
 _SHADES = ("#fffdf7", "#feefd6", "#fde2b6", "#fbcf8f", "#f5b16a", "#ea9250", "#dc7a45")
 """From a coin flip to every member recognised; light enough for black text, and a ramp in grey as well."""
 

@@ -44,29 +44,21 @@ __all__ = [
 FORMATS = ("svg", "png", "pdf")
 """What a figure can be written as."""
 
-
 Point = tuple[float, float]
-
 
 Array = NDArray[np.float64]
 
-
 INK, GREY, FAINT = "#1a1a1a", "#595959", "#bdbdbd"
 
-
 BLUE, RED, GREEN = "#0072b2", "#d55e00", "#009e73"  # of Okabe and Ito, which colour-blind readers can tell apart
-
 
 PAPER: dict[str, Any] = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.75}
 """What a label lies on, so that lines do not run through it."""
 
-
 BY_LINE: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "color": GREY, "bbox": PAPER}
 """How the name of a line is written beside it."""
 
-
 SERIES = ((BLUE, "o"), (RED, "s"), (GREEN, "^"), ("#cc79a7", "D"), ("#56b4e9", "v"), ("#e69f00", "P"), (INK, "X"))
-
 
 _SETTINGS: dict[Any, Any] = {
     "axes.axisbelow": True,
@@ -94,7 +86,6 @@ _SETTINGS: dict[Any, Any] = {
     "ytick.color": GREY,
     "ytick.labelcolor": INK,
 }
-
 
 _UNDATED: dict[str, dict[str, str | None]] = {
     "svg": {"Date": None},
@@ -147,7 +138,7 @@ def _wrapped(text: str, font: FontProperties, width: float) -> str:
 
 
 def put_legend(sheet: SubFigure, drawn: Sequence[Artist], rows: int) -> None:
-    """Put one legend over all panels, without repetition."""
+    """Put one legend over all panels; of several artists of one name it shows the last."""
     by_name = {str(artist.get_label()): artist for artist in drawn}
     columns = max(1, math.ceil(len(by_name) / rows))
     sheet.legend(list(by_name.values()), list(by_name), loc="upper left", ncols=columns)
