@@ -88,6 +88,8 @@ def law_from(calibration: Calibration, attack: Attack) -> MembershipLaw:
         f"{_counted(fit.n_sizes, 'model size')}",
         fitted_from=fit.fitted_from,
         fitted_to=fit.fitted_to,
+        smallest_params=min((cell.params for cell in calibration.cells), default=None),
+        largest_params=max((cell.params for cell in calibration.cells), default=None),
         band=_band(fit, _gain_of_training(calibration.training_effect, attack)),
     )
 

@@ -129,6 +129,8 @@ class MembershipLaw(ABC):
     fitted_from, fitted_to : float
         Range of samples per parameter that stands behind the constants.
     band : Band
+    smallest_params, largest_params : int or None
+        Of the models that it was fitted on, if that limits it.
     """
 
     name: str
@@ -136,6 +138,8 @@ class MembershipLaw(ABC):
     fitted_from: float
     fitted_to: float
     band: Band
+    smallest_params: int | None = None
+    largest_params: int | None = None
 
     @abstractmethod
     def f1(self, samples_per_parameter: float) -> float:
@@ -150,6 +154,12 @@ class MembershipLaw(ABC):
         ValueError
             If ``f1`` is not in (0.5, 1), the range that the law reaches.
         """
+
+    def fits_size(self, params: int) -> bool:
+        """Whether a model is within ten times of those that the law was fitted on."""
+        above = self.largest_params is not None and params > 10 * self.largest_params
+        below = self.smallest_params is not None and params < self.smallest_params / 10
+        return not above and not below
 
     def in_range(self, samples_per_parameter: float) -> bool:
         """Whether the law was fitted here; the ends belong to it, up to rounding."""

@@ -172,7 +172,9 @@ def _is_comparable(plan: Plan) -> bool:
     """Whether the plan is of the kind that the law was fitted on: all parameters, from scratch, 64-token samples."""
     partly = plan.trainable_params is not None and plan.trainable_params != plan.params
     few_epochs = plan.epochs is not None and plan.epochs < LONG_TRAINING
-    return not (partly or plan.fine_tuning or few_epochs or plan.sample_tokens != LAW_SAMPLE_TOKENS)
+    trained = plan.trainable_params or plan.params
+    other_size = trained is not None and not plan.law.fits_size(trained)
+    return not (partly or plan.fine_tuning or few_epochs or other_size or plan.sample_tokens != LAW_SAMPLE_TOKENS)
 
 
 def _by_law(law: MembershipLaw, ratio: float, *, comparable: bool) -> LawPrediction:
@@ -216,6 +218,12 @@ def _warnings(plan: Plan, law: LawPrediction, ceiling: Ceiling) -> list[str]:
         found.append(
             f"extrapolation: {ratio:.4g} 64-token samples per parameter lie {side} the range that the law was fitted "
             f"on ({plan.law.fitted_from:g} to {plan.law.fitted_to:g})"
+        )
+    trained = plan.trainable_params or plan.params
+    if trained is not None and not plan.law.fits_size(trained):
+        found.append(
+            f"extrapolation: the law was calibrated on models of {plan.law.smallest_params:,} to "
+            f"{plan.law.largest_params:,} parameters, {trained:,} are more than ten times away"
         )
     if plan.sample_tokens != LAW_SAMPLE_TOKENS:
         found.append(

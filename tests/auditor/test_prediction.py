@@ -143,6 +143,15 @@ def test_other_lengths_count_as_64_token_samples_and_are_flagged() -> None:
     assert any("64-token samples" in warning for warning in other.warnings)
 
 
+def test_a_law_of_other_sizes_is_an_extrapolation() -> None:
+    law = replace(PAPER_LAW, smallest_params=1_000, largest_params=5_000)
+    assert predict(plan(law=law)).law.in_range
+    far = predict(plan(100_000, 320_000.0, law=law))
+    assert not far.law.in_range
+    assert any("1,000 to 5,000 parameters" in warning for warning in far.warnings)
+    assert not predict(plan(99, 320.0, law=law)).law.in_range
+
+
 def test_adapters_count_what_is_trained() -> None:
     found = predict(plan(10**9, 32_000.0, trainable_params=10_000))
     assert found.law.f1 == predict(plan()).law.f1
