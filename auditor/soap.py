@@ -22,6 +22,8 @@ class Soap(torch.optim.Optimizer):
     ----------
     params : iterable of torch.nn.Parameter
     lr : float
+        To be warmed up: in its own eigenbasis the first gradient is diagonal, and Adam blows up to full size the
+        rounding errors that stand beside the diagonal.
     betas : tuple of float
         Of the first and second moment; the second serves the statistics of the rotation too.
     eps : float

@@ -49,12 +49,16 @@ class TrainingRun:
 
 
 def build(config: "PreTrainedConfig", *, seed: int) -> "PreTrainedModel":
-    """Make an untrained model on CPU whose weights depend on nothing but ``config`` and ``seed``."""
+    """Make an untrained model on CPU whose weights depend on nothing but ``config`` and ``seed``.
+
+    The weights are float32 whatever ``config.dtype`` says: that is how a checkpoint was stored, and weights of
+    bfloat16 are too coarse to be trained.
+    """
     from transformers import AutoModelForCausalLM
 
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(config)
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
 def steps_in(epochs: float, *, n_sequences: int, batch_size: int) -> int:
@@ -110,7 +114,8 @@ def train(
         If the loss stops being finite.
     """
     data = _tensors(sequences)
-    if not len(data) or min(map(len, data)) < 2:
+    n_predicted = [len(row) - 1 for row in data]
+    if not n_predicted or min(n_predicted) < 1:
         raise ValueError("train needs at least one sequence, and at least two tokens in each")
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     stepper = _optimizer(optimizer, parameters, learning_rate=learning_rate, weight_decay=weight_decay)
@@ -129,7 +134,7 @@ def train(
                 group["lr"] = learning_rate * _schedule(step, steps=steps, warmup=warmup)
             stepper.step()
             stepper.zero_grad()
-            tokens += sum(len(data[row]) - 1 for row in rows)
+            tokens += sum(n_predicted[row] for row in rows)
             if on_step is not None:
                 on_step(step + 1, losses[-1])
     return TrainingRun(losses=tuple(losses), steps=steps, tokens=tokens)

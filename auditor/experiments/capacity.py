@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from scipy import optimize
 
 from ..config import ModelSpec
 from ..engine.configs import context_window, count_parameters
-from ..errors import ConfigError
+from ..errors import ConfigError, ModelError
 from ..measured import CapacityMeasurement, CapacityRun, Extrapolation, Precision
 from ..training import OptimizerName, build, sequence_nll, train
 from .presets import Training
@@ -31,6 +31,9 @@ SELF_CHECK, BEST, SIZES = 0.4, 1.22, (0.8, 1.0, 1.22, 2.0, 4.0)
 """Data as multiples of the expected capacity: far below it, where the schedules are run, and the sizes."""
 
 LENGTHS = (1.0, 2.5, 6.0)
+_POWERS = {"a - b / steps": 1.0, "a - b / sqrt(steps)": 0.5}
+"""Forms that are assumed; a third one takes its power from the schedules."""
+
 CONVERGED_GAIN, SELF_CHECK_SHARE, ORDERING_SHARE = 0.02, 0.99, 0.005
 N_TEST = 128
 _PACKAGES = ("torch", "transformers", "numpy", "scipy")
@@ -111,7 +114,7 @@ def measure_capacity(
     Raises
     ------
     ConfigError
-        If the context window is shorter than a sequence.
+        If the context window is shorter than a sequence, or there is no vocabulary to draw from.
     ModelError
         If the model cannot be built, or a training fails.
 
@@ -128,6 +131,7 @@ def measure_capacity(
                     on_progress=on_progress)  # fmt: skip
     best = max(runs, key=lambda run: run.bits_per_parameter)
     schedules = _schedules(runs)
+    extrapolations = _extrapolations(schedules)
     seeds = [run.bits_per_parameter for run in runs if run.role == "size" and run.n_samples == schedules[0].n_samples]
     last_gain = schedules[-1].memorized_bits / schedules[-2].memorized_bits - 1 if _all_positive(schedules) else None
     self_check = next(run.share_memorized for run in runs if run.role == "self-check")
@@ -144,7 +148,7 @@ def measure_capacity(
         best=best,
         seed_low=min(seeds) if len(seeds) > 1 else None,
         seed_high=max(seeds) if len(seeds) > 1 else None,
-        extrapolations=_extrapolations(schedules),
+        extrapolations=extrapolations,
         last_gain=last_gain,
         converged=last_gain is not None and last_gain <= CONVERGED_GAIN,
         self_check_share=self_check,
@@ -152,19 +156,20 @@ def measure_capacity(
         settings=_settings(plan),
         packages={name: version(name) for name in _PACKAGES},
         seconds=round(monotonic() - started, 3),
-        warnings=tuple(_warnings(plan, runs, best, last_gain, self_check)),
+        warnings=tuple(_warnings(plan, runs, best, extrapolations, last_gain, self_check)),
     )
 
 
 def _check(plan: CapacityPlan) -> tuple[str, int]:
-    """Count the parameters, and refuse sequences that the model cannot read."""
+    """Count the parameters, and refuse sequences that the model cannot read or that hold no information."""
+    n_vocabulary = getattr(plan.config.get_text_config(), "vocab_size", None)
+    if n_vocabulary is None or n_vocabulary < 2:
+        raise ConfigError(f"{plan.name} has a vocabulary of {n_vocabulary}: random tokens need at least 2")
     window = context_window(plan.config.get_text_config())
     if window is not None and plan.sample_tokens > window:
         raise ConfigError(f"{plan.name} reads {window} tokens, but a sequence has {plan.sample_tokens}: ask for fewer")
     if plan.sample_tokens < 2:
         raise ConfigError(f"a sequence needs at least 2 tokens, got {plan.sample_tokens}: the first is not counted")
-    if plan.config.get_text_config().vocab_size < 2:
-        raise ConfigError(f"{plan.name} has a vocabulary of {plan.config.get_text_config().vocab_size}: no information")
     return count_parameters(ModelSpec(path=plan.name), plan.config, trust_remote_code=False)
 
 
@@ -226,6 +231,9 @@ def _train(job: CapacityJob, on_share: Callable[[float], None]) -> CapacityRun:
         _round_weights(model)
     dataset_bits = sequences[:, 1:].numel() * math.log2(n_vocabulary)
     code_bits = float(sequence_nll(model, sequences).sum()) / math.log(2.0)
+    test_bits = float(sequence_nll(model, fresh).sum()) / math.log(2.0)
+    if not math.isfinite(code_bits + test_bits):  # the last update is seen by no loss
+        raise ModelError("training diverged: the trained model's losses are not finite; lower the learning rate")
     memorized_bits = dataset_bits - code_bits
     return CapacityRun(
         role=job.role,
@@ -237,7 +245,7 @@ def _train(job: CapacityJob, on_share: Callable[[float], None]) -> CapacityRun:
         memorized_bits=memorized_bits,
         bits_per_parameter=memorized_bits / sum(parameter.numel() for parameter in model.parameters()),
         share_memorized=memorized_bits / dataset_bits,
-        test_bits_per_token=float(sequence_nll(model, fresh).sum()) / math.log(2.0) / fresh[:, 1:].numel(),
+        test_bits_per_token=test_bits / fresh[:, 1:].numel(),
         seconds=round(monotonic() - started, 3),
     )
 
@@ -288,10 +296,7 @@ def _extrapolations(schedules: Sequence[CapacityRun]) -> tuple[Extrapolation, ..
         t = lengths**-power
         return float((held[1] - held[0]) * (t[1] - t[2]) - (held[2] - held[1]) * (t[0] - t[1]))
 
-    found = [
-        Extrapolation(form="a - b / steps", bits_per_parameter=limit(1.0)),
-        Extrapolation(form="a - b / sqrt(steps)", bits_per_parameter=limit(0.5)),
-    ]
+    found = [Extrapolation(form=form, bits_per_parameter=limit(power)) for form, power in _POWERS.items()]
     low, high = 0.05, 4.0
     if curvature(low) * curvature(high) < 0:
         power = float(optimize.brentq(curvature, low, high))
@@ -314,10 +319,16 @@ def _settings(plan: CapacityPlan) -> dict[str, str]:
 
 
 def _warnings(
-    plan: CapacityPlan, runs: Sequence[CapacityRun], best: CapacityRun, last_gain: float | None, self_check: float
+    plan: CapacityPlan,
+    runs: Sequence[CapacityRun],
+    best: CapacityRun,
+    extrapolations: Sequence[Extrapolation],
+    last_gain: float | None,
+    self_check: float,
 ) -> list[str]:
-    """Say why the figure may be far below the capacity."""
+    """Say why the figure may be far below the capacity, and what could not be given."""
     found = []
+    sizes = [run.n_samples for run in runs if run.role == "size"]
     if self_check < SELF_CHECK_SHARE:
         found.append(
             f"the self-check failed: of a set far below the capacity only {self_check:.1%} was memorised, so the "
@@ -329,9 +340,11 @@ def _warnings(
         found.append(
             f"not converged: the longest schedule gained {last_gain:.1%} over the one before it; more steps give more"
         )
+    if len(extrapolations) == len(_POWERS):
+        found.append("no power of the steps goes through the three schedules: that extrapolation is left out")
     if plan.n_seeds == 1:
         found.append("one seed: how much the figure varies between seeds is not known")
-    if best.role == "size" and best.n_samples in (min(r.n_samples for r in runs), max(r.n_samples for r in runs)):
+    if not min(sizes) < best.n_samples < max(sizes):
         found.append(
             "the best run has the smallest or the largest data set: the maximum may lie beyond the sizes tried"
         )
@@ -347,8 +360,12 @@ def _warnings(
 
 
 def _ordering_bits(plan: CapacityPlan, run: CapacityRun) -> float:
-    """Least code length of the distinct sequences: those that share a first token share probability one."""
+    """Least code length of the sequences: those that share a first token share probability one.
+
+    Of ``n`` that do, one that occurs ``k`` times has at best the probability ``k / n``.
+    """
     n_vocabulary = int(plan.config.get_text_config().vocab_size)
     sequences = _random_tokens(run.n_samples, plan.sample_tokens, n_vocabulary, seed=1000 + run.seed)
-    groups: Counter[Any] = Counter(sequences[:, 0].tolist())
-    return sum(n * math.log2(n) for n in groups.values())
+    groups = Counter(sequences[:, 0].tolist())
+    distinct = Counter(map(tuple, sequences.tolist()))
+    return sum(k * math.log2(groups[sequence[0]] / k) for sequence, k in distinct.items())

@@ -7,7 +7,9 @@ another one; a finished job is a line of the ledger, so that an interrupted expe
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from ..engine.configs import first_line
 from ..errors import AuditError, ModelError
 
 __all__ = ["Job", "Ledger", "RunProgress", "cores", "run_jobs"]
@@ -36,6 +39,8 @@ RunProgress = Callable[[float, float], None]
 
 Task = Callable[[Any, Callable[[float], None]], Any]
 """A module-level function of a job and of a callback that takes the share of the job that is done."""
+
+_DIED = "a training process died (out of memory?); finished runs are kept, run again"
 
 
 class Ledger(Generic[R]):
@@ -85,7 +90,8 @@ def run_jobs(
     Parameters
     ----------
     task : callable
-        A module-level function; with one worker it runs in this process, with more in processes of their own.
+        A module-level function; with one worker it runs in this process, with more in processes of their own. What
+        it raises besides an `AuditError` becomes a `ModelError`.
     workers : int
         Jobs at the same time; each has one thread.
     on_progress : callable, optional
@@ -103,14 +109,15 @@ def run_jobs(
         if on_progress is not None:
             on_progress(min(total, finished[0] + running), total)
 
-    def keep(job: J, result: R) -> None:
+    def keep(job: J, result: R, running: float) -> None:
         ledger.add(job, result)
         finished[0] += job.cost
-        report(0.0)
+        report(running)
 
-    if workers == 1 or len(todo) < 2:
-        for job in todo:
-            keep(job, task(job, _scaled(report, job.cost)))
+    if workers < 2 or len(todo) < 2:
+        with _one_thread():
+            for job in todo:
+                keep(job, _attempt(task, job, _scaled(report, job.cost)), 0.0)
     else:
         _run_in_processes(task, todo, min(workers, len(todo)), keep=keep, report=report)
     results = [ledger.get(job) for job in jobs]
@@ -121,8 +128,31 @@ def _scaled(report: Callable[[float], None], cost: float) -> Callable[[float], N
     return lambda share: report(share * cost)
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute as the workers do, so that their number changes no result, and restore the threads."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _attempt(task: Task, job: Any, on_share: Callable[[float], None]) -> Any:
+    """Run a job; whatever goes wrong in it, as memory that runs out, is an error that can be told in a line."""
+    try:
+        return task(job, on_share)
+    except AuditError:
+        raise
+    except Exception as error:
+        raise ModelError(f"a training failed: {first_line(error)}") from error
+
+
 def _run_in_processes(
-    task: Task, todo: list[Any], n: int, *, keep: Callable[[Any, Any], None], report: Callable[[float], None]
+    task: Task, todo: list[Any], n: int, *, keep: Callable[[Any, Any, float], None], report: Callable[[float], None]
 ) -> None:
     """Give each of ``n`` processes a job at a time, the longest first, until there are none."""
     context = multiprocessing.get_context("spawn")
@@ -137,7 +167,7 @@ def _run_in_processes(
             theirs.close()
             processes.append(process)
             running[ours] = (waiting.pop(0), 0.0)
-            ours.send(running[ours][0])
+            _send(ours, running[ours][0])
         while running:
             for ready in wait(list(running)):
                 job, _ = running[ready]
@@ -149,10 +179,10 @@ def _run_in_processes(
                 if kind == "error":
                     raise value
                 del running[ready]
-                keep(job, value)
+                keep(job, value, sum(cost for _, cost in running.values()))
                 if waiting:
                     running[ready] = (waiting.pop(0), 0.0)
-                    ready.send(running[ready][0])  # type: ignore[union-attr]
+                    _send(ready, running[ready][0])
     finally:
         for process in processes:
             process.terminate()
@@ -160,16 +190,25 @@ def _run_in_processes(
             process.join()
 
 
+def _send(connection: Any, job: Any) -> None:
+    try:
+        connection.send(job)
+    except OSError as error:
+        raise ModelError(_DIED) from error
+
+
 def _receive(connection: Any) -> tuple[str, Any]:
     try:
         message: tuple[str, Any] = connection.recv()
     except (EOFError, OSError) as error:
-        raise ModelError("a training process died (out of memory?); finished runs are kept, run again") from error
+        raise ModelError(_DIED) from error
     return message
 
 
 def _serve(task: Task, connection: "Connection[Any, Any]") -> None:
     """Work in a process of its own: job in, shares of progress and a result out, until the pipe closes."""
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # this process's own; it is not imported here yet
+    warnings.simplefilter("ignore")
     import torch
 
     torch.set_num_threads(1)
@@ -187,13 +226,11 @@ def _serve(task: Task, connection: "Connection[Any, Any]") -> None:
         except (EOFError, KeyboardInterrupt):
             return
         try:
-            connection.send(("result", task(job, on_share)))
+            connection.send(("result", _attempt(task, job, on_share)))
         except AuditError as error:
             connection.send(("error", error))
         except KeyboardInterrupt:
             return
-        except Exception as error:
-            connection.send(("error", ModelError(f"a training failed: {type(error).__name__}: {error}")))
 
 
 def _key(job: Any) -> str:

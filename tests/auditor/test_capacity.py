@@ -4,18 +4,20 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import PreTrainedConfig
 
 from auditor.documents import to_text
-from auditor.errors import ConfigError
+from auditor.errors import ConfigError, ModelError
 from auditor.experiments import capacity
 from auditor.experiments.capacity import CapacityPlan, measure_capacity
 from auditor.experiments.presets import PRESETS, Training, default_training
 from auditor.laws.capacity import measured_bits_per_parameter
-from auditor.measured import CapacityMeasurement, CapacityRun, read_capacity
+from auditor.measured import CapacityMeasurement, CapacityRun, Extrapolation, read_capacity
 from auditor.training import build, sequence_nll, train
 
 FAST = Training(steps=12, batch_size=16, learning_rate=4e-2, optimizer="soap")
@@ -94,6 +96,32 @@ def test_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "lower bound" in measured_bits_per_parameter(first).source
 
 
+def test_two_processes_measure_the_same(measured: CapacityMeasurement, tmp_path: Path) -> None:
+    told: list[tuple[float, float]] = []
+    found = measure_capacity(plan(), folder=tmp_path, workers=2, on_progress=lambda *both: told.append(both))
+    for one, other in zip(found.runs, measured.runs, strict=True):
+        assert replace(one, seconds=0.0) == replace(other, seconds=0.0)
+    assert found.bits_per_parameter == measured.bits_per_parameter
+    assert told[-1][0] == told[-1][1]
+
+
+def test_a_checkpoint_stored_in_bfloat16_is_measured_in_float32() -> None:
+    job = replace(capacity._jobs(plan(), 1528)[0], steps=3)
+    config = PRESETS["smoke"].config()
+    config.dtype = torch.bfloat16
+    stored = replace(capacity._jobs(plan(config=config), 1528)[0], steps=3)
+    assert stored.config != job.config
+    found, expected = (capacity._train(each, lambda share: None) for each in (stored, job))
+    assert replace(found, seconds=0.0) == replace(expected, seconds=0.0)
+
+
+@pytest.mark.parametrize("steps", [1, 40])
+def test_divergence_is_an_error_even_at_the_last_update(steps: int) -> None:
+    job = replace(capacity._jobs(plan(), 1528)[0], steps=steps, learning_rate=1e38)
+    with pytest.raises(ModelError, match="diverged"):
+        capacity._train(job, lambda share: None)
+
+
 def test_what_is_wrong_is_warned_about(measured: CapacityMeasurement) -> None:
     words = " ".join(measured.warnings)
     assert "self-check failed" in words
@@ -119,11 +147,42 @@ def test_sequences_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         measure_capacity(plan(sample_tokens=1), folder=tmp_path)
 
 
-def run(steps: int, held: float) -> CapacityRun:
+def test_a_configuration_without_a_vocabulary_is_refused(tmp_path: Path) -> None:
+    one = PRESETS["smoke"].config()
+    one.vocab_size = 1
+    for config, n_vocabulary in ((PreTrainedConfig(), None), (one, 1)):
+        with pytest.raises(ConfigError, match=f"a vocabulary of {n_vocabulary}"):
+            measure_capacity(plan(config=config), folder=tmp_path)
+
+
+def run(steps: int, held: float, *, role: Any = "schedule", n_samples: int = 10) -> CapacityRun:
     return CapacityRun(
-        role="schedule", n_samples=10, dataset_bits=100.0, seed=0, steps=steps, epochs=1.0, memorized_bits=held,
-        bits_per_parameter=held, share_memorized=held / 100, test_bits_per_token=6.0, seconds=1.0,
+        role=role, n_samples=n_samples, dataset_bits=1e4, seed=0, steps=steps, epochs=1.0, memorized_bits=held,
+        bits_per_parameter=held, share_memorized=held / 1e4, test_bits_per_token=6.0, seconds=1.0,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("best", "warned"), [(0, True), (1, True), (2, False), (3, True), (4, False)])
+def test_a_best_run_at_the_edge_of_the_sizes_is_warned_about(best: int, warned: bool) -> None:
+    held = [3.0 if i == best else 1.0 for i in range(5)]
+    runs = [
+        run(10, held[0], role="self-check", n_samples=3),
+        *[run(10, held[1 + i], role="size", n_samples=n) for i, n in enumerate((6, 10, 30))],
+        run(20, held[4], n_samples=10),
+    ]
+    words = " ".join(capacity._warnings(plan(), runs, runs[best], _extrapolated(3), 0.0, 1.0))
+    assert ("smallest or the largest" in words) == warned
+
+
+def test_what_is_left_out_is_said() -> None:
+    runs = [run(10, 1.0, role="size", n_samples=n) for n in (6, 10, 30)]
+    for n, said in ((2, True), (3, False)):
+        words = " ".join(capacity._warnings(plan(), runs, runs[1], _extrapolated(n), 0.0, 1.0))
+        assert ("left out" in words) == said
+
+
+def _extrapolated(n: int) -> list[Extrapolation]:
+    return [Extrapolation(form=str(i), bits_per_parameter=4.0) for i in range(n)]
 
 
 @pytest.mark.parametrize("power", [0.5, 0.7, 1.0])
@@ -144,10 +203,12 @@ def test_a_power_that_is_not_there_is_left_out() -> None:
 
 
 def test_the_ordering_bound_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four sequences start with 1 and two with 2: 4 log2 4 + 2 log2 2 = 10 bits."""
-    firsts = torch.tensor([[1, 0], [1, 0], [1, 0], [1, 0], [2, 0], [2, 0]])
-    monkeypatch.setattr(capacity, "_random_tokens", lambda *args, **more: firsts)
+    """Four sequences start with 1 and two with 2: 4 log2 4 + 2 log2 2 = 10 bits; one that comes twice has 2/4."""
+    drawn = torch.tensor([[1, 0], [1, 1], [1, 2], [1, 3], [2, 0], [2, 1]])
+    monkeypatch.setattr(capacity, "_random_tokens", lambda *args, **more: drawn)
     assert capacity._ordering_bits(plan(), run(1, 1.0)) == 10.0
+    drawn[3, 1] = 2
+    assert capacity._ordering_bits(plan(), run(1, 1.0)) == 2 * 2 + 2 * 1 + 2
 
 
 def test_defaults_for_other_architectures() -> None:

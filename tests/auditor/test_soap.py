@@ -69,6 +69,29 @@ def test_a_long_side_is_not_rotated() -> None:
     assert optimizer.state[parameter]["rotation"].sides == [1]
 
 
+def test_gradients_that_are_turned_turn_the_steps() -> None:
+    """G -> U G V turns the eigenvectors, and so every step but the first; Adam has no such symmetry.
+
+    In its own eigenbasis the first gradient is diagonal: what stands beside the diagonal is rounding, of either sign.
+    """
+    generator = torch.Generator().manual_seed(5)
+    grads = torch.randn(25, 5, 5, generator=generator, dtype=torch.float64)
+    left, right = torch.linalg.qr(torch.randn(2, 5, 5, generator=generator, dtype=torch.float64))[0]
+
+    def path(optimizer: type[torch.optim.Optimizer], grads: torch.Tensor) -> torch.Tensor:
+        parameter, points = torch.nn.Parameter(torch.zeros(5, 5, dtype=torch.float64)), []
+        stepper = optimizer([parameter], lr=0.0)  # type: ignore[call-arg]
+        for parameter.grad in grads:
+            stepper.step()
+            stepper.param_groups[0]["lr"] = 0.05
+            points.append(parameter.detach().clone())
+        return torch.stack(points)
+
+    for optimizer, alike in ((Soap, True), (torch.optim.Adam, False)):
+        gap = left @ path(optimizer, grads) @ right - path(optimizer, left @ grads @ right)
+        assert (float(gap.abs().max()) < 1e-6) == alike
+
+
 def test_it_solves_what_adam_finds_hard() -> None:
     """A quadratic whose valley lies across the axes: in the eigenbasis it lies along them."""
     generator = torch.Generator().manual_seed(4)

@@ -4,13 +4,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig
 from transformers.utils import logging
 
 from auditor.errors import ModelError
-from auditor.training import _batches, _loss, _pad, _schedule, build, save, steps_in, train
+from auditor.training import _batches, _loss, _pad, _schedule, build, save, sequence_nll, steps_in, train
 
 RAGGED = [[1, 5, 6, 7, 8, 9], [2, 9, 8], [3, 7, 7, 7, 5], [4, 6, 5, 9, 9, 9, 8]]
 
@@ -78,6 +79,81 @@ def test_padding_is_not_part_of_the_loss_or_its_gradient() -> None:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
     run = train(model, RAGGED, steps=1, batch_size=4, learning_rate=0.0, seed=0)
     assert run.losses == (pytest.approx(alone.item(), rel=1e-5),)
+
+
+EVEN = [[1, 5, 6, 7], [2, 9, 8, 7], [3, 7, 7, 5], [4, 6, 5, 9], [0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "soap"])
+def test_equally_long_sequences_may_come_as_one_tensor(optimizer: Any) -> None:
+    runs = []
+    for sequences in (EVEN, torch.tensor(EVEN), torch.tensor(EVEN, dtype=torch.int32)):
+        model = build(config(), seed=0)
+        run = train(model, sequences, steps=6, batch_size=3, learning_rate=1e-2, seed=0, optimizer=optimizer)
+        assert run.tokens == 6 * 3 * 3
+        runs.append((run.losses, weights(model)))
+    for losses, found in runs[1:]:
+        assert losses == runs[0][0]
+        assert torch.equal(found, runs[0][1])
+
+
+def test_soap_learns_by_heart_and_repeats_exactly() -> None:
+    runs = []
+    for _ in range(2):
+        model = build(config(), seed=0)
+        run = train(
+            model, RAGGED, steps=60, batch_size=4, learning_rate=2e-2, seed=0, warmup=10, max_gradient_norm=None,
+            optimizer="soap",
+        )  # fmt: skip
+        assert run.losses[-1] < 0.05
+        runs.append(weights(model))
+    assert torch.equal(*runs)
+    with pytest.raises(ValueError, match="no weight decay"):
+        train(model, RAGGED, steps=1, batch_size=4, learning_rate=1e-2, seed=0, optimizer="soap", weight_decay=0.1)
+
+
+def test_gradients_are_clipped_only_where_asked() -> None:
+    ends = {}
+    for norm in (1e9, None, 1e-3):
+        model = build(config(), seed=0)
+        train(model, RAGGED, steps=2, batch_size=4, learning_rate=1e-2, seed=0, max_gradient_norm=norm)
+        ends[norm] = weights(model)
+    assert torch.equal(ends[1e9], ends[None])
+    assert not torch.equal(ends[1e-3], ends[None])
+
+
+def test_bfloat16_computes_coarsely_and_keeps_the_weights_fine() -> None:
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        model = build(config(), seed=0)
+        run = train(model, EVEN, steps=80, batch_size=5, learning_rate=1e-2, seed=0, warmup=10, precision=precision)  # type: ignore[arg-type]
+        losses[precision] = run.losses
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert not torch.equal(weights(model), weights(model).bfloat16().float())
+    assert losses["bf16"] != losses["fp32"]
+    assert losses["bf16"][0] == pytest.approx(losses["fp32"][0], rel=1e-2)
+    assert losses["bf16"][-1] < 0.1
+
+
+def test_a_configuration_of_a_bfloat16_checkpoint_gives_float32_weights() -> None:
+    stored, plain = build(config(dtype="bfloat16"), seed=0), build(config(), seed=0)
+    assert {parameter.dtype for parameter in stored.parameters()} == {torch.float32}
+    assert torch.equal(weights(stored), weights(plain))  # drawn in float32, not rounded afterwards
+
+
+def test_code_lengths_against_transformers_loss_and_a_loop(helpers: Any) -> None:
+    model = build(config(initializer_range=0.5), seed=0).train()
+    sequences = torch.tensor(EVEN)
+    found = sequence_nll(model, sequences, batch_size=2)
+    assert (found.dtype, found.shape) == (np.dtype(np.float64), (5,))
+    assert model.training
+    model.eval()
+    naive = helpers("naive_logprobs")
+    assert found == pytest.approx([-sum(naive(model, row, 1)) for row in EVEN], rel=1e-9)
+    with torch.no_grad():
+        losses = [3 * model(sequences[i : i + 1], labels=sequences[i : i + 1]).loss.item() for i in range(5)]
+    assert found == pytest.approx(losses, rel=1e-5)
+    assert sequence_nll(model, sequences, batch_size=5) == pytest.approx(found, rel=1e-6)
 
 
 def test_dropout_is_off_and_the_mode_comes_back() -> None:

@@ -3,17 +3,20 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
+import torch
 
 from auditor.errors import ModelError
+from auditor.experiments import workers
 from auditor.experiments.workers import Ledger, cores, run_jobs
 
 
 @dataclass(frozen=True)
 class Sum:
-    """A job: add up the numbers below ``n``; 13 is unlucky, 14 is deadly."""
+    """A job: add up the numbers below ``n``; 13 is unlucky, 14 is deadly, 15 too large."""
 
     n: int
 
@@ -34,6 +37,8 @@ def add(job: Sum, on_share: Callable[[float], None]) -> Total:
         raise ModelError("training diverged")
     if job.n == 14:
         os._exit(9)
+    if job.n == 15:
+        raise RuntimeError("CUDA out of memory.\nTried to allocate")
     return Total(sum(range(job.n)), os.getpid())
 
 
@@ -95,6 +100,44 @@ def test_a_failure_is_told_and_the_rest_is_kept(ledger: Ledger[Total], workers: 
 def test_a_process_that_dies_is_told(ledger: Ledger[Total]) -> None:
     with pytest.raises(ModelError, match="died"):
         run_jobs(add, [Sum(14), Sum(3)], ledger=ledger, workers=2)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_libraries_raise_is_one_line(ledger: Ledger[Total], workers: int) -> None:
+    with pytest.raises(ModelError, match=r"^a training failed: CUDA out of memory\. \(RuntimeError\)$"):
+        run_jobs(add, [Sum(15), Sum(16)], ledger=ledger, workers=workers)
+
+
+def test_one_worker_uses_one_thread_and_gives_them_back(ledger: Ledger[Total]) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        seen = []
+
+        def counting(job: Sum, on_share: Callable[[float], None]) -> Total:
+            seen.append(torch.get_num_threads())
+            return add(job, on_share)
+
+        run_jobs(counting, [Sum(3)], ledger=ledger, workers=1)
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_closed_pipe_is_a_process_that_died() -> None:
+    ours, theirs = Pipe()
+    theirs.close()
+    with pytest.raises(ModelError, match="died"):
+        workers._send(ours, Sum(3))
+    with pytest.raises(ModelError, match="died"):
+        workers._receive(ours)
+
+
+def test_progress_of_processes_never_falls(ledger: Ledger[Total]) -> None:
+    told: list[tuple[float, float]] = []
+    run_jobs(add, [Sum(3), Sum(5), Sum(4)], ledger=ledger, workers=2, on_progress=lambda *both: told.append(both))
+    assert told == sorted(told)
+    assert told[-1] == (12.0, 12.0)
 
 
 def test_there_is_a_core() -> None:
