@@ -6,8 +6,7 @@ with it what the target holds of it, ``entropy - target_bits``: the audit is che
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -271,7 +270,7 @@ def _train_and_save(
     on_progress: Progress | None,
 ) -> None:
     """Train a new model on ``<s> record </s>``, as the audit will score it: given ``<s>``, without ``</s>``."""
-    from .training import build, save, train
+    from .training import build, one_thread, save, train
 
     def on_step(step: int, loss: float) -> None:
         if on_progress is not None:
@@ -279,7 +278,7 @@ def _train_and_save(
 
     encoded = tokenizer([record.text for record in records])["input_ids"]
     model = build(_model_config(tokenizer), seed=seed)
-    with _one_thread():
+    with one_thread():
         train(
             model,
             [[*ids, tokenizer.eos_token_id] for ids in encoded],
@@ -290,19 +289,6 @@ def _train_and_save(
             on_step=on_step,
         )
     save(model, tokenizer, folder)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Train on one thread: the same weights on any number of cores, and no waiting for cores that are busy."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _write_truth(

@@ -22,7 +22,17 @@ from .soap import Soap
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["OptimizerName", "TrainingPrecision", "TrainingRun", "build", "save", "sequence_nll", "steps_in", "train"]
+__all__ = [
+    "OptimizerName",
+    "TrainingPrecision",
+    "TrainingRun",
+    "build",
+    "one_thread",
+    "save",
+    "sequence_nll",
+    "steps_in",
+    "train",
+]
 
 Tokens = Sequence[int] | torch.Tensor
 OptimizerName = Literal["adamw", "soap"]
@@ -248,6 +258,17 @@ def _training_state(model: "PreTrainedModel") -> Iterator[None]:
     finally:
         torch.set_flush_denormal(False)
         model.train(was_training)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: the same weights on any number of cores, and no waiting for cores that are busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

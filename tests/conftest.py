@@ -3,9 +3,10 @@
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -150,3 +151,33 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def helpers() -> Callable[[str], Any]:
     """Return a builder of this file by its name (test modules cannot import each other here)."""
     return globals().__getitem__
+
+
+class Ran(NamedTuple):
+    """What a run of the command line left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The JSON that it printed."""
+        assert self.code == 0, self
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Return a function that runs the command line in this process."""
+    from auditor.cli import main
+
+    def call(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["auditor", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        streams = capsys.readouterr()
+        return Ran(int(stop.value.code or 0), streams.out, streams.err)
+
+    return call

@@ -8,14 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jsonschema
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-
-from auditor.cli import main
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = [
@@ -41,28 +39,8 @@ HOSTILE = [
 ]
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
+Ran = Any  # a run: code, out, err; see conftest.py
 Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Return a function that runs the command line in this process."""
-
-    def call(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["auditor", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main()
-        streams = capsys.readouterr()
-        return Ran(int(stop.value.code or 0), streams.out, streams.err)
-
-    return call
 
 
 @pytest.fixture

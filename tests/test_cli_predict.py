@@ -4,43 +4,23 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-
-from auditor.cli import main
 
 XL, XL_SAMPLES = 1_556_075_200, 76_795_021  # table 4 of the paper: F1 of 0.75
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        assert self.code == 0, self
-        return json.loads(self.out)
-
-
+Ran = Any  # a run: code, out, err; see conftest.py
 Run = Callable[..., Ran]
 
 
 @pytest.fixture
-def predict(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def predict(run: Run) -> Run:
     """Return a function that runs ``auditor predict`` in this process."""
-
-    def call(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["auditor", "predict", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main()
-        streams = capsys.readouterr()
-        return Ran(int(stop.value.code or 0), streams.out, streams.err)
-
-    return call
+    return partial(run, "predict")
 
 
 @pytest.fixture

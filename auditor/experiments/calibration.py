@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import ConfigError
 from ..laws.calibration import MIN_CELLS, fit_attack
 from ..laws.membership import LAW_SAMPLE_TOKENS
+from ..laws.prediction import LONG_TRAINING
 from ..measured import AttackCalibration, Calibration, CalibrationCell, TrainingEffect
 from ..results import Estimate
 from ..stats.metrics import auc, f1_equal_error
@@ -21,11 +22,7 @@ from .corpus import Corpus
 from .sweep import CalibrationPlan, Size, Sweep, TrainedModel, TrainingJob, open_sizes, shared_samples, train_model
 from .workers import Ledger, RunProgress, run_jobs
 
-__all__ = ["LONG_TRAINING_EPOCHS", "calibrate"]
-
-LONG_TRAINING_EPOCHS = 200
-"""Below this a cell counts as undertrained. Above it F1 still rises, more slowly: on Bible chapters from .82 at 300
-epochs to .88 at 900, which is why a calibration trains one cell longer."""
+__all__ = ["calibrate"]
 
 _LARGE_EFFECT = 0.03
 _WEAK_REFERENCE_BITS = 0.1
@@ -192,10 +189,10 @@ def _warnings(
 
 def _training_warnings(cells: Sequence[CalibrationCell], effect: TrainingEffect | None) -> Iterator[str]:
     largest = max(cells, key=lambda cell: cell.n_samples)
-    if largest.epochs < LONG_TRAINING_EPOCHS:
+    if largest.epochs < LONG_TRAINING:
         yield (
             f"undertrained: the cell with most samples ({largest.n_samples:,}) was trained for {largest.epochs:.0f} "
-            f"epochs, fewer than {LONG_TRAINING_EPOCHS}; a model trained longer is easier to attack than the law says"
+            f"epochs, fewer than {LONG_TRAINING}; a model trained longer is easier to attack than the law says"
         )
     for attack in ("loss", "reference"):
         short, long = (_f1(cell, attack).value for cell in (effect.short, effect.long)) if effect else (None, None)

@@ -8,8 +8,7 @@ import json
 import multiprocessing
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -115,7 +114,9 @@ def run_jobs(
         report(running)
 
     if workers < 2 or len(todo) < 2:
-        with _one_thread():
+        from ..training import one_thread
+
+        with one_thread():
             for job in todo:
                 keep(job, _attempt(task, job, _scaled(report, job.cost)), 0.0)
     else:
@@ -126,19 +127,6 @@ def run_jobs(
 
 def _scaled(report: Callable[[float], None], cost: float) -> Callable[[float], None]:
     return lambda share: report(share * cost)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute as the workers do, so that their number changes no result, and restore the threads."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _attempt(task: Task, job: Any, on_share: Callable[[float], None]) -> Any:

@@ -11,7 +11,8 @@ from .membership import LAW_SAMPLE_TOKENS, PAPER_LAW, REFERENCE_LAW, MembershipL
 __all__ = ["LONG_TRAINING", "Plan", "predict", "solve_plan"]
 
 LONG_TRAINING = 200
-"""Epochs from which our own sweeps count a model as trained long; see docs/method.md."""
+"""Epochs from which a model counts as trained long. F1 still rises, more slowly: on Bible chapters from .82 at 300
+epochs to .88 at 900, which is why a calibration trains one cell longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
