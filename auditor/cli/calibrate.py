@@ -7,7 +7,7 @@ import click
 
 from ..errors import ConfigError
 from .kinds import FLOATS
-from .output import make_console, make_folder, print_document, quiet_libraries, write
+from .output import deliver, make_console, make_folder, quiet_libraries
 
 __all__ = ["calibrate"]
 
@@ -45,7 +45,9 @@ def calibrate(data: str, out: Path, as_json: bool, workers: int | None, **option
     again. `predict --calibration` and `audit --calibration` use the result.
     """
     quiet_libraries()
-    from ..documents import to_text
+    from reports import render_calibration
+    from reports.plots import calibration_figure
+
     from ..experiments.calibration import calibrate as measure
     from ..experiments.workers import cores
     from ..progress import runs_progress
@@ -54,19 +56,7 @@ def calibrate(data: str, out: Path, as_json: bool, workers: int | None, **option
     make_folder(out)
     with runs_progress(make_console(stderr=True), "training the sweep") as on_progress:
         found = measure(plan, corpus, folder=out, workers=workers or cores(), on_progress=on_progress)
-    document = to_text(found)
-    write(out / "calibration.json", document)
-    from reports.plots import calibration_figure
-
-    calibration_figure(found, out / "calibration.svg")
-    if as_json:
-        print_document(document)
-        return
-    from reports import render_calibration
-
-    console = make_console(stderr=False)
-    console.print(render_calibration(found))
-    console.print(f"\nUse it: auditor predict ... --calibration {out}", markup=False, soft_wrap=True)
+    deliver(found, out, "calibration", draw=calibration_figure, render=render_calibration, as_json=as_json)
 
 
 def _prepare(data: str, options: dict[str, Any]) -> tuple[Any, Any]:

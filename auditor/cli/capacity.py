@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ..errors import ConfigError
-from .output import make_console, make_folder, print_document, quiet_libraries, write
+from .output import deliver, make_console, make_folder, quiet_libraries
 
 __all__ = ["capacity"]
 
@@ -37,7 +37,9 @@ def capacity(model: str, presets: bool, out: Path, as_json: bool, workers: int |
     if presets:
         _list_presets()
         return
-    from ..documents import to_text
+    from reports import render_capacity
+    from reports.plots import capacity_figure
+
     from ..experiments.capacity import measure_capacity
     from ..experiments.workers import cores
     from ..progress import runs_progress
@@ -48,19 +50,7 @@ def capacity(model: str, presets: bool, out: Path, as_json: bool, workers: int |
         measured = measure_capacity(
             plan, folder=out, workers=workers or (cores() if plan.device == "cpu" else 1), on_progress=on_progress
         )
-    document = to_text(measured)
-    write(out / "capacity.json", document)
-    from reports.plots import capacity_figure
-
-    capacity_figure(measured, out / "capacity.svg")
-    if as_json:
-        print_document(document)
-        return
-    from reports import render_capacity
-
-    console = make_console(stderr=False)
-    console.print(render_capacity(measured))
-    console.print(f"\nUse it: auditor predict ... --capacity {out}", markup=False, soft_wrap=True)
+    deliver(measured, out, "capacity", draw=capacity_figure, render=render_capacity, as_json=as_json)
 
 
 def _list_presets() -> None:

@@ -2,23 +2,49 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
 
-__all__ = ["check_figure", "make_console", "make_folder", "print_document", "quiet_libraries", "write"]
+__all__ = ["check_figure", "deliver", "make_console", "make_folder", "print_document", "quiet_libraries", "write"]
+
+Document = TypeVar("Document")
 
 
 def check_figure(path: Path | None) -> None:
     """Refuse a figure of a kind that cannot be drawn, before anything is computed."""
     if path is not None and path.suffix.lower() not in (".svg", ".png", ".pdf"):
         raise ConfigError(f"--plot {path}: a figure is an .svg, .png or .pdf file")
+
+
+def deliver(
+    document: Document,
+    out: Path,
+    name: str,
+    *,
+    draw: Callable[[Document, Path], None],
+    render: Callable[[Document], "Group"],
+    as_json: bool,
+) -> None:
+    """Write what was measured as ``name.json`` with its figure, and print it: the document itself, or its rendering."""
+    from ..documents import to_text
+
+    text = to_text(document)
+    write(out / f"{name}.json", text)
+    draw(document, out / f"{name}.svg")
+    if as_json:
+        print_document(text)
+        return
+    console = make_console(stderr=False)
+    console.print(render(document))
+    console.print(f"\nUse it: auditor predict ... --{name} {out}", markup=False, soft_wrap=True)
 
 
 def make_folder(out: Path) -> None:
