@@ -152,6 +152,9 @@ class Attack(ABC):
     summary: ClassVar[str]
     """What the score is, in one line a reader of the report understands."""
     needs: ClassVar[frozenset[Need]] = frozenset()
+    per_sample: ClassVar[bool] = False
+    """Whether a sample's score depends on that sample alone. Such an attack is given a block of samples at a time, so
+    that memory does not grow with their number; any other one is given all of them at once."""
 
     @abstractmethod
     def score(self, signals: Signals) -> FloatArray:

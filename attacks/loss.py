@@ -15,6 +15,7 @@ class Loss(Attack):
     name: ClassVar[str] = "loss"
     paper: ClassVar[str] = "arXiv:1709.01604"
     summary: ClassVar[str] = "mean log-probability of the tokens under the target"
+    per_sample: ClassVar[bool] = True
 
     def score(self, signals: Signals) -> FloatArray:
         """Return ``mean_t l_t``: members have the lower loss, so the higher score."""

@@ -20,6 +20,7 @@ class Lowercase(Attack):
     paper: ClassVar[str] = "arXiv:2012.07805"
     summary: ClassVar[str] = "log-perplexity of the lower-cased text divided by that of the text"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.TEXT, Need.LOWERCASE})
+    per_sample: ClassVar[bool] = True
 
     def score(self, signals: Signals) -> FloatArray:
         """Return ``ln ppl(lower) / ln ppl(text)``, which is the ratio of the mean negative log-likelihoods."""

@@ -53,6 +53,7 @@ class MinK(Attack):
     name: ClassVar[str] = "min_k"
     paper: ClassVar[str] = "arXiv:2310.16789"
     summary: ClassVar[str] = "mean log-probability of the least likely tokens under the target"
+    per_sample: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_share(self.k)

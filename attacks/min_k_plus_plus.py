@@ -34,6 +34,7 @@ class MinKPlusPlus(Attack):
     paper: ClassVar[str] = "arXiv:2404.02936"
     summary: ClassVar[str] = "mean z-score of the least expected tokens within the target's own predictions"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.VOCAB_STATS})
+    per_sample: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_share(self.k)

@@ -25,6 +25,7 @@ class Reference(Attack):
     paper: ClassVar[str] = "arXiv:2012.07805"
     summary: ClassVar[str] = "log-probability under the target minus that under the reference, per token"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.REFERENCE})
+    per_sample: ClassVar[bool] = True
 
     def score(self, signals: Signals) -> FloatArray:
         """Return the calibrated log-probability per token."""

@@ -24,6 +24,7 @@ class Zlib(Attack):
     paper: ClassVar[str] = "arXiv:2012.07805"
     summary: ClassVar[str] = "mean log-probability divided by the zlib-compressed size of the text"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.TEXT})
+    per_sample: ClassVar[bool] = True
 
     def score(self, signals: Signals) -> FloatArray:
         """Return ``mean_t l_t / zlib bytes``."""

@@ -1,8 +1,9 @@
 """What goes in: the frozen description of one audit, from a TOML file, from flags, or from Python."""
 
+import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,6 +15,9 @@ __all__ = ["AttackSpec", "AuditConfig", "DataSpec", "Dtype", "LongTexts", "Model
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 LongTexts = Literal["cut", "stride"]
+
+DEVICE_MAPS = ("auto", "balanced", "sequential")
+"""Ways to spread a model over devices; ``auto`` and ``balanced`` fill them evenly, ``sequential`` one after another."""
 
 
 def is_count(text: str) -> bool:
@@ -34,7 +38,7 @@ class ModelSpec:
     Parameters
     ----------
     path : str
-        A local folder, or a hub id.
+        A local folder, a GGUF file, or a hub id.
     revision : str, optional
         Branch, tag or commit of a hub id (``name@revision`` on the command line).
     adapter : str, optional
@@ -47,13 +51,35 @@ class ModelSpec:
 
     @classmethod
     def parse(cls, text: str, *, adapter: str | None = None) -> "ModelSpec":
-        """Read ``FOLDER``, ``ID`` or ``ID@REVISION``; an existing folder may contain an ``@``."""
+        """Read ``FOLDER``, ``FILE.gguf``, ``ID`` or ``ID@REVISION``; an existing folder may contain an ``@``."""
         path, at, revision = text.rpartition("@")
         if not at or Path(text).exists():
-            return cls(path=text, adapter=adapter)
+            return cls(path=text, adapter=adapter).with_base()
         if not path or not revision:
             raise ConfigError(f"model {text!r} is not FOLDER, ID or ID@REVISION")
         return cls(path=path, revision=revision, adapter=adapter)
+
+    def with_base(self) -> "ModelSpec":
+        """Turn a folder that holds only a PEFT adapter into its base with that adapter; return any other as it is.
+
+        Raises
+        ------
+        ConfigError
+            If the adapter names no base, or an adapter is to be put on an adapter.
+        """
+        file = Path(self.path) / "adapter_config.json"
+        if not file.is_file() or (file.parent / "config.json").exists():
+            return self
+        if self.adapter is not None:
+            raise ConfigError(f"model {self.path!r} is an adapter itself; give its base, or leave {self.adapter!r} out")
+        try:
+            stated = json.loads(file.read_text(encoding="utf-8"))
+            base, revision = stated["base_model_name_or_path"], stated.get("revision")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{file}: not the configuration of a PEFT adapter, or it names no base") from error
+        if not isinstance(base, str) or not base:
+            raise ConfigError(f"{file}: names no base (base_model_name_or_path); give the base, and this as adapter")
+        return ModelSpec(path=base, revision=None if Path(base).exists() else revision, adapter=self.path)
 
     def __str__(self) -> str:
         revision = f"@{self.revision}" if self.revision else ""
@@ -120,6 +146,9 @@ class AuditConfig:
         Precision of the weights while scoring; ``auto`` is float32 on CPU and the stored precision elsewhere.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    device_map : str, optional
+        ``auto``, ``balanced`` or ``sequential``: spread each model over all devices, and over memory and disk if it
+        does not fit.
     batch_tokens : int, optional
         Padded tokens in a batch; None chooses by device.
     confidence : float
@@ -156,6 +185,7 @@ class AuditConfig:
     prefix_token: str = "auto"
     dtype: Dtype = "auto"
     device: str = "auto"
+    device_map: str | None = None
     batch_tokens: int | None = None
     confidence: float = 0.95
     fpr_targets: tuple[float, ...] = (0.001, 0.01, 0.05)
@@ -199,6 +229,10 @@ class AuditConfig:
             raise ConfigError("give train-samples or train-tokens, not both")
         if self.dtype not in get_args(Dtype):
             raise ConfigError(f"dtype must be one of {', '.join(get_args(Dtype))}, got {self.dtype!r}")
+        if self.device_map is not None and self.device_map not in DEVICE_MAPS:
+            raise ConfigError(f"device-map must be one of {', '.join(DEVICE_MAPS)}, got {self.device_map!r}")
+        if self.device_map is not None and self.device != "auto":
+            raise ConfigError(f"give device or device-map, not both (device is {self.device!r})")
         if self.device.partition(":")[0] == "meta":
             raise ConfigError("device meta holds no weights, so it cannot score; use auto, cpu, cuda, cuda:N or mps")
         if self.long_texts not in get_args(LongTexts):
@@ -237,11 +271,11 @@ class AuditConfig:
 
         text_field, split = given.pop("text_field", "text"), given.pop("split", "train")
         splits = {"members": split, "non_members": given.pop("non_members_split", split)}
-        adapter = given.pop("adapter", None)
-        if adapter and "references" not in given:
-            given["references"] = [given["target"]]
-        given["target"] = ModelSpec.parse(given["target"], adapter=adapter)
-        given["references"] = tuple(ModelSpec.parse(text) for text in given.get("references", ()))
+        given["target"] = ModelSpec.parse(given["target"], adapter=given.pop("adapter", None))
+        if given["target"].adapter is not None and "references" not in given:
+            given["references"] = (replace(given["target"], adapter=None),)
+        else:
+            given["references"] = tuple(ModelSpec.parse(text) for text in given.get("references", ()))
         given["attacks"] = tuple(AttackSpec.parse(text) for text in given.get("attacks", ()))
         if "fpr_targets" in given:
             given["fpr_targets"] = tuple(sorted({float(fpr) for fpr in given["fpr_targets"]}))

@@ -1,6 +1,6 @@
 """What the sizes of model and training set let expect of an audit, from the stated size of the training set."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def read_constants(config: AuditConfig) -> Constants:
     )
 
 
-def check_stated_size(config: AuditConfig, member_texts: Iterable[str]) -> None:
+def check_stated_size(config: AuditConfig, n_members: int) -> None:
     """Refuse a training set that is stated to be smaller than the members alone, before anything is scored.
 
     Raises
@@ -63,7 +63,6 @@ def check_stated_size(config: AuditConfig, member_texts: Iterable[str]) -> None:
     ConfigError
         Samples and tokens are both at least as many as the different texts among the members.
     """
-    n_members = len(set(member_texts))
     for name in ("train_samples", "train_tokens"):
         value = getattr(config, name)
         if value is not None and value < n_members:

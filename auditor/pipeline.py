@@ -1,6 +1,5 @@
 """The main job: from a configuration to an audit. Data, signals, scores, estimates; no maths of its own."""
 
-import hashlib
 import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,11 +17,14 @@ from attacks import BUILTIN, Attack, Need, get_attack
 from .config import AuditConfig
 from .data import SampleSet, load_samples
 from .engine.models import count_adapter
-from .engine.passes import Collected, OpenedModel, ScoringProgress, collect_signals
+from .engine.opened import OpenedModel
+from .engine.passes import Collected, collect_signals, score_share
+from .engine.ranks import ALONE, Rank
+from .engine.scoring import ScoringProgress
 from .engine.store import SCORING_VERSION
-from .errors import AuditError, ConfigError
+from .errors import ConfigError
 from .expectation import Constants, check_stated_size, read_constants, set_beside
-from .memorization import SampleBits, code_bits, dataset_memorization, sample_bits, top_samples
+from .memorization import SampleBits, dataset_memorization, top_samples
 from .predictions import PredictionBesideMeasurement
 from .results import (
     AttackResult,
@@ -36,11 +38,12 @@ from .results import (
     SoundnessResult,
 )
 from .samples import SampleTable
+from .scores import SampleScores, score_samples
 from .soundness import ModelFacts, check_soundness
 from .stats.metrics import evaluate
 from .version import __version__
 
-__all__ = ["Audit", "audit", "choose_attacks"]
+__all__ = ["Audit", "audit", "choose_attacks", "help_audit"]
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "scipy", "pyarrow")
 
@@ -58,6 +61,7 @@ def audit(
     *,
     scores_folder: Path,
     on_progress: Callable[[ScoringProgress], None] | None = None,
+    rank: Rank = ALONE,
 ) -> Audit:
     """Audit a target: what does it remember of its members, and who could tell?
 
@@ -68,6 +72,8 @@ def audit(
         The score store. A second audit of the same models and texts with this folder runs no model.
     on_progress : callable, optional
         Told of every batch scored.
+    rank : Rank
+        The first of several processes that share the work; the others call :func:`help_audit`.
 
     Raises
     ------
@@ -78,24 +84,25 @@ def audit(
     attacks, warnings = choose_attacks(config)
     constants = read_constants(config)
     data = load_samples(config.members, config.non_members)
-    check_stated_size(config, (sample.text for sample in data.side("members")))
+    check_stated_size(config, data.n_distinct("members"))
     if config.non_members is None:
         warnings.append("no non-members were given: bits and rankings only, no AUC; totals are uncalibrated")
     collected = collect_signals(
         config,
         sample_ids=data.ids,
         texts=data.texts,
-        needs=frozenset[Need]().union(*(attack.needs for attack in attacks)),
+        needs=_needs(attacks),
         scores_folder=scores_folder,
         on_progress=on_progress,
+        rank=rank,
     )
-    signals = collected.signals
-    scores = {attack.label: _score(attack, collected) for attack in attacks}
-    bits = sample_bits(signals.target, signals.references) if signals.references else None
-    table = _sample_table(config, data, collected, bits, scores)
+    scores = score_samples(attacks, collected)
+    table = _sample_table(config, data, collected, scores)
     rng = np.random.default_rng(config.seed)
-    memorization = None if bits is None else _memorization(config, constants, data, collected, table, bits, rng)
-    attacked = tuple(_attack_result(attack, scores[attack.label], config, data, collected, rng) for attack in attacks)
+    memorization = _memorization(config, constants, data, collected, table, scores.bits, rng) if scores.bits else None
+    attacked = tuple(
+        _attack_result(attack, scores.attacks[attack.label], config, data, collected, rng) for attack in attacks
+    )
     described = _data_result(config, data, collected, table)
     result = AuditResult(
         provenance=_provenance(collected, started_at, monotonic() - started),
@@ -108,6 +115,21 @@ def audit(
         warnings=(*warnings, *collected.notes),
     )
     return Audit(result=result, samples=table)
+
+
+def help_audit(config: AuditConfig, *, scores_folder: Path, rank: Rank) -> None:
+    """Score this process's share of an audit that the first process reports.
+
+    Raises
+    ------
+    AuditError
+        As :func:`audit` does.
+    """
+    attacks, _ = choose_attacks(config)
+    data = load_samples(config.members, config.non_members)
+    score_share(
+        config, sample_ids=data.ids, texts=data.texts, needs=_needs(attacks), scores_folder=scores_folder, rank=rank
+    )
 
 
 def choose_attacks(config: AuditConfig) -> tuple[list[Attack], list[str]]:
@@ -140,19 +162,9 @@ def choose_attacks(config: AuditConfig) -> tuple[list[Attack], list[str]]:
     return list(named.values()), []
 
 
-def _score(attack: Attack, collected: Collected) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Score all samples with one attack, and refuse anything but one finite number a sample."""
-    try:
-        scores = np.asarray(attack.score(collected.signals), dtype=np.float64)
-    except (ValueError, LookupError) as error:
-        raise AuditError(f"attack {attack.label}: {error}") from error
-    ids = collected.signals.sample_ids
-    if scores.shape != (len(ids),):
-        raise AuditError(f"attack {attack.label} gave scores of shape {scores.shape} for {len(ids)} samples")
-    bad = [ascii(ids[i]) for i in np.flatnonzero(~np.isfinite(scores))]
-    if bad:
-        raise AuditError(f"attack {attack.label} gave no finite score for {len(bad)} samples: {', '.join(bad[:5])}")
-    return scores
+def _needs(attacks: Sequence[Attack]) -> frozenset[Need]:
+    """Union of what attacks need."""
+    return frozenset[Need]().union(*(attack.needs for attack in attacks))
 
 
 def _attack_result(
@@ -188,9 +200,10 @@ def _attack_result(
     )
 
 
-def _text_keys(collected: Collected) -> list[str]:
-    """Hash each text as scored: texts that differ only beyond a cut are the same text."""
-    return [hashlib.sha256(text.encode()).hexdigest() for text in collected.signals.texts]
+def _text_keys(collected: Collected) -> list[bytes]:
+    """Key of each text as scored: texts that differ only beyond a cut are the same text."""
+    keys: list[bytes] = collected.plan.passes[0].keys.tolist()
+    return keys
 
 
 def _groups(data: SampleSet, collected: Collected) -> Sequence[str | None] | None:
@@ -198,7 +211,7 @@ def _groups(data: SampleSet, collected: Collected) -> Sequence[str | None] | Non
     keys = _text_keys(collected)
     copies = Counter(keys)
     groups = [
-        group if group is not None else (f"text {key}" if copies[key] > 1 else None)
+        group if group is not None else (f"text {key.decode()}" if copies[key] > 1 else None)
         for group, key in zip(data.groups, keys, strict=True)
     ]
     return groups if any(group is not None for group in groups) else None
@@ -208,24 +221,23 @@ def _sample_table(
     config: AuditConfig,
     data: SampleSet,
     collected: Collected,
-    bits: SampleBits | None,
-    scores: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]],
+    scores: SampleScores,
 ) -> SampleTable:
     """Collect the row of every sample."""
-    signals = collected.signals
+    plan, bits = collected.plan, scores.bits
     return SampleTable(
-        sample_id=signals.sample_ids,
-        text_sha256=tuple(sample.text_sha256 for sample in data.samples),
+        sample_id=data.ids,
+        text_sha256=data.text_sha256,
         is_member=data.is_member,
         group=data.groups,
-        n_tokens=np.asarray(signals.target.n_tokens, dtype=np.int64),
-        n_bytes=np.array([len(text.encode()) for text in signals.texts], dtype=np.int64),
-        target_bits=code_bits(signals.target) if bits is None else bits.target,
+        n_tokens=plan.passes[0].n_scored,
+        n_bytes=plan.n_bytes,
+        target_bits=scores.target_bits,
         reference_bits=None if bits is None else bits.reference,
         signed_bits=None if bits is None else bits.signed,
         memorized_bits=None if bits is None else bits.memorized,
-        scores=scores,
-        text=signals.texts if config.include_text else None,
+        scores=scores.attacks,
+        text=tuple(plan.texts) if config.include_text else None,
     )
 
 
@@ -278,7 +290,7 @@ def _memorization(
         groups=_groups(data, collected),
         n_tokens=table.n_tokens,
         n_bytes=table.n_bytes,
-        n_references=len(collected.signals.references),
+        n_references=len(config.references),
         n_parameters=target.n_parameters,
         capacity=constants.capacity_for(target.stored_dtype),
         level=config.confidence,
@@ -302,12 +314,12 @@ def _soundness(config: AuditConfig, data: SampleSet, collected: Collected, table
         groups=_groups(data, collected),
         n_bytes=table.n_bytes,
         text_keys=_text_keys(collected),
-        unread=collected.unread,
+        unread=collected.plan.unread,
         reference_bits=table.reference_bits,
         signed_bits=table.signed_bits,
         target=facts[0],
         references=facts[1:],
-        aligned=collected.signals.aligned,
+        aligned=collected.plan.aligned,
         smallest_fpr=min(config.fpr_targets),
     )
 
@@ -318,8 +330,7 @@ def _data_result(config: AuditConfig, data: SampleSet, collected: Collected, tab
 
     def side(name: Literal["members", "non_members"], path: str) -> SideData:
         here = table.is_member == (name == "members")
-        given = np.array([len(sample.text.encode()) for sample in data.samples], dtype=np.int64)
-        cut = (given - table.n_bytes)[here]
+        cut = (data.text_bytes - table.n_bytes)[here]
         return SideData(
             path=path,
             n_samples=int(here.sum()),
@@ -329,7 +340,7 @@ def _data_result(config: AuditConfig, data: SampleSet, collected: Collected, tab
             sha256=data.sha256(name),
             n_cut=int((cut > 0).sum()),
             n_bytes_cut=int(cut.sum()),
-            n_windowed=int(collected.windowed[here].sum()),
+            n_windowed=int(collected.plan.windowed[here].sum()),
             n_repeated=data.n_repeated(name),
             notes=tuple(data.notes.get(name, ())),
         )

@@ -565,7 +565,7 @@ def test_interrupting_keeps_the_scores(audit: Run, tmp_path: Path, monkeypatch: 
     def interrupted(self: Scorer, batch: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls == 4:
+        if calls == 9:
             raise KeyboardInterrupt
         return score(self, batch)
 

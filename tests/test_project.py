@@ -76,7 +76,7 @@ def test_constraints_pin_every_direct_dependency() -> None:
         if "==" in line
     }
     wanted = project["dependencies"] + [one for extra in project["optional-dependencies"].values() for one in extra]
-    assert {re.split("[<>=]", one)[0].lower() for one in wanted} <= pinned
+    assert {re.split(r"[<>=\[]", one)[0].lower() for one in wanted} <= pinned
 
 
 def test_no_paths_of_a_machine_and_no_hosts_of_a_registry() -> None:

@@ -11,13 +11,18 @@ from .output import make_console, make_folder, print_document, quiet_libraries, 
 
 if TYPE_CHECKING:
     from ..config import AuditConfig
+    from ..engine.ranks import Rank
     from ..pipeline import Audit
 
 __all__ = ["audit", "run_audit"]
 
 
 @click.command()
-@click.option("--target", metavar="M", help="Audited model: a local folder, or a hub id, ID@REVISION.")
+@click.option(
+    "--target",
+    metavar="M",
+    help="Audited model: a folder of a model or adapter, a .gguf file, or a hub id, ID@REVISION.",
+)
 @click.option("--reference", "references", metavar="M", multiple=True, help="Model that never saw the members.")
 @click.option("--members", metavar="DATA", help="Texts the target was trained on.")
 @click.option("--non-members", metavar="DATA", help="Texts of the same distribution that it was not trained on.")
@@ -42,7 +47,9 @@ __all__ = ["audit", "run_audit"]
               help="What stands before the first token of each text.  [default: auto]")  # fmt: skip
 @click.option("--dtype", metavar="auto|float32|bfloat16|float16", help="Precision of the weights.  [default: auto]")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where to run.  [default: auto]")
-@click.option("--batch-tokens", metavar="N|auto", help="Padded tokens in a batch.  [default: auto]")
+@click.option("--device-map", metavar="auto|balanced|sequential",
+              help="Spread each model over all devices, memory and disk.")  # fmt: skip
+@click.option("--batch-tokens", metavar="N|auto", help="Tokens in a batch, padding included.  [default: auto]")
 @click.option("--confidence", type=float, metavar="P", help="Level of every interval.  [default: 0.95]")
 @click.option("--fpr", "fpr_targets", type=FLOATS, metavar="F,F,...",
               help="False-positive rates to report at.  [default: .001,.01,.05]")  # fmt: skip
@@ -65,8 +72,25 @@ def audit(out: Path, config_file: Path | None, as_json: bool, **options: Any) ->
 
     DATA is a .jsonl, .json, .csv, .parquet, .txt or .arrow file (.gz and .zst too), a folder of them, or a
     `datasets` id (name:config); with a column `text`, and optionally `id` and `group` (an empty group is none).
+
+    Started by `torchrun` or `accelerate launch`, every process scores its share and the first one reports.
     """
-    run_audit(_audit_config(config_file, options), out, as_json=as_json)
+    from ..engine.ranks import Rank
+
+    config, rank = _audit_config(config_file, options), Rank.from_environment()
+    if rank.is_first:
+        run_audit(config, out, as_json=as_json, rank=rank)
+    else:
+        _help(config, out, rank)
+
+
+def _help(config: "AuditConfig", out: Path, rank: "Rank") -> None:
+    """Score a share of an audit that another process reports."""
+    quiet_libraries()
+    from ..pipeline import help_audit
+
+    make_folder(out)
+    help_audit(config, scores_folder=out / "scores", rank=rank)
 
 
 def _audit_config(config_file: Path | None, options: dict[str, Any]) -> "AuditConfig":
@@ -85,18 +109,19 @@ def _audit_config(config_file: Path | None, options: dict[str, Any]) -> "AuditCo
     return AuditConfig.from_options((load_config_file(config_file) if config_file else {}) | given)
 
 
-def run_audit(config: "AuditConfig", out: Path, *, as_json: bool) -> "Audit":
+def run_audit(config: "AuditConfig", out: Path, *, as_json: bool, rank: "Rank | None" = None) -> "Audit":
     """Audit, write every output, print the summary."""
     from reports import RENDERERS, render_terminal
     from reports.safe import visible
 
     quiet_libraries()
+    from ..engine.ranks import ALONE
     from ..pipeline import audit as run
     from ..progress import scoring_progress
 
     make_folder(out)
     with scoring_progress(make_console(stderr=True)) as on_progress:
-        done = run(config, scores_folder=out / "scores", on_progress=on_progress)
+        done = run(config, scores_folder=out / "scores", on_progress=on_progress, rank=rank or ALONE)
     document = RENDERERS["json"](done.result)
     write(out / "result.json", document)
     done.samples.write_parquet(out / "samples.parquet")

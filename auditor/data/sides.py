@@ -1,10 +1,11 @@
 """Which texts the target trained on and which it did not: two sides that share no id and no text."""
 
 import hashlib
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from ..config import DataSpec
 from ..errors import DataError
 from .readers import read_rows
 from .rows import Row
+from .spool import TextSpool
 from .wording import counted, listing, plain, quoted
 
 __all__ = ["Sample", "SampleSet", "Side", "load_samples", "load_texts"]
@@ -49,42 +51,63 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleSet:
-    """The texts of an audit.
+    """The texts of an audit, in columns: members first, then non-members, each in the order of the data.
 
     Parameters
     ----------
-    samples : tuple of Sample
-        Members first, then non-members, each in the order of the data.
+    ids : tuple of str
+    groups : tuple of (str or None)
+    is_member : ndarray of bool, shape (n_samples,)
+    texts : sequence of str
+        Read from disk when asked for (see `TextSpool`): ask for one or a block at a time.
+    text_sha256 : tuple of str
+        Hash of each whole text, UTF-8.
+    text_bytes : ndarray of int64, shape (n_samples,)
+        UTF-8 bytes of each text.
     notes : mapping of {"members", "non_members"} to tuple of str
         What was left out or chosen while reading a side, such as ``skipped 3 blank lines of a.txt``.
     """
 
-    samples: tuple[Sample, ...]
+    ids: tuple[str, ...]
+    groups: tuple[str | None, ...]
+    is_member: NDArray[np.bool_]
+    texts: Sequence[str]
+    text_sha256: tuple[str, ...]
+    text_bytes: NDArray[np.int64]
     notes: Mapping[Side, tuple[str, ...]]
 
-    @property
-    def is_member(self) -> NDArray[np.bool_]:
-        """Side of each sample, shape (n_samples,); True for members."""
-        return np.array([sample.is_member for sample in self.samples], dtype=np.bool_)
+    @classmethod
+    def of(cls, samples: Iterable[Sample], notes: Mapping[Side, tuple[str, ...]]) -> "SampleSet":
+        """Collect samples, which are consumed one by one."""
+        texts, ids, groups, is_member, hashes = TextSpool(), [], [], [], []
+        n_bytes = array("q")
+        for sample in samples:
+            texts.append(sample.text)
+            ids.append(sample.id)
+            groups.append(sample.group)
+            is_member.append(sample.is_member)
+            hashes.append(sample.text_sha256)
+            n_bytes.append(len(sample.text.encode()))
+        return cls(
+            ids=tuple(ids),
+            groups=tuple(groups),
+            is_member=np.array(is_member, dtype=np.bool_),
+            texts=texts,
+            text_sha256=tuple(hashes),
+            text_bytes=np.array(n_bytes, dtype=np.int64),
+            notes=notes,
+        )
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Id of each sample."""
-        return tuple(sample.id for sample in self.samples)
+    def __len__(self) -> int:
+        return len(self.ids)
 
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Text of each sample."""
-        return tuple(sample.text for sample in self.samples)
+    def __getitem__(self, index: int) -> Sample:
+        is_member = bool(self.is_member[index])
+        return Sample(id=self.ids[index], text=self.texts[index], is_member=is_member, group=self.groups[index])
 
-    @property
-    def groups(self) -> tuple[str | None, ...]:
-        """Group of each sample."""
-        return tuple(sample.group for sample in self.samples)
-
-    def side(self, side: Side) -> tuple[Sample, ...]:
-        """Return the samples of one side."""
-        return tuple(sample for sample in self.samples if sample.is_member == (side == "members"))
+    def rows(self, side: Side) -> list[int]:
+        """Return the places of the samples of one side."""
+        return [int(i) for i in np.flatnonzero(self.is_member == (side == "members"))]
 
     def sha256(self, side: Side) -> str:
         """Fingerprint of a side: its ids and texts, in order.
@@ -93,27 +116,31 @@ class SampleSet:
         two different sides are the same stream of bytes.
         """
         digest = hashlib.sha256()
-        for sample in self.side(side):
-            for part in (sample.id.encode(), sample.text.encode()):
+        for row in self.rows(side):
+            for part in (self.ids[row].encode(), self.texts[row].encode()):
                 digest.update(len(part).to_bytes(8, "big"))
                 digest.update(part)
         return digest.hexdigest()
 
     def n_bytes(self, side: Side) -> int:
         """Count the UTF-8 bytes of a side's texts."""
-        return sum(len(sample.text.encode()) for sample in self.side(side))
+        return int(self.text_bytes[self.rows(side)].sum())
+
+    def n_distinct(self, side: Side) -> int:
+        """Count the different texts of a side."""
+        return len({self.text_sha256[row] for row in self.rows(side)})
 
     def n_repeated(self, side: Side) -> int:
         """Count the samples of a side whose exact text another sample of the side has too.
 
         Every copy counts: three samples with one text are three repeated samples.
         """
-        copies = Counter(sample.text for sample in self.side(side))
+        copies = Counter(self.text_sha256[row] for row in self.rows(side))
         return sum(n for n in copies.values() if n > 1)
 
     def n_groups(self, side: Side) -> int | None:
         """Count the different groups that a side names; None if it names none."""
-        return len({sample.group for sample in self.side(side)} - {None}) or None
+        return len({self.groups[row] for row in self.rows(side)} - {None}) or None
 
 
 def load_samples(members: DataSpec, non_members: DataSpec | None) -> SampleSet:
@@ -151,14 +178,18 @@ def load_samples(members: DataSpec, non_members: DataSpec | None) -> SampleSet:
     - ``.csv``: commas, a header, RFC 4180 quoting; an empty ``id`` or ``group`` is none.
     - A saved ``Dataset`` is read whole; of a ``DatasetDict`` or a hub id, the split of the spec is read.
     """
-    samples, places, notes = _read_side(members, "members")
-    other_notes: tuple[str, ...] = ()
-    if non_members is not None:
-        others, other_places, other_notes = _read_side(non_members, "non_members")
-        samples, places = samples + others, places + other_places
-    _refuse_shared_texts(samples)
-    _refuse_shared_ids(samples, places)
-    return SampleSet(samples=tuple(samples), notes={"members": notes, "non_members": other_notes})
+    places: list[str] = []
+    notes: dict[Side, tuple[str, ...]] = {"members": (), "non_members": ()}
+
+    def both() -> Iterator[Sample]:
+        yield from _read_side(members, "members", places, notes)
+        if non_members is not None:
+            yield from _read_side(non_members, "non_members", places, notes)
+
+    data = SampleSet.of(both(), notes)
+    _refuse_shared_texts(data)
+    _refuse_shared_ids(data.ids, places)
+    return data
 
 
 def load_texts(spec: DataSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -169,17 +200,19 @@ def load_texts(spec: DataSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
     DataError
         As `load_samples` does.
     """
-    samples, _, notes = _read_side(spec, "data")
-    return tuple(sample.text for sample in samples), notes
+    notes: dict[str, tuple[str, ...]] = {}
+    texts = tuple(sample.text for sample in _read_side(spec, "data", [], notes))
+    return texts, notes["data"]
 
 
-def _read_side(spec: DataSpec, side: Side | Literal["data"]) -> tuple[list[Sample], list[str], tuple[str, ...]]:
-    """Read one side: its samples, the place of each, and the notes."""
-    samples: list[Sample] = []
-    places: list[str] = []
-    notes: list[str] = []
+def _read_side(
+    spec: DataSpec, side: Literal[Side, "data"], places: list[str], notes: MutableMapping[Any, tuple[str, ...]]
+) -> Iterator[Sample]:
+    """Yield the samples of one side; the place of each and the notes are added on the way."""
+    found: list[str] = []
     faults: defaultdict[str, list[str]] = defaultdict(list)
-    for number, row in enumerate(read_rows(spec, notes)):
+    n_samples = 0
+    for number, row in enumerate(read_rows(spec, found)):
         label = f"{side.removesuffix('s')}-{number}"
         fault = _fault(row)
         if fault:
@@ -187,14 +220,15 @@ def _read_side(spec: DataSpec, side: Side | Literal["data"]) -> tuple[list[Sampl
         elif not faults and isinstance(row.text, str):
             sample_id = label if _is_null(row.id) else str(row.id)
             group = None if _is_null(row.group) or row.group == "" else str(row.group)
-            samples.append(Sample(id=sample_id, text=row.text, is_member=side == "members", group=group))
             places.append(row.place)
+            n_samples += 1
+            yield Sample(id=sample_id, text=row.text, is_member=side == "members", group=group)
     if faults:
-        found = "; ".join(f"{fault}: {listing(where)}" for fault, where in faults.items())
-        raise DataError(f"{side}: {found}; correct or remove them, as nothing is dropped silently")
-    if not samples:
+        listed = "; ".join(f"{fault}: {listing(where)}" for fault, where in faults.items())
+        raise DataError(f"{side}: {listed}; correct or remove them, as nothing is dropped silently")
+    if not n_samples:
         raise DataError(f"{side}: {plain(spec.path)} holds no texts")
-    return samples, places, tuple(notes)
+    notes[side] = tuple(found)
 
 
 def _fault(row: Row) -> str | None:
@@ -230,13 +264,13 @@ def _shown_id(row: Row, label: str) -> str:
     return quoted(str(row.id)) if isinstance(row.id, str | int) else label
 
 
-def _refuse_shared_texts(samples: Sequence[Sample]) -> None:
+def _refuse_shared_texts(data: SampleSet) -> None:
     """Refuse texts that are on both sides: they cannot be both trained on and not."""
-    member_of = {sample.text: sample.id for sample in reversed(samples) if sample.is_member}
+    member_of = {data.text_sha256[row]: data.ids[row] for row in reversed(data.rows("members"))}
     pairs = [
-        f"{quoted(member_of[sample.text])} = {quoted(sample.id)}"
-        for sample in samples
-        if not sample.is_member and sample.text in member_of
+        f"{quoted(member_of[data.text_sha256[row]])} = {quoted(data.ids[row])}"
+        for row in data.rows("non_members")
+        if data.text_sha256[row] in member_of
     ]
     if pairs:
         raise DataError(
@@ -245,15 +279,15 @@ def _refuse_shared_texts(samples: Sequence[Sample]) -> None:
         )
 
 
-def _refuse_shared_ids(samples: Sequence[Sample], places: Sequence[str]) -> None:
+def _refuse_shared_ids(ids: Sequence[str], places: Sequence[str]) -> None:
     """Refuse ids that two samples of the audit have."""
-    repeated = {sample_id for sample_id, n in Counter(s.id for s in samples).items() if n > 1}
+    repeated = {sample_id for sample_id, n in Counter(ids).items() if n > 1}
     if not repeated:
         return
     places_of: defaultdict[str, list[str]] = defaultdict(list)
-    for sample, place in zip(samples, places, strict=True):
-        if sample.id in repeated:
-            places_of[sample.id].append(place)
+    for sample_id, place in zip(ids, places, strict=True):
+        if sample_id in repeated:
+            places_of[sample_id].append(place)
     found = [f"{quoted(sample_id)} ({listing(where, limit=2)})" for sample_id, where in places_of.items()]
     raise DataError(
         f"an id may stand for one sample of the audit only, over both sides; given more than once: "

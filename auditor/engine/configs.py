@@ -7,6 +7,7 @@ from typing import Any
 
 from ..config import ModelSpec
 from ..errors import ModelError
+from .gguf_files import find_gguf
 
 __all__ = [
     "ModelShape",
@@ -15,6 +16,7 @@ __all__ = [
     "first_line",
     "load_config",
     "load_tokenizer",
+    "located",
     "open_shape",
     "rope_boundary",
 ]
@@ -50,13 +52,15 @@ def open_shape(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelShap
     Parameters
     ----------
     spec : ModelSpec
-        A model folder, a configuration file (``.json``), or a hub id, of which only the configuration is fetched.
+        A model folder, a configuration file (``.json``), a GGUF file, the folder of an adapter (its base is meant), or
+        a hub id, of which only the configuration is fetched.
 
     Raises
     ------
     ModelError
         If there is none, or it is not that of a causal language model.
     """
+    spec = spec.with_base()
     source = _config_source(spec)
     config = load_config(spec, source, trust_remote_code=trust_remote_code)
     _check_vocabulary(spec, source if source.is_file() else source / "config.json")
@@ -76,13 +80,17 @@ def _config_source(spec: ModelSpec) -> Path:
     """Find the configuration of a model: a file, a folder, or what the hub gives for an id."""
     path = Path(spec.path)
     if path.is_file():
-        if path.suffix != ".json":
-            raise ModelError(f"{spec.path}: a configuration is a .json file, or lies in a model folder as config.json")
+        if path.suffix not in (".json", ".gguf"):
+            raise ModelError(
+                f"{spec.path}: a configuration is a .json file, lies in a model folder as config.json, or in a .gguf"
+            )
         return path
     if path.is_dir():
         if spec.revision is not None:
             raise ModelError(f"{spec}: a revision needs a hub id, but {spec.path} is a local folder")
         if not (path / "config.json").is_file():
+            if (gguf := find_gguf(spec, path)) is not None:
+                return gguf
             raise ModelError(f"{spec.path}: no config.json in this folder; give a Hugging Face model folder")
         return path
     if spec.path.startswith((".", "/", "~")) or spec.path.count("/") > 1 or path.suffix == ".json":
@@ -102,6 +110,8 @@ def _check_vocabulary(spec: ModelSpec, file: Path) -> None:
 
     Models for several modalities may leave it to the default of their text model; those are let through.
     """
+    if file.suffix == ".gguf":
+        return  # transformers counts the tokens of the file
     given = json.loads(file.read_text(encoding="utf-8"))
     if "vocab_size" not in given and "text_config" not in given and "n_vocab" not in given:
         raise ModelError(f"{spec}: the configuration names no vocab_size; add it, the parameter count depends on it")
@@ -109,25 +119,48 @@ def _check_vocabulary(spec: ModelSpec, file: Path) -> None:
         raise ModelError(f"{spec}: vocab_size is {given['vocab_size']}; a causal LM has at least one token")
 
 
-def load_config(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) -> Any:
-    """Read the configuration and refuse what is not a causal language model."""
+def load_config(spec: ModelSpec, source: Path, *, trust_remote_code: bool) -> Any:
+    """Read the configuration in a folder or file, and refuse what is not a causal language model."""
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(**located(source), trust_remote_code=trust_remote_code)
     except Exception as error:  # a foreign or damaged config.json fails in many ways
+        _refuse_foreign_code(spec, error, trust_remote_code=trust_remote_code)
         raise ModelError(f"{spec}: the configuration cannot be read: {first_line(error)}") from error
-    remote = trust_remote_code and "AutoModelForCausalLM" in getattr(config, "auto_map", {})
+    remote = trust_remote_code and "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
     if getattr(config, "is_encoder_decoder", False):
         raise ModelError(f"{spec}: {config.model_type} is an encoder-decoder; only causal LMs can be audited")
     if config.model_type in _ENCODERS and not getattr(config, "is_decoder", False):
         raise ModelError(f"{spec}: {config.model_type} reads both ways (is_decoder is not set): not a causal LM")
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not remote:
+        if "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {}):
+            raise ModelError(_foreign_code(spec))
         raise ModelError(f"{spec}: {config.model_type} is not a causal LM that transformers knows")
     if getattr(config.get_text_config(), "vocab_size", None) is None:
         raise ModelError(f"{spec}: the configuration names no vocab_size")
     return config
+
+
+def located(source: Path | str) -> dict[str, Any]:
+    """Say where something is in the words of ``from_pretrained``: a GGUF file is a file of its folder."""
+    if isinstance(source, Path) and source.suffix == ".gguf" and source.is_file():
+        return {"pretrained_model_name_or_path": source.parent, "gguf_file": source.name}
+    return {"pretrained_model_name_or_path": source}
+
+
+def _refuse_foreign_code(spec: ModelSpec, error: Exception, *, trust_remote_code: bool) -> None:
+    """Name our flag where transformers names its own."""
+    if not trust_remote_code and "trust_remote_code" in str(error):
+        raise ModelError(_foreign_code(spec)) from error
+
+
+def _foreign_code(spec: ModelSpec) -> str:
+    return (
+        f"{spec}: this model brings Python code of its own, which has not been run; read its .py files, and give "
+        "--trust-remote-code (trust_remote_code = true) if you trust them"
+    )
 
 
 def load_tokenizer(spec: ModelSpec, source: Path | None = None, *, trust_remote_code: bool = False) -> Any:
@@ -136,9 +169,10 @@ def load_tokenizer(spec: ModelSpec, source: Path | None = None, *, trust_remote_
 
     try:
         return AutoTokenizer.from_pretrained(
-            source or spec.path, revision=spec.revision or "main", trust_remote_code=trust_remote_code
+            **located(source or spec.path), revision=spec.revision or "main", trust_remote_code=trust_remote_code
         )
     except Exception as error:  # a missing or damaged tokenizer fails in many ways
+        _refuse_foreign_code(spec, error, trust_remote_code=trust_remote_code)
         raise ModelError(f"{spec}: the tokenizer cannot be loaded: {first_line(error)}") from error
 
 

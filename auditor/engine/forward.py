@@ -1,7 +1,7 @@
 """From token sequences to token statistics: one forward pass, whose head is applied a few rows at a time."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,17 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
-from .kernels import TokenStatistics, token_statistics
+from .kernels import PLAIN, Kernel, TokenStatistics
+from .models import input_device
+from .packing import Packing, packing_of
 from .tokens import TokenSequence
 
-__all__ = ["Scorer", "SequenceScores"]
+__all__ = ["OutOfMemory", "Scorer", "SequenceScores"]
 
 _LOGIT_BYTES = {"cpu": 2**26, "cuda": 2**29}
 """Logits held at once, in bytes of float32: 64 MiB on a CPU keeps the head's matrix product efficient."""
+
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 
 _CHECK_TOLERANCE_NATS = {torch.float32: 1e-3, torch.float64: 1e-3}
 _CHECK_TOLERANCE_HALF_NATS = 0.5
@@ -32,6 +36,19 @@ class SequenceScores:
     rank: np.ndarray[tuple[int], np.dtype[np.int32]]
 
 
+class OutOfMemory(ModelError):
+    """A batch did not fit; a smaller one may."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """A batch as the model is given it: ids, shape (n_rows, n_columns), and which places predict a scored token."""
+
+    ids: Tensor
+    predicting: Tensor
+    arguments: dict[str, Any]
+
+
 class Scorer:
     """Scores batches of token sequences with one model, without ever holding the logits of a batch.
 
@@ -42,26 +59,41 @@ class Scorer:
     ``forward`` again, in place of the head's output for a one-token input: no formula of any architecture is
     written down here, so none can be out of date.
 
-    Sequences are padded on the right and no attention mask is given: under causal attention (and in
-    state-space models) nothing on the right can reach a real token. :meth:`check` tests this on the model at
-    hand, against the plain logits of each sequence alone.
+    Where the architecture allows it, sequences are packed end to end (:mod:`auditor.engine.packing`). Elsewhere
+    they are padded on the right and no attention mask is given: under causal attention (and in state-space models)
+    nothing on the right can reach a real token. Both are tried on the model at hand, against the plain logits of
+    each sequence alone, before anything is scored; :meth:`check` repeats this on the user's own texts.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
-        In evaluation mode, on its device.
+        In evaluation mode, on its device or devices.
     name : str
         For error messages.
+    kernel : Kernel
+        Makes the statistics of a chunk of logits.
+    pack : bool
+        Whether to try packing.
+    exact : bool
+        Whether batches may differ from single sequences by no more than float32 rounding; False for models that
+        round their activations.
     """
 
-    def __init__(self, model: Any, *, name: str) -> None:
+    def __init__(self, model: Any, *, name: str, kernel: Kernel = PLAIN, pack: bool = True, exact: bool = True) -> None:
         self.name = name
         self._model = model
-        self._device: torch.device = next(model.parameters()).device
+        self._kernel = kernel
+        self._device: torch.device = input_device(model)
         self._head: Any = model.get_output_embeddings()
+        rounding = _CHECK_TOLERANCE_NATS.get(model.dtype, _CHECK_TOLERANCE_HALF_NATS)
+        self._tolerance_nats = rounding if exact else _CHECK_TOLERANCE_HALF_NATS
+        self._packing: Packing | None = None
         with torch.inference_mode():
             self._tapped = self._head is not None and self._can_be_tapped()
             self._bare_head = self._tapped and self._head_is_last()
+            self._logits = self._room_for_logits()
+            if self._tapped and pack:
+                self._try_packing()
 
     @property
     def path(self) -> str:
@@ -69,13 +101,21 @@ class Scorer:
         if not self._tapped:
             return "whole logits of one sequence at a time (the head cannot be separated)"
         after = "" if self._bare_head else ", passed through the model's own changes after the head"
-        return "right-padded batches, head applied in chunks" + after
+        batches = "packed batches" if self.packs else "right-padded batches"
+        return f"{batches}, head applied in chunks{after}"
+
+    @property
+    def packs(self) -> bool:
+        """Whether a batch costs its tokens, and not its longest sequence times all."""
+        return self._packing is not None
 
     def score(self, batch: Sequence[TokenSequence]) -> list[SequenceScores]:
         """Score one batch of sequences; the order is kept.
 
         Raises
         ------
+        OutOfMemory
+            If the batch does not fit.
         ModelError
             If a logit is NaN or a true token has probability zero.
         """
@@ -92,55 +132,97 @@ class Scorer:
         return [SequenceScores(*values) for values in zip(logprob, mean, variance, rank, strict=True)]
 
     def check(self, sequences: Sequence[TokenSequence]) -> None:
-        """Compare a padded, chunked batch with the plain logits of each sequence alone.
+        """Compare a batch with the plain logits of each sequence alone; packing that differs is given up.
 
         Raises
         ------
         ModelError
-            If they differ beyond rounding: the model is not causal, or reads its padding.
+            If padded batches differ beyond rounding: the model is not causal, or reads its padding.
         """
-        batched = self.score(sequences)
-        with torch.inference_mode():
-            alone = [self._whole(sequence) for sequence in sequences]
-        worst = max(
-            float(np.abs(ours.logprob - plain.logprob.cpu().numpy()).max())
-            for ours, plain in zip(batched, alone, strict=True)
-        )
-        dtype = next(self._model.parameters()).dtype
-        tolerance = _CHECK_TOLERANCE_NATS.get(dtype, _CHECK_TOLERANCE_HALF_NATS)
-        if not worst <= tolerance:
+        if self.packs and self._worst_difference(sequences) > self._tolerance_nats:
+            self._packing = None
+        worst = self._worst_difference(sequences)
+        if not worst <= self._tolerance_nats:
             raise ModelError(
                 f"{self.name}: token log-probabilities in a padded batch and alone differ by {worst:.2g} nats; "
                 "the model is not causal (an encoder?) or cannot be scored in batches"
             )
+
+    def _worst_difference(self, sequences: Sequence[TokenSequence]) -> float:
+        """Largest difference in a token's log-probability between a batch and each sequence alone, nats."""
+        batched = self.score(sequences)
+        with torch.inference_mode():
+            alone = [self._whole(sequence) for sequence in sequences]
+        return max(
+            float(np.abs(ours.logprob - plain.logprob.cpu().numpy()).max())
+            for ours, plain in zip(batched, alone, strict=True)
+        )
+
+    def _try_packing(self) -> None:
+        """Pack from now on, if the model allows it and a packed batch says what each sequence alone says."""
+        self._packing = packing_of(self._model, self._device)
+        if self._packing is None:
+            return
+        n_vocabulary: int = self._model.config.get_text_config().vocab_size
+        sequences = [TokenSequence(tuple(7 * (i + n) % n_vocabulary for i in range(n)), 1) for n in (11, 5, 7)]
+        layout = self._packed(sequences)
+        try:
+            self._hidden_states(layout.ids, **layout.arguments)
+            told = self._packing.sees_windows(layout.arguments.get("auditor_segments"))
+            agrees = told and self._worst_difference(sequences) <= self._tolerance_nats
+        except (ModelError, NotImplementedError, RuntimeError, IndexError, TypeError, ValueError, AttributeError):
+            agrees = False
+        if not agrees:
+            self._packing = None
 
     @contextmanager
     def _failures(self, batch: Sequence[TokenSequence]) -> Iterator[None]:
         """Say which batch a model could not run, and what may help."""
         try:
             yield
-        except (RuntimeError, IndexError, AssertionError) as error:
+        except (RuntimeError, IndexError, AssertionError, MemoryError) as error:
             longest = max(len(sequence.ids) for sequence in batch)
-            reason = str(error).strip().partition("\n")[0]
-            raise ModelError(
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            of_memory = isinstance(error, MemoryError) or any(words in str(error).lower() for words in _MEMORY_WORDS)
+            kind = OutOfMemory if of_memory else ModelError
+            raise kind(
                 f"{self.name}: the forward pass failed on {len(batch)} texts of up to {longest} tokens: {reason}; "
                 "if it is out of memory lower --batch-tokens, if a text is too long for the model give --max-tokens"
             ) from error
 
     def _tapped_parts(self, batch: Sequence[TokenSequence]) -> Iterator[TokenStatistics]:
         """Yield the statistics of the scored positions, chunk by chunk, in the order of the batch."""
-        longest = max(len(sequence.ids) for sequence in batch)
-        padded = torch.zeros((len(batch), longest), dtype=torch.long)
-        predicting = torch.zeros((len(batch), longest), dtype=torch.bool)
-        for row, sequence in enumerate(batch):
-            padded[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
-            predicting[row, sequence.first_scored - 1 : len(sequence.ids) - 1] = True
-        true_ids = padded.roll(-1, dims=1)[predicting].to(self._device)
-        hidden = self._hidden_states(padded.to(self._device))[predicting.to(self._device)]
+        layout = self._packed(batch) if self.packs else self._padded(batch)
+        hidden = self._hidden_states(layout.ids, **layout.arguments)
+        hidden = hidden[layout.predicting.to(hidden.device)]
+        true_ids = layout.ids.roll(-1, dims=1)[layout.predicting.to(layout.ids.device)]
         rows = self._chunk_rows()
         for start in range(0, len(hidden), rows):
-            logits = self._finish(self._head(hidden[start : start + rows]))
-            yield token_statistics(logits, true_ids[start : start + rows])
+            logits = self._finish(self._apply_head(hidden[start : start + rows]))
+            yield self._kernel(logits, true_ids[start : start + rows].to(logits.device))
+
+    def _padded(self, batch: Sequence[TokenSequence]) -> _Layout:
+        """Lay a sequence in each row, with padding on its right."""
+        longest = max(len(sequence.ids) for sequence in batch)
+        ids = torch.zeros((len(batch), longest), dtype=torch.long)
+        predicting = torch.zeros((len(batch), longest), dtype=torch.bool)
+        for row, sequence in enumerate(batch):
+            ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
+            predicting[row, sequence.first_scored - 1 : len(sequence.ids) - 1] = True
+        return _Layout(ids.to(self._device), predicting, {})
+
+    def _packed(self, batch: Sequence[TokenSequence]) -> _Layout:
+        """Lay all sequences end to end in one row."""
+        assert self._packing is not None
+        ids = torch.tensor([token for sequence in batch for token in sequence.ids])[None]
+        predicting = torch.zeros_like(ids, dtype=torch.bool)
+        start = 0
+        for sequence in batch:
+            stop = start + len(sequence.ids)
+            predicting[0, start + sequence.first_scored - 1 : stop - 1] = True
+            start = stop
+        arguments = self._packing.arguments([len(sequence.ids) for sequence in batch], self._device)
+        return _Layout(ids.to(self._device), predicting, arguments)
 
     def _whole_parts(self, batch: Sequence[TokenSequence]) -> Iterator[TokenStatistics]:
         """Yield the statistics of each sequence from its whole logits."""
@@ -150,14 +232,15 @@ class Scorer:
         """Score one sequence alone, from the logits that the model returns."""
         ids = torch.tensor(sequence.ids, device=self._device)
         logits = self._forward(ids[None])[0, sequence.first_scored - 1 : -1]
-        return token_statistics(logits.clone(), ids[sequence.first_scored :])
+        return PLAIN(logits.clone(), ids[sequence.first_scored :].to(logits.device))
 
-    def _forward(self, ids: Tensor) -> Tensor:
+    def _forward(self, ids: Tensor, **arguments: Any) -> Tensor:
         """Run the model without a cache (a default cache breaks packed inputs and costs memory)."""
-        logits: Tensor = self._model(input_ids=ids, use_cache=False).logits
+        with self._packing.exchanged() if self._packing and arguments else nullcontext():
+            logits: Tensor = self._model(input_ids=ids, use_cache=False, **arguments).logits
         return logits
 
-    def _hidden_states(self, ids: Tensor) -> Tensor:
+    def _hidden_states(self, ids: Tensor, **arguments: Any) -> Tensor:
         """Run the model, give its head one position only, and return what the head would have seen."""
         seen: list[Tensor] = []
 
@@ -166,10 +249,27 @@ class Scorer:
             return (arguments[0][:1, :1], *arguments[1:])
 
         with _hook(self._head.register_forward_pre_hook(keep)):
-            self._forward(ids)
+            self._forward(ids, **arguments)
         if len(seen) != 1 or seen[0].shape[:2] != ids.shape:
             raise ModelError(f"{self.name}: the head was not called once with one state a token")
         return seen[0]
+
+    def _apply_head(self, hidden: Tensor) -> Tensor:
+        """Logits of some rows; of a plain head into memory that is used again, since fresh pages cost time."""
+        if self._logits is None or self._head._forward_hooks or self._head._forward_pre_hooks:
+            logits: Tensor = self._head(hidden)
+            return logits
+        return torch.mm(hidden, self._head.weight.T, out=self._logits[: len(hidden)])
+
+    def _room_for_logits(self) -> Tensor | None:
+        """Reserve memory for a chunk of logits, if the head is nothing but one matrix."""
+        head = self._head
+        if not self._tapped or type(head) is not torch.nn.Linear or head.bias is not None:
+            return None
+        if "forward" in vars(head) or head.weight.is_meta:
+            return None
+        shape = (self._chunk_rows(), head.weight.shape[0])
+        return torch.empty(shape, dtype=head.weight.dtype, device=head.weight.device)
 
     def _finish(self, logits: Tensor) -> Tensor:
         """Apply what the model does after its head."""

@@ -1,28 +1,53 @@
 """Open a causal language model: its files, fingerprints and tokenizer first, its weights only when needed."""
 
+import copy
 import hashlib
-import json
-import math
-from collections.abc import Iterable
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import ModelSpec
+from ..config import DEVICE_MAPS, ModelSpec
 from ..errors import ModelError
-from .configs import context_window, count_parameters, first_line, load_config, load_tokenizer, rope_boundary
+from .adapters import adapter_files, count_adapter, put_adapter, without_adapter
+from .configs import (
+    context_window,
+    count_parameters,
+    first_line,
+    load_config,
+    load_tokenizer,
+    located,
+    rope_boundary,
+)
+from .gguf_files import GgufFacts, check_rotary, find_gguf, read_gguf
+from .quantization import quantization_of, require, require_quantizer, stored_precision
+from .weights import StoredWeights, fingerprint, read_tensors, weight_files
 
-__all__ = ["ModelFiles", "choose_device", "count_adapter", "load_weights", "open_model"]
-
-_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
+__all__ = [
+    "ModelFiles",
+    "choose_device",
+    "choose_dtype",
+    "count_adapter",
+    "input_device",
+    "load_weights",
+    "open_model",
+    "without_adapter",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFiles:
-    """A model that can be loaded: everything about it that does not need its weights in memory."""
+    """A model that can be loaded: everything about it that does not need its weights in memory.
+
+    ``source`` is its folder or its GGUF file. ``stored_dtype`` is the precision of its weights on disk;
+    ``compute_dtype`` is the one they are meant to be used in, which differs for quantised weights.
+    """
 
     spec: ModelSpec
-    folder: Path
+    source: Path
     config: Any
     tokenizer: Any
     weights_sha256: str
@@ -31,8 +56,20 @@ class ModelFiles:
     n_parameters: int
     n_vocabulary: int
     stored_dtype: str
+    compute_dtype: str
     context_window: int | None
     rope_boundary: int | None
+    quantization: Mapping[str, Any] | None = None
+    gguf: GgufFacts | None = None
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """Whether a text's logits change with the texts beside it, so that each must be scored alone.
+
+        LLM.int8 of bitsandbytes keeps a column of the activations in half precision if any row of the batch is large.
+        """
+        stated = self.quantization or {}
+        return bool(stated.get("load_in_8bit")) and float(stated.get("llm_int8_threshold", 6.0)) > 0
 
 
 def open_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelFiles:
@@ -41,45 +78,62 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelFile
     Parameters
     ----------
     spec : ModelSpec
-        A local folder; anything else is taken as a hub id and fetched (naming it is asking for it; with
-        ``HF_HUB_OFFLINE=1`` only what is already cached is used).
+        A local folder, a GGUF file, or the folder of a PEFT adapter, which is put on the base that it names; anything
+        else is taken as a hub id and fetched (naming it is asking for it; with ``HF_HUB_OFFLINE=1`` only what is
+        already cached is used).
 
     Raises
     ------
     ModelError
-        If the folder is no model, holds pickled weights only, or is not a causal language model.
+        If the folder is no model, holds pickled weights only, or is not a causal language model; if it needs a
+        package that is not installed, or code of its own and ``trust_remote_code`` is not given.
     """
-    folder = _resolve(spec, trust_remote_code=trust_remote_code)
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{spec.path}: no config.json in this folder; give a Hugging Face model folder")
-    weights = _weight_files(spec, folder)
-    config = load_config(spec, folder, trust_remote_code=trust_remote_code)
-    tokenizer = load_tokenizer(spec, folder, trust_remote_code=trust_remote_code)
-    if spec.adapter is not None:
-        weights += _adapter_files(spec.adapter)
-    tensors = _read_tensors(spec, weights)
-    architecture, n_parameters = count_parameters(spec, config, trust_remote_code=trust_remote_code)
+    spec = spec.with_base()
+    source = _resolve(spec, trust_remote_code=trust_remote_code)
+    file = find_gguf(spec, source)
+    source = file or source
+    gguf = None if file is None else read_gguf(spec, file)
+    stored = _read_folder(spec, source) if gguf is None else _read_gguf(spec, source, gguf)
+    config = load_config(spec, source, trust_remote_code=trust_remote_code)
     text_config = config.get_text_config()
+    if gguf is not None:
+        check_rotary(spec, gguf, text_config)
+    if quantization := quantization_of(config):
+        require_quantizer(spec, quantization)
+    architecture, n_parameters = count_parameters(spec, config, trust_remote_code=trust_remote_code)
     return ModelFiles(
         spec=spec,
-        folder=folder,
+        source=source,
         config=config,
-        tokenizer=tokenizer,
-        weights_sha256=tensors.sha256,
-        config_sha256=_fingerprint(
-            [folder / "config.json", *(sorted(folder.glob("*.py")) if trust_remote_code else ())]
-        ),
+        tokenizer=load_tokenizer(spec, source, trust_remote_code=trust_remote_code),
+        weights_sha256=stored.sha256,
+        config_sha256=stored.sha256 if gguf else _fingerprint_config(source, trust_remote_code=trust_remote_code),
         architecture=architecture,
         n_parameters=n_parameters,
         n_vocabulary=int(text_config.vocab_size),
-        stored_dtype=tensors.dtype,
+        stored_dtype=stored_precision(quantization, stored.dtype) if quantization else stored.dtype,
+        compute_dtype=_stated_dtype(config) if quantization else stored.dtype,
         context_window=context_window(text_config),
         rope_boundary=rope_boundary(text_config),
+        quantization=quantization,
+        gguf=gguf,
     )
 
 
-def load_weights(files: ModelFiles, *, dtype: str, device: str, trust_remote_code: bool = False) -> tuple[Any, str]:
-    """Load the weights for scoring: safetensors only, evaluation mode, on the device.
+def load_weights(
+    files: ModelFiles, *, dtype: str, device: str, device_map: str | None = None, trust_remote_code: bool = False
+) -> tuple[Any, str]:
+    """Load the weights for scoring: safetensors or GGUF only, evaluation mode, on the device.
+
+    Parameters
+    ----------
+    dtype : str
+        Precision of the computation, and of all weights that are not quantised.
+    device : str
+        Where the whole model goes; not used with a ``device_map``.
+    device_map : {"auto", "balanced", "sequential"}, optional
+        Spread the model over all devices, and over memory and disk if it does not fit; :func:`input_device` then says
+        where its inputs go.
 
     Returns
     -------
@@ -92,35 +146,45 @@ def load_weights(files: ModelFiles, *, dtype: str, device: str, trust_remote_cod
     ModelError
         If the weights do not fit the architecture (missing tensors would be random) or do not fit in memory.
     """
-    import torch
-    from transformers import AutoModelForCausalLM
-
+    if device_map is not None:
+        _check_device_map(files.spec, device_map)
+    offload = Path(tempfile.mkdtemp(prefix="auditor-offload-")) if device_map else None
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
-            files.folder,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-        )
-        if files.spec.adapter is not None:
-            model = _put_adapter(model, files.spec.adapter)
-        model = model.to(device)
-    except ModelError:
-        raise
-    except Exception as error:  # damaged files, foreign tensors, no memory: each library has its own kind
+        model, report = _load(files, dtype, device, device_map, offload, trust_remote_code)
+    except BaseException as error:  # damaged files, foreign tensors, no memory: each library has its own kind
+        if offload is not None:
+            shutil.rmtree(offload, ignore_errors=True)
+        if isinstance(error, ModelError) or not isinstance(error, Exception):
+            raise
         raise ModelError(f"{files.spec}: the weights cannot be loaded: {first_line(error)}") from error
-    if missing := sorted(report["missing_keys"]):
+    if offload is not None:
+        weakref.finalize(model, shutil.rmtree, offload, ignore_errors=True)
+    _refuse_missing(files.spec, report["missing_keys"])
+    if files.quantization and str(model.dtype) != f"torch.{dtype}":
         raise ModelError(
-            f"{files.spec}: {len(missing)} tensors are missing from the checkpoint and would be random "
-            f"({', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}); is it a complete causal LM?"
+            f"{files.spec}: asked for {dtype}, but {files.quantization['quant_method']} computes in "
+            f"{str(model.dtype).removeprefix('torch.')} here; give that as --dtype"
         )
-    unused = sorted(report["unexpected_keys"])
-    note = (
-        f"{files.spec}: {len(unused)} tensors of the checkpoint have no place in the architecture and were not used "
-        f"({', '.join(ascii(name) for name in unused[:3])}{' ...' if len(unused) > 3 else ''})"
-    )
-    return model.eval().requires_grad_(False), note if unused else ""
+    return model.eval().requires_grad_(False), _note_unused(files, sorted(report["unexpected_keys"]))
+
+
+def input_device(model: Any) -> Any:
+    """Find the device on which a model takes its inputs, wherever its parts are.
+
+    The weights of an offloaded part are on the ``meta`` device and say nothing; its hook knows where it runs.
+
+    Returns
+    -------
+    torch.device
+    """
+    import torch
+
+    embeddings = model.get_input_embeddings()
+    hooked = [module for module in embeddings.modules() if hasattr(module, "_hf_hook")]
+    place = getattr(hooked[0]._hf_hook, "execution_device", None) if hooked else None
+    if place is None:
+        place = next(embeddings.parameters()).device
+    return torch.device(place)
 
 
 def choose_device(device: str) -> str:
@@ -152,14 +216,17 @@ def choose_dtype(dtype: str, *, device: str, stored: str) -> str:
 
 
 def _resolve(spec: ModelSpec, *, trust_remote_code: bool) -> Path:
-    """Return the local folder of a model, fetching a hub id without its pickles and code."""
-    folder = Path(spec.path)
-    if folder.is_dir():
+    """Return the local folder or GGUF file of a model, fetching a hub id without its pickles and code."""
+    path = Path(spec.path)
+    if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
         if spec.revision is not None:
-            raise ModelError(f"{spec}: a revision needs a hub id, but {spec.path} is a local folder")
-        return folder
-    if folder.exists() or spec.path.startswith((".", "/", "~")) or spec.path.count("/") > 1:
-        raise ModelError(f"{spec.path}: no such model folder; give a folder or a hub id")
+            raise ModelError(f"{spec}: a revision needs a hub id, but {spec.path} is a local {_kind(path)}")
+        return path
+    hint = (
+        f"; it is the base that {spec.adapter} is for: give it as target, and that as adapter" if spec.adapter else ""
+    )
+    if path.exists() or spec.path.startswith((".", "/", "~")) or spec.path.count("/") > 1 or path.suffix == ".gguf":
+        raise ModelError(f"{spec.path}: no such model folder or GGUF file; give one, or a hub id{hint}")
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
@@ -173,122 +240,111 @@ def _resolve(spec: ModelSpec, *, trust_remote_code: bool) -> Path:
         )
     except Exception as error:  # the hub client raises many kinds; all mean: it is not to be had
         raise ModelError(
-            f"{spec}: neither a local folder nor a model that the hub gives: {first_line(error)}"
+            f"{spec}: neither a local folder nor a model that the hub gives: {first_line(error)}{hint}"
         ) from error
 
 
-def _weight_files(spec: ModelSpec, folder: Path) -> list[Path]:
-    """List the safetensors files of a model: one, or those that its index names."""
-    index = folder / "model.safetensors.index.json"
-    files = [folder / "model.safetensors"]  # the one transformers takes if there are both
-    if index.is_file() and not files[0].is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-            files = [folder / Path(name).name for name in names]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"{spec}: {index.name} is not an index of weight files") from error
-    absent = [file.name for file in files if not file.is_file()]
-    if not absent:
-        return files
-    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+def _kind(path: Path) -> str:
+    return "folder" if path.is_dir() else "file"
+
+
+def _read_folder(spec: ModelSpec, folder: Path) -> StoredWeights:
+    """Fingerprint the safetensors of a model folder, with those of its adapter."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{spec.path}: no config.json in this folder; give a Hugging Face model folder")
+    if (folder / "adapter_config.json").exists():
         raise ModelError(
-            f"{spec}: only pickled weights here, which can run code when loaded; convert them to safetensors "
-            "(load in a sandbox and save_pretrained(..., safe_serialization=True))"
+            f"{spec.path}: holds a model and an adapter, and which of them is meant is not clear; move "
+            "adapter_config.json and adapter_model.safetensors to a folder of their own and give that as --adapter"
         )
-    raise ModelError(f"{spec}: missing weight files: {', '.join(absent[:3])}")
+    weights = weight_files(spec, folder)
+    return read_tensors(spec, [*weights, *(adapter_files(spec.adapter) if spec.adapter else ())])
 
 
-def _adapter_files(adapter: str) -> list[Path]:
-    """List the files of a PEFT adapter."""
-    files = [Path(adapter) / "adapter_config.json", Path(adapter) / "adapter_model.safetensors"]
-    for file in files:
-        if not file.is_file():
-            raise ModelError(f"adapter {adapter}: no {file.name} in this folder")
-    return files
-
-
-def count_adapter(adapter: str) -> int:
-    """Count the parameters of a PEFT adapter from the header of its file.
-
-    Raises
-    ------
-    ModelError
-        If the folder holds no adapter.
-    """
-    file = _adapter_files(adapter)[1]
-    try:
-        shapes = [tensor["shape"] for tensor in _header(file).values()]
-        if not all(isinstance(side, int) and side >= 0 for shape in shapes for side in shape):
-            raise ValueError("a side of a tensor is not a count")
-    except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError, RecursionError) as error:
-        raise ModelError(f"adapter {adapter}: {file.name} is not a safetensors file") from error
-    return sum(math.prod(shape) for shape in shapes)
-
-
-def _put_adapter(model: Any, adapter: str) -> Any:
-    """Put a PEFT adapter on a loaded model, all of it: peft leaves out silently what does not fit."""
-    try:
-        from peft import PeftModel, get_peft_model_state_dict
-    except ImportError as error:
-        raise ModelError("--adapter needs the package peft: pip install peft") from error
-    adapted = PeftModel.from_pretrained(model, adapter)
-    stored, loaded = set(_header(_adapter_files(adapter)[1])), set(get_peft_model_state_dict(adapted))
-    if stored != loaded:
-        raise ModelError(
-            f"adapter {adapter}: {len(stored ^ loaded)} of its tensors do not fit this model "
-            f"(e.g. {min(stored ^ loaded)!a}); is the target the adapter's base?"
-        )
-    return adapted
-
-
-@dataclass(frozen=True, slots=True)
-class _Tensors:
-    """What a checkpoint's tensors are, however they are spread over files."""
-
-    sha256: str
-    dtype: str
-
-
-def _header(path: Path) -> dict[str, Any]:
-    """Read the header of a safetensors file: dtype, shape and place of each tensor by name."""
+def _read_gguf(spec: ModelSpec, path: Path, facts: GgufFacts) -> StoredWeights:
+    """Fingerprint a GGUF file, with the tensors of an adapter."""
+    if (path.parent / "adapter_config.json").exists():  # transformers would put that adapter on, unasked
+        raise ModelError(f"{spec.path}: a GGUF file beside an adapter; move {path.name} to a folder of its own")
     with open(path, "rb") as file:
-        header: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    header.pop("__metadata__", None)
-    return header
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if spec.adapter:
+        digest = hashlib.sha256((digest + read_tensors(spec, adapter_files(spec.adapter)).sha256).encode()).hexdigest()
+    return StoredWeights(digest, facts.dtype)
 
 
-def _read_tensors(spec: ModelSpec, files: Iterable[Path]) -> _Tensors:
-    """Hash every tensor by name, and find the precision that most of the weights are stored in."""
-    digests: dict[str, str] = {}
-    n_bytes: dict[str, int] = {}
-    for path in files:
-        if path.suffix != ".safetensors":
-            digests[path.name] = _fingerprint([path])
-            continue
-        try:
-            header = _header(path)
-            with open(path, "rb") as file:
-                data_start = 8 + int.from_bytes(file.read(8), "little")
-                for name, tensor in header.items():
-                    start, stop = tensor["data_offsets"]
-                    n_bytes[tensor["dtype"]] = n_bytes.get(tensor["dtype"], 0) + stop - start
-                    digest = hashlib.sha256(f"{tensor['dtype']} {tensor['shape']}".encode())
-                    file.seek(data_start + start)
-                    while start < stop and (block := file.read(min(2**24, stop - start))):
-                        digest.update(block)
-                        start += len(block)
-                    digests[name] = digest.hexdigest()
-        except (ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
-            raise ModelError(f"{spec}: the weights cannot be loaded: {path.name} is not a safetensors file") from error
-    total = hashlib.sha256(json.dumps(sorted(digests.items())).encode())
-    stored = max(n_bytes, key=lambda kind: n_bytes[kind], default="F32")
-    return _Tensors(total.hexdigest(), _DTYPES.get(stored, stored))
+def _fingerprint_config(folder: Path, *, trust_remote_code: bool) -> str:
+    """Hash what decides, besides the weights, what the model computes."""
+    return fingerprint([folder / "config.json", *(sorted(folder.glob("*.py")) if trust_remote_code else ())])
 
 
-def _fingerprint(files: Iterable[Path]) -> str:
-    """Hash the names and contents of files."""
-    total = hashlib.sha256()
-    for path in files:
-        with open(path, "rb") as file:
-            total.update(path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
+def _stated_dtype(config: Any) -> str:
+    """Name the precision that a configuration asks for, for weights that do not say it themselves."""
+    dtype = getattr(config, "dtype", None) or getattr(config.get_text_config(), "dtype", None) or "float32"
+    return str(dtype).removeprefix("torch.")
+
+
+def _check_device_map(spec: ModelSpec, device_map: str) -> None:
+    """Refuse a device map that there is not, and one without the package that makes it."""
+    if device_map not in DEVICE_MAPS:
+        raise ModelError(f"device-map must be one of {', '.join(DEVICE_MAPS)}, got {device_map!r}")
+    require(spec, "a device map", ("accelerate",))
+
+
+def _load(
+    files: ModelFiles, dtype: str, device: str, device_map: str | None, offload: Path | None, trust_remote_code: bool
+) -> tuple[Any, Mapping[str, Any]]:
+    """Load a model and its adapter, and put it where it runs; quantised weights are placed as they are read."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = located(files.source)
+    options |= _gguf_options() if files.gguf else {"use_safetensors": True}
+    if files.quantization and files.quantization["quant_method"] == "bitsandbytes":
+        options["config"] = _computing_in(files.config, dtype)
+    if device_map is not None:
+        options |= {"device_map": device_map, "offload_folder": str(offload)}
+    elif files.quantization or files.gguf:
+        options["device_map"] = {"": device}
+    model, report = AutoModelForCausalLM.from_pretrained(
+        **options, dtype=getattr(torch, dtype), trust_remote_code=trust_remote_code, output_loading_info=True
+    )
+    if files.spec.adapter is not None:
+        model = put_adapter(model, files.spec.adapter, device_map=options.get("device_map"))
+    return model if "device_map" in options else model.to(device), report
+
+
+def _gguf_options() -> dict[str, Any]:
+    """Ask for dense weights: with the package ``kernels`` transformers would keep them packed, and round otherwise."""
+    import transformers
+
+    packed = getattr(transformers, "GgufConfig", None)  # older versions know dense weights only
+    return {} if packed is None else {"quantization_config": packed(dequantize=True)}
+
+
+def _computing_in(config: Any, dtype: str) -> Any:
+    """Copy the configuration of a bitsandbytes checkpoint, whose 4-bit layers else compute in what it names."""
+    changed = copy.deepcopy(config)
+    if isinstance(stated := changed.quantization_config, dict):
+        stated["bnb_4bit_compute_dtype"] = dtype
+    return changed
+
+
+def _refuse_missing(spec: ModelSpec, names: Any) -> None:
+    """Refuse a checkpoint without some of the model's tensors."""
+    if missing := sorted(names):
+        raise ModelError(
+            f"{spec}: {len(missing)} tensors are missing from the checkpoint and would be random "
+            f"({', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}); is it a complete causal LM?"
+        )
+
+
+def _note_unused(files: ModelFiles, unused: list[str]) -> str:
+    """Say what of a checkpoint was not used; of a GGUF file transformers tells no names."""
+    if files.gguf and (extra := files.gguf.n_weights - files.n_parameters) > 0:
+        return f"{files.spec}: {extra:,} weights of the file have no place in the architecture and were not used"
+    if not unused:
+        return ""
+    return (
+        f"{files.spec}: {len(unused)} tensors of the checkpoint have no place in the architecture and were not used "
+        f"({', '.join(ascii(name) for name in unused[:3])}{' ...' if len(unused) > 3 else ''})"
+    )

@@ -22,22 +22,23 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ..errors import ResultError
 from .forward import SequenceScores
 
 __all__ = ["SCORING_VERSION", "PassKey", "ScoreStore"]
 
-SCORING_VERSION = 1
-"""Raised whenever the numbers that scoring produces change; older scores are then not used."""
+SCORING_VERSION = 2
+"""Raised whenever scoring produces other numbers or rows; older scores are then not used."""
 
 _SCHEMA = pa.schema(
     [
         ("key", pa.string()),
-        ("logprob", pa.large_list(pa.float32())),
-        ("logprob_mean", pa.large_list(pa.float32())),
-        ("logprob_variance", pa.large_list(pa.float32())),
-        ("rank", pa.large_list(pa.int32())),
+        ("logprob", pa.list_(pa.float32())),
+        ("logprob_mean", pa.list_(pa.float32())),
+        ("logprob_variance", pa.list_(pa.float32())),
+        ("rank", pa.list_(pa.int32())),
     ]
 )
 _WARNING = """This folder holds what models say of every token of the audited texts, so that a run can continue and a
@@ -122,15 +123,22 @@ class ScoreStore:
         self._writer = pa.ipc.new_stream(pa.PythonFile(self._stream, mode="w"), _SCHEMA, options=options)
         return self._stream
 
-    def read(self) -> dict[str, SequenceScores]:
-        """Read every text of every intact batch, by key; what is missing is to be scored again."""
-        found: dict[str, SequenceScores] = {}
+    def keys(self) -> NDArray[np.bytes_]:
+        """Return the key of every stored text, in no order."""
+        columns = [batch.column("key").to_pylist() for batch in self._batches(["key"])]
+        return np.array([key.encode() for column in columns for key in column], dtype="S")
+
+    def rows(self) -> Iterator[tuple[bytes, SequenceScores]]:
+        """Yield every stored text by its key, one record batch in memory at a time; a text may come twice."""
+        for batch in self._batches():
+            for row, key in enumerate(batch.column("key").to_pylist()):
+                values = (batch.column(name)[row].values.to_numpy() for name in _COLUMNS)
+                yield key.encode(), SequenceScores(*values)
+
+    def _batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        """Yield every intact record batch, or some columns of it; what is missing is to be scored again."""
         for path in sorted(self._folder.glob("*.arrow")):
-            for batch in _intact_batches(path):
-                for row in range(batch.num_rows):
-                    values = (batch.column(name)[row].values.to_numpy() for name in _COLUMNS)
-                    found.setdefault(batch.column("key")[row].as_py(), SequenceScores(*values))
-        return found
+            yield from _decode(_intact_segments(path), columns)
 
 
 class _CheckedFile:
@@ -169,22 +177,36 @@ class _CheckedFile:
         self._ledger.close()
 
 
-def _intact_batches(path: Path) -> Iterator[Any]:
-    """Yield the record batches that the ledger vouches for, up to the first damage."""
-    content = path.read_bytes()
-    intact = 0
+def _intact_segments(path: Path) -> Iterator[bytes]:
+    """Yield what each append wrote, as long as the ledger vouches for it."""
     ledger = path.with_suffix(".ledger")
-    for line in ledger.read_text(encoding="ascii", errors="replace").split("\n")[:-1] if ledger.exists() else ():
-        numbers = line.split()
-        if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
-            break
-        size, crc = int(numbers[0]), int(numbers[1])
-        if not intact < size <= len(content) or zlib.crc32(content[intact:size]) != crc:
-            break
-        intact = size
-    if intact:
-        with pa.ipc.open_stream(pa.BufferReader(content[:intact])) as reader:
+    if not ledger.exists():
+        return
+    with open(path, "rb") as file:
+        done = 0
+        for line in ledger.read_text(encoding="ascii", errors="replace").split("\n")[:-1]:
+            numbers = line.split()
+            if len(numbers) != 2 or not all(number.isdecimal() and len(number) < 19 for number in numbers):
+                return
+            size, crc = map(int, numbers)
+            if not done < size <= os.fstat(file.fileno()).st_size:
+                return
+            segment = file.read(size - done)
+            if len(segment) != size - done or zlib.crc32(segment) != crc:
+                return
+            done = size
+            yield segment
+
+
+def _decode(segments: Iterator[bytes], columns: Sequence[str] | None) -> Iterator[Any]:
+    """Decode the record batches of each append, or some columns of them; the first append also holds the schema."""
+    fields = None if columns is None else [_SCHEMA.get_field_index(name) for name in columns]
+    options = pa.ipc.IpcReadOptions(included_fields=fields)
+    schema = b""
+    for segment in segments:
+        with pa.ipc.open_stream(pa.BufferReader(schema + segment), options=options) as reader:
             yield from reader
+        schema = _SCHEMA.serialize().to_pybytes()
 
 
 def concatenate(parts: Sequence[SequenceScores]) -> SequenceScores:

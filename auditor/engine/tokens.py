@@ -6,9 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import ConfigError, DataError, ModelError
 
-__all__ = ["Encoder", "Prefix", "TokenSequence", "cut_to_fit", "encode", "resolve_prefix", "tokenizer_fingerprint"]
+__all__ = [
+    "Encoder",
+    "Prefix",
+    "TokenSequence",
+    "check_scorable",
+    "cut_to_fit",
+    "encode",
+    "resolve_prefix",
+    "tokenizer_fingerprint",
+]
 
 DOCUMENT_SEPARATOR = "<|endoftext|>"
 """What many tokenizers without a BOS of their own saw between documents in pre-training."""
@@ -160,10 +172,6 @@ class Encoder:
         )
         return [_gaps(text, spans) for text, spans in zip(texts, encoded["offset_mapping"], strict=True)]
 
-    def fits(self, text: str) -> bool:
-        """Whether the whole text can be scored in one window."""
-        return self.window is None or len(self.encode([text])[0]) <= self.window
-
     def sequences(self, ids: Sequence[int]) -> list[TokenSequence]:
         """Put the prefix before a text, in one sequence, or in windows that overlap by half if it is too long.
 
@@ -181,23 +189,23 @@ class Encoder:
             windows.append(TokenSequence((*prefix, *context, *ids[start:stop]), len(prefix) + len(context)))
         return windows
 
-    def check(self, texts: Sequence[str], sample_ids: Sequence[str], ids: Sequence[Sequence[int]]) -> None:
-        """Refuse texts that leave no token to score.
 
-        Raises
-        ------
-        DataError
-            Naming the samples.
-        """
-        least = 1 if self.prefix.ids else 2
-        short = [name for name, tokens in zip(sample_ids, ids, strict=True) if len(tokens) < least]
-        if short:
-            shown = ", ".join(ascii(name) for name in short[:5]) + (" ..." if len(short) > 5 else "")
-            why = "" if self.prefix.ids else " (without a prefix token the first token is not scored)"
-            raise DataError(
-                f"{len(short)} of {len(texts)} texts have no token to score{why}: {shown}; "
-                "remove them from the data" + ("" if self.prefix.ids else " or choose --prefix-token bos")
-            )
+def check_scorable(n_scored: Sequence[int] | NDArray[np.int64], sample_ids: Sequence[str], *, has_prefix: bool) -> None:
+    """Refuse texts that leave no token to score.
+
+    Raises
+    ------
+    DataError
+        Naming the samples.
+    """
+    short = [name for name, n in zip(sample_ids, n_scored, strict=True) if n < 1]
+    if short:
+        shown = ", ".join(ascii(name) for name in short[:5]) + (" ..." if len(short) > 5 else "")
+        why = "" if has_prefix else " (without a prefix token the first token is not scored)"
+        raise DataError(
+            f"{len(short)} of {len(n_scored)} texts have no token to score{why}: {shown}; "
+            "remove them from the data" + ("" if has_prefix else " or choose --prefix-token bos")
+        )
 
 
 def _gaps(text: str, spans: Sequence[tuple[int, int]]) -> int:

@@ -201,9 +201,9 @@ def test_a_training_set_smaller_than_the_members_is_refused(
 
 def test_copies_of_a_text_are_one_sample() -> None:
     config = AuditConfig.from_options({"target": "t", "members": "m", "train_samples": 2})
-    check_stated_size(config, ["a", "b", "a"])
+    check_stated_size(config, 2)
     with pytest.raises(ConfigError, match="3 different members"):
-        check_stated_size(config, ["a", "b", "c"])
+        check_stated_size(config, 3)
 
 
 @pytest.mark.parametrize("key", ["capacity", "calibration"])

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.config import DataSpec
-from auditor.data import Sample, SampleSet, load_samples
+from auditor.data import Sample, SampleSet, TextSpool, load_samples
 from auditor.data.wording import plain, quoted
 from auditor.errors import DataError
 
@@ -137,14 +137,14 @@ def test_every_form_keeps_hostile_texts(form: str, tmp_path: Path) -> None:
     name, write = WRITERS[form]
     write(tmp_path / name, records_of(HOSTILE + MULTILINE))
     data = load(tmp_path / name)
-    assert data.texts == (*HOSTILE, *MULTILINE)
+    assert tuple(data.texts) == (*HOSTILE, *MULTILINE)
     assert data.ids == tuple(f"id{n}" for n in range(len(HOSTILE + MULTILINE)))
     assert set(data.groups) == {None}
 
 
 def test_txt_keeps_hostile_texts(tmp_path: Path) -> None:
     write_txt(tmp_path / "a.txt", records_of(HOSTILE))
-    assert load(tmp_path / "a.txt").texts == tuple(HOSTILE)
+    assert tuple(load(tmp_path / "a.txt").texts) == tuple(HOSTILE)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "json", "json columns", "csv", "txt"])
@@ -156,7 +156,7 @@ def test_text_formats_compressed(form: str, suffix: str, tmp_path: Path) -> None
     half = plain_bytes.index(b"\n") + 1 if b"\n" in plain_bytes else 10
     packed = gzip.compress if suffix.lower() == ".gz" else zstandard.ZstdCompressor().compress
     path = file_of(tmp_path / (name + suffix), packed(plain_bytes[:half]) + packed(plain_bytes[half:]))
-    assert load(path).texts == tuple(HOSTILE)
+    assert tuple(load(path).texts) == tuple(HOSTILE)
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
@@ -169,19 +169,19 @@ def test_any_text_round_trips(form: str, texts: list[str], tmp_path_factory: pyt
     name, write = WRITERS[form]
     path = tmp_path_factory.getbasetemp() / f"any-{name}"
     write(path, records_of(texts))
-    assert load(path).texts == tuple(texts)
+    assert tuple(load(path).texts) == tuple(texts)
 
 
 def test_lines_end_at_newlines_only(tmp_path: Path) -> None:
     path = file_of(tmp_path / "a.jsonl", '{"text": "a\u2028b\x85c"}\r\n\r\n \t \n"a string"\n\n{"text": "last"}')
     data = load(path)
-    assert data.texts == ("a\u2028b\x85c", "a string", "last")
+    assert tuple(data.texts) == ("a\u2028b\x85c", "a string", "last")
     assert data.notes == {"members": ("skipped 3 blank lines of a.jsonl",), "non_members": ()}
 
 
 def test_txt_line_rule(tmp_path: Path) -> None:
     data = load(file_of(tmp_path / "a.txt", "\ufefffirst\r\n\r\n  \n\u2028\n\x0b \na\rb\nend\r"))
-    assert data.texts == ("first", "  ", "\u2028", "\x0b ", "a\rb", "end\r")
+    assert tuple(data.texts) == ("first", "  ", "\u2028", "\x0b ", "a\rb", "end\r")
     assert data.notes["members"] == ("skipped 1 blank line of a.txt",)
     assert data.ids == tuple(f"member-{n}" for n in range(6))
 
@@ -198,7 +198,7 @@ def test_txt_line_rule(tmp_path: Path) -> None:
 )
 def test_byte_order_mark_is_not_text(name: str, content: str, tmp_path: Path) -> None:
     data = load(file_of(tmp_path / name, "\ufeff" + content))
-    assert (data.texts, data.ids) == (("é",), ("member-0",))
+    assert (tuple(data.texts), data.ids) == (("é",), ("member-0",))
 
 
 @pytest.mark.parametrize(
@@ -211,13 +211,13 @@ def test_byte_order_mark_is_not_text(name: str, content: str, tmp_path: Path) ->
     ],
 )
 def test_json_shapes(content: str, tmp_path: Path) -> None:
-    assert load(file_of(tmp_path / "a.json", content)).texts == ("a", "b")
+    assert tuple(load(file_of(tmp_path / "a.json", content)).texts) == ("a", "b")
 
 
 def test_csv_cells(tmp_path: Path) -> None:
     content = '\nid,text,group\r\n1,"a ""b"", c\r\nd",\r\n\r\n,"  e ",g\n'
     data = load(file_of(tmp_path / "a.csv", content))
-    assert data.texts == ('a "b", c\r\nd', "  e ")
+    assert tuple(data.texts) == ('a "b", c\r\nd', "  e ")
     assert data.ids == ("1", "member-1")
     assert data.groups == (None, "g")
     assert data.notes["members"] == ("skipped 2 blank lines of a.csv",)
@@ -256,7 +256,7 @@ def test_text_field(form: str, field: str, tmp_path: Path) -> None:
     row: Record = {"other": "o", "id": "i", "group": "g"}
     write(tmp_path / name, [row | {field: "a"}])
     data = load(tmp_path / name, text_field=field)
-    assert data.texts == ("a",)
+    assert tuple(data.texts) == ("a",)
     assert data.ids == ("member-0" if field == "id" else "i",)
     assert data.groups == (None if field == "group" else "g",)
 
@@ -268,14 +268,14 @@ def test_arrow_string_types(kind: pa.DataType, tmp_path: Path) -> None:
     table = pa.table({"text": pa.array(["a", "b", "a"]).cast(kind)})
     with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
-    assert load(tmp_path / "a.arrow").texts == ("a", "b", "a")
+    assert tuple(load(tmp_path / "a.arrow").texts) == ("a", "b", "a")
 
 
 def test_parquet_of_many_row_groups(tmp_path: Path) -> None:
     table = pa.table({"n": range(2500), "text": [f"t{n}" for n in range(2500)], "group": [n // 2 for n in range(2500)]})
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=700)
     data = load(tmp_path / "a.parquet")
-    assert data.texts == tuple(f"t{n}" for n in range(2500))
+    assert tuple(data.texts) == tuple(f"t{n}" for n in range(2500))
     assert data.ids[-1] == "member-2499"
     assert data.n_groups("members") == 1250
 
@@ -289,7 +289,7 @@ def test_folder_is_read_in_order_of_names(tmp_path: Path) -> None:
     file_of(tmp_path / "README.md", "no")
     (tmp_path / "inner.jsonl").mkdir()
     data = load(tmp_path)
-    assert data.texts == ("1", "2", "3", "4", "5")
+    assert tuple(data.texts) == ("1", "2", "3", "4", "5")
     assert data.ids == tuple(f"member-{n}" for n in range(5))
     assert data.notes["members"] == (
         "read 4 files: a.txt.gz, b.jsonl, c.parquet, d.txt",
@@ -305,10 +305,10 @@ def test_saved_datasets(tmp_path: Path) -> None:
     train = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "id": [1, 2, 3]})
     both = datasets.DatasetDict({"train": train.select([2, 0]), "held": datasets.Dataset.from_dict({"text": ["z"]})})
     both.save_to_disk(tmp_path / "both")
-    assert load(tmp_path / "both").texts == ("c", "a")
+    assert tuple(load(tmp_path / "both").texts) == ("c", "a")
     assert load(tmp_path / "both").ids == ("3", "1")
-    assert load(tmp_path / "both", split="held").texts == ("z",)
-    assert load(tmp_path / "both" / "held").texts == ("z",)
+    assert tuple(load(tmp_path / "both", split="held").texts) == ("z",)
+    assert tuple(load(tmp_path / "both" / "held").texts) == ("z",)
     assert "has no split 'dev'; splits there are: train, held" in refusal(tmp_path / "both", split="dev")
     assert "no column 'body'; columns there are: text, id" in refusal(tmp_path / "both", text_field="body")
 
@@ -332,8 +332,8 @@ def test_hub_id(monkeypatch: pytest.MonkeyPatch) -> None:
         return datasets.Dataset.from_dict({"text": ["a"]})
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    assert load("org/some.data:20220301.en", split="test[:1%]").texts == ("a",)
-    assert load("plain_name").texts == ("a",)
+    assert tuple(load("org/some.data:20220301.en", split="test[:1%]").texts) == ("a",)
+    assert tuple(load("plain_name").texts) == ("a",)
     assert asked == [("org/some.data", "20220301.en", "test[:1%]"), ("plain_name", None, "train")]
 
 
@@ -598,7 +598,7 @@ def test_five_ids_are_named_and_the_rest_counted(tmp_path: Path) -> None:
 
 
 def test_surrogate_pairs_are_text(tmp_path: Path) -> None:
-    assert load(file_of(tmp_path / "a.jsonl", r'"\ud83d\ude00"')).texts == ("😀",)
+    assert tuple(load(file_of(tmp_path / "a.jsonl", r'"\ud83d\ude00"')).texts) == ("😀",)
 
 
 @pytest.mark.parametrize(
@@ -662,7 +662,7 @@ def test_same_file_on_both_sides(tmp_path: Path) -> None:
 
 def test_texts_that_only_look_alike_are_two_texts(tmp_path: Path) -> None:
     data = two_sides(tmp_path, [{"text": "é"}, {"text": "a"}], [{"text": "e\u0301"}, {"text": "a "}])
-    assert data.texts == ("é", "a", "e\u0301", "a ")
+    assert tuple(data.texts) == ("é", "a", "e\u0301", "a ")
 
 
 # --- the sample set ----------------------------------------------------------------------------------------
@@ -675,16 +675,19 @@ def test_sample_set(tmp_path: Path) -> None:
     assert data.is_member.dtype == np.bool_
     assert data.is_member.tolist() == [True] * 4 + [False] * 2
     assert data.groups == ("x", "y", "x", "z", None, None)
-    assert data.side("non_members") == data.samples[4:]
+    assert data.rows("non_members") == [4, 5]
+    assert data[4] == Sample(id="non_member-0", text="é", is_member=False)
+    assert data.text_bytes.tolist() == [1, 1, 1, 1, 2, 1]
+    assert data.n_distinct("members") == 2
     assert (data.n_repeated("members"), data.n_repeated("non_members")) == (3, 0)
     assert (data.n_groups("members"), data.n_groups("non_members")) == (3, None)
     assert (data.n_bytes("members"), data.n_bytes("non_members")) == (4, 3)
-    assert data.samples[4].text_sha256 == hashlib.sha256("é".encode()).hexdigest()
+    assert data.text_sha256[4] == hashlib.sha256("é".encode()).hexdigest()
 
 
 def sample_set(*pairs: tuple[str, str]) -> SampleSet:
     samples = tuple(Sample(id=name, text=text, is_member=True) for name, text in pairs)
-    return SampleSet(samples=samples, notes={})
+    return SampleSet.of(samples, {})
 
 
 def test_fingerprint() -> None:
@@ -697,7 +700,7 @@ def test_fingerprint() -> None:
 
 def test_no_non_members(tmp_path: Path) -> None:
     data = load(file_of(tmp_path / "a.txt", "a\n"))
-    assert data.side("non_members") == ()
+    assert data.rows("non_members") == []
     assert data.notes == {"members": (), "non_members": ()}
 
 
@@ -718,3 +721,18 @@ def test_long_names_are_cut() -> None:
 def test_heavy_libraries_are_imported_when_used() -> None:
     code = "import sys, auditor.data; sys.exit(bool({'datasets', 'pyarrow', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- texts on disk ------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=("Cs",)))))
+def test_spooled_texts_come_back_exactly(texts: list[str]) -> None:
+    spool = TextSpool(texts)
+    assert list(spool) == texts
+    assert spool[1:] == texts[1:]
+    assert [spool[-1 - i] for i in range(len(spool))] == texts[::-1]
+    spool.append("é")  # reading does not end writing
+    assert spool[len(texts)] == "é"
+    with pytest.raises(IndexError):
+        spool[len(texts) + 1]

@@ -12,7 +12,7 @@ import pytest
 
 from attacks import LOWERCASE, Need
 from auditor.config import AuditConfig, DataSpec, ModelSpec
-from auditor.engine import passes
+from auditor.engine import scoring
 from auditor.engine.forward import Scorer
 from auditor.engine.passes import Collected, collect_signals
 from auditor.errors import ConfigError, ModelError
@@ -105,13 +105,13 @@ def test_same_text_is_scored_once_and_nothing_twice(
     score = Scorer.score
     monkeypatch.setattr(Scorer, "score", lambda self, batch: n_scored.append(len(batch)) or score(self, batch))
     loaded: list[str] = []
-    load_weights = passes.load_weights
+    load_weights = scoring.load_weights
 
     def watch(files: Any, **options: Any) -> Any:
         loaded.append(files.spec.path)
         return load_weights(files, **options)
 
-    monkeypatch.setattr(passes, "load_weights", watch)
+    monkeypatch.setattr(scoring, "load_weights", watch)
     again = collect(texts)
     assert (n_scored, loaded, again.n_tokens_scored) == ([], [], 0)
     np.testing.assert_array_equal(again.signals.target.logprob, first.signals.target.logprob)
@@ -182,7 +182,7 @@ def test_strides_score_everything_and_agree_within_the_first_window(collect: Cal
     texts = ["Ada had 12345 of it. " * 40, "Bo had 2."]
     cut, whole = collect(texts), collect(texts, long_texts="stride")
     assert whole.signals.texts == tuple(texts)
-    assert whole.windowed.tolist() == [True, False]
+    assert whole.plan.windowed.tolist() == [True, False]
     n = int(cut.signals.target.n_tokens[0]) - 5
     np.testing.assert_allclose(whole.signals.target.logprob[:n], cut.signals.target.logprob[:n], atol=2e-5)
     encoder = whole.models[0].encoder
@@ -215,7 +215,7 @@ def test_control_marks_in_a_text_are_noted(collect: Callable[..., Collected]) ->
 def test_progress_reaches_the_total(
     collect: Callable[..., Collected], tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:
-    seen: list[passes.ScoringProgress] = []
+    seen: list[scoring.ScoringProgress] = []
     config = AuditConfig(target=ModelSpec(path=str(tiny_models["target"])), members=DataSpec(path="unused"))
     collect_signals(
         config,
@@ -320,7 +320,7 @@ def test_strides_give_all_models_the_same_context(
     )
     np.testing.assert_allclose(both.signals.target.logprob, both.signals.references[0].logprob, atol=2e-5)
     np.testing.assert_allclose(both.signals.target.logprob, found.signals.target.logprob, atol=2e-5)
-    assert both.windowed.tolist() == [True]
+    assert both.plan.windowed.tolist() == [True]
 
 
 def test_characters_without_a_token_are_counted(
@@ -335,29 +335,16 @@ def test_characters_without_a_token_are_counted(
     deaf = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<")
     folder = helpers("save_gpt2")(tmp_path / "deaf", seed=3, tokenizer=deaf)
     found = collect(["plain words", "half 日本語 heard"], target=folder)
-    assert found.unread.tolist() == [[0, 3], [0, 0]]
-
-
-def test_longrope_models_never_mix_lengths_across_the_boundary() -> None:
-    from auditor.engine.passes import _batches, _Unit
-    from auditor.engine.tokens import TokenSequence
-
-    units = [_Unit(key=str(n), sequences=(TokenSequence(tuple(range(n)), 1),)) for n in (70, 66, 65, 64, 60, 50)]
-    lengths = [[unit.longest for unit in batch] for batch in _batches(units, 10_000, 64)]
-    assert lengths == [[70, 66, 65], [64, 60, 50]]
-    assert [len(batch) for batch in _batches(units, 10_000)] == [5, 1]  # padding alone sets the last one apart
+    assert found.plan.unread.tolist() == [[0, 3], [0, 0]]
 
 
 def test_the_check_pads_whatever_the_texts_are(collect: Callable[..., Collected]) -> None:
-    from auditor.engine.passes import _check_sequences
-    from auditor.engine.tokens import TokenSequence
-
     model = collect(["x"]).models[0]
-    for some in (TokenSequence((0, 5), 1), TokenSequence(tuple(range(60)), 1), TokenSequence((5, 6), 1)):
-        long, short = _check_sequences(some, model)
+    for text in ("x", "Ada had 12345 of it. " * 10):
+        long, short = scoring.check_sequences(model, text)
         assert len(long.ids) == 33 > len(short.ids) >= 2
     tight = collect(["x y z"], max_tokens=5).models[0]
-    assert [len(one.ids) for one in _check_sequences(TokenSequence((0, 5), 1), tight)] == [6, 6]
+    assert [len(one.ids) for one in scoring.check_sequences(tight, "x")] == [6, 6]
 
 
 def test_a_prefix_beyond_the_vocabulary_is_refused(

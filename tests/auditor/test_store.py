@@ -10,6 +10,14 @@ import pytest
 from auditor.engine.forward import SequenceScores
 from auditor.engine.store import PassKey, ScoreStore, concatenate
 
+
+def read(root: Path, key: PassKey) -> dict[str, SequenceScores]:
+    store = ScoreStore(root, key)
+    found = {name.decode(): row for name, row in store.rows()}
+    assert {name.decode() for name in store.keys().tolist()} == set(found)
+    return found
+
+
 KEY = PassKey(weights_sha256="w", config_sha256="c", tokenizer_sha256="t", prefix_token_ids=(0,), dtype="float32")
 
 
@@ -28,11 +36,11 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
     with ScoreStore(tmp_path, KEY) as store:
         store.append({"a": scores(3), "b": scores(1, 1)})
         store.append({"c": scores(500, 2)})
-        found = store.read()  # readable while it is being written
+        found = read(tmp_path, KEY)  # readable while it is being written
     assert list(found) == ["a", "b", "c"]
     assert_same(found["a"], scores(3))
     assert_same(found["c"], scores(500, 2))
-    assert_same(ScoreStore(tmp_path, KEY).read()["b"], scores(1, 1))
+    assert_same(read(tmp_path, KEY)["b"], scores(1, 1))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +58,7 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
 def test_every_part_of_the_key_matters(tmp_path: Path, change: dict[str, object]) -> None:
     with ScoreStore(tmp_path, KEY) as store:
         store.append({"a": scores(3)})
-    assert ScoreStore(tmp_path, replace(KEY, **change)).read() == {}  # type: ignore[arg-type]
+    assert read(tmp_path, replace(KEY, **change)) == {}  # type: ignore[arg-type]
 
 
 def test_a_torn_file_keeps_its_whole_batches(tmp_path: Path) -> None:
@@ -61,7 +69,7 @@ def test_a_torn_file_keeps_its_whole_batches(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for length in range(0, len(whole), 97):  # killed at any byte
         path.write_bytes(whole[:length])
-        found = ScoreStore(tmp_path, KEY).read()
+        found = read(tmp_path, KEY)
         assert list(found) == [f"k{i}" for i in range(len(found))]
         for i, row in enumerate(found.values()):
             assert_same(row, scores(50, i))
@@ -79,7 +87,7 @@ def test_damage_is_never_decoded(tmp_path: Path, seed: int) -> None:
     for place in rng.integers(0, len(content), rng.integers(1, 6)):
         content[place] ^= 1 << rng.integers(8)
     damaged.write_bytes(content)
-    found = ScoreStore(tmp_path, KEY).read()
+    found = read(tmp_path, KEY)
     for i, row in enumerate(found.values()):
         assert_same(row, scores(200, i))
     assert len(found) < 4 or seed % 3 == 0  # damage to the data is always noticed
@@ -89,7 +97,7 @@ def test_a_file_without_a_ledger_is_not_believed(tmp_path: Path) -> None:
     with ScoreStore(tmp_path, KEY) as store:
         store.append({"a": scores(3)})
     next(tmp_path.glob("*/*.ledger")).unlink()
-    assert ScoreStore(tmp_path, KEY).read() == {}
+    assert read(tmp_path, KEY) == {}
 
 
 def test_the_store_is_for_its_owner_and_says_why(tmp_path: Path) -> None:
@@ -103,7 +111,7 @@ def test_two_writers_share_a_folder(tmp_path: Path) -> None:
     with ScoreStore(tmp_path, KEY) as one, ScoreStore(tmp_path, KEY) as other:
         one.append({"a": scores(3)})
         other.append({"a": scores(3), "b": scores(4)})
-    assert set(ScoreStore(tmp_path, KEY).read()) == {"a", "b"}
+    assert set(read(tmp_path, KEY)) == {"a", "b"}
 
 
 def test_the_files_are_plain_arrow(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.engine.tokens import Encoder, Prefix, cut_to_fit, resolve_prefix, tokenizer_fingerprint
+from auditor.engine.tokens import Encoder, Prefix, check_scorable, cut_to_fit, resolve_prefix, tokenizer_fingerprint
 from auditor.errors import ConfigError, DataError, ModelError
 
 
@@ -99,9 +99,9 @@ def test_nothing_fits() -> None:
 
 def test_texts_without_a_token_to_score_are_named() -> None:
     with pytest.raises(DataError, match=r"1 of 2 texts .*'b'"):
-        encoder().check(["x", ""], ["a", "b"], [[5], []])
+        check_scorable([1, 0], ["a", "b"], has_prefix=True)
     with pytest.raises(DataError, match="without a prefix token"):
-        encoder(prefix=()).check(["x", "y"], ["a", "b"], [[5, 6], [5]])
+        check_scorable([1, 0], ["a", "b"], has_prefix=False)
 
 
 def test_a_window_needs_room(helpers: Callable[[str], Any]) -> None:

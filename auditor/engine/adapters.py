@@ -1,0 +1,148 @@
+"""PEFT adapters: their files, putting one on a model, and taking it off again without a second copy."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError
+from .weights import read_header
+
+__all__ = ["adapter_files", "changes_its_base", "count_adapter", "put_adapter", "without_adapter"]
+
+_GENTLE_STARTS = (True, False, "gaussian", "orthogonal", "eva")
+"""Ways to start LoRA that leave the base as it is; PiSSA, OLoRA and others move a part of it into the adapter."""
+
+
+def adapter_files(adapter: str) -> list[Path]:
+    """List the files of a PEFT adapter.
+
+    Raises
+    ------
+    ModelError
+        If one is not there.
+    """
+    files = [Path(adapter) / "adapter_config.json", Path(adapter) / "adapter_model.safetensors"]
+    for file in files:
+        if not file.is_file():
+            raise ModelError(f"adapter {adapter}: no {file.name} in this folder")
+    return files
+
+
+def count_adapter(adapter: str) -> int:
+    """Count the parameters of a PEFT adapter from the header of its file.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no adapter.
+    """
+    file = adapter_files(adapter)[1]
+    try:
+        shapes = [tensor["shape"] for tensor in read_header(file).values()]
+        if not all(isinstance(side, int) and side >= 0 for shape in shapes for side in shape):
+            raise ValueError("a side of a tensor is not a count")
+    except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError, RecursionError) as error:
+        raise ModelError(f"adapter {adapter}: {file.name} is not a safetensors file") from error
+    return sum(math.prod(shape) for shape in shapes)
+
+
+def put_adapter(model: Any, adapter: str, *, device_map: str | dict[str, str] | None = None) -> Any:
+    """Put a PEFT adapter on a loaded model, all of it: peft leaves out silently what does not fit.
+
+    Parameters
+    ----------
+    device_map : str or dict, optional
+        The one that the model was loaded with; peft may place the model anew.
+
+    Raises
+    ------
+    ModelError
+        If peft is not installed, the adapter is not this model's or adds tokens, or parts of the model are on disk.
+    """
+    try:
+        from peft import PeftModel, get_peft_model_state_dict
+    except ImportError as error:
+        raise ModelError("--adapter needs the package peft: pip install peft") from error
+    if "disk" in {str(place) for place in (getattr(model, "hf_device_map", None) or {}).values()}:
+        raise ModelError(
+            f"adapter {adapter}: peft cannot put it on a model that does not fit in memory; merge it into its base "
+            "first (merge_and_unload), and audit the merged model"
+        )
+    adapted = PeftModel.from_pretrained(model, adapter, **({} if device_map is None else {"device_map": device_map}))
+    config = adapted.active_peft_config
+    if config.is_prompt_learning and config.peft_type != "PREFIX_TUNING":
+        raise ModelError(
+            f"adapter {adapter}: {config.peft_type.value} puts virtual tokens before every text, so that positions of "
+            "logits and tokens differ; such adapters cannot be audited"
+        )
+    stored, loaded = set(read_header(adapter_files(adapter)[1])), set(get_peft_model_state_dict(adapted))
+    if stored != loaded:
+        raise ModelError(
+            f"adapter {adapter}: {len(stored ^ loaded)} of its tensors do not fit this model "
+            f"(e.g. {min(stored ^ loaded)!a}); is the target the adapter's base?"
+        )
+    return adapted
+
+
+@contextmanager
+def without_adapter(model: Any) -> Iterator[Any]:
+    """Switch a model's adapter off for the length of a block, so that the same copy scores as its own base.
+
+    Parameters
+    ----------
+    model : peft.PeftModel
+        What :func:`auditor.engine.models.load_weights` returns for a spec with an adapter.
+
+    Yields
+    ------
+    peft.PeftModel
+        The same model, whose logits are now exactly the base's.
+
+    Raises
+    ------
+    ModelError
+        If there is no adapter, or one whose base cannot be had back exactly.
+    """
+    if reason := _cannot_be_switched_off(model):
+        raise ModelError(f"the adapter cannot be switched off: {reason}; load the base as a model of its own")
+    with model.disable_adapter():
+        yield model
+
+
+def changes_its_base(adapter: str) -> str:
+    """Say, from its configuration alone, how an adapter changes its base for good; empty if it can be switched off.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no adapter.
+    """
+    file = adapter_files(adapter)[0]
+    try:
+        return _change_of_base(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"adapter {adapter}: {file.name} is not the configuration of a PEFT adapter") from error
+
+
+def _cannot_be_switched_off(model: Any) -> str:
+    """Say why the base is not what is left when the adapter is disabled; empty if it is."""
+    configs = getattr(model, "peft_config", None)
+    if not configs or not hasattr(model, "disable_adapter"):
+        return "this model carries no PEFT adapter"
+    merged = [name for name, module in model.named_modules() if getattr(module, "merged", False)]
+    if merged:
+        return f"it is merged into the weights ({merged[0]}), and taking it out again rounds"
+    return next(filter(None, (_change_of_base(config.to_dict()) for config in configs.values())), "")
+
+
+def _change_of_base(stated: Mapping[str, Any]) -> str:
+    """Read from an adapter's configuration what stays changed in the base."""
+    bias, start = stated.get("bias", "none"), stated.get("init_lora_weights", True)
+    if bias != "none":
+        return f"it trains biases of the base (bias={bias!r}), which stay changed"
+    if start not in _GENTLE_STARTS:
+        return f"it changed the base when it was made (init_lora_weights={start!r})"
+    return ""

@@ -1,0 +1,298 @@
+"""What is to be scored: the fewest passes for what the attacks need, and the size of every text in each of them.
+
+Texts are read from disk a block at a time and their token ids are not kept: encoding a batch again when it is
+scored costs a thousandth of scoring it, while the ids of a corpus would fill the memory.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks.base import LOWERCASE, Need
+
+from ..errors import ConfigError, ModelError
+from .opened import OpenedModel
+from .store import ScoreStore
+from .tokens import TokenSequence, check_scorable, cut_to_fit
+
+__all__ = ["Pass", "Plan", "ScoredTexts", "make_plan"]
+
+_BLOCK = 1024
+"""Texts held at once."""
+
+_KEY = np.dtype("S32")
+_ALL = slice(None)
+
+Ids = list[list[int]]
+Counts = NDArray[np.int64]
+
+
+class ScoredTexts(Sequence[str]):
+    """The texts as they are scored: each up to the character where it was cut, if it was."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+        self._stops: dict[int, int] = {}
+
+    def cut(self, place: int, stop: int) -> None:
+        """Cut a text at a character."""
+        self._stops[place] = stop
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        return self._texts[place][: self._stops.get(place)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """One model over one view of all texts.
+
+    Parameters
+    ----------
+    view : str
+        ``text``, or the name of a view in :mod:`attacks.base`.
+    keys : ndarray of bytes, shape (n_samples,)
+        Key of each text's stored row: a hash of the text and of exactly what the model is given of it.
+    n_scored, longest, n_sequences : ndarray of int64, shape (n_samples,)
+        Scored tokens, tokens of the longest sequence with its prefix, and sequences (windows) of each text.
+    """
+
+    model: OpenedModel
+    view: str
+    keys: NDArray[np.bytes_]
+    n_scored: Counts
+    longest: Counts
+    n_sequences: Counts
+
+    @property
+    def label(self) -> str:
+        """Name of the pass for whoever waits."""
+        return f"{self.model.role}, {self.view}"
+
+    def encode(self, texts: Sequence[str]) -> Ids:
+        """Token ids of this view of each text, without the prefix."""
+        change = _VIEWS[self.view]
+        return self.model.encoder.encode([change(text) for text in texts])
+
+    def sequences(self, texts: Sequence[str]) -> list[list[TokenSequence]]:
+        """Sequences of each text, as the model is given them."""
+        return [self.model.encoder.sequences(ids) for ids in self.encode(texts)]
+
+    def fits(self, text: str) -> bool:
+        """Whether this view of a text can be scored in one window."""
+        window = self.model.encoder.window
+        return window is None or len(self.encode([text])[0]) <= window
+
+    def distinct(self) -> Counts:
+        """Return one place of each distinct text, longest first."""
+        _, places = np.unique(self.keys, return_index=True)
+        order = np.lexsort((self.keys[places], -self.longest[places]))
+        return places[order].astype(np.int64)
+
+    def missing(self, scores_folder: Path, share: slice = _ALL) -> Counts:
+        """Return the places of a share of the distinct texts, longest first, that have no stored row."""
+        ours = self.distinct()[share]
+        return ours[~np.isin(self.keys[ours], ScoreStore(scores_folder, self.model.key).keys())]
+
+    def n_tokens(self, places: Counts) -> int:
+        """Count the scored tokens of some texts."""
+        return int(self.n_scored[places].sum())
+
+    def keys_at(self, places: Counts) -> list[str]:
+        """Return the keys of some texts."""
+        return [key.decode() for key in self.keys[places].tolist()]
+
+
+_VIEWS: dict[str, Callable[[str], str]] = {"text": str, LOWERCASE: str.lower}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All passes of an audit: the target's views first, then each reference.
+
+    Parameters
+    ----------
+    texts : ScoredTexts
+    n_bytes : ndarray of int64, shape (n_samples,)
+        UTF-8 bytes of each text as scored.
+    unread : ndarray of int64, shape (n_models, n_samples)
+        Characters of each text that no token of a model stands for.
+    aligned : bool
+        Whether all models read every text as the same pieces, token for token.
+    notes : tuple of str
+        What a reader of the numbers should know about how models read the texts.
+    """
+
+    passes: tuple[Pass, ...]
+    texts: ScoredTexts
+    n_bytes: Counts
+    unread: Counts
+    aligned: bool
+    notes: tuple[str, ...]
+
+    @property
+    def windowed(self) -> NDArray[np.bool_]:
+        """Whether a text is scored in more than one window by any model, shape (n_samples,)."""
+        most: Counts = np.max([one.n_sequences for one in self.passes], axis=0)
+        return most > 1
+
+    @property
+    def n_views(self) -> int:
+        """Number of passes of the target."""
+        return sum(one.model.role == "target" for one in self.passes)
+
+
+def make_plan(
+    models: Sequence[OpenedModel],
+    *,
+    sample_ids: Sequence[str],
+    texts: Sequence[str],
+    needs: frozenset[Need],
+    cut: bool,
+) -> Plan:
+    """Choose the fewest passes, and measure every text in each of them.
+
+    Parameters
+    ----------
+    models : sequence of OpenedModel
+        The target first.
+    sample_ids, texts : sequence of str, length n_samples
+    needs : frozenset of Need
+        Union of what the attacks need.
+    cut : bool
+        Cut a text at the character where the first window, over all passes, is full; else windows are planned.
+
+    Raises
+    ------
+    ModelError, ConfigError, DataError
+        For texts, tokenizers and needs that do not go together.
+    """
+    n = len(texts)
+    views = ["text", *([LOWERCASE] if Need.LOWERCASE in needs else [])]
+    passes = tuple(_empty(models[0], view, n) for view in views) + tuple(_empty(m, "text", n) for m in models[1:])
+    readers = tuple(one for one in passes if one.view == "text")
+    scored, n_bytes = ScoredTexts(texts), np.zeros(n, dtype=np.int64)
+    unread = np.zeros((len(readers), n), dtype=np.int64)
+    n_special = [0] * len(readers)
+    aligned, used = True, set[int]()
+    for places in _blocks(n):
+        ids = _fitting(passes, scored, places) if cut else [one.encode(scored[places]) for one in passes]
+        block = scored[places]
+        n_bytes[places] = [len(text.encode()) for text in block]
+        for one, encoded in zip(passes, ids, strict=True):
+            _measure(one, places, block, encoded)
+        read = [encoded for one, encoded in zip(passes, ids, strict=True) if one.view == "text"]
+        aligned &= all(encoded == read[0] for encoded in read[1:])
+        used.update(*read[0])
+        for i, (one, encoded) in enumerate(zip(readers, read, strict=True)):
+            unread[i, places] = one.model.encoder.unread(block)
+            n_special[i] += sum(not one.model.encoder.special_ids.isdisjoint(tokens) for tokens in encoded)
+    for one in passes:
+        check_scorable(one.n_scored, sample_ids, has_prefix=bool(one.model.encoder.prefix.ids))
+    aligned = aligned and _same_pieces(readers, sorted(used))
+    _refuse_misaligned(readers, needs, aligned)
+    notes = (_special_note(one.model.role, count, n) for one, count in zip(readers, n_special, strict=True) if count)
+    return Plan(
+        passes=passes, texts=scored, n_bytes=n_bytes, unread=unread, aligned=aligned, notes=tuple(dict.fromkeys(notes))
+    )
+
+
+def _empty(model: OpenedModel, view: str, n: int) -> Pass:
+    """Make a pass in which nothing is measured yet."""
+    n_scored, longest, n_sequences = np.zeros((3, n), dtype=np.int64)
+    keys = np.zeros(n, dtype=_KEY)
+    return Pass(model=model, view=view, keys=keys, n_scored=n_scored, longest=longest, n_sequences=n_sequences)
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    """Yield the places of one block of texts after the other."""
+    return (slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK))
+
+
+def _fitting(passes: Sequence[Pass], scored: ScoredTexts, places: slice) -> list[Ids]:
+    """Encode a block for every pass, each text cut so that it fits into one window of all of them."""
+    ids = [one.encode(scored[places]) for one in passes]
+
+    def fits(text: str) -> bool:
+        return all(one.fits(text) for one in passes)
+
+    for row, place in enumerate(range(places.start, places.stop)):
+        windows = [one.model.encoder.window for one in passes]
+        if any(w is not None and len(encoded[row]) > w for w, encoded in zip(windows, ids, strict=True)):
+            scored.cut(place, len(cut_to_fit(scored[place], fits)))
+            for one, encoded in zip(passes, ids, strict=True):
+                encoded[row] = one.encode([scored[place]])[0]
+    return ids
+
+
+def _measure(one: Pass, places: slice, texts: Sequence[str], ids: Ids) -> None:
+    """Note key and sizes of a block of texts in a pass."""
+    encoder, files = one.model.encoder, one.model.files
+    top = max(max(tokens, default=0) for tokens in [*ids, encoder.prefix.ids])
+    if top >= files.n_vocabulary:
+        raise ModelError(
+            f"{files.spec}: its tokenizer gives id {top}, but the model's vocabulary ends at "
+            f"{files.n_vocabulary - 1}; the tokenizer (or its BOS) is not this model's"
+        )
+    for place, text, tokens in zip(range(places.start, places.stop), texts, ids, strict=True):
+        sequences = encoder.sequences(tokens)
+        one.keys[place] = _row_key(text, sequences)
+        one.n_scored[place] = sum(max(0, sequence.n_scored) for sequence in sequences)
+        one.longest[place] = max(len(sequence.ids) for sequence in sequences)
+        one.n_sequences[place] = len(sequences)
+
+
+def _row_key(text: str, sequences: Sequence[TokenSequence]) -> bytes:
+    """Key of a stored row: the text and exactly what the model is given of it."""
+    digest = hashlib.blake2b(text.encode(), digest_size=_KEY.itemsize // 2)
+    for sequence in sequences:
+        digest.update(np.array([len(sequence.ids), sequence.first_scored, *sequence.ids], dtype="<i8").tobytes())
+    return digest.hexdigest().encode()
+
+
+def _same_pieces(readers: Sequence[Pass], used: list[int]) -> bool:
+    """Whether the ids in use, equal for all models, also stand for the same pieces of text."""
+    pieces: Any = readers[0].model.files.tokenizer.convert_ids_to_tokens(used)
+    n_prefix = len(readers[0].model.encoder.prefix.ids)
+    return all(
+        len(one.model.encoder.prefix.ids) == n_prefix
+        and all(token < one.model.files.n_vocabulary for token in used)
+        and one.model.files.tokenizer.convert_ids_to_tokens(used) == pieces
+        for one in readers[1:]
+    )
+
+
+def _refuse_misaligned(readers: Sequence[Pass], needs: frozenset[Need], aligned: bool) -> None:
+    """Refuse what only makes sense if all models read the texts as the same tokens."""
+    if aligned:
+        return
+    if Need.ALIGNED_TOKENS in needs:
+        raise ConfigError(
+            "an attack compares target and reference token by token, but they read the texts as different tokens; "
+            "leave that attack out, or take a reference with the target's tokenizer"
+        )
+    if not all(one.model.encoder.prefix.ids for one in readers):
+        raise ConfigError(
+            "target and reference read the texts as different tokens, and without a prefix token each would "
+            "leave a different first token unscored: choose a --prefix-token that both tokenizers have"
+        )
+
+
+def _special_note(role: str, count: int, n: int) -> str:
+    return (
+        f"{count} of {n} texts contain special tokens of the {role}'s tokenizer (control "
+        "marks written in the text, or pieces unknown to it); they are scored as the tokenizer reads them"
+    )

@@ -1,0 +1,255 @@
+"""Run models: load one at a time, score what is not stored yet, write every batch as it is done."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import AuditConfig
+from .batches import Budget, make_batches
+from .forward import OutOfMemory, Scorer, SequenceScores
+from .kernels import choose_kernel
+from .models import load_weights, without_adapter
+from .opened import OpenedModel
+from .plan import Pass, Plan
+from .store import ScoreStore, concatenate
+from .tokens import TokenSequence
+
+__all__ = ["Progress", "ScoringProgress", "load_scorer", "score_missing", "score_within"]
+
+_BATCH_TOKENS = {"cpu": 2048, "cuda": 16384}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringProgress:
+    """How far scoring has come, in tokens over all passes (stored ones do not count)."""
+
+    label: str
+    done_tokens: int
+    total_tokens: int
+
+
+class Progress:
+    """Adds up scored tokens and tells whoever watches."""
+
+    def __init__(self, total: int, on_progress: Callable[[ScoringProgress], None] | None) -> None:
+        self._done, self._total, self._on_progress = 0, total, on_progress
+
+    def add(self, n_tokens: int, label: str) -> None:
+        """Count tokens as done."""
+        self._done += n_tokens
+        if self._on_progress is not None:
+            self._on_progress(ScoringProgress(label, self._done, self._total))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Todo:
+    """What one pass still has to score: places of texts, longest first."""
+
+    one: Pass
+    places: NDArray[np.int64]
+
+    @property
+    def n_tokens(self) -> int:
+        return self.one.n_tokens(self.places)
+
+
+def score_missing(
+    plan: Plan,
+    models: Sequence[OpenedModel],
+    config: AuditConfig,
+    *,
+    scores_folder: Path,
+    share: slice = slice(None),
+    on_progress: Callable[[ScoringProgress], None] | None = None,
+) -> tuple[list[OpenedModel], list[str]]:
+    """Score every text that has no stored row in its pass; a model with nothing to score is never loaded.
+
+    Parameters
+    ----------
+    share : slice
+        Which of the texts of each pass, longest first, are this process's.
+
+    Returns
+    -------
+    models : list of OpenedModel
+        The same, with the way in which each made its logits.
+    notes : list of str
+        What had to be given up, and weights that were not used.
+    """
+    todo = [_Todo(one=one, places=one.missing(scores_folder, share)) for one in plan.passes]
+    work = _Work(
+        plan=plan,
+        config=config,
+        scores_folder=scores_folder,
+        progress=Progress(sum(part.n_tokens for part in todo), on_progress),
+        notes=[],
+    )
+    ways = list(models)
+    for model, ours in _by_model(models, todo):
+        copies = [other for other in models if other.is_base_of(model)]
+        if any(model.is_base_of(other) and _has_work(other, todo) for other in models):
+            continue  # scored with the copy of the model that carries the adapter
+        work.progress.add(0, f"loading the {model.role}")
+        weights, unused = load_weights(
+            model.files,
+            dtype=model.key.dtype,
+            device=model.device,
+            device_map=config.device_map,
+            trust_remote_code=config.trust_remote_code,
+        )
+        work.notes.extend([unused] if unused else [])
+        ways[models.index(model)] = work.score(weights, model, ours)
+        for base, theirs in _by_model(copies, todo):
+            with without_adapter(weights):
+                way = work.score(weights, base, theirs)
+            ways[models.index(base)] = replace(way, scoring_path=f"the target's copy, adapter off; {way.scoring_path}")
+        del weights
+        _free_memory()
+    return ways, work.notes
+
+
+def _by_model(models: Sequence[OpenedModel], todo: Sequence[_Todo]) -> Iterator[tuple[OpenedModel, list[_Todo]]]:
+    """Yield each model that has something to score, with it."""
+    for model in models:
+        ours = [part for part in todo if part.one.model is model and len(part.places)]
+        if ours:
+            yield model, ours
+
+
+def _has_work(model: OpenedModel, todo: Sequence[_Todo]) -> bool:
+    return any(part.one.model is model and len(part.places) for part in todo)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What all passes share, and what is to be said of them."""
+
+    plan: Plan
+    config: AuditConfig
+    scores_folder: Path
+    progress: Progress
+    notes: list[str]
+
+    def score(self, weights: Any, model: OpenedModel, todo: Sequence[_Todo]) -> OpenedModel:
+        """Score what the passes of one loaded model miss; return the model with how that was done."""
+        texts = self.plan.texts
+        scorer, way = load_scorer(
+            weights, model, n_tokens=sum(part.n_tokens for part in todo), some_text=texts[int(todo[0].places[0])]
+        )
+        budget = Budget(self.config.batch_tokens or _BATCH_TOKENS.get(model.device.partition(":")[0], 2048))
+        with ScoreStore(self.scores_folder, model.key) as store:
+            for part in todo:
+                label = f"scoring the {part.one.label}"
+                self.progress.add(0, label)
+                for batch in _batches(part, budget, scorer):
+                    sequences = part.one.sequences([texts[int(place)] for place in batch])
+                    scores = score_within(scorer, sequences, budget, model)
+                    store.append(dict(zip(part.one.keys_at(batch), scores, strict=True)))
+                    self.progress.add(part.one.n_tokens(batch), label)
+        self.notes.extend([note] if (note := budget.note(str(model.files.spec))) else [])
+        return way
+
+
+def _batches(part: _Todo, budget: Budget, scorer: Scorer) -> Iterator[NDArray[np.int64]]:
+    """Places of the texts of one batch after the other."""
+    longest, n_sequences = part.one.longest[part.places], part.one.n_sequences[part.places]
+    boundary = part.one.model.files.rope_boundary
+    for batch in make_batches(longest, n_sequences, budget, packed=scorer.packs, rope_boundary=boundary):
+        yield part.places[batch]
+
+
+def load_scorer(weights: Any, model: OpenedModel, *, n_tokens: int, some_text: str) -> tuple[Scorer, OpenedModel]:
+    """Choose how a loaded model scores, and check it on a text.
+
+    Parameters
+    ----------
+    n_tokens : int
+        To be scored: a kernel is compiled only if that pays.
+
+    Returns
+    -------
+    Scorer
+    OpenedModel
+        With the way in which logits and statistics are made.
+    """
+    import torch
+
+    kernel, why = choose_kernel(
+        torch.device(model.device),
+        n_rows=n_tokens,
+        n_vocabulary=model.files.n_vocabulary,
+        dtype=getattr(torch, model.key.dtype),
+    )
+    alone = model.files.depends_on_batch
+    scorer = Scorer(
+        weights, name=str(model.files.spec), kernel=kernel, pack=not alone, exact=model.files.quantization is None
+    )
+    if not alone:
+        scorer.check(check_sequences(model, some_text))
+    path = f"{scorer.path}; {why}" + ("; one sequence at a time, as its quantisation mixes those of a batch" * alone)
+    return scorer, replace(model, scoring_path=path)
+
+
+def check_sequences(model: OpenedModel, text: str) -> list[TokenSequence]:
+    """Make a long and a short sequence of a text's own tokens, so that checking pads whatever the texts are."""
+    some = model.encoder.sequences(model.encoder.encode([text])[0])[0]
+    longest = min(33, (model.encoder.window or 33) + len(model.encoder.prefix.ids))
+    ids = (some.ids * 33)[:longest]
+    return [
+        TokenSequence(ids, some.first_scored),
+        TokenSequence(ids[: max(some.first_scored + 1, 7)], some.first_scored),
+    ]
+
+
+def score_within(
+    scorer: Scorer, texts: Sequence[Sequence[TokenSequence]], budget: Budget, model: OpenedModel
+) -> list[SequenceScores]:
+    """Score the sequences (windows) of some texts, in as few forward passes as the budget allows.
+
+    Out of memory halves the budget, for this batch and all that follow.
+
+    Raises
+    ------
+    OutOfMemory
+        If a single sequence does not fit.
+    """
+    sequences = [sequence for windows in texts for sequence in windows]
+    windowed = len(sequences) > len(texts)
+    alone = model.files.depends_on_batch or (windowed and model.files.rope_boundary is not None)
+    scores: list[SequenceScores] = []
+    while len(scores) < len(sequences):
+        left = sequences[len(scores) :]
+        n = 1 if alone else _fitting(left, budget.tokens, packed=scorer.packs)
+        try:
+            scores += scorer.score(left[:n])
+        except OutOfMemory:
+            if n == 1:
+                raise
+            _free_memory()
+            while n > 1 and _fitting(left, budget.tokens, packed=scorer.packs) >= n:
+                budget.halve()
+    parts = iter(scores)
+    return [concatenate([next(parts) for _ in windows]) for windows in texts]
+
+
+def _fitting(sequences: Sequence[TokenSequence], budget_tokens: int, *, packed: bool) -> int:
+    """How many of the first sequences fit into the budget, at least one."""
+    lengths = np.array([len(sequence.ids) for sequence in sequences])
+    n = np.arange(1, len(lengths) + 1)
+    costs = np.cumsum(lengths) if packed else np.maximum.accumulate(lengths) * n
+    return max(1, int(np.searchsorted(costs, budget_tokens, side="right")))
+
+
+def _free_memory() -> None:
+    """Give back what the last model or batch held, before the next one needs it."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

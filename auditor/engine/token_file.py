@@ -1,0 +1,64 @@
+"""The scores of one pass in the order of the texts: on disk, read a block of texts at a time."""
+
+from collections.abc import Iterable
+from os import pread, pwrite
+from tempfile import TemporaryFile
+from weakref import finalize
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks.base import TokenScores
+
+from .forward import SequenceScores
+
+__all__ = ["TokenFile"]
+
+_TOKEN = np.dtype([("logprob", "<f4"), ("logprob_mean", "<f4"), ("logprob_variance", "<f4"), ("rank", "<i4")])
+
+
+class TokenFile:
+    """Scores of every token of every text, end to end in a temporary file without a name.
+
+    Parameters
+    ----------
+    keys : ndarray of bytes, shape (n_samples,)
+        Key of the stored row of each text; equal texts share one.
+    n_scored : ndarray of int64, shape (n_samples,)
+    rows : iterable of (bytes, SequenceScores)
+        The store's rows, in any order; those of other texts are passed over.
+    """
+
+    def __init__(
+        self,
+        keys: NDArray[np.bytes_],
+        n_scored: NDArray[np.int64],
+        rows: Iterable[tuple[bytes, SequenceScores]],
+    ) -> None:
+        self.offsets = np.cumsum([0, *n_scored])
+        self._file = TemporaryFile(buffering=0)  # noqa: SIM115
+        finalize(self, self._file.close)
+        order = np.argsort(keys, kind="stable")
+        ordered = keys[order]
+        missing = np.ones(len(keys), dtype=np.bool_)
+        for key, scores in rows:
+            first, stop = np.searchsorted(ordered, key), np.searchsorted(ordered, key, side="right")
+            for place in order[first:stop]:
+                self._write(int(self.offsets[place]), scores)
+                missing[place] = False
+        if missing.any():
+            raise LookupError(f"{int(missing.sum())} texts have no stored scores")
+
+    def read(self, places: slice) -> TokenScores:
+        """Read the scores of consecutive texts."""
+        start, stop = int(self.offsets[places.start]), int(self.offsets[places.stop])
+        content = pread(self._file.fileno(), (stop - start) * _TOKEN.itemsize, start * _TOKEN.itemsize)
+        tokens = np.frombuffer(content, dtype=_TOKEN)
+        columns = {name: np.ascontiguousarray(tokens[name]) for name in _TOKEN.names or ()}
+        return TokenScores(offsets=self.offsets[places.start : places.stop + 1] - start, **columns)
+
+    def _write(self, first_token: int, scores: SequenceScores) -> None:
+        tokens = np.empty(len(scores.logprob), dtype=_TOKEN)
+        for name in _TOKEN.names or ():
+            tokens[name] = getattr(scores, name)
+        pwrite(self._file.fileno(), tokens.tobytes(), first_token * _TOKEN.itemsize)
