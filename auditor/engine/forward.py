@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
-from .kernels import PLAIN, Kernel, TokenStatistics
+from .kernels import PLAIN, Kernel, TokenStatistics, tiled_statistics, token_statistics
 from .models import input_device
 from .packing import Packing, packing_of
 from .tokens import TokenSequence
@@ -18,7 +18,10 @@ from .tokens import TokenSequence
 __all__ = ["OutOfMemory", "Scorer", "SequenceScores"]
 
 _LOGIT_BYTES = {"cpu": 2**26, "cuda": 2**29}
-"""Logits held at once, in bytes of float32: 64 MiB on a CPU keeps the head's matrix product efficient."""
+"""Logits held at once, in bytes of float32."""
+
+_TILE = (1024, 2048)
+"""Rows and columns of logits made at once on a CPU: the product runs near its peak and the 8 MiB stay in the cache."""
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 
@@ -91,7 +94,7 @@ class Scorer:
         with torch.inference_mode():
             self._tapped = self._head is not None and self._can_be_tapped()
             self._bare_head = self._tapped and self._head_is_last()
-            self._logits = self._room_for_logits()
+            self._matrix = self._head_matrix()
             if self._tapped and pack:
                 self._try_packing()
 
@@ -198,8 +201,14 @@ class Scorer:
         true_ids = layout.ids.roll(-1, dims=1)[layout.predicting.to(layout.ids.device)]
         rows = self._chunk_rows()
         for start in range(0, len(hidden), rows):
-            logits = self._finish(self._apply_head(hidden[start : start + rows]))
-            yield self._kernel(logits, true_ids[start : start + rows].to(logits.device))
+            yield self._statistics(hidden[start : start + rows], true_ids[start : start + rows].to(hidden.device))
+
+    def _statistics(self, hidden: Tensor, true_ids: Tensor) -> TokenStatistics:
+        """Describe the true tokens that follow some hidden states."""
+        if self._matrix is not None:
+            return tiled_statistics(hidden, self._matrix, true_ids, self._kernel, n_columns=_TILE[1])
+        logits = self._finish(self._head(hidden))
+        return token_statistics(logits, true_ids.to(logits.device), self._kernel)
 
     def _padded(self, batch: Sequence[TokenSequence]) -> _Layout:
         """Lay a sequence in each row, with padding on its right."""
@@ -232,7 +241,7 @@ class Scorer:
         """Score one sequence alone, from the logits that the model returns."""
         ids = torch.tensor(sequence.ids, device=self._device)
         logits = self._forward(ids[None])[0, sequence.first_scored - 1 : -1]
-        return PLAIN(logits.clone(), ids[sequence.first_scored :].to(logits.device))
+        return token_statistics(logits.clone(), ids[sequence.first_scored :].to(logits.device))
 
     def _forward(self, ids: Tensor, **arguments: Any) -> Tensor:
         """Run the model without a cache (a default cache breaks packed inputs and costs memory)."""
@@ -254,22 +263,14 @@ class Scorer:
             raise ModelError(f"{self.name}: the head was not called once with one state a token")
         return seen[0]
 
-    def _apply_head(self, hidden: Tensor) -> Tensor:
-        """Logits of some rows; of a plain head into memory that is used again, since fresh pages cost time."""
-        if self._logits is None or self._head._forward_hooks or self._head._forward_pre_hooks:
-            logits: Tensor = self._head(hidden)
-            return logits
-        return torch.mm(hidden, self._head.weight.T, out=self._logits[: len(hidden)])
-
-    def _room_for_logits(self) -> Tensor | None:
-        """Reserve memory for a chunk of logits, if the head is nothing but one matrix."""
+    def _head_matrix(self) -> Tensor | None:
+        """Return the head's matrix if it is on a CPU, and nothing but this product lies between it and the logits."""
         head = self._head
-        if not self._tapped or type(head) is not torch.nn.Linear or head.bias is not None:
+        if not self._bare_head or type(head) is not torch.nn.Linear or head.bias is not None:
             return None
-        if "forward" in vars(head) or head.weight.is_meta:
-            return None
-        shape = (self._chunk_rows(), head.weight.shape[0])
-        return torch.empty(shape, dtype=head.weight.dtype, device=head.weight.device)
+        untouched = "forward" not in vars(head) and not head._forward_hooks and not head._forward_pre_hooks
+        matrix = head.weight
+        return matrix if untouched and matrix.device.type == "cpu" and matrix.dtype == torch.float32 else None
 
     def _finish(self, logits: Tensor) -> Tensor:
         """Apply what the model does after its head."""
@@ -301,6 +302,8 @@ class Scorer:
 
     def _chunk_rows(self) -> int:
         """Rows of logits that fit the budget of the device."""
+        if self._matrix is not None:
+            return _TILE[0]
         n_vocabulary: int = self._model.config.get_text_config().vocab_size
         return max(1, _LOGIT_BYTES.get(self._device.type, 2**28) // (4 * n_vocabulary))
 

@@ -9,7 +9,7 @@ from .roc import ScoredSides
 __all__ = ["gap_deviations"]
 
 N_REPLICATES = 1000
-CELLS = 2_000_000  # weights held at once
+CELLS = 400_000  # weights held at once
 
 
 def gap_deviations(sides: ScoredSides, *, rng: np.random.Generator, n_replicates: int = N_REPLICATES) -> Array:

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from auditor.engine.forward import Scorer
+from auditor.engine.kernels import PLAIN, Kernel, Moments
 from auditor.engine.tokens import TokenSequence
 from auditor.errors import ModelError
 
@@ -137,24 +138,29 @@ def test_only_the_asked_positions_are_scored() -> None:
     np.testing.assert_allclose(tail.logprob, whole.logprob[5:], atol=2e-5)
 
 
-def test_logits_of_a_batch_are_never_materialised(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "largest"), [("llama", (16, 8)), ("cohere", (8, VOCABULARY))])
+def test_logits_of_a_batch_are_never_materialised(
+    name: str, largest: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from auditor.engine import forward
 
+    seen: list[tuple[int, int]] = []
+
+    def watch(logits: torch.Tensor, true: torch.Tensor) -> Moments:
+        seen.append((logits.shape[0], logits.shape[1]))
+        return PLAIN(logits, true)
+
+    model = build(name)
+    whole = Scorer(model, name=name).score(sequences())
     monkeypatch.setitem(forward._LOGIT_BYTES, "cpu", 4 * VOCABULARY * 8)  # eight rows at a time
-    model = build("llama")
-    largest = 0
-
-    def watch(_module: Any, _arguments: Any, output: torch.Tensor) -> None:
-        nonlocal largest
-        largest = max(largest, output.numel() // VOCABULARY)
-
-    scorer = Scorer(model, name="llama")
-    plain = scorer.score(sequences())
-    model.get_output_embeddings().register_forward_hook(watch)
-    again = scorer.score(sequences())
-    assert largest == 8  # of 108 scored rows
-    for one, other in zip(plain, again, strict=True):
-        np.testing.assert_array_equal(one.logprob, other.logprob)
+    monkeypatch.setattr(forward, "_TILE", (16, 8))  # sixteen rows and eight columns, where the head is one matrix
+    parts = Scorer(model, name=name, kernel=Kernel("watched", watch)).score(sequences())
+    assert max(seen) == largest  # of 108 scored rows and 97 columns
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(one.logprob, other.logprob, atol=5e-6)
+        np.testing.assert_allclose(one.logprob_mean, other.logprob_mean, atol=5e-6)
+        np.testing.assert_allclose(one.logprob_variance, other.logprob_variance, atol=5e-5)
+        np.testing.assert_array_equal(one.rank, other.rank)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

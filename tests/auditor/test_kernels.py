@@ -11,7 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from auditor.engine.kernels import PLAIN, Kernel, TokenStatistics, choice, choose_kernel, compiled, token_statistics
+from auditor.engine.kernels import (
+    PLAIN,
+    Kernel,
+    Moments,
+    TokenStatistics,
+    choice,
+    choose_kernel,
+    compiled,
+    merge_moments,
+    token_statistics,
+)
 
 CPU = torch.device("cpu")
 TIERS = [
@@ -79,7 +89,7 @@ def assert_close(kernel: Kernel, found: TokenStatistics, logits: Tensor, ids: Te
 def test_two_words_by_hand(kernel: Kernel) -> None:
     # p = (1/4, 3/4); ln 3 apart. mean = .25 ln .25 + .75 ln .75; variance = .25 * .75 * (ln 3)^2
     logits = torch.tensor([[0.0, math.log(3)], [0.0, math.log(3)]])
-    found = kernel(logits, torch.tensor([0, 1]))
+    found = token_statistics(logits, torch.tensor([0, 1]), kernel)
     mean = 0.25 * math.log(0.25) + 0.75 * math.log(0.75)
     variance = 0.25 * 0.75 * math.log(3) ** 2
     assert found.logprob.tolist() == pytest.approx([math.log(0.25), math.log(0.75)], abs=1e-6)
@@ -95,17 +105,17 @@ def test_against_float64(kernel: Kernel, n_vocabulary: int, scale: float) -> Non
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn((7, n_vocabulary), generator=generator) * scale + 30
     ids = torch.randint(0, n_vocabulary, (7,), generator=generator)
-    assert_close(kernel, kernel(logits.clone(), ids), logits, ids)
+    assert_close(kernel, token_statistics(logits.clone(), ids, kernel), logits, ids)
 
 
 @each_tier
 def test_rows_around_do_not_matter(kernel: Kernel) -> None:
     logits = torch.randn((300, 5_000), generator=torch.Generator().manual_seed(0))
     ids = torch.arange(300)
-    together = kernel(logits.clone(), ids)
+    together = token_statistics(logits.clone(), ids, kernel)
     for row in (0, 103, 104, 105, 299):
         for last in (row + 1, min(row + 3, 300)):
-            alone = kernel(logits[row:last].clone(), ids[row:last])
+            alone = token_statistics(logits[row:last].clone(), ids[row:last], kernel)
             assert alone.logprob[0].item() == pytest.approx(together.logprob[row].item(), abs=2e-6)
             assert alone.logprob_variance[0].item() == pytest.approx(together.logprob_variance[row].item(), abs=2e-5)
 
@@ -113,8 +123,8 @@ def test_rows_around_do_not_matter(kernel: Kernel) -> None:
 @each_tier
 def test_masked_vocabulary_is_as_if_it_were_not_there(kernel: Kernel) -> None:
     logits = torch.tensor([[1.0, 2.0, 0.5, -math.inf, -math.inf]])
-    found = kernel(logits, torch.tensor([1]))
-    bare = kernel(torch.tensor([[1.0, 2.0, 0.5]]), torch.tensor([1]))
+    found = token_statistics(logits, torch.tensor([1]), kernel)
+    bare = token_statistics(torch.tensor([[1.0, 2.0, 0.5]]), torch.tensor([1]), kernel)
     for name in ("logprob", "logprob_mean", "logprob_variance"):
         assert getattr(found, name).item() == pytest.approx(getattr(bare, name).item(), abs=1e-6)
 
@@ -125,12 +135,12 @@ def test_a_vocabulary_masked_at_its_start_or_nearly_all(kernel: Kernel) -> None:
     logits[0, 8_000:] = torch.randn(1_001, generator=torch.Generator().manual_seed(0))
     logits[1, 5] = -7.0
     ids = torch.tensor([9_000, 5])
-    assert_close(kernel, kernel(logits.clone(), ids), logits, ids)
+    assert_close(kernel, token_statistics(logits.clone(), ids, kernel), logits, ids)
 
 
 @each_tier
 def test_a_masked_token_has_probability_zero(kernel: Kernel) -> None:
-    found = kernel(torch.tensor([[1.0, -math.inf, 2.0]]), torch.tensor([1]))
+    found = token_statistics(torch.tensor([[1.0, -math.inf, 2.0]]), torch.tensor([1]), kernel)
     assert found.logprob.item() == pytest.approx(-1e4, rel=1e-3)
     assert found.rank.item() == 2
     assert math.isfinite(found.logprob_mean.item())
@@ -138,9 +148,9 @@ def test_a_masked_token_has_probability_zero(kernel: Kernel) -> None:
 
 @each_tier
 def test_certain_and_uniform_distributions_are_finite(kernel: Kernel) -> None:
-    certain = kernel(torch.tensor([[0.0, 500.0]]), torch.tensor([1]))
+    certain = token_statistics(torch.tensor([[0.0, 500.0]]), torch.tensor([1]), kernel)
     assert certain.logprob.item() == certain.logprob_mean.item() == certain.logprob_variance.item() == 0.0
-    uniform = kernel(torch.full((1, 1000), 3.0), torch.tensor([5]))
+    uniform = token_statistics(torch.full((1, 1000), 3.0), torch.tensor([5]), kernel)
     assert uniform.logprob.item() == pytest.approx(-math.log(1000), abs=1e-5)
     assert uniform.logprob_variance.item() == pytest.approx(0.0, abs=1e-5)
     assert uniform.rank.item() == 0  # nobody is strictly better
@@ -151,7 +161,7 @@ def test_certain_and_uniform_distributions_are_finite(kernel: Kernel) -> None:
 def test_half_precision_logits_get_float32_statistics(kernel: Kernel, dtype: torch.dtype) -> None:
     logits = (torch.randn((4, 1000), generator=torch.Generator().manual_seed(1)) * 3).to(dtype)
     ids = torch.arange(4)
-    assert_close(kernel, kernel(logits.clone(), ids), logits, ids)
+    assert_close(kernel, token_statistics(logits.clone(), ids, kernel), logits, ids)
 
 
 @each_tier
@@ -160,14 +170,14 @@ def test_half_precision_logits_get_float32_statistics(kernel: Kernel, dtype: tor
 def test_undefined_logits_stay_nan(kernel: Kernel, undefined: float, where: int) -> None:
     logits = torch.randn((2, 5_000), generator=torch.Generator().manual_seed(1))
     logits[0, where] = undefined
-    found = kernel(logits, torch.tensor([1, 1]))
+    found = token_statistics(logits, torch.tensor([1, 1]), kernel)
     for column in (found.logprob, found.logprob_mean, found.logprob_variance):
         assert column.isnan().tolist() == [True, False]
 
 
 @each_tier
 def test_a_row_masked_as_a_whole_is_undefined(kernel: Kernel) -> None:
-    found = kernel(torch.full((1, 10), -math.inf), torch.tensor([3]))
+    found = token_statistics(torch.full((1, 10), -math.inf), torch.tensor([3]), kernel)
     assert found.logprob.isnan().all()
 
 
@@ -177,11 +187,11 @@ def test_a_compiled_kernel_serves_every_number_of_rows() -> None:
     fresh = compiled.build()
     torch.compiler.reset()
     with torch.inference_mode():
-        fresh(torch.randn((5, 321)), torch.arange(5))
+        fresh(torch.randn((5, 321)), torch.zeros(5))
         with torch.compiler.set_stance("fail_on_recompile"):
             for n_rows in (1, 2, 3, 64):
-                found = fresh(torch.randn((n_rows, 321)), torch.arange(n_rows))
-                assert found.logprob.shape == (n_rows,)
+                found = fresh(torch.randn((n_rows, 321)), torch.zeros(n_rows))
+                assert found.top.shape == (n_rows,)
 
 
 def test_a_small_job_gets_the_plain_kernel() -> None:
@@ -191,7 +201,7 @@ def test_a_small_job_gets_the_plain_kernel() -> None:
 
 
 def test_a_large_job_gets_the_compiled_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "build", lambda: Kernel("compiled", token_statistics))  # as if compiled
+    monkeypatch.setattr(compiled, "build", lambda: Kernel("compiled", PLAIN))  # as if compiled
     kernel, reason = choose_kernel(CPU, n_rows=10**12, n_vocabulary=50)
     assert (kernel.name, reason) == ("compiled", "compiled: 5.0e+13 logits to visit")
 
@@ -203,7 +213,7 @@ def test_a_kernel_compiled_here_is_right() -> None:
     assert reason == "compiled: asked for"
     with torch.inference_mode():
         logits, ids = 5 * torch.randn((9, 1000), generator=torch.Generator().manual_seed(0)), torch.arange(9)
-        assert_close(kernel, kernel(logits.clone(), ids), logits, ids)
+        assert_close(kernel, token_statistics(logits.clone(), ids, kernel), logits, ids)
 
 
 def test_without_a_compiler_the_plain_kernel_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,11 +226,20 @@ def test_without_a_compiler_the_plain_kernel_is_used(monkeypatch: pytest.MonkeyP
     assert reason == ("plain: 5.0e+13 logits to visit; not compiled (RuntimeError: No working C++ compiler found)")
 
 
-@pytest.mark.parametrize("name", ["logprob", "logprob_mean", "logprob_variance", "rank"])
-def test_a_wrong_kernel_is_found_out(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    def wrong(logits: Tensor, token_ids: Tensor) -> TokenStatistics:
-        found = token_statistics(logits, token_ids)
-        getattr(found, name)[2] += 1
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("top", "logprob"),
+        ("log_z", "logprob"),
+        ("mean", "logprob_mean"),
+        ("variance", "logprob_variance"),
+        ("above", "rank"),
+    ],
+)
+def test_a_wrong_kernel_is_found_out(monkeypatch: pytest.MonkeyPatch, part: str, name: str) -> None:
+    def wrong(logits: Tensor, true: Tensor) -> Moments:
+        found = PLAIN(logits, true)
+        getattr(found, part)[2] += 1
         return found
 
     monkeypatch.setattr(compiled, "build", lambda: Kernel("compiled", wrong))
@@ -230,13 +249,22 @@ def test_a_wrong_kernel_is_found_out(monkeypatch: pytest.MonkeyPatch, name: str)
 
 
 def test_a_kernel_that_loses_nan_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(logits: Tensor, token_ids: Tensor) -> TokenStatistics:
-        return token_statistics(logits.nan_to_num(), token_ids)
-
-    monkeypatch.setattr(compiled, "build", lambda: Kernel("compiled", wrong))
+    monkeypatch.setattr(compiled, "build", lambda: Kernel("compiled", lambda x, true: PLAIN(x.nan_to_num(), true)))
     kernel, reason = choose_kernel(CPU, n_rows=1, n_vocabulary=50, asked="compiled")
     assert kernel is PLAIN
     assert "differs" in reason
+
+
+@each_tier
+@pytest.mark.parametrize("width", [1, 7, 400, 997])
+def test_parts_of_a_vocabulary_are_put_together(kernel: Kernel, width: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 4 * torch.randn((6, 997), generator=generator) + torch.tensor([[0.0], [300], [-300], [0], [0], [0]])
+    logits[3, 500] += 90  # all of the probability in one part
+    ids = torch.tensor([0, 5, 996, 500, 499, 501])
+    true = logits.gather(1, ids[:, None])[:, 0]
+    parts = [kernel(part.clone(), true) for part in logits.split(width, dim=1)]
+    assert_close(kernel, merge_moments(parts, true), logits, ids)
 
 
 def test_an_unknown_kernel_is_refused() -> None:

@@ -1,7 +1,18 @@
 """From logits to the statistics of the true token: one contract, three tiers of speed, each checked before use."""
 
 from .choice import KERNEL_NAMES, choose_kernel
-from .contract import Kernel, TokenStatistics
+from .contract import Kernel, Moments, TokenStatistics, merge_moments
 from .plain import PLAIN, token_statistics
+from .tiles import tiled_statistics
 
-__all__ = ["KERNEL_NAMES", "PLAIN", "Kernel", "TokenStatistics", "choose_kernel", "token_statistics"]
+__all__ = [
+    "KERNEL_NAMES",
+    "PLAIN",
+    "Kernel",
+    "Moments",
+    "TokenStatistics",
+    "choose_kernel",
+    "merge_moments",
+    "tiled_statistics",
+    "token_statistics",
+]

@@ -1,11 +1,12 @@
-"""What a kernel is given and what it gives back."""
+"""What a kernel is given and what it gives back, and how parts of a vocabulary are put together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-__all__ = ["LOWEST_SHIFTED_LOGIT", "Kernel", "TokenStatistics"]
+__all__ = ["LOWEST_SHIFTED_LOGIT", "Kernel", "Moments", "TokenStatistics", "merge_moments"]
 
 LOWEST_SHIFTED_LOGIT = -1e4
 """Logits less their maximum are clamped here, in nats: exp is 0 from -104 on, and 0 * -inf would be NaN."""
@@ -25,15 +26,28 @@ class TokenStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class Moments:
+    """What a kernel says of some columns of the logits ``x``, which may be a part of the vocabulary.
+
+    Float32 tensors of shape (n_rows,), ``above`` is int64. With ``top = max x``, ``l = x - top``,
+    ``Z = sum e^l``, ``A = sum l e^l`` and ``B = sum l^2 e^l`` over these columns::
+
+        log_z    = ln Z
+        mean     = A / Z - ln Z        (expected log-probability within these columns)
+        variance = B / Z - (A / Z)^2
+        above    = number of columns with a logit strictly above the true token's
+    """
+
+    top: Tensor
+    log_z: Tensor
+    mean: Tensor
+    variance: Tensor
+    above: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
-    """One way to describe each true token against the whole next-token distribution.
-
-    With ``l = x - max x``, ``Z = sum e^l``, ``A = sum l e^l`` and ``B = sum l^2 e^l`` over the vocabulary::
-
-        logprob          = l_true - ln Z
-        logprob_mean     = A / Z - ln Z          (minus the entropy)
-        logprob_variance = B / Z - (A / Z)^2
-        rank             = number of tokens with a strictly larger logit
+    """One way to take the moments of logits.
 
     The shift by the maximum keeps this well conditioned in float32: ``|A / Z|`` is at most ``ln V`` nats, since
     the entropy is, so nothing large cancels. Min-K%++ in half precision, as published, gives NaN for peaked
@@ -41,20 +55,55 @@ class Kernel:
     """
 
     name: str
-    run: Callable[[Tensor, Tensor], TokenStatistics]
+    run: Callable[[Tensor, Tensor], Moments]
 
-    def __call__(self, logits: Tensor, token_ids: Tensor) -> TokenStatistics:
-        """Describe the true tokens.
+    def __call__(self, logits: Tensor, true: Tensor) -> Moments:
+        """Take the moments.
 
         Parameters
         ----------
-        logits : Tensor of shape (n_rows, n_vocabulary)
-            At least one row, any float type; statistics are made in float32. CONSUMED: it may be overwritten.
-        token_ids : Tensor of int64, shape (n_rows,)
+        logits : Tensor of shape (n_rows, n_columns)
+            At least one row, any float type; moments are made in float32. CONSUMED: it may be overwritten.
+        true : Tensor of float32, shape (n_rows,)
+            Logit of the true token of each row, in these columns or not.
 
         Returns
         -------
-        TokenStatistics
-            NaN where a row of logits has a NaN or +inf; ``logprob`` is about -1e4 nats for a masked (-inf) token.
+        Moments
+            NaN where a row of logits has a NaN or +inf, or is masked (-inf) as a whole.
         """
-        return self.run(logits, token_ids)
+        return self.run(logits, true)
+
+
+def merge_moments(parts: Sequence[Moments], true: Tensor) -> TokenStatistics:
+    """Put the parts of the vocabulary together.
+
+    The mean is that of the parts, weighted by their probability; the variance is the law of total variance, a sum
+    of squares, in which nothing cancels.
+
+    Parameters
+    ----------
+    parts : sequence of Moments
+        Of disjoint columns that together are the vocabulary.
+    true : Tensor of float32, shape (n_rows,)
+        Logit of the true token.
+
+    Returns
+    -------
+    TokenStatistics
+        ``logprob`` is about -1e4 nats for a masked (-inf) token.
+    """
+    top = torch.stack([part.top for part in parts]).amax(0)
+    log_mass = torch.stack([part.log_z + (part.top - top) for part in parts])
+    log_z = log_mass.logsumexp(0)
+    log_weight = log_mass - log_z
+    weight = log_weight.exp()
+    means = torch.stack([part.mean for part in parts]) + log_weight
+    mean = (weight * means).sum(0)
+    variances = torch.stack([part.variance for part in parts]) + (means - mean).square()
+    return TokenStatistics(
+        logprob=(true - top).clamp(min=LOWEST_SHIFTED_LOGIT) - log_z,
+        logprob_mean=mean,
+        logprob_variance=(weight * variances).sum(0),
+        rank=torch.stack([part.above for part in parts]).sum(0),
+    )

@@ -10,7 +10,7 @@ import triton  # type: ignore[import-not-found,import-untyped,unused-ignore]
 import triton.language as tl  # type: ignore[import-not-found,import-untyped,unused-ignore]
 from torch import Tensor
 
-from .contract import LOWEST_SHIFTED_LOGIT, Kernel, TokenStatistics
+from .contract import LOWEST_SHIFTED_LOGIT, Kernel, Moments
 
 __all__ = ["build"]
 
@@ -25,22 +25,20 @@ def build() -> Kernel:
     return Kernel("triton", _run)
 
 
-def _run(logits: Tensor, token_ids: Tensor) -> TokenStatistics:
+def _run(logits: Tensor, true: Tensor) -> Moments:
     """Launch one program a row."""
-    n_rows, n_vocabulary = logits.shape
-    logits, token_ids = logits.contiguous(), token_ids.contiguous()
-    logprob, mean, variance = torch.empty((3, n_rows), dtype=torch.float32, device=logits.device)
-    rank = torch.empty(n_rows, dtype=torch.int64, device=logits.device)
+    n_rows, n_columns = logits.shape
+    logits, true = logits.contiguous(), true.float().contiguous()
+    top, log_z, mean, variance = torch.empty((4, n_rows), dtype=torch.float32, device=logits.device)
+    above = torch.empty(n_rows, dtype=torch.int64, device=logits.device)
     with torch.cuda.device_of(logits):  # type: ignore[no-untyped-call]
-        _row_statistics[(n_rows,)](
-            logits, token_ids, logprob, mean, variance, rank, n_vocabulary, BLOCK=_BLOCK, num_warps=8
-        )
-    return TokenStatistics(logprob, mean, variance, rank)
+        _row_moments[(n_rows,)](logits, true, top, log_z, mean, variance, above, n_columns, BLOCK=_BLOCK, num_warps=8)
+    return Moments(top, log_z, mean, variance, above)
 
 
 @triton.jit  # type: ignore[misc,untyped-decorator,unused-ignore]
-def _row_statistics(  # type: ignore[no-untyped-def]
-    logits, token_ids, logprob, mean, variance, rank, n_vocabulary, BLOCK: tl.constexpr
+def _row_moments(  # type: ignore[no-untyped-def]
+    logits, true_logits, tops, log_zs, means, variances, aboves, n_columns, BLOCK: tl.constexpr
 ):
     """Visit one row, keeping m = max x and Z, A, B shifted by it; all sums in float32.
 
@@ -49,20 +47,20 @@ def _row_statistics(  # type: ignore[no-untyped-def]
         Z <- e^d Z        A <- e^d (A + d Z)        B <- e^d (B + 2 d A + d^2 Z)
 
     NaN is kept by the sums and by clamping with ``where``; ``maximum`` may drop it. Offsets are int64: rows times
-    vocabulary can pass 2**31.
+    columns can pass 2**31.
     """
     row = tl.program_id(0).to(tl.int64)
-    start_of_row = logits + row * n_vocabulary
-    true = tl.load(start_of_row + tl.load(token_ids + row)).to(tl.float32)
-    m = true
+    start_of_row = logits + row * n_columns
+    true = tl.load(true_logits + row)
+    m = -float("inf")
     z = tl.zeros((), tl.float32)
     a = tl.zeros((), tl.float32)
     b = tl.zeros((), tl.float32)
-    better = tl.zeros((), tl.int32)
-    for start in range(0, n_vocabulary, BLOCK):
+    above = tl.zeros((), tl.int32)
+    for start in range(0, n_columns, BLOCK):
         columns = start + tl.arange(0, BLOCK)
-        x = tl.load(start_of_row + columns, mask=columns < n_vocabulary, other=-float("inf")).to(tl.float32)
-        better += tl.sum((x > true).to(tl.int32), 0)
+        x = tl.load(start_of_row + columns, mask=columns < n_columns, other=-float("inf")).to(tl.float32)
+        above += tl.sum((x > true).to(tl.int32), 0)
         m_new = tl.maximum(m, tl.max(x, 0))
         shift = tl.where(m_new == -float("inf"), 0.0, m_new)  # masked so far: nothing to shift
         d = m - shift
@@ -75,12 +73,11 @@ def _row_statistics(  # type: ignore[no-untyped-def]
         a = scale * (a + d * z) + tl.sum(weight * shifted, 0)
         z = scale * z + tl.sum(weight, 0)
         m = m_new
-    true_shifted = true - m
-    true_shifted = tl.where(true_shifted < _LOWEST, _LOWEST, true_shifted)
     log_z = tl.log(z)
     mean_shifted = a / z
     spread = b / z - mean_shifted * mean_shifted
-    tl.store(logprob + row, true_shifted - log_z)
-    tl.store(mean + row, mean_shifted - log_z)
-    tl.store(variance + row, tl.where(spread < 0.0, 0.0, spread))
-    tl.store(rank + row, better.to(tl.int64))
+    tl.store(tops + row, m)
+    tl.store(log_zs + row, log_z)
+    tl.store(means + row, mean_shifted - log_z)
+    tl.store(variances + row, tl.where(spread < 0.0, 0.0, spread))
+    tl.store(aboves + row, above.to(tl.int64))
