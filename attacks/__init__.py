@@ -9,15 +9,17 @@ from dataclasses import fields
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 
-from .base import LOWERCASE, Attack, Need, Signals, TokenScores
+from .base import AFTER_SHOTS, LOWERCASE, Attack, Need, Signals, TokenScores
 from .loss import Loss
 from .lowercase import Lowercase
 from .min_k import MinK
 from .min_k_plus_plus import MinKPlusPlus
+from .recall import Recall
 from .reference import Reference
 from .zlib_ratio import Zlib
 
 __all__ = [
+    "AFTER_SHOTS",
     "BUILTIN",
     "LOWERCASE",
     "Attack",
@@ -26,6 +28,7 @@ __all__ = [
     "MinK",
     "MinKPlusPlus",
     "Need",
+    "Recall",
     "Reference",
     "Signals",
     "TokenScores",
@@ -34,7 +37,7 @@ __all__ = [
 ]
 
 BUILTIN: dict[str, type[Attack]] = {
-    attack.name: attack for attack in (Loss, Reference, Zlib, Lowercase, MinK, MinKPlusPlus)
+    attack.name: attack for attack in (Loss, Reference, Zlib, Lowercase, MinK, MinKPlusPlus, Recall)
 }
 
 

@@ -12,13 +12,16 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LOWERCASE", "Attack", "FloatArray", "IntArray", "Need", "Signals", "TokenScores"]
+__all__ = ["AFTER_SHOTS", "LOWERCASE", "Attack", "FloatArray", "IntArray", "Need", "Signals", "TokenScores"]
 
 FloatArray = NDArray[np.floating]
 IntArray = NDArray[np.integer]
 
 LOWERCASE = "lowercase"
 """Name of the text view in which every character is lower-cased."""
+
+AFTER_SHOTS = "after_shots"
+"""Name of the text view in which texts known to be non-members, and not evaluated, stand before every text."""
 
 
 class Need(StrEnum):
@@ -32,6 +35,8 @@ class Need(StrEnum):
     """The text itself."""
     LOWERCASE = "lowercase"
     """The target's scores of the lower-cased text: one more pass of the target."""
+    SHOTS = "shots"
+    """The target's scores of the text after non-member shots (`--shots`): one more pass of the target."""
     ALIGNED_TOKENS = "aligned_tokens"
     """Target and references tokenize every text identically (same vocabulary, same prefix)."""
 
@@ -113,7 +118,7 @@ class Signals:
     references : tuple of TokenScores
         One a reference model, each under its own tokenizer.
     views : mapping of str to TokenScores
-        The target's scores of other views of the texts, by name of the view (:data:`LOWERCASE`).
+        The target's scores of other views of the texts, by name of the view (:data:`LOWERCASE`, :data:`AFTER_SHOTS`).
     aligned : bool
         True if target and references tokenize identically: token ``t`` is the same piece of text in all.
     """

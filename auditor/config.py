@@ -11,10 +11,21 @@ from typing import Any, Literal, get_args
 from .amounts import parse_amount
 from .errors import ConfigError
 
-__all__ = ["AttackSpec", "AuditConfig", "DataSpec", "Dtype", "LongTexts", "ModelSpec", "is_count", "load_config_file"]
+__all__ = [
+    "AttackSpec",
+    "AuditConfig",
+    "DataSpec",
+    "Dtype",
+    "Engine",
+    "LongTexts",
+    "ModelSpec",
+    "is_count",
+    "load_config_file",
+]
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 LongTexts = Literal["cut", "stride"]
+Engine = Literal["local", "ray"]
 
 DEVICE_MAPS = ("auto", "balanced", "sequential")
 """Ways to spread a model over devices; ``auto`` and ``balanced`` fill them evenly, ``sequential`` one after another."""
@@ -133,6 +144,9 @@ class AuditConfig:
         Models that did not train on the members; none means no bits of memorization.
     members, non_members : DataSpec
         Texts the target trained on, and texts of the same distribution that it did not.
+    shots : DataSpec, optional
+        Texts like the non-members and on neither side, which ReCaLL puts before every text. They are read in order, as
+        many as fill half the context window at most.
     attacks : tuple of AttackSpec
         Empty means every built-in attack that the inputs allow.
     max_tokens : int, optional
@@ -151,6 +165,10 @@ class AuditConfig:
         does not fit.
     batch_tokens : int, optional
         Padded tokens in a batch; None chooses by device.
+    engine : {"local", "ray"}
+        Score in this process (and those of ``torchrun``), or on the workers of a Ray cluster.
+    ray_workers : int, optional
+        None is one a GPU of the cluster, and one a node if it has none.
     confidence : float
         Level of every interval.
     fpr_targets : tuple of float
@@ -179,6 +197,7 @@ class AuditConfig:
     members: DataSpec
     references: tuple[ModelSpec, ...] = ()
     non_members: DataSpec | None = None
+    shots: DataSpec | None = None
     attacks: tuple[AttackSpec, ...] = ()
     max_tokens: int | None = None
     long_texts: LongTexts = "cut"
@@ -187,6 +206,8 @@ class AuditConfig:
     device: str = "auto"
     device_map: str | None = None
     batch_tokens: int | None = None
+    engine: Engine = "local"
+    ray_workers: int | None = None
     confidence: float = 0.95
     fpr_targets: tuple[float, ...] = (0.001, 0.01, 0.05)
     seed: int = 0
@@ -213,7 +234,7 @@ class AuditConfig:
         for i, spec in enumerate(self.references):
             if references[i] in references[:i]:
                 raise ConfigError(f"the reference {str(spec)!r} is given twice; it would count twice in the mixture")
-        for name in ("max_tokens", "batch_tokens"):
+        for name in ("max_tokens", "batch_tokens", "ray_workers"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name.replace('_', '-')} must be at least 1, got {value}")
@@ -233,6 +254,15 @@ class AuditConfig:
             raise ConfigError(f"device-map must be one of {', '.join(DEVICE_MAPS)}, got {self.device_map!r}")
         if self.device_map is not None and self.device != "auto":
             raise ConfigError(f"give device or device-map, not both (device is {self.device!r})")
+        if self.engine not in get_args(Engine):
+            raise ConfigError(f"engine must be one of {', '.join(get_args(Engine))}, got {self.engine!r}")
+        if self.engine == "ray" and (self.device_map is not None or ":" in self.device):
+            raise ConfigError(
+                "engine ray gives each worker one GPU, with a whole model on it: leave device-map out, and give "
+                f"device as auto, cpu or cuda (device is {self.device!r})"
+            )
+        if self.engine != "ray" and self.ray_workers is not None:
+            raise ConfigError(f"ray-workers is for engine ray, but engine is {self.engine!r}")
         if self.device.partition(":")[0] == "meta":
             raise ConfigError("device meta holds no weights, so it cannot score; use auto, cpu, cuda, cuda:N or mps")
         if self.long_texts not in get_args(LongTexts):
@@ -279,9 +309,9 @@ class AuditConfig:
         given["attacks"] = tuple(AttackSpec.parse(text) for text in given.get("attacks", ()))
         if "fpr_targets" in given:
             given["fpr_targets"] = tuple(sorted({float(fpr) for fpr in given["fpr_targets"]}))
-        for side in ("members", "non_members"):
+        for side in ("members", "non_members", "shots"):
             if side in given:
-                given[side] = DataSpec(path=given[side], text_field=text_field, split=splits[side])
+                given[side] = DataSpec(path=given[side], text_field=text_field, split=splits.get(side, split))
         return cls(**given)
 
 
@@ -303,6 +333,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "fpr_targets": (list, tuple),
     "max_tokens": (int,),
     "batch_tokens": (int,),
+    "ray_workers": (int,),
     "seed": (int,),
     "confidence": (float, int),
     "bits_per_parameter": (float, int),

@@ -1,5 +1,6 @@
 """The main job: from a configuration to an audit. Data, signals, scores, estimates; no maths of its own."""
 
+import hashlib
 import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 from attacks import BUILTIN, Attack, Need, get_attack
 
 from .config import AuditConfig
-from .data import SampleSet, load_samples
+from .data import SampleSet, load_samples, load_texts
 from .engine.models import count_adapter
 from .engine.opened import OpenedModel
 from .engine.passes import Collected, collect_signals, score_share
@@ -93,6 +94,7 @@ def audit(
         texts=data.texts,
         needs=_needs(attacks),
         scores_folder=scores_folder,
+        shots=_shots(config, data),
         on_progress=on_progress,
         rank=rank,
     )
@@ -128,7 +130,13 @@ def help_audit(config: AuditConfig, *, scores_folder: Path, rank: Rank) -> None:
     attacks, _ = choose_attacks(config)
     data = load_samples(config.members, config.non_members)
     score_share(
-        config, sample_ids=data.ids, texts=data.texts, needs=_needs(attacks), scores_folder=scores_folder, rank=rank
+        config,
+        sample_ids=data.ids,
+        texts=data.texts,
+        needs=_needs(attacks),
+        scores_folder=scores_folder,
+        shots=_shots(config, data),
+        rank=rank,
     )
 
 
@@ -143,8 +151,10 @@ def choose_attacks(config: AuditConfig) -> tuple[list[Attack], list[str]]:
     if not config.attacks:
         chosen, left_out = [], []
         for attack in (get_attack(name) for name in BUILTIN):
-            if Need.REFERENCE in attack.needs and not config.references:
-                left_out.append(f"attack {attack.name!r} was left out: it needs a reference model (--reference)")
+            if Need.SHOTS in attack.needs and config.shots is None:
+                continue  # an offer of its own input, not a gap in an audit
+            if lacking := _lacking(attack, config):
+                left_out.append(f"attack {attack.name!r} was left out: it needs {lacking}")
             else:
                 chosen.append(attack)
         return chosen, left_out
@@ -156,10 +166,34 @@ def choose_attacks(config: AuditConfig) -> tuple[list[Attack], list[str]]:
             raise ConfigError(f"--attack: {error.args[0]}") from error
         if attack.label in named:
             raise ConfigError(f"--attack {attack.label} was given twice")
-        if Need.REFERENCE in attack.needs and not config.references:
-            raise ConfigError(f"--attack {attack.label} needs a reference model: give one with --reference")
+        if lacking := _lacking(attack, config):
+            raise ConfigError(f"--attack {attack.label} needs {lacking}")
         named[attack.label] = attack
     return list(named.values()), []
+
+
+def _lacking(attack: Attack, config: AuditConfig) -> str:
+    """Say what an attack needs that was not given; empty if it has all."""
+    if Need.REFERENCE in attack.needs and not config.references:
+        return "a reference model (--reference)"
+    if Need.SHOTS in attack.needs and config.shots is None:
+        return "non-members of its own to put before the texts (--shots)"
+    return ""
+
+
+def _shots(config: AuditConfig, data: SampleSet) -> tuple[str, ...]:
+    """Read the texts that go before every text; an evaluated text among them would recognise itself."""
+    if config.shots is None:
+        return ()
+    shots, _ = load_texts(config.shots)
+    evaluated = set(data.text_sha256)
+    shared = sum(hashlib.sha256(text.encode()).hexdigest() in evaluated for text in shots)
+    if shared:
+        raise ConfigError(
+            f"--shots: {shared} of {len(shots)} texts are among the members or non-members; shots that are evaluated "
+            "too fake an AUC: take other texts"
+        )
+    return shots
 
 
 def _needs(attacks: Sequence[Attack]) -> frozenset[Need]:

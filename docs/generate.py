@@ -11,7 +11,7 @@ import click
 from attacks import BUILTIN, Need
 from auditor.cli import cli
 from auditor.config import AuditConfig
-from reports import json_schema
+from reports import curve_schema, json_schema
 from reports.plots import LANDMARKS
 
 HERE = Path(__file__).parent
@@ -111,6 +111,7 @@ def pages() -> dict[Path, str]:
         HERE / "config.md": config_page(),
         HERE / "landmarks.md": landmarks_page(),
         HERE / "result.schema.json": json.dumps(json_schema(), indent=1) + "\n",
+        HERE / "curve.schema.json": json.dumps(curve_schema(), indent=1) + "\n",
     }
 
 

@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Group
 
+    from auditor.curve import Curve
     from auditor.demo import CopiesRow
     from auditor.measured import Calibration, CapacityMeasurement
     from auditor.predictions import Prediction
     from auditor.results import AuditResult
 
 __all__ = [
+    "CURVE_RENDERERS",
     "RENDERERS",
+    "curve_schema",
     "from_json",
     "json_schema",
     "render_calibration",
     "render_capacity",
+    "render_curve",
     "render_demo",
     "render_prediction",
     "render_terminal",
@@ -46,6 +50,47 @@ def _json(result: "AuditResult") -> str:
 
 RENDERERS: dict[str, Callable[["AuditResult"], str]] = {"html": _html, "md": _markdown, "json": _json}
 """Formats of ``auditor report`` by name."""
+
+
+def _curve_html(curve: "Curve") -> str:
+    from .curve import to_html
+
+    return to_html(curve)
+
+
+def _curve_markdown(curve: "Curve") -> str:
+    from .curve import to_markdown
+
+    return to_markdown(curve)
+
+
+def _curve_json(curve: "Curve") -> str:
+    from auditor.documents import to_text
+
+    return to_text(curve)
+
+
+CURVE_RENDERERS: dict[str, Callable[["Curve"], str]] = {
+    "html": _curve_html,
+    "md": _curve_markdown,
+    "json": _curve_json,
+}
+"""The same for the curve of several checkpoints."""
+
+
+def render_curve(curve: "Curve") -> "Group":
+    """Render the curve of several checkpoints for the terminal (see :mod:`reports.curve`)."""
+    from .curve import render_terminal as render
+
+    return render(curve)
+
+
+def curve_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the curve document."""
+    from auditor.curve import Curve
+    from auditor.documents import document_schema
+
+    return document_schema(Curve)
 
 
 def render_terminal(result: "AuditResult") -> "Group":

@@ -14,7 +14,7 @@ from auditor.results import AttackResult, Estimate, Histogram, RocCurve
 from .numbers import percent, plain, plural
 from .safe import visible
 
-__all__ = ["auc_axis", "auc_scale", "auc_strip", "histogram", "meter", "pairs", "roc"]
+__all__ = ["auc_axis", "auc_scale", "auc_strip", "histogram", "meter", "pairs", "roc", "trace"]
 
 Point = tuple[float, float]
 Scale = tuple[float, float]
@@ -38,6 +38,15 @@ def _polyline(points: Iterable[Point], css: str) -> str:
     return (
         '<svg width="100%" height="100%" viewBox="0 0 100 100" preserveAspectRatio="none" class="stretch">'
         f'<polyline class="{css}" points="{path}" vector-effect="non-scaling-stroke"/></svg>'
+    )
+
+
+def _polygon(points: Iterable[Point], css: str) -> str:
+    """Fill the area between points given in per cent of the box, y upwards."""
+    path = " ".join(f"{x:.2f},{100 - y:.2f}" for x, y in points)
+    return (
+        '<svg width="100%" height="100%" viewBox="0 0 100 100" preserveAspectRatio="none" class="stretch">'
+        f'<polygon class="band {css}" points="{path}"/></svg>'
     )
 
 
@@ -214,6 +223,59 @@ def histogram(bars: Histogram) -> Markup:
         body,
         attributes=' data-plot="wide"',
     )
+
+
+def trace(
+    name: str,
+    title: str,
+    description: str,
+    columns: Sequence[tuple[float, str]],
+    series: Sequence[tuple[str, Sequence[float], Sequence[Estimate]]],
+    *,
+    level: float | None,
+    axis: str,
+) -> Markup:
+    """Draw estimates over training: lines with the bands of their intervals; what is undefined is left out.
+
+    Parameters
+    ----------
+    name : str
+        Of the drawing on its page.
+    title, description : str
+        What a screen reader says.
+    columns : sequence of (float, str)
+        Ticks of the horizontal axis, in per cent of its length.
+    series : sequence of (css class, places, estimates)
+        The most prominent first.
+    level : float, optional
+        Where a rule is drawn: what no memory looks like.
+    axis : str
+        Title of the horizontal axis.
+    """
+    ends = [end for _, _, estimates in series for e in estimates for end in (e.low, e.high) if end is not None]
+    low, high = min([*ends, level or 0.0]), max([*ends, level or 0.0])
+    room = 0.04 * (high - low) or 1.0
+    scale = (low - room if low < (level or 0.0) else low, high + room)
+    bands, lines = [], []
+    for css, places, estimates in reversed(series):
+        known = [
+            (x, _on(scale, e.low), _on(scale, e.value), _on(scale, e.high))
+            for x, e in zip(places, estimates, strict=True)
+            if e.low is not None and e.value is not None and e.high is not None
+        ]
+        if css != "sx":
+            bands.append(_polygon([(x, a) for x, a, _, _ in known] + [(x, b) for x, _, _, b in known[::-1]], css))
+            lines += [f'<circle class="dot {css}" cx="{x:.2f}%" cy="{100 - y:.2f}%" r="3.5"/>' for x, _, y, _ in known]
+        lines.insert(0, _polyline([(x, y) for x, _, y, _ in known], f"curve {css}"))
+    rule = [] if level is None else [_horizontal(_on(scale, level), "chance")]
+    body = [
+        *_frame(columns, [(_on(scale, y), plain(round(y, 9))) for y in _ticks(*scale)]),
+        *bands,
+        *rule,
+        *lines,
+        _axis_title(visible(axis, 80)),
+    ]
+    return _svg(name, title, description, body, attributes=' data-plot="wide"')
 
 
 def auc_scale(estimates: Iterable[Estimate]) -> Scale:

@@ -10,7 +10,7 @@ from auditor.results import AuditResult
 
 from . import advice, expectation, figures, ledger, numbers, safe, words
 
-__all__ = ["to_html"]
+__all__ = ["shown", "style_sheet", "templates", "to_html"]
 
 
 def shown(value: object, limit: int = safe.LINE, *, keep: str = "") -> Markup:
@@ -26,7 +26,7 @@ def shown(value: object, limit: int = safe.LINE, *, keep: str = "") -> Markup:
 
 
 @cache
-def _environment() -> Environment:
+def templates() -> Environment:
     """Build the templates' world: everything is escaped, and every value passes through :func:`shown`."""
     environment = Environment(
         loader=PackageLoader("reports"),
@@ -42,9 +42,9 @@ def _environment() -> Environment:
     return environment
 
 
-def _style() -> Markup:
+def style_sheet() -> Markup:
     """Read the style sheet, which is ours and holds no value of the audit."""
-    environment = _environment()
+    environment = templates()
     assert environment.loader is not None
     return Markup(environment.loader.get_source(environment, "report.css")[0])
 
@@ -57,7 +57,7 @@ def _context(result: AuditResult) -> dict[str, Any]:
     extras = {name: getattr(result, name) for name in ("extraction", "canaries", "gates")}
     return {
         "result": result,
-        "style": _style(),
+        "style": style_sheet(),
         "advice": advice,
         "expectation": expectation,
         "beside": result.prediction,
@@ -82,4 +82,4 @@ def _context(result: AuditResult) -> dict[str, Any]:
 
 def to_html(result: AuditResult) -> str:
     """Render the whole audit as one self-contained HTML document."""
-    return _environment().get_template("report.html.j2").render(_context(result)).rstrip() + "\n"
+    return templates().get_template("report.html.j2").render(_context(result)).rstrip() + "\n"

@@ -9,7 +9,7 @@ from . import advice, expectation, ledger, safe, words
 from .numbers import Quantity, count, plural
 from .words import SYMBOLS
 
-__all__ = ["to_markdown"]
+__all__ = ["code", "details", "escaped", "table_lines", "to_markdown"]
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _PINGS = {"@": "@<!-- -->", "#": "\\#<!-- -->"}
@@ -34,13 +34,14 @@ def code(text: str, limit: int = safe.ID) -> str:
     return f"<code>{escaped(text, limit)}</code>"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: int = 1) -> list[str]:
+def table_lines(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: int = 1) -> list[str]:
     """Lay out a table whose columns from ``right`` on hold numbers; the cells are escaped already."""
     marks = ["---" if i < right else "---:" for i in range(len(header))]
     return [f"| {' | '.join(cells)} |" for cells in (header, marks, *rows)] + [""]
 
 
-def _details(summary: str, lines: Iterable[str]) -> list[str]:
+def details(summary: str, lines: Iterable[str]) -> list[str]:
+    """Fold lines under a summary, which is escaped already."""
     return [f"<details><summary>{summary}</summary>", "", *lines, "</details>", ""]
 
 
@@ -96,8 +97,8 @@ def _checks(result: AuditResult) -> list[str]:
     ]
     if not rows:
         return []
-    table = _table(("Verdict", "Check", "Figure", "What was found"), rows, right=9)
-    return ["### Can these numbers be trusted?", "", *table] if checks.remarkable else _details(
+    table = table_lines(("Verdict", "Check", "Figure", "What was found"), rows, right=9)
+    return ["### Can these numbers be trusted?", "", *table] if checks.remarkable else details(
         escaped(checks.answer), table
     )  # fmt: skip
 
@@ -123,7 +124,7 @@ def _memory(result: AuditResult) -> list[str]:
     return [
         *title,
         *flag,
-        *_table(
+        *table_lines(
             ("Figure", f"Value and {level} interval", "What it is"),
             [(escaped(q.label), _cell(q), escaped(q.note)) for q in quantities],
             right=9,
@@ -146,7 +147,7 @@ def _attacks(result: AuditResult) -> list[str]:
     if memory is not None:
         rows.append(("implied by the bits", _cell(ledger.implied_auc(memory)), *("" for _ in columns[1:])))
     notes = "".join(f" ({i}) Not defined: {escaped(reason)}." for i, reason in enumerate(reasons, 1))
-    table = _table(("Attack", *(q.label for q in columns)), rows)
+    table = table_lines(("Attack", *(q.label for q in columns)), rows)
     agreement = f" {ledger.agreement(result) or ''}".rstrip()
     return [*title, *table, f"Brackets hold {columns[0].level} intervals.{notes}{agreement}", ""]
 
@@ -172,10 +173,10 @@ def _expectation(result: AuditResult) -> list[str]:
         "",
         escaped(expectation.plan(beside)),
         "",
-        *_table(("Figure", "Predicted and band", "Measured and interval", "Do they agree?"), rows, right=9),
+        *table_lines(("Figure", "Predicted and band", "Measured and interval", "Do they agree?"), rows, right=9),
         *warnings,
         "",
-        *_details("What the prediction rests on", [*notes, ""]),
+        *details("What the prediction rests on", [*notes, ""]),
     ]
 
 
@@ -198,12 +199,14 @@ def _samples(result: AuditResult) -> list[str]:
     rows = [row if len(row) == 5 + with_text else (*row[:3], "", *row[3:]) for row in rows]
     header = ("Sample", "Side", "SHA-256", *(["Text"] if with_text else []), "Signed bits", "Tokens")
     note = [escaped(advice.TEXTS_AS_SCORED), ""] if with_text else []
-    table = _table(header, rows, right=len(header) - 2)
-    return _details(f"The {plural(len(rows), 'most memorized sample')}", [*table, *note])
+    table = table_lines(header, rows, right=len(header) - 2)
+    return details(f"The {plural(len(rows), 'most memorized sample')}", [*table, *note])
 
 
 def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
-    return _table(("What", "Value"), [(escaped(key, safe.ID), escaped(text, safe.PATH)) for key, text in rows], right=9)
+    return table_lines(
+        ("What", "Value"), [(escaped(key, safe.ID), escaped(text, safe.PATH)) for key, text in rows], right=9
+    )
 
 
 def _provenance(result: AuditResult) -> list[str]:
@@ -228,7 +231,7 @@ def _provenance(result: AuditResult) -> list[str]:
             "<br>".join(code(line.strip(), 400) for line in again.split("\n")),
             "",
         ]
-    return _details("Data and provenance", lines)
+    return details("Data and provenance", lines)
 
 
 def _extras(result: AuditResult) -> list[str]:
@@ -236,7 +239,7 @@ def _extras(result: AuditResult) -> list[str]:
     for name in ("extraction", "canaries", "gates"):
         part = getattr(result, name)
         if part is not None:
-            lines += _details(name.capitalize(), _rows(ledger.flat(part)))
+            lines += details(name.capitalize(), _rows(ledger.flat(part)))
     return lines
 
 
@@ -256,6 +259,6 @@ def to_markdown(result: AuditResult) -> str:
         *_provenance(result),
         f"**Confidential**: {escaped(advice.CONFIDENTIAL)}",
         "",
-        *_details("What this audit does not show", [*limits, ""]),
+        *details("What this audit does not show", [*limits, ""]),
     ]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"

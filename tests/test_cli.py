@@ -307,8 +307,22 @@ def test_the_report_can_be_rendered_again(audit: Run, run: Run, tmp_path: Path) 
     assert run("report", out / "result.json", "--format", "md").out.startswith("#")
 
 
+def test_shots_bring_one_attack_more_and_may_not_be_evaluated(audit: Run, tmp_path: Path) -> None:
+    shots = tmp_path / "shots.jsonl"
+    shots.write_text('{"text": "Nobody was trained on this 1."}\n{"text": "Nor on this 2."}\n')
+    assert audit(shots=shots).code == 0
+    result = read(tmp_path / "out")
+    assert [attack["attack"] for attack in result["attacks"]] == [*ATTACKS, "recall"]
+    text = json.loads(Path(result["data"]["non_members"]["path"]).read_text().splitlines()[0])["text"]
+    shots.write_text(json.dumps({"text": text}) + "\n")
+    ran = audit(shots=shots)
+    assert (ran.code, "1 of 1 texts are among the members or non-members" in ran.err) == (2, True)
+    ran = audit(attack="recall")
+    assert (ran.code, "--attack recall needs non-members of its own" in ran.err) == (2, True)
+
+
 def test_attacks_are_listed(run: Run) -> None:
-    assert [row["name"] for row in json.loads(run("attacks", "--json").out)] == ATTACKS
+    assert [row["name"] for row in json.loads(run("attacks", "--json").out)] == [*ATTACKS, "recall"]
     assert "2310.16789" in run("attacks").out
 
 

@@ -1,15 +1,20 @@
 """``auditor audit``, and the run of an audit that the demonstration shares."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ModelError
 from .kinds import AMOUNT, FLOATS
 from .output import make_console, make_folder, print_document, quiet_libraries, write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Group
+
     from ..config import AuditConfig
     from ..engine.ranks import Rank
     from ..pipeline import Audit
@@ -21,11 +26,13 @@ __all__ = ["audit", "run_audit"]
 @click.option(
     "--target",
     metavar="M",
-    help="Audited model: a folder of a model or adapter, a .gguf file, or a hub id, ID@REVISION.",
+    help="Audited model: a folder of a model or adapter, a .gguf file, or a hub id, ID@REVISION. A pattern in quotes, "
+    "'run/checkpoint-*', audits every checkpoint that it names and draws their curve.",
 )
 @click.option("--reference", "references", metavar="M", multiple=True, help="Model that never saw the members.")
 @click.option("--members", metavar="DATA", help="Texts the target was trained on.")
 @click.option("--non-members", metavar="DATA", help="Texts of the same distribution that it was not trained on.")
+@click.option("--shots", metavar="DATA", help="Other non-members, which the attack recall puts before every text.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("audit-results"), show_default=True,
               help="Folder for result.json, samples.parquet, report.html, report.md and scores/.")  # fmt: skip
 @click.option("--adapter", metavar="PEFT_DIR", help="PEFT adapter on the target; the reference is then its base.")
@@ -50,6 +57,9 @@ __all__ = ["audit", "run_audit"]
 @click.option("--device-map", metavar="auto|balanced|sequential",
               help="Spread each model over all devices, memory and disk.")  # fmt: skip
 @click.option("--batch-tokens", metavar="N|auto", help="Tokens in a batch, padding included.  [default: auto]")
+@click.option("--engine", type=click.Choice(["local", "ray"]),
+              help="Score in this process, or on the workers of a Ray cluster.  [default: local]")  # fmt: skip
+@click.option("--ray-workers", type=int, metavar="N", help="Workers of Ray.  [default: one a GPU, else a node]")
 @click.option("--confidence", type=float, metavar="P", help="Level of every interval.  [default: 0.95]")
 @click.option("--fpr", "fpr_targets", type=FLOATS, metavar="F,F,...",
               help="False-positive rates to report at.  [default: .001,.01,.05]")  # fmt: skip
@@ -66,36 +76,53 @@ __all__ = ["audit", "run_audit"]
 @click.option("--trust-remote-code", is_flag=True, default=None, help="Run code that comes with a model.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="TOML",
               help="File with these settings, by the keys of docs/config.md; flags override it.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print result.json on stdout and nothing else.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print result.json (of several checkpoints curve.json) on stdout and nothing else.",
+)
 def audit(out: Path, config_file: Path | None, as_json: bool, **options: Any) -> None:
-    """Audit a checkpoint: bits per sample, attacks, a report.
+    """Audit a checkpoint, or all of a training run: bits per sample, attacks, a report.
 
     DATA is a .jsonl, .json, .csv, .parquet, .txt or .arrow file (.gz and .zst too), a folder of them, or a
     `datasets` id (name:config); with a column `text`, and optionally `id` and `group` (an empty group is none).
+
+    Of several checkpoints each has its report in OUT/NAME; curve.html, curve.md and curve.json say how bits and
+    attacks change from one to the next, text by text.
 
     Started by `torchrun` or `accelerate launch`, every process scores its share and the first one reports.
     """
     from ..engine.ranks import Rank
 
-    config, rank = _audit_config(config_file, options), Rank.from_environment()
-    if rank.is_first:
-        run_audit(config, out, as_json=as_json, rank=rank)
+    (target, configs), rank = _audit_configs(config_file, options), Rank.from_environment()
+    if not rank.is_first:
+        _help(configs.values(), out, rank)
+    elif len(configs) == 1:
+        run_audit(next(iter(configs.values())), out, as_json=as_json, rank=_turn(rank, 1))
     else:
-        _help(config, out, rank)
+        _run_curve(target, configs, out, as_json=as_json, rank=rank)
 
 
-def _help(config: "AuditConfig", out: Path, rank: "Rank") -> None:
-    """Score a share of an audit that another process reports."""
+def _help(configs: "Iterable[AuditConfig]", out: Path, rank: "Rank") -> None:
+    """Score a share of each audit that another process reports."""
     quiet_libraries()
     from ..pipeline import help_audit
 
     make_folder(out)
-    help_audit(config, scores_folder=out / "scores", rank=rank)
+    for i, config in enumerate(configs, 1):
+        help_audit(config, scores_folder=out / "scores", rank=_turn(rank, i))
 
 
-def _audit_config(config_file: Path | None, options: dict[str, Any]) -> "AuditConfig":
-    """Merge the configuration file and the flags; flags win."""
+def _turn(rank: "Rank", checkpoint: int) -> "Rank":
+    """Return the place of this process in the audit of one checkpoint, told apart from its place in the others."""
+    return replace(rank, run=f"{rank.run}-{checkpoint}")
+
+
+def _audit_configs(config_file: Path | None, options: dict[str, Any]) -> "tuple[str, dict[str, AuditConfig]]":
+    """Merge the configuration file and the flags, which win; return the target and what to audit by its path."""
     from ..config import AuditConfig, is_count, load_config_file
+    from ..engine.checkpoints import expand_checkpoints
 
     given = {key: value for key, value in options.items() if value not in (None, ())}
     batch_tokens = given.pop("batch_tokens", None)
@@ -106,33 +133,87 @@ def _audit_config(config_file: Path | None, options: dict[str, Any]) -> "AuditCo
     for key in ("references", "attacks"):
         if key in given:
             given[key] = list(given[key])
-    return AuditConfig.from_options((load_config_file(config_file) if config_file else {}) | given)
+    given = (load_config_file(config_file) if config_file else {}) | given
+    target = given.get("target")
+    if not isinstance(target, str):
+        return "", {"": AuditConfig.from_options(given)}  # which says what is missing
+    return target, {path: AuditConfig.from_options(given | {"target": path}) for path in expand_checkpoints(target)}
 
 
 def run_audit(config: "AuditConfig", out: Path, *, as_json: bool, rank: "Rank | None" = None) -> "Audit":
     """Audit, write every output, print the summary."""
     from reports import RENDERERS, render_terminal
-    from reports.safe import visible
 
+    done = _audit_into(config, out, scores_folder=out / "scores", rank=rank)
+    if as_json:
+        print_document(RENDERERS["json"](done.result))
+    else:
+        _print(render_terminal(done.result), "Report", out / "report.html")
+    return done
+
+
+def _run_curve(target: str, configs: "dict[str, AuditConfig]", out: Path, *, as_json: bool, rank: "Rank") -> None:
+    """Audit each checkpoint into a folder of its own, write the curve after each, print it at the end.
+
+    Raises
+    ------
+    ModelError
+        If a checkpoint could not be audited: when the others are done, or at once if other processes wait for this one.
+    """
+    from reports import CURVE_RENDERERS, render_curve
+    from reports.words import headline_attack
+
+    from ..curve import Tracer, checkpoint_names
+
+    names, notes = checkpoint_names(list(configs))
+    tracer = Tracer(target=target, n_checkpoints=len(configs), notes=notes)
+    for i, (name, (path, config)) in enumerate(zip(names, configs.items(), strict=True), 1):
+        make_console(stderr=True).print(f"Checkpoint {i} of {len(configs)}: {name}", markup=False, soft_wrap=True)
+        try:
+            done = _audit_into(config, out / name, scores_folder=out / "scores", rank=_turn(rank, i))
+        except ModelError as error:
+            if rank.world > 1:
+                raise
+            tracer.fail(name, path, str(error))
+        else:
+            tracer.add(name, path, done.result, done.samples, headline=headline_attack(done.result))
+        if tracer.n_audited:
+            for form, render in CURVE_RENDERERS.items():
+                write(out / f"curve.{form}", render(tracer.curve()))
+    if tracer.n_audited:
+        if as_json:
+            print_document(CURVE_RENDERERS["json"](tracer.curve()))
+        else:
+            _print(render_curve(tracer.curve()), "Curve", out / "curve.html")
+    if tracer.failed:
+        first, n = tracer.failed[0], len(tracer.failed)
+        more = f" (and {n - 1} more: see curve.json)" if n > 1 and tracer.n_audited else ""
+        raise ModelError(f"{n} of {len(configs)} checkpoints could not be audited: {first.path}: {first.reason}{more}")
+
+
+def _audit_into(config: "AuditConfig", out: Path, *, scores_folder: Path, rank: "Rank | None") -> "Audit":
+    """Audit and write every output."""
     quiet_libraries()
+    from reports import RENDERERS
+
     from ..engine.ranks import ALONE
     from ..pipeline import audit as run
     from ..progress import scoring_progress
 
     make_folder(out)
     with scoring_progress(make_console(stderr=True)) as on_progress:
-        done = run(config, scores_folder=out / "scores", on_progress=on_progress, rank=rank or ALONE)
-    document = RENDERERS["json"](done.result)
-    write(out / "result.json", document)
+        done = run(config, scores_folder=scores_folder, on_progress=on_progress, rank=rank or ALONE)
+    write(out / "result.json", RENDERERS["json"](done.result))
     done.samples.write_parquet(out / "samples.parquet")
     write(out / "report.html", RENDERERS["html"](done.result))
     write(out / "report.md", RENDERERS["md"](done.result))
-    if as_json:
-        print_document(document)
-    else:
-        console = make_console(stderr=False)
-        console.print(render_terminal(done.result))
-        console.print(
-            f"Report: {visible(str(out / 'report.html'), 4000)}", markup=False, highlight=False, soft_wrap=True
-        )
     return done
+
+
+def _print(summary: "Group", what: str, path: Path) -> None:
+    """Print a summary and where the whole of it lies."""
+    from reports.safe import visible
+
+    console = make_console(stderr=False)
+    console.print(summary)
+    console.print(f"{what}: {visible(str(path), 4000)}", markup=False, highlight=False, soft_wrap=True)

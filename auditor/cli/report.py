@@ -9,6 +9,7 @@ from ..errors import ResultError
 from .output import make_console, print_document, write
 
 if TYPE_CHECKING:
+    from ..curve import Curve
     from ..results import AuditResult
 
 __all__ = ["attacks", "report"]
@@ -19,10 +20,13 @@ __all__ = ["attacks", "report"]
 @click.option("--format", "form", type=click.Choice(["html", "md", "json"]), required=True)
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; default: stdout.")
 def report(result: Path, form: str, out: Path | None) -> None:
-    """Render the RESULT of an audit (result.json, or its folder) again."""
-    from reports import RENDERERS
+    """Render the RESULT of an audit (result.json or curve.json, or their folder) again."""
+    from reports import CURVE_RENDERERS, RENDERERS
 
-    text = RENDERERS[form](_read_result(result))
+    file = _document(result)
+    text = (
+        CURVE_RENDERERS[form](_read_curve(file)) if file.name == "curve.json" else RENDERERS[form](_read_result(file))
+    )
     if out is None:
         print_document(text)
     else:
@@ -62,11 +66,25 @@ def attacks(as_json: bool) -> None:
     make_console(stderr=False).print(table)
 
 
-def _read_result(path: Path) -> "AuditResult":
-    """Read result.json, given itself or its folder."""
+def _document(path: Path) -> Path:
+    """Find the document, given itself or its folder; the curve of a folder that holds several audits."""
+    if not path.is_dir():
+        return path
+    curve = path / "curve.json"
+    return curve if curve.exists() and not (path / "result.json").exists() else path / "result.json"
+
+
+def _read_curve(file: Path) -> "Curve":
+    """Read curve.json."""
+    from ..curve import read_curve
+
+    return read_curve(file)
+
+
+def _read_result(file: Path) -> "AuditResult":
+    """Read result.json."""
     from reports import from_json
 
-    file = path / "result.json" if path.is_dir() else path
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

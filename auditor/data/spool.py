@@ -2,9 +2,10 @@
 
 from array import array
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from os import pread
 from tempfile import TemporaryFile
-from typing import overload
+from typing import IO, overload
 from weakref import finalize
 
 __all__ = ["TextSpool"]
@@ -24,7 +25,7 @@ class TextSpool(Sequence[str]):
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._file = TemporaryFile()  # noqa: SIM115
-        finalize(self, self._file.close)
+        finalize(self, _close, self._file)
         self._ends = array("q", [0])
         for text in texts:
             self.append(text)
@@ -47,3 +48,9 @@ class TextSpool(Sequence[str]):
         self._file.flush()
         start, stop = self._ends[index], self._ends[index + 1]
         return pread(self._file.fileno(), stop - start, start).decode()
+
+
+def _close(file: IO[bytes]) -> None:
+    """Close a file of which nothing is kept: that the last bytes found no room does not matter any more."""
+    with suppress(OSError):
+        file.close()

@@ -1,5 +1,6 @@
 """From token sequences to token statistics: one forward pass, whose head is applied a few rows at a time."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -55,6 +56,9 @@ class _Layout:
 class Scorer:
     """Scores batches of token sequences with one model, without ever holding the logits of a batch.
 
+    Ids that all sequences share at their start (few-shot prefixes) are run once, if :meth:`check` finds that batches
+    which go on from their keys and values come out right.
+
     The model's own ``forward`` runs, so whatever an architecture does before its head is done. A hook hands
     the head a single position instead of all and keeps the hidden states; the head is then applied to the
     scored positions only, a few hundred rows at a time. Where an architecture changes logits after the head
@@ -91,6 +95,8 @@ class Scorer:
         rounding = _CHECK_TOLERANCE_NATS.get(model.dtype, _CHECK_TOLERANCE_HALF_NATS)
         self._tolerance_nats = rounding if exact else _CHECK_TOLERANCE_HALF_NATS
         self._packing: Packing | None = None
+        self._shares = False
+        self._shared: tuple[tuple[int, ...], Any] | None = None
         with torch.inference_mode():
             self._tapped = self._head is not None and self._can_be_tapped()
             self._bare_head = self._tapped and self._head_is_last()
@@ -135,14 +141,17 @@ class Scorer:
         return [SequenceScores(*values) for values in zip(logprob, mean, variance, rank, strict=True)]
 
     def check(self, sequences: Sequence[TokenSequence]) -> None:
-        """Compare a batch with the plain logits of each sequence alone; packing that differs is given up.
+        """Compare a batch with the plain logits of each sequence alone; packing or sharing that differs is given up.
 
         Raises
         ------
         ModelError
             If padded batches differ beyond rounding: the model is not causal, or reads its padding.
         """
-        if self.packs and self._worst_difference(sequences) > self._tolerance_nats:
+        self._shares = self._tapped and sequences[0].n_shared > 0
+        if self._shares and not self._agrees(sequences):
+            self._shares = False
+        if self.packs and not self._agrees(sequences):
             self._packing = None
         worst = self._worst_difference(sequences)
         if not worst <= self._tolerance_nats:
@@ -150,6 +159,13 @@ class Scorer:
                 f"{self.name}: token log-probabilities in a padded batch and alone differ by {worst:.2g} nats; "
                 "the model is not causal (an encoder?) or cannot be scored in batches"
             )
+
+    def _agrees(self, sequences: Sequence[TokenSequence]) -> bool:
+        """Whether the model can be run as it is set to run, with the right result."""
+        try:
+            return self._worst_difference(sequences) <= self._tolerance_nats
+        except (ModelError, NotImplementedError, RuntimeError, IndexError, TypeError, ValueError, AttributeError):
+            return False
 
     def _worst_difference(self, sequences: Sequence[TokenSequence]) -> float:
         """Largest difference in a token's log-probability between a batch and each sequence alone, nats."""
@@ -169,14 +185,11 @@ class Scorer:
         n_vocabulary: int = self._model.config.get_text_config().vocab_size
         sequences = [TokenSequence(tuple(7 * (i + n) % n_vocabulary for i in range(n)), 1) for n in (11, 5, 7)]
         layout = self._packed(sequences)
-        try:
+        if self._agrees(sequences):
             self._hidden_states(layout.ids, **layout.arguments)
-            told = self._packing.sees_windows(layout.arguments.get("auditor_segments"))
-            agrees = told and self._worst_difference(sequences) <= self._tolerance_nats
-        except (ModelError, NotImplementedError, RuntimeError, IndexError, TypeError, ValueError, AttributeError):
-            agrees = False
-        if not agrees:
-            self._packing = None
+            if self._packing.sees_windows(layout.arguments.get("auditor_segments")):
+                return
+        self._packing = None
 
     @contextmanager
     def _failures(self, batch: Sequence[TokenSequence]) -> Iterator[None]:
@@ -195,7 +208,10 @@ class Scorer:
 
     def _tapped_parts(self, batch: Sequence[TokenSequence]) -> Iterator[TokenStatistics]:
         """Yield the statistics of the scored positions, chunk by chunk, in the order of the batch."""
-        layout = self._packed(batch) if self.packs else self._padded(batch)
+        if self._shares and batch[0].n_shared:
+            layout = self._after_shared(batch)
+        else:
+            layout = self._packed(batch) if self.packs else self._padded(batch)
         hidden = self._hidden_states(layout.ids, **layout.arguments)
         hidden = hidden[layout.predicting.to(hidden.device)]
         true_ids = layout.ids.roll(-1, dims=1)[layout.predicting.to(layout.ids.device)]
@@ -219,6 +235,25 @@ class Scorer:
             ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
             predicting[row, sequence.first_scored - 1 : len(sequence.ids) - 1] = True
         return _Layout(ids.to(self._device), predicting, {})
+
+    def _after_shared(self, batch: Sequence[TokenSequence]) -> _Layout:
+        """Lay in each row what follows the shared ids, whose keys and values are there already."""
+        n_shared = batch[0].n_shared
+        shared = batch[0].ids[:n_shared]
+        if self._shared is None or self._shared[0] != shared:
+            self._shared = (shared, self._read(shared))
+        cache = copy.deepcopy(self._shared[1])
+        cache.batch_repeat_interleave(len(batch))
+        rest = self._padded([TokenSequence(one.ids[n_shared:], one.first_scored - n_shared) for one in batch])
+        return _Layout(rest.ids, rest.predicting, {"past_key_values": cache, "use_cache": True})
+
+    def _read(self, ids: tuple[int, ...]) -> Any:
+        """Run the model over ids and return their keys and values."""
+        from transformers import DynamicCache
+
+        cache = DynamicCache(config=self._model.config.get_text_config())
+        self._hidden_states(torch.tensor(ids, device=self._device)[None], past_key_values=cache, use_cache=True)
+        return cache
 
     def _packed(self, batch: Sequence[TokenSequence]) -> _Layout:
         """Lay all sequences end to end in one row."""
@@ -244,9 +279,10 @@ class Scorer:
         return token_statistics(logits.clone(), ids[sequence.first_scored :].to(logits.device))
 
     def _forward(self, ids: Tensor, **arguments: Any) -> Tensor:
-        """Run the model without a cache (a default cache breaks packed inputs and costs memory)."""
-        with self._packing.exchanged() if self._packing and arguments else nullcontext():
-            logits: Tensor = self._model(input_ids=ids, use_cache=False, **arguments).logits
+        """Run the model, without a cache unless asked (a default cache breaks packed inputs and costs memory)."""
+        packed = self._packing is not None and "position_ids" in arguments
+        with self._packing.exchanged() if self._packing and packed else nullcontext():
+            logits: Tensor = self._model(**{"input_ids": ids, "use_cache": False} | arguments).logits
         return logits
 
     def _hidden_states(self, ids: Tensor, **arguments: Any) -> Tensor:

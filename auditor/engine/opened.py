@@ -4,24 +4,50 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..config import AuditConfig, ModelSpec
+from ..errors import ConfigError
 from .adapters import changes_its_base
 from .models import ModelFiles, choose_device, choose_dtype, open_model
 from .store import PassKey
 from .tokens import Encoder, tokenizer_fingerprint
 
-__all__ = ["OpenedModel", "open_models"]
+__all__ = ["OpenedModel", "open_models", "open_one"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedModel:
-    """A model as this audit uses it."""
+    """A model as this audit uses it.
+
+    Parameters
+    ----------
+    shots : tuple of int
+        Token ids of the texts that attacks put before every text; empty if none does.
+    """
 
     role: str
     files: ModelFiles
     encoder: Encoder
     key: PassKey
     device: str
+    shots: tuple[int, ...] = ()
     scoring_path: str = "not run: all scores were stored"
+
+    def with_shots(self, texts: Sequence[str]) -> "OpenedModel":
+        """Take as many texts, from the first on, as fill half the window at most.
+
+        Raises
+        ------
+        ConfigError
+            If not even the first fits.
+        """
+        window = self.encoder.window
+        ids: list[int] = []
+        for tokens in self.encoder.encode(texts):
+            if window is not None and len(ids) + len(tokens) > window // 2:
+                break
+            ids += tokens
+        if not ids:
+            raise ConfigError(f"--shots: the first text alone fills more than half the window of {window} tokens")
+        return replace(self, shots=tuple(ids))
 
     def is_base_of(self, other: "OpenedModel") -> bool:
         """Whether the other model is this one with an adapter on it, which leaves it as it is when switched off."""
@@ -31,7 +57,7 @@ class OpenedModel:
         return not changes_its_base(adapter)
 
 
-def open_models(config: AuditConfig, *, local_rank: int | None = None) -> list[OpenedModel]:
+def open_models(config: AuditConfig, *, local_rank: int | None = None, device: str | None = None) -> list[OpenedModel]:
     """Open the target and each reference; no weights are loaded.
 
     Parameters
@@ -39,22 +65,24 @@ def open_models(config: AuditConfig, *, local_rank: int | None = None) -> list[O
     config : AuditConfig
     local_rank : int, optional
         Place among the processes of this machine, each of which takes a GPU of its own if there are several.
+    device : str, optional
+        Where models will run if not in this process; it need not exist here.
 
     Raises
     ------
     ModelError, ConfigError
         If a model cannot be used, or the device does not exist.
     """
-    device = choose_device(config.device)
+    device = device or choose_device(config.device)
     if local_rank is not None and device == "cuda":
         device = choose_device(f"cuda:{local_rank}")
-    models = [_open(config.target, "target", config, device)]
-    models += [_open(spec, "reference", config, device) for spec in config.references]
+    models = [open_one(config.target, "target", config, device)]
+    models += [open_one(spec, "reference", config, device) for spec in config.references]
     return _same_windows(models) if config.long_texts == "stride" else models
 
 
-def _open(spec: ModelSpec, role: str, config: AuditConfig, device: str) -> OpenedModel:
-    """Open a model's files and settle how this audit reads texts with it."""
+def open_one(spec: ModelSpec, role: str, config: AuditConfig, device: str) -> OpenedModel:
+    """Open a model's files and settle how an audit that runs it on a device reads texts with it."""
     files = open_model(spec, trust_remote_code=config.trust_remote_code)
     encoder = Encoder.build(
         files.tokenizer,

@@ -9,10 +9,11 @@ from pathlib import Path
 from attacks.base import Need, Signals
 
 from ..config import AuditConfig
-from ..errors import ResultError
+from ..errors import ConfigError, ResultError
 from .opened import OpenedModel, open_models
 from .plan import Pass, Plan, make_plan
 from .ranks import ALONE, Rank
+from .ray_cluster import cluster_device, score_on_ray
 from .scoring import ScoringProgress, score_missing
 from .store import ScoreStore
 from .token_file import TokenFile
@@ -82,6 +83,7 @@ def collect_signals(
     texts: Sequence[str],
     needs: frozenset[Need],
     scores_folder: Path,
+    shots: Sequence[str] = (),
     on_progress: Callable[[ScoringProgress], None] | None = None,
     rank: Rank = ALONE,
 ) -> Collected:
@@ -97,6 +99,8 @@ def collect_signals(
         Union of what the attacks need.
     scores_folder : Path
         The score store; a killed run continues from it.
+    shots : sequence of str
+        Non-members, none of them among the texts, that go before every text for attacks that need it.
     on_progress : callable, optional
         Called after every batch.
     rank : Rank
@@ -108,21 +112,26 @@ def collect_signals(
     ModelError, ConfigError, DataError
         With the reason, before anything is scored where that is possible.
     """
-    models, plan = _open_and_plan(config, sample_ids, texts, needs, rank)
-    started = time.monotonic()
-    n_tokens = sum(int(one.n_scored.sum()) for one in plan.passes)
-    n_missing = sum(one.n_tokens(one.missing(scores_folder)) for one in plan.passes)
-    ways, notes = score_missing(
-        plan, models, config, scores_folder=scores_folder, share=rank.share, on_progress=on_progress
-    )
-    if rank.world > 1:
-        together = rank.meet()
-        if not together:
-            notes.append(f"one of the {rank.world} processes died; the first one took over what it left")
-        rest, more = score_missing(plan, models, config, scores_folder=scores_folder, on_progress=on_progress)
-        ways = [late if late is not model else way for way, late, model in zip(ways, rest, models, strict=True)]
-        ways = [replace(way, scoring_path=f"{way.scoring_path}; {rank.world} processes") for way in ways]
-        notes += more
+    with rank.at_work(scores_folder) as others:
+        models, plan = _open_and_plan(config, sample_ids, texts, needs, shots, rank)
+        started = time.monotonic()
+        n_tokens = sum(int(one.n_scored.sum()) for one in plan.passes)
+        n_missing = sum(one.n_tokens(one.missing(scores_folder)) for one in plan.passes)
+        if config.engine == "ray":
+            ways, notes = score_on_ray(plan, models, config, scores_folder=scores_folder, on_progress=on_progress)
+        else:
+            ways, notes = score_missing(
+                plan, models, config, scores_folder=scores_folder, share=rank.share, on_progress=on_progress
+            )
+        if rank.world > 1:
+            if left := others.wait():
+                notes.append(
+                    f"{len(left)} of {rank.world} processes ended early or never started; the first one took over"
+                )
+            rest, more = score_missing(plan, models, config, scores_folder=scores_folder, on_progress=on_progress)
+            ways = [late if late is not model else way for way, late, model in zip(ways, rest, models, strict=True)]
+            ways = [replace(way, scoring_path=f"{way.scoring_path}; {rank.world} processes") for way in ways]
+            notes += more
     return Collected(
         sample_ids=tuple(sample_ids),
         models=tuple(ways),
@@ -142,6 +151,7 @@ def score_share(
     texts: Sequence[str],
     needs: frozenset[Need],
     scores_folder: Path,
+    shots: Sequence[str] = (),
     rank: Rank,
 ) -> None:
     """Score this process's share of the texts into the store, and let the first process know.
@@ -151,16 +161,26 @@ def score_share(
     ModelError, ConfigError, DataError
         As `collect_signals` does.
     """
-    models, plan = _open_and_plan(config, sample_ids, texts, needs, rank)
-    score_missing(plan, models, config, scores_folder=scores_folder, share=rank.share)
-    rank.meet()
+    with rank.at_work(scores_folder):
+        models, plan = _open_and_plan(config, sample_ids, texts, needs, shots, rank)
+        score_missing(plan, models, config, scores_folder=scores_folder, share=rank.share)
 
 
 def _open_and_plan(
-    config: AuditConfig, sample_ids: Sequence[str], texts: Sequence[str], needs: frozenset[Need], rank: Rank
+    config: AuditConfig,
+    sample_ids: Sequence[str],
+    texts: Sequence[str],
+    needs: frozenset[Need],
+    shots: Sequence[str],
+    rank: Rank,
 ) -> tuple[list[OpenedModel], Plan]:
     """Open the models and plan the passes: the same in every process."""
-    models = open_models(config, local_rank=rank.local_rank if rank.world > 1 else None)
+    if config.engine == "ray" and rank.world > 1:
+        raise ConfigError("engine ray starts its workers itself: run it without torchrun or accelerate launch")
+    device = cluster_device(config) if config.engine == "ray" else None
+    models = open_models(config, local_rank=rank.local_rank if rank.world > 1 else None, device=device)
+    if Need.SHOTS in needs:
+        models[0] = models[0].with_shots(shots)
     cut = config.long_texts == "cut"
     return models, make_plan(models, sample_ids=sample_ids, texts=texts, needs=needs, cut=cut)
 

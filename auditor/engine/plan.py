@@ -6,21 +6,21 @@ scored costs a thousandth of scoring it, while the ids of a corpus would fill th
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.base import LOWERCASE, Need
+from attacks.base import AFTER_SHOTS, LOWERCASE, Need
 
 from ..errors import ConfigError, ModelError
 from .opened import OpenedModel
 from .store import ScoreStore
-from .tokens import TokenSequence, check_scorable, cut_to_fit
+from .tokens import Encoder, TokenSequence, check_scorable, cut_to_fit
 
-__all__ = ["Pass", "Plan", "ScoredTexts", "make_plan"]
+__all__ = ["Pass", "Plan", "ScoredTexts", "make_plan", "measure_texts"]
 
 _BLOCK = 1024
 """Texts held at once."""
@@ -67,7 +67,8 @@ class Pass:
     keys : ndarray of bytes, shape (n_samples,)
         Key of each text's stored row: a hash of the text and of exactly what the model is given of it.
     n_scored, longest, n_sequences : ndarray of int64, shape (n_samples,)
-        Scored tokens, tokens of the longest sequence with its prefix, and sequences (windows) of each text.
+        Scored tokens, tokens of the longest sequence with its prefix (but for what all share), and sequences (windows)
+        of each text.
     """
 
     model: OpenedModel
@@ -78,6 +79,16 @@ class Pass:
     n_sequences: Counts
 
     @property
+    def encoder(self) -> Encoder:
+        """How the model reads this view."""
+        encoder = self.model.encoder
+        if self.view != AFTER_SHOTS:
+            return encoder
+        encoder = encoder.after(self.model.shots)
+        changes_with_length = self.model.files.rope_boundary is not None
+        return replace(encoder, n_shared=0) if changes_with_length else encoder
+
+    @property
     def label(self) -> str:
         """Name of the pass for whoever waits."""
         return f"{self.model.role}, {self.view}"
@@ -85,15 +96,16 @@ class Pass:
     def encode(self, texts: Sequence[str]) -> Ids:
         """Token ids of this view of each text, without the prefix."""
         change = _VIEWS[self.view]
-        return self.model.encoder.encode([change(text) for text in texts])
+        return self.encoder.encode([change(text) for text in texts])
 
     def sequences(self, texts: Sequence[str]) -> list[list[TokenSequence]]:
         """Sequences of each text, as the model is given them."""
-        return [self.model.encoder.sequences(ids) for ids in self.encode(texts)]
+        encoder = self.encoder
+        return [encoder.sequences(ids) for ids in self.encode(texts)]
 
     def fits(self, text: str) -> bool:
         """Whether this view of a text can be scored in one window."""
-        window = self.model.encoder.window
+        window = self.encoder.window
         return window is None or len(self.encode([text])[0]) <= window
 
     def distinct(self) -> Counts:
@@ -116,7 +128,9 @@ class Pass:
         return [key.decode() for key in self.keys[places].tolist()]
 
 
-_VIEWS: dict[str, Callable[[str], str]] = {"text": str, LOWERCASE: str.lower}
+_VIEWS: dict[str, Callable[[str], str]] = {"text": str, LOWERCASE: str.lower, AFTER_SHOTS: str}
+
+_VIEW_OF = {Need.LOWERCASE: LOWERCASE, Need.SHOTS: AFTER_SHOTS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +195,7 @@ def make_plan(
         For texts, tokenizers and needs that do not go together.
     """
     n = len(texts)
-    views = ["text", *([LOWERCASE] if Need.LOWERCASE in needs else [])]
+    views = ["text", *(view for need, view in _VIEW_OF.items() if need in needs)]
     passes = tuple(_empty(models[0], view, n) for view in views) + tuple(_empty(m, "text", n) for m in models[1:])
     readers = tuple(one for one in passes if one.view == "text")
     scored, n_bytes = ScoredTexts(texts), np.zeros(n, dtype=np.int64)
@@ -198,16 +212,23 @@ def make_plan(
         aligned &= all(encoded == read[0] for encoded in read[1:])
         used.update(*read[0])
         for i, (one, encoded) in enumerate(zip(readers, read, strict=True)):
-            unread[i, places] = one.model.encoder.unread(block)
-            n_special[i] += sum(not one.model.encoder.special_ids.isdisjoint(tokens) for tokens in encoded)
+            unread[i, places] = one.encoder.unread(block)
+            n_special[i] += sum(not one.encoder.special_ids.isdisjoint(tokens) for tokens in encoded)
     for one in passes:
-        check_scorable(one.n_scored, sample_ids, has_prefix=bool(one.model.encoder.prefix.ids))
+        check_scorable(one.n_scored, sample_ids, has_prefix=bool(one.encoder.prefix.ids))
     aligned = aligned and _same_pieces(readers, sorted(used))
     _refuse_misaligned(readers, needs, aligned)
     notes = (_special_note(one.model.role, count, n) for one, count in zip(readers, n_special, strict=True) if count)
     return Plan(
         passes=passes, texts=scored, n_bytes=n_bytes, unread=unread, aligned=aligned, notes=tuple(dict.fromkeys(notes))
     )
+
+
+def measure_texts(model: OpenedModel, view: str, texts: Sequence[str]) -> Pass:
+    """Measure some texts, cut already, in a pass of their own."""
+    one = _empty(model, view, len(texts))
+    _measure(one, slice(0, len(texts)), texts, one.encode(texts))
+    return one
 
 
 def _empty(model: OpenedModel, view: str, n: int) -> Pass:
@@ -230,7 +251,7 @@ def _fitting(passes: Sequence[Pass], scored: ScoredTexts, places: slice) -> list
         return all(one.fits(text) for one in passes)
 
     for row, place in enumerate(range(places.start, places.stop)):
-        windows = [one.model.encoder.window for one in passes]
+        windows = [one.encoder.window for one in passes]
         if any(w is not None and len(encoded[row]) > w for w, encoded in zip(windows, ids, strict=True)):
             scored.cut(place, len(cut_to_fit(scored[place], fits)))
             for one, encoded in zip(passes, ids, strict=True):
@@ -240,7 +261,7 @@ def _fitting(passes: Sequence[Pass], scored: ScoredTexts, places: slice) -> list
 
 def _measure(one: Pass, places: slice, texts: Sequence[str], ids: Ids) -> None:
     """Note key and sizes of a block of texts in a pass."""
-    encoder, files = one.model.encoder, one.model.files
+    encoder, files = one.encoder, one.model.files
     top = max(max(tokens, default=0) for tokens in [*ids, encoder.prefix.ids])
     if top >= files.n_vocabulary:
         raise ModelError(
@@ -251,7 +272,7 @@ def _measure(one: Pass, places: slice, texts: Sequence[str], ids: Ids) -> None:
         sequences = encoder.sequences(tokens)
         one.keys[place] = _row_key(text, sequences)
         one.n_scored[place] = sum(max(0, sequence.n_scored) for sequence in sequences)
-        one.longest[place] = max(len(sequence.ids) for sequence in sequences)
+        one.longest[place] = max(len(sequence.ids) - sequence.n_shared for sequence in sequences)
         one.n_sequences[place] = len(sequences)
 
 
@@ -266,9 +287,9 @@ def _row_key(text: str, sequences: Sequence[TokenSequence]) -> bytes:
 def _same_pieces(readers: Sequence[Pass], used: list[int]) -> bool:
     """Whether the ids in use, equal for all models, also stand for the same pieces of text."""
     pieces: Any = readers[0].model.files.tokenizer.convert_ids_to_tokens(used)
-    n_prefix = len(readers[0].model.encoder.prefix.ids)
+    n_prefix = len(readers[0].encoder.prefix.ids)
     return all(
-        len(one.model.encoder.prefix.ids) == n_prefix
+        len(one.encoder.prefix.ids) == n_prefix
         and all(token < one.model.files.n_vocabulary for token in used)
         and one.model.files.tokenizer.convert_ids_to_tokens(used) == pieces
         for one in readers[1:]
@@ -284,7 +305,7 @@ def _refuse_misaligned(readers: Sequence[Pass], needs: frozenset[Need], aligned:
             "an attack compares target and reference token by token, but they read the texts as different tokens; "
             "leave that attack out, or take a reference with the target's tokenizer"
         )
-    if not all(one.model.encoder.prefix.ids for one in readers):
+    if not all(one.encoder.prefix.ids for one in readers):
         raise ConfigError(
             "target and reference read the texts as different tokens, and without a prefix token each would "
             "leave a different first token unscored: choose a --prefix-token that both tokenizers have"

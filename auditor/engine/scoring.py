@@ -1,7 +1,7 @@
 """Run models: load one at a time, score what is not stored yet, write every batch as it is done."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,19 @@ from .models import load_weights, without_adapter
 from .opened import OpenedModel
 from .plan import Pass, Plan
 from .store import ScoreStore, concatenate
-from .tokens import TokenSequence
+from .tokens import Encoder, TokenSequence
 
-__all__ = ["Progress", "ScoringProgress", "load_scorer", "score_missing", "score_within"]
+__all__ = [
+    "Progress",
+    "ScoringProgress",
+    "Todo",
+    "by_model",
+    "choose_budget",
+    "load_scorer",
+    "score_batches",
+    "score_missing",
+    "score_within",
+]
 
 _BATCH_TOKENS = {"cpu": 2048, "cuda": 16384}
 
@@ -46,14 +56,16 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Todo:
+class Todo:
     """What one pass still has to score: places of texts, longest first."""
 
     one: Pass
     places: NDArray[np.int64]
+    share: slice = field(default_factory=lambda: slice(None))
 
     @property
     def n_tokens(self) -> int:
+        """Scored tokens of all of it."""
         return self.one.n_tokens(self.places)
 
 
@@ -80,7 +92,7 @@ def score_missing(
     notes : list of str
         What had to be given up, and weights that were not used.
     """
-    todo = [_Todo(one=one, places=one.missing(scores_folder, share)) for one in plan.passes]
+    todo = [Todo(one=one, places=one.missing(scores_folder, share), share=share) for one in plan.passes]
     work = _Work(
         plan=plan,
         config=config,
@@ -89,7 +101,7 @@ def score_missing(
         notes=[],
     )
     ways = list(models)
-    for model, ours in _by_model(models, todo):
+    for model, ours in by_model(models, todo):
         copies = [other for other in models if other.is_base_of(model)]
         if any(model.is_base_of(other) and _has_work(other, todo) for other in models):
             continue  # scored with the copy of the model that carries the adapter
@@ -103,7 +115,7 @@ def score_missing(
         )
         work.notes.extend([unused] if unused else [])
         ways[models.index(model)] = work.score(weights, model, ours)
-        for base, theirs in _by_model(copies, todo):
+        for base, theirs in by_model(copies, todo):
             with without_adapter(weights):
                 way = work.score(weights, base, theirs)
             ways[models.index(base)] = replace(way, scoring_path=f"the target's copy, adapter off; {way.scoring_path}")
@@ -112,7 +124,7 @@ def score_missing(
     return ways, work.notes
 
 
-def _by_model(models: Sequence[OpenedModel], todo: Sequence[_Todo]) -> Iterator[tuple[OpenedModel, list[_Todo]]]:
+def by_model(models: Sequence[OpenedModel], todo: Sequence[Todo]) -> Iterator[tuple[OpenedModel, list[Todo]]]:
     """Yield each model that has something to score, with it."""
     for model in models:
         ours = [part for part in todo if part.one.model is model and len(part.places)]
@@ -120,7 +132,7 @@ def _by_model(models: Sequence[OpenedModel], todo: Sequence[_Todo]) -> Iterator[
             yield model, ours
 
 
-def _has_work(model: OpenedModel, todo: Sequence[_Todo]) -> bool:
+def _has_work(model: OpenedModel, todo: Sequence[Todo]) -> bool:
     return any(part.one.model is model and len(part.places) for part in todo)
 
 
@@ -134,32 +146,66 @@ class _Work:
     progress: Progress
     notes: list[str]
 
-    def score(self, weights: Any, model: OpenedModel, todo: Sequence[_Todo]) -> OpenedModel:
+    def score(self, weights: Any, model: OpenedModel, todo: Sequence[Todo]) -> OpenedModel:
         """Score what the passes of one loaded model miss; return the model with how that was done."""
         texts = self.plan.texts
         scorer, way = load_scorer(
             weights, model, n_tokens=sum(part.n_tokens for part in todo), some_text=texts[int(todo[0].places[0])]
         )
-        budget = Budget(self.config.batch_tokens or _BATCH_TOKENS.get(model.device.partition(":")[0], 2048))
+        budget = choose_budget(self.config, model.device)
         with ScoreStore(self.scores_folder, model.key) as store:
             for part in todo:
                 label = f"scoring the {part.one.label}"
                 self.progress.add(0, label)
-                for batch in _batches(part, budget, scorer):
-                    sequences = part.one.sequences([texts[int(place)] for place in batch])
-                    scores = score_within(scorer, sequences, budget, model)
+                for batch, scores in score_batches(part, texts, scorer, budget):
                     store.append(dict(zip(part.one.keys_at(batch), scores, strict=True)))
                     self.progress.add(part.one.n_tokens(batch), label)
         self.notes.extend([note] if (note := budget.note(str(model.files.spec))) else [])
         return way
 
 
-def _batches(part: _Todo, budget: Budget, scorer: Scorer) -> Iterator[NDArray[np.int64]]:
-    """Places of the texts of one batch after the other."""
-    longest, n_sequences = part.one.longest[part.places], part.one.n_sequences[part.places]
-    boundary = part.one.model.files.rope_boundary
-    for batch in make_batches(longest, n_sequences, budget, packed=scorer.packs, rope_boundary=boundary):
-        yield part.places[batch]
+def choose_budget(config: AuditConfig, device: str) -> Budget:
+    """Start with the tokens a batch that were asked for, or with what suits the device."""
+    return Budget(config.batch_tokens or _BATCH_TOKENS.get(device.partition(":")[0], 2048))
+
+
+def score_batches(
+    part: Todo, texts: Sequence[str], scorer: Scorer, budget: Budget
+) -> Iterator[tuple[NDArray[np.int64], list[SequenceScores]]]:
+    """Yield the places of the texts of one batch after the other, with their scores."""
+    one = part.one
+    if one.encoder.n_shared and len(part.places):
+        scorer.check(check_sequences(one.encoder, texts[int(part.places[0])]))
+    packed = scorer.packs and not one.encoder.n_shared
+    for places in _batches(part, budget, packed=packed):
+        sequences = one.sequences([texts[int(place)] for place in places])
+        yield places, score_within(scorer, sequences, budget, one.model)
+
+
+def _batches(part: Todo, budget: Budget, *, packed: bool) -> Iterator[NDArray[np.int64]]:
+    """Yield the places of the texts of one batch after the other.
+
+    Rounding depends on what shares a forward pass. So batches are cut from the whole share, stored or not, and those
+    of which nothing is stored come first, as they are: a run that goes on repeats the numbers of an unbroken one to
+    the last bit. What is left of the others is grouped anew.
+    """
+    is_missing = np.zeros(len(part.one.keys), dtype=np.bool_)
+    is_missing[part.places] = True
+    rest = [part.places[:0]]
+    for places in _grouped(part.one, part.one.distinct()[part.share], budget, packed=packed):
+        missing = places[is_missing[places]]
+        if len(missing) == len(places):
+            yield places
+        else:
+            rest.append(missing)
+    yield from _grouped(part.one, np.concatenate(rest), budget, packed=packed)
+
+
+def _grouped(one: Pass, places: NDArray[np.int64], budget: Budget, *, packed: bool) -> Iterator[NDArray[np.int64]]:
+    """Group texts, longest first, into batches."""
+    longest, n_sequences, boundary = one.longest[places], one.n_sequences[places], one.model.files.rope_boundary
+    for batch in make_batches(longest, n_sequences, budget, packed=packed, rope_boundary=boundary):
+        yield places[batch]
 
 
 def load_scorer(weights: Any, model: OpenedModel, *, n_tokens: int, some_text: str) -> tuple[Scorer, OpenedModel]:
@@ -189,20 +235,15 @@ def load_scorer(weights: Any, model: OpenedModel, *, n_tokens: int, some_text: s
         weights, name=str(model.files.spec), kernel=kernel, pack=not alone, exact=model.files.quantization is None
     )
     if not alone:
-        scorer.check(check_sequences(model, some_text))
+        scorer.check(check_sequences(model.encoder, some_text))
     path = f"{scorer.path}; {why}" + ("; one sequence at a time, as its quantisation mixes those of a batch" * alone)
     return scorer, replace(model, scoring_path=path)
 
 
-def check_sequences(model: OpenedModel, text: str) -> list[TokenSequence]:
+def check_sequences(encoder: Encoder, text: str) -> list[TokenSequence]:
     """Make a long and a short sequence of a text's own tokens, so that checking pads whatever the texts are."""
-    some = model.encoder.sequences(model.encoder.encode([text])[0])[0]
-    longest = min(33, (model.encoder.window or 33) + len(model.encoder.prefix.ids))
-    ids = (some.ids * 33)[:longest]
-    return [
-        TokenSequence(ids, some.first_scored),
-        TokenSequence(ids[: max(some.first_scored + 1, 7)], some.first_scored),
-    ]
+    ids = (encoder.encode([text])[0] * 33)[: min(33, encoder.window or 33)]
+    return [encoder.sequences(some)[0] for some in (ids, ids[:6])]
 
 
 def score_within(
@@ -219,18 +260,19 @@ def score_within(
     """
     sequences = [sequence for windows in texts for sequence in windows]
     windowed = len(sequences) > len(texts)
+    packed = scorer.packs and not sequences[0].n_shared
     alone = model.files.depends_on_batch or (windowed and model.files.rope_boundary is not None)
     scores: list[SequenceScores] = []
     while len(scores) < len(sequences):
         left = sequences[len(scores) :]
-        n = 1 if alone else _fitting(left, budget.tokens, packed=scorer.packs)
+        n = 1 if alone else _fitting(left, budget.tokens, packed=packed)
         try:
             scores += scorer.score(left[:n])
         except OutOfMemory:
             if n == 1:
                 raise
             _free_memory()
-            while n > 1 and _fitting(left, budget.tokens, packed=scorer.packs) >= n:
+            while n > 1 and _fitting(left, budget.tokens, packed=packed) >= n:
                 budget.halve()
     parts = iter(scores)
     return [concatenate([next(parts) for _ in windows]) for windows in texts]
@@ -238,7 +280,7 @@ def score_within(
 
 def _fitting(sequences: Sequence[TokenSequence], budget_tokens: int, *, packed: bool) -> int:
     """How many of the first sequences fit into the budget, at least one."""
-    lengths = np.array([len(sequence.ids) for sequence in sequences])
+    lengths = np.array([len(sequence.ids) - sequence.n_shared for sequence in sequences])
     n = np.arange(1, len(lengths) + 1)
     costs = np.cumsum(lengths) if packed else np.maximum.accumulate(lengths) * n
     return max(1, int(np.searchsorted(costs, budget_tokens, side="right")))

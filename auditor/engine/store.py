@@ -15,7 +15,7 @@ import os
 import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -87,19 +87,23 @@ class ScoreStore:
     def __enter__(self) -> Self:
         try:
             self._folder.parent.mkdir(parents=True, exist_ok=True)
-            self._folder.parent.chmod(0o700)
-            (self._folder.parent / "README.txt").write_text(_WARNING, encoding="utf-8")
+            with suppress(OSError):  # another user's folder, or no permissions at all; every file has its own
+                self._folder.parent.chmod(0o700)
             self._folder.mkdir(exist_ok=True)
-            (self._folder / "pass.json").write_text(json.dumps(asdict(self._key), indent=1) + "\n", encoding="utf-8")
+            _write_once(self._folder.parent / "README.txt", _WARNING)
+            _write_once(self._folder / "pass.json", json.dumps(asdict(self._key), indent=1) + "\n")
         except OSError as error:
             raise ResultError(f"cannot write the score store {self._folder}: {error.strerror}") from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_exception: object) -> None:
-        with suppress(OSError) if kind else nullcontext():  # a full disk must not hide the error it caused
-            if self._writer is not None:
-                self._writer.close()
-            self._files.close()
+        try:
+            with self._files:
+                if self._writer is not None:
+                    self._writer.close()
+        except OSError as error:
+            if kind is None:  # a full disk must not hide the error it caused
+                raise self._unwritable(error) from error
 
     def append(self, scores: Mapping[str, SequenceScores]) -> None:
         """Write the texts of one batch durably, each under its key."""
@@ -111,9 +115,13 @@ class ScoreStore:
             self._writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
             stream.settle()
         except OSError as error:
-            raise ResultError(
-                f"cannot write the score store {self._folder}: {error}; what is in it is kept, run again to go on"
-            ) from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> ResultError:
+        why = error.strerror or error
+        return ResultError(
+            f"cannot write the score store {self._folder}: {why}; what is in it is kept, run again to go on"
+        )
 
     def _open(self) -> "_CheckedFile":
         """Start a file of our own."""
@@ -121,6 +129,7 @@ class ScoreStore:
         self._files.callback(self._stream.shut)
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         self._writer = pa.ipc.new_stream(pa.PythonFile(self._stream, mode="w"), _SCHEMA, options=options)
+        _settle_folder(self._folder)
         return self._stream
 
     def keys(self) -> NDArray[np.bytes_]:
@@ -138,7 +147,11 @@ class ScoreStore:
     def _batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
         """Yield every intact record batch, or some columns of it; what is missing is to be scored again."""
         for path in sorted(self._folder.glob("*.arrow")):
-            yield from _decode(_intact_segments(path), columns)
+            if path.is_file() and path.with_suffix(".ledger").is_file():
+                try:
+                    yield from _decode(_intact_segments(path), columns)
+                except OSError as error:
+                    raise ResultError(f"cannot read the score store: {path}: {error.strerror or error}") from error
 
 
 class _CheckedFile:
@@ -147,8 +160,11 @@ class _CheckedFile:
     closed = False
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "xb")  # noqa: SIM115
-        self._ledger = open(path.with_suffix(".ledger"), "x", encoding="ascii")  # noqa: SIM115
+        self._file = open(path, "xb", opener=_for_owner)  # noqa: SIM115
+        with ExitStack() as unless_both:
+            unless_both.callback(self._file.close)
+            self._ledger = open(path.with_suffix(".ledger"), "x", encoding="ascii", opener=_for_owner)  # noqa: SIM115
+            unless_both.pop_all()
         self._size = self._crc = 0
 
     def write(self, data: Any) -> int:
@@ -173,18 +189,36 @@ class _CheckedFile:
 
     def shut(self) -> None:
         """Close both files."""
-        self._file.close()
-        self._ledger.close()
+        with self._ledger, self._file:
+            pass
+
+
+def _for_owner(path: str, flags: int) -> int:
+    """Open a file that only its owner may read."""
+    return os.open(path, flags, 0o600)
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a file unless it says this already: a full disk empties nothing."""
+    if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def _settle_folder(folder: Path) -> None:
+    """Make the names of new files durable, where the system can."""
+    with suppress(OSError):
+        folder_file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(folder_file)
+        finally:
+            os.close(folder_file)
 
 
 def _intact_segments(path: Path) -> Iterator[bytes]:
     """Yield what each append wrote, as long as the ledger vouches for it."""
-    ledger = path.with_suffix(".ledger")
-    if not ledger.exists():
-        return
     with open(path, "rb") as file:
         done = 0
-        for line in ledger.read_text(encoding="ascii", errors="replace").split("\n")[:-1]:
+        for line in path.with_suffix(".ledger").read_text(encoding="ascii", errors="replace").split("\n")[:-1]:
             numbers = line.split()
             if len(numbers) != 2 or not all(number.isdecimal() and len(number) < 19 for number in numbers):
                 return
@@ -200,11 +234,14 @@ def _intact_segments(path: Path) -> Iterator[bytes]:
 
 def _decode(segments: Iterator[bytes], columns: Sequence[str] | None) -> Iterator[Any]:
     """Decode the record batches of each append, or some columns of them; the first append also holds the schema."""
+    expected = _SCHEMA if columns is None else pa.schema([_SCHEMA.field(name) for name in columns])
     fields = None if columns is None else [_SCHEMA.get_field_index(name) for name in columns]
     options = pa.ipc.IpcReadOptions(included_fields=fields)
     schema = b""
     for segment in segments:
         with pa.ipc.open_stream(pa.BufferReader(schema + segment), options=options) as reader:
+            if not reader.schema.equals(expected):
+                return  # not a file of ours
             yield from reader
         schema = _SCHEMA.serialize().to_pybytes()
 

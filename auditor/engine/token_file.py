@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from os import pread, pwrite
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from weakref import finalize
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from attacks.base import TokenScores
 
+from ..errors import ResultError
 from .forward import SequenceScores
 
 __all__ = ["TokenFile"]
@@ -27,6 +28,13 @@ class TokenFile:
     n_scored : ndarray of int64, shape (n_samples,)
     rows : iterable of (bytes, SequenceScores)
         The store's rows, in any order; those of other texts are passed over.
+
+    Raises
+    ------
+    LookupError
+        If a text has no row.
+    ResultError
+        If the disk is full.
     """
 
     def __init__(
@@ -61,4 +69,13 @@ class TokenFile:
         tokens = np.empty(len(scores.logprob), dtype=_TOKEN)
         for name in _TOKEN.names or ():
             tokens[name] = getattr(scores, name)
-        pwrite(self._file.fileno(), tokens.tobytes(), first_token * _TOKEN.itemsize)
+        left, place = tokens.tobytes(), first_token * _TOKEN.itemsize
+        try:
+            while left:  # a disk that is nearly full takes a part, and refuses only the rest
+                written = pwrite(self._file.fileno(), left, place)
+                left, place = left[written:], place + written
+        except OSError as error:
+            raise ResultError(
+                f"cannot write a temporary file in {gettempdir()}: {error.strerror}; the scores are kept: make room "
+                "or point TMPDIR to another disk, and run again"
+            ) from error

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,10 +38,14 @@ class Prefix:
 
 @dataclass(frozen=True, slots=True)
 class TokenSequence:
-    """Ids for one forward pass; ``ids[first_scored:]`` are scored, each given all ids before it."""
+    """Ids for one forward pass; ``ids[first_scored:]`` are scored, each given all ids before it.
+
+    The first ``n_shared`` ids are the same in every sequence of a pass, so that the model need read them only once.
+    """
 
     ids: tuple[int, ...]
     first_scored: int
+    n_shared: int = 0
 
     @property
     def n_scored(self) -> int:
@@ -125,12 +129,15 @@ class Encoder:
     ----------
     window : int or None
         Most text tokens (prefix not counted) in one forward pass; None if the model has no limit.
+    n_shared : int
+        How many of the prefix's ids the model should read once for all texts.
     """
 
     tokenizer: Any
     prefix: Prefix
     window: int | None
     special_ids: frozenset[int]
+    n_shared: int = 0
 
     @classmethod
     def build(
@@ -154,6 +161,12 @@ class Encoder:
                 "raise --max-tokens"
             )
         return cls(tokenizer, prefix, window, frozenset(int(i) for i in tokenizer.all_special_ids))
+
+    def after(self, ids: Sequence[int]) -> "Encoder":
+        """Return the encoder that puts these ids, too, before every text; all but the last are read once for all."""
+        prefix = Prefix((*self.prefix.ids, *ids), self.prefix.rule)
+        window = None if self.window is None else self.window - len(ids)
+        return replace(self, prefix=prefix, window=window, n_shared=max(0, len(prefix.ids) - 1))
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, without the prefix."""
@@ -180,14 +193,17 @@ class Encoder:
         prefix = self.prefix.ids
         unscored = 0 if prefix else 1
         if self.window is None or len(ids) <= self.window:
-            return [TokenSequence((*prefix, *ids), len(prefix) + unscored)]
-        windows = [TokenSequence((*prefix, *ids[: self.window]), len(prefix) + unscored)]
+            return [self._sequence((*prefix, *ids), len(prefix) + unscored)]
+        windows = [self._sequence((*prefix, *ids[: self.window]), len(prefix) + unscored)]
         stride = max(1, self.window // 2)
         for start in range(self.window, len(ids), stride):
             stop = min(start + stride, len(ids))
             context = ids[max(0, stop - self.window) : start]
-            windows.append(TokenSequence((*prefix, *context, *ids[start:stop]), len(prefix) + len(context)))
+            windows.append(self._sequence((*prefix, *context, *ids[start:stop]), len(prefix) + len(context)))
         return windows
+
+    def _sequence(self, ids: tuple[int, ...], first_scored: int) -> TokenSequence:
+        return TokenSequence(ids, first_scored, self.n_shared)
 
 
 def check_scorable(n_scored: Sequence[int] | NDArray[np.int64], sample_ids: Sequence[str], *, has_prefix: bool) -> None:

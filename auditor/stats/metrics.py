@@ -237,7 +237,7 @@ def f1_equal_error(scores: ArrayLike, is_member: ArrayLike, *, level: float, gro
 def _auc(sides: ScoredSides, level: float) -> Estimate:
     if sides.problem:
         return _undefined(sides, sides.problem, level)
-    above, below = _placements(sides)
+    above, below = placements(sides)
     area = float(above.mean())
     spread = influence_spread(
         (above - area) / above.size,
@@ -308,7 +308,7 @@ def _advantage(sides: ScoredSides, level: float, rng: np.random.Generator) -> Es
     return _estimate(sides, value, (value - reach, high), level, method)
 
 
-def _placements(sides: ScoredSides) -> tuple[Array, Array]:
+def placements(sides: ScoredSides) -> tuple[Array, Array]:
     """Share of the other side that each member beats, and that beats each non-member; ties one half."""
     m, n = sides.members.size, sides.non_members.size
     ranks = stats.rankdata(np.concatenate([sides.members, sides.non_members]))

@@ -6,7 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from attacks import BUILTIN, LOWERCASE, Attack, Need, Signals, TokenScores, get_attack
+from attacks import AFTER_SHOTS, BUILTIN, LOWERCASE, Attack, Need, Signals, TokenScores, get_attack
+
+VIEW_NEEDS = {LOWERCASE: Need.LOWERCASE, AFTER_SHOTS: Need.SHOTS}
 
 
 def make_signals(n: int = 12, *, planted: int | None = None, one_token: bool = False, seed: int = 0) -> Signals:
@@ -33,7 +35,7 @@ def make_signals(n: int = 12, *, planted: int | None = None, one_token: bool = F
         texts=tuple("Word " * int(length) + str(i) for i, length in enumerate(lengths)),
         target=scores(0.0),
         references=(scores(-4.0), scores(-4.0)),
-        views={LOWERCASE: scores(-4.0)},
+        views={LOWERCASE: scores(-4.0), AFTER_SHOTS: scores(-4.0)},
     )
 
 
@@ -77,6 +79,13 @@ def test_same_in_same_out_and_order_equivariant(attack: Attack) -> None:
     np.testing.assert_allclose(attack.score(take(signals, order)), found[order], rtol=1e-12)
 
 
+def test_an_attack_that_may_be_given_blocks_scores_them_as_the_whole(attack: Attack) -> None:
+    assert attack.per_sample  # of all built-in ones so far; one that is not is given all samples at once
+    signals = make_signals()
+    blocks = [attack.score(take(signals, list(block))) for block in (range(5), range(5, 6), range(6, 12))]
+    np.testing.assert_allclose(np.concatenate(blocks), attack.score(signals), rtol=1e-12)
+
+
 def test_a_planted_member_scores_highest(attack: Attack) -> None:
     signals = make_signals(planted=4)
     assert int(np.argmax(attack.score(signals))) == 4
@@ -87,7 +96,7 @@ def test_needs_are_honest(attack: Attack) -> None:
     bare = dataclasses.replace(
         full,
         references=full.references if Need.REFERENCE in attack.needs else (),
-        views=full.views if Need.LOWERCASE in attack.needs else {},
+        views={name: view for name, view in full.views.items() if VIEW_NEEDS[name] in attack.needs},
         texts=full.texts if Need.TEXT in attack.needs else ("",) * full.n_samples,
         target=full.target
         if Need.VOCAB_STATS in attack.needs
@@ -116,7 +125,7 @@ def test_labels_tell_parameters_apart() -> None:
     ("build", "message"),
     [
         (lambda: get_attack("min_kk"), r"no attack 'min_kk'; did you mean 'min_k'"),
-        (lambda: get_attack("xyzzy"), r"there are: loss, reference, zlib, lowercase, min_k, min_k_plus_plus"),
+        (lambda: get_attack("xyzzy"), r"there are: loss, reference, zlib, lowercase, min_k, min_k_plus_plus, recall"),
         (lambda: get_attack("loss", {"k": 0.1}), r"parameters k; it takes: none"),
         (lambda: get_attack("min_k", {"kk": 0.1}), r"parameters kk; it takes: k"),
     ],

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from attacks import (
+    AFTER_SHOTS,
     LOWERCASE,
     Loss,
     Lowercase,
     MinK,
     MinKPlusPlus,
+    Recall,
     Reference,
     Signals,
     TokenScores,
@@ -39,7 +41,10 @@ def signals() -> Signals:
         texts=("Ada Ada Ada Ada", "Bo", "ünïcode"),
         target=token_scores([-1.0, -2.0, -3.0, -6.0, -8.0], [-0.5], [-1.0, -3.0]),
         references=(token_scores([-2.0, -2.0, -4.0, -6.0, -7.0], [-1.5], [-4.0, -4.0]),),
-        views={LOWERCASE: token_scores([-2.0] * 4, [-1.0, -1.0], [-2.0])},
+        views={
+            LOWERCASE: token_scores([-2.0] * 4, [-1.0, -1.0], [-2.0]),
+            AFTER_SHOTS: token_scores([-1.0, -1.0, -2.0, -5.0, -6.0], [-0.5], [-2.0, -4.0]),
+        },
     )
 
 
@@ -94,6 +99,18 @@ def test_lowercase_of_a_text_with_no_surprise_is_finite() -> None:
         sample_ids=("a",), texts=("x",), target=token_scores([0.0]), views={LOWERCASE: token_scores([-1.0])}
     )
     assert np.isfinite(Lowercase().score(certain)).all()
+
+
+def test_recall(signals: Signals) -> None:
+    # after shots -3, -.5, -3; without -4, -.5, -2: the text that gains least from them is likeliest a member
+    np.testing.assert_allclose(Recall().score(signals), [0.75, 1.0, 1.5])
+
+
+def test_recall_of_a_text_with_no_surprise_is_finite() -> None:
+    certain = Signals(
+        sample_ids=("a",), texts=("x",), target=token_scores([0.0]), views={AFTER_SHOTS: token_scores([-1.0])}
+    )
+    assert np.isfinite(Recall().score(certain)).all()
 
 
 def test_min_k_takes_the_whole_part_of_k_n(signals: Signals) -> None:

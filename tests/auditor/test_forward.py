@@ -62,6 +62,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "qwen3_moe": _WITH_HEAD | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16},
     "mamba": {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4, "bos_token_id": 0, "eos_token_id": 0},
 }
+WITH_SHARED_START = set(ARCHITECTURES) - {"mamba"}
 CHANGED_AFTER_HEAD = {"gemma2", "gemma3_text", "cohere", "granite"}
 
 
@@ -113,6 +114,30 @@ def test_architecture_against_the_naive_loop(name: str, helpers: Callable[[str],
         np.testing.assert_allclose(one.logprob_mean, other.logprob_mean, atol=2e-5)
     scorer.check(batch[:2])
     assert ("changes after the head" in scorer.path) == (name in CHANGED_AFTER_HEAD)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_shared_start_is_read_once(name: str, helpers: Callable[[str], Any]) -> None:
+    model = build(name)
+    shared = tuple(range(1, 20))
+    batch = [TokenSequence((*shared, *one.ids), len(shared) + 1, n_shared=len(shared)) for one in sequences()]
+    scorer = Scorer(model, name=name)
+    scorer.check(batch[:2])
+    n_read: list[int] = []
+    counter = model.register_forward_pre_hook(
+        lambda _m, _a, given: n_read.append(given["input_ids"].numel()), with_kwargs=True
+    )
+    again = scorer.score(batch)
+    counter.remove()
+    for sequence, scores in zip(batch, again, strict=True):
+        naive = helpers("naive_logprobs")(model, sequence.ids, sequence.first_scored)
+        np.testing.assert_allclose(scores.logprob, naive, atol=1e-4)
+    own = sum(len(one.ids) for one in sequences())
+    if name in WITH_SHARED_START:
+        assert max(n_read) == max(map(len, (one.ids for one in sequences()))) * len(batch)  # padded, start left out
+    else:
+        assert max(n_read) >= own + len(shared) * len(batch)  # read again for each sequence
 
 
 def test_moments_of_a_real_forward_against_float64() -> None:

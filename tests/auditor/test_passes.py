@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attacks import LOWERCASE, Need
+from attacks import AFTER_SHOTS, LOWERCASE, Need
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine import scoring
 from auditor.engine.forward import Scorer
@@ -31,6 +31,7 @@ def collect(tiny_models: dict[str, Path], tmp_path: Path) -> Callable[..., Colle
         needs: frozenset[Need] = frozenset({Need.REFERENCE}),
         scores: str = "scores",
         target: Path | None = None,
+        shots: Sequence[str] = (),
         **options: Any,
     ) -> Collected:
         config = AuditConfig(
@@ -45,6 +46,7 @@ def collect(tiny_models: dict[str, Path], tmp_path: Path) -> Callable[..., Colle
             texts=texts,
             needs=needs,
             scores_folder=tmp_path / scores,
+            shots=shots,
         )
 
     return run
@@ -207,6 +209,23 @@ def test_aligned_attacks_refuse_other_tokenizers(collect: Callable[..., Collecte
         collect([text], needs=needs, references=("other",))
 
 
+def test_shots_are_read_once_and_not_scored(
+    collect: Callable[..., Collected], texts: list[str], tiny_models: dict[str, Path], helpers: Callable[[str], Any]
+) -> None:
+    shots = ["Ada had 1. ", "Bo had 2. ", "too long for half the window " * 9]
+    found = collect(texts, references=(), needs=frozenset({Need.SHOTS}), shots=shots)
+    model, tokenizer = load(tiny_models["target"])
+    before = [0, *tokenizer("Ada had 1. ")["input_ids"], *tokenizer("Bo had 2. ")["input_ids"]]
+    assert found.models[0].shots == tuple(before[1:])
+    after = found.signals.views[AFTER_SHOTS]
+    for i, text in enumerate(found.plan.texts):  # some are cut: shots and text share the window
+        naive = helpers("naive_logprobs")(model, [*before, *tokenizer(text)["input_ids"]], len(before))
+        assert after.n_tokens[i] == len(naive) == found.signals.target.n_tokens[i]
+        assert after.total_logprob[i] == pytest.approx(sum(naive), abs=1e-5 * len(naive) + 1e-5)
+    with pytest.raises(ConfigError, match="more than half the window of 63 tokens"):
+        collect(texts, references=(), needs=frozenset({Need.SHOTS}), shots=shots[2:])
+
+
 def test_control_marks_in_a_text_are_noted(collect: Callable[..., Collected]) -> None:
     found = collect(["Ada <|endoftext|> 1.", "Bo had 2."])
     assert any("1 of 2 texts contain special tokens of the target" in note for note in found.notes)
@@ -339,11 +358,11 @@ def test_characters_without_a_token_are_counted(
 
 
 def test_the_check_pads_whatever_the_texts_are(collect: Callable[..., Collected]) -> None:
-    model = collect(["x"]).models[0]
+    encoder = collect(["x"]).models[0].encoder
     for text in ("x", "Ada had 12345 of it. " * 10):
-        long, short = scoring.check_sequences(model, text)
-        assert len(long.ids) == 33 > len(short.ids) >= 2
-    tight = collect(["x y z"], max_tokens=5).models[0]
+        long, short = scoring.check_sequences(encoder, text)
+        assert len(long.ids) == 34 > len(short.ids) >= 2
+    tight = collect(["x y z"], max_tokens=5).models[0].encoder
     assert [len(one.ids) for one in scoring.check_sequences(tight, "x")] == [6, 6]
 
 
