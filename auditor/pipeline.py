@@ -1,12 +1,10 @@
 """The main job: from a configuration to an audit. Data, signals, scores, estimates; no maths of its own."""
 
 import hashlib
-import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import monotonic
 from typing import Literal
@@ -17,24 +15,21 @@ from attacks import BUILTIN, Attack, Need, get_attack
 
 from .config import AuditConfig
 from .data import SampleSet, load_samples, load_texts
-from .engine.models import count_adapter
-from .engine.opened import OpenedModel
+from .engine.loading.models import count_adapter
 from .engine.passes import Collected, collect_signals, score_share
 from .engine.ranks import ALONE, Rank
 from .engine.scoring import ScoringProgress
-from .engine.store import SCORING_VERSION
 from .errors import ConfigError
 from .expectation import Constants, check_stated_size, read_constants, set_beside
 from .memorization import SampleBits, dataset_memorization, top_samples
 from .predictions import PredictionBesideMeasurement
+from .provenance import describe_run
 from .results import (
     AttackResult,
     AuditResult,
     DataResult,
     Estimate,
     MemorizationResult,
-    ModelProvenance,
-    Provenance,
     SideData,
     SoundnessResult,
 )
@@ -42,11 +37,8 @@ from .samples import SampleTable
 from .scores import SampleScores, score_samples
 from .soundness import ModelFacts, check_soundness
 from .stats.metrics import evaluate
-from .version import __version__
 
 __all__ = ["Audit", "audit", "choose_attacks", "help_audit"]
-
-_PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "scipy", "pyarrow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +99,7 @@ def audit(
     )
     described = _data_result(config, data, collected, table)
     result = AuditResult(
-        provenance=_provenance(collected, started_at, monotonic() - started),
+        provenance=describe_run(collected, started_at, monotonic() - started),
         config=asdict(config),
         data=described,
         soundness=_soundness(config, data, collected, table),
@@ -385,51 +377,3 @@ def _data_result(config: AuditConfig, data: SampleSet, collected: Collected, tab
         window_tokens=min(windows, default=None),
         long_texts=config.long_texts,
     )
-
-
-def _provenance(collected: Collected, started_at: datetime, seconds: float) -> Provenance:
-    """Record what is needed to run the audit again."""
-    return Provenance(
-        auditor_version=__version__,
-        scoring_version=SCORING_VERSION,
-        packages={name: _package_version(name) for name in _PACKAGES},
-        python=platform.python_version(),
-        platform=f"{platform.system()} {platform.machine()}",
-        started_at=started_at.isoformat(timespec="seconds"),
-        seconds=round(seconds, 3),
-        n_tokens_scored=collected.n_tokens_scored,
-        n_tokens_reused=collected.n_tokens_reused,
-        scoring_seconds=round(collected.seconds, 3),
-        models=tuple(_model_provenance(model) for model in collected.models),
-    )
-
-
-def _model_provenance(model: OpenedModel) -> ModelProvenance:
-    """Record which model scored, and how."""
-    files, prefix = model.files, model.encoder.prefix
-    return ModelProvenance(
-        role="target" if model.role == "target" else "reference",
-        path=files.spec.path,
-        revision=files.spec.revision,
-        adapter=files.spec.adapter,
-        weights_sha256=files.weights_sha256,
-        tokenizer_sha256=model.key.tokenizer_sha256,
-        architecture=files.architecture,
-        n_parameters=files.n_parameters,
-        n_vocabulary=files.n_vocabulary,
-        stored_dtype=files.stored_dtype,
-        dtype=model.key.dtype,
-        device=model.device,
-        context_window=files.context_window,
-        prefix_token_ids=prefix.ids,
-        prefix_rule=prefix.rule,
-        scoring_path=model.scoring_path,
-    )
-
-
-def _package_version(name: str) -> str:
-    """Return the installed version of a package."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"

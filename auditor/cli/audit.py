@@ -122,7 +122,7 @@ def _turn(rank: "Rank", checkpoint: int) -> "Rank":
 def _audit_configs(config_file: Path | None, options: dict[str, Any]) -> "tuple[str, dict[str, AuditConfig]]":
     """Merge the configuration file and the flags, which win; return the target and what to audit by its path."""
     from ..config import AuditConfig, is_count, load_config_file
-    from ..engine.checkpoints import expand_checkpoints
+    from ..engine.loading.checkpoints import expand_checkpoints
 
     given = {key: value for key, value in options.items() if value not in (None, ())}
     batch_tokens = given.pop("batch_tokens", None)

@@ -63,7 +63,7 @@ def _prepare(data: str, options: dict[str, Any]) -> tuple[Any, Any]:
     """Read the texts, choose tokenizer and model sizes, and cut the samples."""
     from ..config import DataSpec, ModelSpec
     from ..data import load_texts
-    from ..engine.configs import load_tokenizer, open_shape
+    from ..engine.loading.configs import load_tokenizer, open_shape
     from ..experiments.corpus import cut_corpus, train_tokenizer
     from ..experiments.sweep import CalibrationPlan, default_configs, largest_cell
 

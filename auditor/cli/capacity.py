@@ -65,8 +65,8 @@ def _plan(model: str, options: dict[str, Any]) -> Any:
     from dataclasses import replace
 
     from ..config import ModelSpec
-    from ..engine.configs import open_shape
-    from ..engine.models import choose_device
+    from ..engine.loading.configs import open_shape
+    from ..engine.loading.models import choose_device
     from ..experiments.capacity import CapacityPlan
     from ..experiments.presets import PRESETS, default_training
 

@@ -159,7 +159,7 @@ def _count_parameters(options: dict[str, Any]) -> int:
     """Build the model without weights and count."""
     quiet_libraries()
     from ..config import ModelSpec
-    from ..engine.configs import open_shape
+    from ..engine.loading.configs import open_shape
 
     spec = ModelSpec.parse(options["model"])
     return open_shape(spec, trust_remote_code=options["trust_remote_code"]).n_parameters
@@ -170,7 +170,7 @@ def _count_trainable(given: str) -> int:
     from ..amounts import parse_amount
 
     if Path(given).is_dir():
-        from ..engine.models import count_adapter
+        from ..engine.loading.models import count_adapter
 
         return count_adapter(given)
     try:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import ModelError
 from .kernels import PLAIN, Kernel, TokenStatistics, tiled_statistics, token_statistics
-from .models import input_device
+from .loading.models import input_device
 from .packing import Packing, packing_of
 from .tokens import TokenSequence
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from ..config import AuditConfig, ModelSpec
 from ..errors import ConfigError
-from .adapters import changes_its_base
-from .models import ModelFiles, choose_device, choose_dtype, open_model
+from .loading.adapters import changes_its_base
+from .loading.models import ModelFiles, choose_device, choose_dtype, open_model
 from .store import PassKey
 from .tokens import Encoder, tokenizer_fingerprint
 

@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from ..config import AuditConfig, ModelSpec
 from ..errors import AuditError, ConfigError, ModelError
 from .batches import Budget, make_batches
-from .configs import first_line
 from .forward import SequenceScores
-from .models import choose_device, load_weights
+from .loading.configs import first_line
+from .loading.models import choose_device, load_weights
 from .opened import OpenedModel, open_one
 from .plan import Plan, measure_texts
 from .scoring import Progress, ScoringProgress, Todo, by_model, choose_budget, load_scorer, score_batches

@@ -12,7 +12,7 @@ from ..config import AuditConfig
 from .batches import Budget, make_batches
 from .forward import OutOfMemory, Scorer, SequenceScores
 from .kernels import choose_kernel
-from .models import load_weights, without_adapter
+from .loading.models import load_weights, without_adapter
 from .opened import OpenedModel
 from .plan import Pass, Plan
 from .store import ScoreStore, concatenate

@@ -14,7 +14,7 @@ import torch
 from scipy import optimize
 
 from ..config import ModelSpec
-from ..engine.configs import context_window, count_parameters
+from ..engine.loading.configs import context_window, count_parameters
 from ..errors import ConfigError, ModelError
 from ..measured import CapacityMeasurement, CapacityRun, Extrapolation, Precision
 from ..training import OptimizerName, build, sequence_nll, train

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..config import ModelSpec
-from ..engine.configs import context_window, count_parameters, first_line
+from ..engine.loading.configs import context_window, count_parameters, first_line
 from ..errors import ConfigError
 from ..laws.membership import LAW_SAMPLE_TOKENS
 from .corpus import Corpus

@@ -17,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..engine.configs import first_line
+from ..engine.loading.configs import first_line
 from ..errors import AuditError, ModelError
 
 __all__ = ["Job", "Ledger", "RunProgress", "cores", "run_jobs"]

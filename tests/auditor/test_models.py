@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from auditor.config import ModelSpec
-from auditor.engine import adapters, models
-from auditor.engine.checkpoints import expand_checkpoints
-from auditor.engine.configs import open_shape
-from auditor.engine.models import (
+from auditor.engine.loading import adapters, models
+from auditor.engine.loading.checkpoints import expand_checkpoints
+from auditor.engine.loading.configs import open_shape
+from auditor.engine.loading.models import (
     ModelFiles,
     choose_dtype,
     input_device,
@@ -24,7 +24,7 @@ from auditor.engine.models import (
     open_model,
     without_adapter,
 )
-from auditor.engine.quantization import quantization_of, stored_precision
+from auditor.engine.loading.quantization import quantization_of, stored_precision
 from auditor.errors import ConfigError, ModelError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # peft asks for it

@@ -289,7 +289,7 @@ def test_damaged_models_are_refused(
 def test_weights_are_known_by_their_tensors_not_by_their_files(tiny_models: dict[str, Path], tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    from auditor.engine.models import open_model
+    from auditor.engine.loading.models import open_model
 
     plain = open_model(ModelSpec(path=str(tiny_models["target"])))
     folder = tmp_path / "sharded"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import ModelSpec
-from ..errors import ModelError
+from ...config import ModelSpec
+from ...errors import ModelError
 from .gguf_files import find_gguf
 
 __all__ = [

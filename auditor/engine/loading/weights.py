@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import ModelSpec
-from ..errors import ModelError
+from ...config import ModelSpec
+from ...errors import ModelError
 
 __all__ = ["StoredWeights", "fingerprint", "read_header", "read_tensors", "weight_files"]
 

@@ -4,7 +4,7 @@ import glob
 import re
 from pathlib import Path
 
-from ..errors import ModelError
+from ...errors import ModelError
 
 __all__ = ["expand_checkpoints"]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError
+from ...errors import ModelError
 from .weights import read_header
 
 __all__ = ["adapter_files", "changes_its_base", "count_adapter", "put_adapter", "without_adapter"]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import ModelSpec
-from ..errors import ModelError
+from ...config import ModelSpec
+from ...errors import ModelError
 from .quantization import require
 
 __all__ = ["GgufFacts", "check_rotary", "find_gguf", "read_gguf"]

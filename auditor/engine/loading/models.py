@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import DEVICE_MAPS, ModelSpec
-from ..errors import ModelError
+from ...config import DEVICE_MAPS, ModelSpec
+from ...errors import ModelError
 from .adapters import adapter_files, count_adapter, put_adapter, without_adapter
 from .configs import (
     context_window,

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..config import ModelSpec
-from ..errors import ModelError
+from ...config import ModelSpec
+from ...errors import ModelError
 
 __all__ = ["quantization_of", "require", "require_quantizer", "stored_precision"]
 
