@@ -79,6 +79,13 @@ def test_constraints_pin_every_direct_dependency() -> None:
     assert {re.split(r"[<>=\[]", one)[0].lower() for one in wanted} <= pinned
 
 
+def test_nothing_lies_at_the_top_that_does_not_belong_there() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    rooms = {"attacks", "auditor", "benchmarks", "docs", "examples", "reports", "tests"}
+    files = {".gitignore", "LICENSE", "README.md", "constraints.txt", "pyproject.toml"}
+    assert {name.split("/")[0] for name in tracked} <= rooms | files | {".ci"}
+
+
 def test_no_paths_of_a_machine_and_no_hosts_of_a_registry() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     paths = re.compile(r"/(home|root|work|Users)/\w|index-url|find-links")
