@@ -183,7 +183,7 @@ def test_a_row_masked_as_a_whole_is_undefined(kernel: Kernel) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_compiled_kernel_serves_every_number_of_rows() -> None:
+def test_a_compiled_kernel_serves_every_shape() -> None:
     fresh = compiled.build()
     torch.compiler.reset()
     with torch.inference_mode():
@@ -192,6 +192,8 @@ def test_a_compiled_kernel_serves_every_number_of_rows() -> None:
             for n_rows in (1, 2, 3, 64):
                 found = fresh(torch.randn((n_rows, 321)), torch.zeros(n_rows))
                 assert found.top.shape == (n_rows,)
+            for n_columns in (7, 320, 2048):
+                assert fresh(torch.randn((4, n_columns)), torch.zeros(4)).top.shape == (4,)
 
 
 def test_a_small_job_gets_the_plain_kernel() -> None:

@@ -9,7 +9,7 @@ __all__ = ["build"]
 
 
 def build() -> Kernel:
-    """Make the kernel; it is compiled at its first call, for every number of rows but one number of columns and dtype.
+    """Make the kernel; it is compiled at its first call, once for logits of any shape but for one dtype.
 
     Compiled while torch has a single thread, it stays on a single thread.
     """
@@ -21,6 +21,7 @@ def build() -> Kernel:
             logits, true = logits.repeat(2, 1), true.repeat(2)
         for rows in (logits, true):
             torch._dynamo.mark_dynamic(rows, 0)
+        torch._dynamo.mark_dynamic(logits, 1)  # the tiles of a vocabulary differ in width
         with torch.inference_mode():
             return Moments(*(column[:n_rows] for column in program(logits, true)))
 
