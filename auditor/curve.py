@@ -4,7 +4,6 @@ The order of the fields is the file format.
 """
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from .documents import read_document
 from .results import AttackResult, AuditResult, Estimate, TprAtFpr, Verdict
 from .samples import SampleTable
+from .stats.clusters import with_copies
 from .stats.paired import Change, auc_change, holm, mean_change
 from .version import __version__
 
@@ -227,7 +227,7 @@ class _Paired:
     """What the pairing of two checkpoints needs of each sample; ``texts`` is a digest of the texts as scored."""
 
     texts: str
-    groups: list[str | None]
+    groups: list[str | None] | None
     is_member: NDArray[np.bool_]
     bits: NDArray[np.float64] | None
     score: NDArray[np.float64] | None
@@ -309,16 +309,12 @@ class Tracer:
 
 
 def _paired(samples: SampleTable, headline: str | None) -> _Paired:
-    """Keep what a comparison with the next checkpoint needs; copies of a text are one piece of evidence."""
-    copies = Counter(samples.text_sha256)
+    """Keep what a comparison with the next checkpoint needs."""
     texts = sha256("".join(samples.text_sha256).encode())
     texts.update(samples.n_bytes.tobytes())
     return _Paired(
         texts=texts.hexdigest(),
-        groups=[
-            group if group is not None else (f"text {digest}" if copies[digest] > 1 else None)
-            for group, digest in zip(samples.group, samples.text_sha256, strict=True)
-        ],
+        groups=with_copies(samples.group, samples.text_sha256),
         is_member=samples.is_member,
         bits=samples.memorized_bits,
         score=None if headline is None else samples.scores[headline],

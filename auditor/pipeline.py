@@ -1,7 +1,6 @@
 """The main job: from a configuration to an audit. Data, signals, scores, estimates; no maths of its own."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from attacks import BUILTIN, Attack, Need, get_attack
 
 from .config import AuditConfig
 from .data import SampleSet, load_samples, load_texts
-from .engine.loading.models import count_adapter
+from .engine.loading.adapters import count_adapter
 from .engine.passes import Collected, collect_signals, score_share
 from .engine.ranks import ALONE, Rank
 from .engine.scoring import ScoringProgress
@@ -36,9 +35,12 @@ from .results import (
 from .samples import SampleTable
 from .scores import SampleScores, score_samples
 from .soundness import ModelFacts, check_soundness
+from .stats.clusters import with_copies
 from .stats.metrics import evaluate
 
 __all__ = ["Audit", "audit", "choose_attacks", "help_audit"]
+
+_Groups = Sequence[str | None] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,17 +94,17 @@ def audit(
     )
     scores = score_samples(attacks, collected)
     table = _sample_table(config, data, collected, scores)
+    texts = collected.plan.text_keys
+    groups = with_copies(data.groups, texts)
     rng = np.random.default_rng(config.seed)
-    memorization = _memorization(config, constants, data, collected, table, scores.bits, rng) if scores.bits else None
-    attacked = tuple(
-        _attack_result(attack, scores.attacks[attack.label], config, data, collected, rng) for attack in attacks
-    )
+    memorization = _memorization(config, constants, collected, table, groups, scores.bits, rng) if scores.bits else None
+    attacked = tuple(_attack_result(attack, config, table, groups, rng) for attack in attacks)
     described = _data_result(config, data, collected, table)
     result = AuditResult(
         provenance=describe_run(collected, started_at, monotonic() - started),
         config=asdict(config),
         data=described,
-        soundness=_soundness(config, data, collected, table),
+        soundness=_soundness(config, collected, table, groups, texts),
         memorization=memorization,
         attacks=attacked,
         prediction=_prediction(config, constants, collected, described, table, attacked, memorization),
@@ -194,20 +196,15 @@ def _needs(attacks: Sequence[Attack]) -> frozenset[Need]:
 
 
 def _attack_result(
-    attack: Attack,
-    scores: np.ndarray[tuple[int], np.dtype[np.float64]],
-    config: AuditConfig,
-    data: SampleSet,
-    collected: Collected,
-    rng: np.random.Generator,
+    attack: Attack, config: AuditConfig, table: SampleTable, groups: _Groups, rng: np.random.Generator
 ) -> AttackResult:
     """Measure one attack."""
     measured = evaluate(
-        scores,
-        data.is_member,
+        table.scores[attack.label],
+        table.is_member,
         fpr_targets=config.fpr_targets,
         level=config.confidence,
-        groups=_groups(data, collected),
+        groups=groups,
         rng=rng,
     )
     return AttackResult(
@@ -224,23 +221,6 @@ def _attack_result(
         inverted=measured.inverted,
         roc=measured.roc,
     )
-
-
-def _text_keys(collected: Collected) -> list[bytes]:
-    """Key of each text as scored: texts that differ only beyond a cut are the same text."""
-    keys: list[bytes] = collected.plan.passes[0].keys.tolist()
-    return keys
-
-
-def _groups(data: SampleSet, collected: Collected) -> Sequence[str | None] | None:
-    """Clusters: what the data names, and copies of one text, which are one piece of evidence."""
-    keys = _text_keys(collected)
-    copies = Counter(keys)
-    groups = [
-        group if group is not None else (f"text {key.decode()}" if copies[key] > 1 else None)
-        for group, key in zip(data.groups, keys, strict=True)
-    ]
-    return groups if any(group is not None for group in groups) else None
 
 
 def _sample_table(
@@ -294,9 +274,9 @@ def _prediction(
 def _memorization(
     config: AuditConfig,
     constants: Constants,
-    data: SampleSet,
     collected: Collected,
     table: SampleTable,
+    groups: _Groups,
     bits: SampleBits,
     rng: np.random.Generator,
 ) -> MemorizationResult:
@@ -313,7 +293,7 @@ def _memorization(
     found = dataset_memorization(
         bits,
         table.is_member,
-        groups=_groups(data, collected),
+        groups=groups,
         n_tokens=table.n_tokens,
         n_bytes=table.n_bytes,
         n_references=len(config.references),
@@ -329,7 +309,9 @@ def _memorization(
     return replace(found, capacity_used=Estimate.undefined(unknown, level=config.confidence))
 
 
-def _soundness(config: AuditConfig, data: SampleSet, collected: Collected, table: SampleTable) -> SoundnessResult:
+def _soundness(
+    config: AuditConfig, collected: Collected, table: SampleTable, groups: _Groups, texts: Sequence[str]
+) -> SoundnessResult:
     """Run the soundness checks."""
     facts = [
         ModelFacts(weights_sha256=model.files.weights_sha256, stored_dtype=model.files.stored_dtype)
@@ -337,9 +319,9 @@ def _soundness(config: AuditConfig, data: SampleSet, collected: Collected, table
     ]
     return check_soundness(
         is_member=table.is_member,
-        groups=_groups(data, collected),
+        groups=groups,
         n_bytes=table.n_bytes,
-        text_keys=_text_keys(collected),
+        text_keys=texts,
         unread=collected.plan.unread,
         reference_bits=table.reference_bits,
         signed_bits=table.signed_bits,

@@ -43,15 +43,22 @@ class SampleScores:
     ----------
     target_bits : ndarray
         Code length under the target, bits.
-    bits : SampleBits or None
-        Under target and reference; None without a reference.
+    reference_bits : ndarray or None
+        Under the (mixture of the) references; None without one.
     attacks : dict of str to ndarray
         Scores by attack label; higher means more likely a member.
     """
 
     target_bits: Scores
-    bits: SampleBits | None
+    reference_bits: Scores | None
     attacks: dict[str, Scores]
+
+    @property
+    def bits(self) -> SampleBits | None:
+        """Both code lengths; None without a reference."""
+        return (
+            None if self.reference_bits is None else SampleBits(target=self.target_bits, reference=self.reference_bits)
+        )
 
 
 def score_samples(attacks: Sequence[Attack], source: SignalSource) -> SampleScores:
@@ -64,12 +71,15 @@ def score_samples(attacks: Sequence[Attack], source: SignalSource) -> SampleScor
     """
     n = len(source.sample_ids)
     scores = {attack.label: np.full(n, np.nan) for attack in attacks}
-    target_bits, reference_bits, has_reference = np.zeros(n), np.zeros(n), False
+    target_bits, reference_bits = np.zeros(n), np.zeros(n)
+    n_references = 0
     for places, signals in source.blocks():
-        target_bits[places] = code_bits(signals.target)
-        if signals.references:
-            has_reference = True
-            reference_bits[places] = sample_bits(signals.target, signals.references).reference
+        n_references = len(signals.references)
+        if n_references:
+            bits = sample_bits(signals.target, signals.references)
+            target_bits[places], reference_bits[places] = bits.target, bits.reference
+        else:
+            target_bits[places] = code_bits(signals.target)
         for attack in attacks:
             if attack.per_sample:
                 scores[attack.label][places] = _score(attack, signals)
@@ -77,8 +87,9 @@ def score_samples(attacks: Sequence[Attack], source: SignalSource) -> SampleScor
         if not attack.per_sample:
             scores[attack.label][:] = _score(attack, source.signals)
         _refuse_undefined(attack, scores[attack.label], source.sample_ids)
-    bits = SampleBits(target=target_bits, reference=reference_bits) if has_reference else None
-    return SampleScores(target_bits=target_bits, bits=bits, attacks=scores)
+    return SampleScores(
+        target_bits=target_bits, reference_bits=reference_bits if n_references else None, attacks=scores
+    )
 
 
 def _score(attack: Attack, signals: Signals) -> Scores:

@@ -1,7 +1,7 @@
 """May a verdict be given at all? Checks that never look at the attacks, shown before any of their numbers."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +45,7 @@ def check_soundness(
     is_member: NDArray[np.bool_],
     groups: Groups,
     n_bytes: NDArray[np.int64],
-    text_keys: Sequence[Hashable],
+    text_keys: Sequence[str],
     unread: NDArray[np.int64],
     reference_bits: Values | None,
     signed_bits: Values | None,
@@ -62,7 +62,7 @@ def check_soundness(
     groups : sequence of (str or None), length n_samples, or None
     n_bytes : ndarray of int, shape (n_samples,)
         Bytes of the scored texts.
-    text_keys : sequence, length n_samples
+    text_keys : sequence of str, length n_samples
         Equal for equal texts, as scored.
     unread : ndarray of int, shape (n_models, n_samples)
         Characters of each text that the tokenizer of each model has no token for; the target comes first.
@@ -93,7 +93,7 @@ def check_soundness(
     return SoundnessResult(verdict=checks[0].verdict, checks=tuple(checks))
 
 
-def _sample_size(is_member: NDArray[np.bool_], text_keys: Sequence[Hashable], smallest_fpr: float) -> CheckResult:
+def _sample_size(is_member: NDArray[np.bool_], text_keys: Sequence[str], smallest_fpr: float) -> CheckResult:
     """Are there enough different texts for the figures asked for?"""
     sides = [
         {key for key, member in zip(text_keys, is_member, strict=True) if member == side} for side in (True, False)
@@ -122,7 +122,7 @@ def _sample_size(is_member: NDArray[np.bool_], text_keys: Sequence[Hashable], sm
     )
 
 
-def _overlap(is_member: NDArray[np.bool_], text_keys: Sequence[Hashable]) -> CheckResult:
+def _overlap(is_member: NDArray[np.bool_], text_keys: Sequence[str]) -> CheckResult:
     """No text may stand on both sides, as scored: texts that differ only beyond the cut are the same text."""
     keys = np.array(text_keys)
     shared = np.isin(keys, np.intersect1d(keys[is_member], keys[~is_member]))

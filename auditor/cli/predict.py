@@ -170,7 +170,7 @@ def _count_trainable(given: str) -> int:
     from ..amounts import parse_amount
 
     if Path(given).is_dir():
-        from ..engine.loading.models import count_adapter
+        from ..engine.loading.adapters import count_adapter
 
         return count_adapter(given)
     try:

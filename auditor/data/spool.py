@@ -1,5 +1,6 @@
 """Texts on disk instead of in memory: appended once, then read one or a block at a time."""
 
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -8,10 +9,26 @@ from tempfile import TemporaryFile
 from typing import IO, overload
 from weakref import finalize
 
-__all__ = ["TextSpool"]
+__all__ = ["LazyTexts", "TextSpool"]
 
 
-class TextSpool(Sequence[str]):
+class LazyTexts(Sequence[str]):
+    """A sequence of texts, each of which is made when it is asked for."""
+
+    @abstractmethod
+    def text(self, index: int) -> str:
+        """Make the text at a place, counted from 0."""
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        places = range(len(self))[place]
+        return self.text(places) if isinstance(places, int) else [self.text(index) for index in places]
+
+
+class TextSpool(LazyTexts):
     """A sequence of texts whose memory is eight bytes a text.
 
     The texts lie in a temporary file without a name (``$TMPDIR`` decides where), which nobody else can open and
@@ -37,14 +54,8 @@ class TextSpool(Sequence[str]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
-    def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, slice):
-            return [self[i] for i in range(*place.indices(len(self)))]
-        index = range(len(self))[place]
+    def text(self, index: int) -> str:
+        """Read the text at a place, counted from 0."""
         self._file.flush()
         start, stop = self._ends[index], self._ends[index + 1]
         return pread(self._file.fileno(), stop - start, start).decode()

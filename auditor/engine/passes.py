@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from attacks.base import Need, Signals
@@ -116,19 +116,19 @@ def collect_signals(
         models, plan = _open_and_plan(config, sample_ids, texts, needs, shots, rank)
         started = time.monotonic()
         n_tokens = sum(int(one.n_scored.sum()) for one in plan.passes)
-        n_missing = sum(one.n_tokens(one.missing(scores_folder)) for one in plan.passes)
-        if config.engine == "ray":
-            ways, notes = score_on_ray(plan, models, config, scores_folder=scores_folder, on_progress=on_progress)
-        else:
-            ways, notes = score_missing(
-                plan, models, config, scores_folder=scores_folder, share=rank.share, on_progress=on_progress
-            )
+        stored = plan.stored(scores_folder)
+        n_missing = sum(one.n_tokens(one.missing(stored)) for one in plan.passes)
+        work = score_on_ray if config.engine == "ray" else partial(score_missing, share=rank.share)
+        ways, notes = work(plan, models, config, stored=stored, scores_folder=scores_folder, on_progress=on_progress)
         if rank.world > 1:
             if left := others.wait():
                 notes.append(
                     f"{len(left)} of {rank.world} processes ended early or never started; the first one took over"
                 )
-            rest, more = score_missing(plan, models, config, scores_folder=scores_folder, on_progress=on_progress)
+            stored = plan.stored(scores_folder)
+            rest, more = score_missing(
+                plan, models, config, stored=stored, scores_folder=scores_folder, on_progress=on_progress
+            )
             ways = [late if late is not model else way for way, late, model in zip(ways, rest, models, strict=True)]
             ways = [replace(way, scoring_path=f"{way.scoring_path}; {rank.world} processes") for way in ways]
             notes += more
@@ -163,7 +163,8 @@ def score_share(
     """
     with rank.at_work(scores_folder):
         models, plan = _open_and_plan(config, sample_ids, texts, needs, shots, rank)
-        score_missing(plan, models, config, scores_folder=scores_folder, share=rank.share)
+        stored = plan.stored(scores_folder)
+        score_missing(plan, models, config, stored=stored, scores_folder=scores_folder, share=rank.share)
 
 
 def _open_and_plan(

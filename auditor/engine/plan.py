@@ -5,22 +5,23 @@ scored costs a thousandth of scoring it, while the ids of a corpus would fill th
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attacks.base import AFTER_SHOTS, LOWERCASE, Need
 
+from ..data import LazyTexts
 from ..errors import ConfigError, ModelError
 from .opened import OpenedModel
-from .store import ScoreStore
+from .store import PassKey, ScoreStore
 from .tokens import Encoder, TokenSequence, check_scorable, cut_to_fit
 
-__all__ = ["Pass", "Plan", "ScoredTexts", "make_plan", "measure_texts"]
+__all__ = ["Pass", "Plan", "ScoredTexts", "Stored", "make_plan", "measure_texts"]
 
 _BLOCK = 1024
 """Texts held at once."""
@@ -30,9 +31,10 @@ _ALL = slice(None)
 
 Ids = list[list[int]]
 Counts = NDArray[np.int64]
+Stored = Mapping[PassKey, NDArray[np.bytes_]]
 
 
-class ScoredTexts(Sequence[str]):
+class ScoredTexts(LazyTexts):
     """The texts as they are scored: each up to the character where it was cut, if it was."""
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -46,14 +48,9 @@ class ScoredTexts(Sequence[str]):
     def __len__(self) -> int:
         return len(self._texts)
 
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
-    def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, slice):
-            return [self[i] for i in range(*place.indices(len(self)))]
-        return self._texts[place][: self._stops.get(place)]
+    def text(self, index: int) -> str:
+        """Return the text at a place, counted from 0, as it is scored."""
+        return self._texts[index][: self._stops.get(index)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +111,10 @@ class Pass:
         order = np.lexsort((self.keys[places], -self.longest[places]))
         return places[order].astype(np.int64)
 
-    def missing(self, scores_folder: Path, share: slice = _ALL) -> Counts:
+    def missing(self, stored: Stored, share: slice = _ALL) -> Counts:
         """Return the places of a share of the distinct texts, longest first, that have no stored row."""
         ours = self.distinct()[share]
-        return ours[~np.isin(self.keys[ours], ScoreStore(scores_folder, self.model.key).keys())]
+        return ours[~np.isin(self.keys[ours], stored[self.model.key])]
 
     def n_tokens(self, places: Counts) -> int:
         """Count the scored tokens of some texts."""
@@ -157,11 +154,20 @@ class Plan:
     aligned: bool
     notes: tuple[str, ...]
 
+    def stored(self, scores_folder: Path) -> Stored:
+        """Read the keys of the rows that the store has now, once for all passes of a model."""
+        return {key: ScoreStore(scores_folder, key).keys() for key in {one.model.key for one in self.passes}}
+
     @property
     def windowed(self) -> NDArray[np.bool_]:
         """Whether a text is scored in more than one window by any model, shape (n_samples,)."""
         most: Counts = np.max([one.n_sequences for one in self.passes], axis=0)
         return most > 1
+
+    @property
+    def text_keys(self) -> list[str]:
+        """Key of each text as scored, length n_samples: texts that differ only beyond a cut are the same text."""
+        return [key.decode() for key in self.passes[0].keys.tolist()]
 
     @property
     def n_views(self) -> int:
@@ -250,8 +256,8 @@ def _fitting(passes: Sequence[Pass], scored: ScoredTexts, places: slice) -> list
     def fits(text: str) -> bool:
         return all(one.fits(text) for one in passes)
 
+    windows = [one.encoder.window for one in passes]
     for row, place in enumerate(range(places.start, places.stop)):
-        windows = [one.encoder.window for one in passes]
         if any(w is not None and len(encoded[row]) > w for w, encoded in zip(windows, ids, strict=True)):
             scored.cut(place, len(cut_to_fit(scored[place], fits)))
             for one, encoded in zip(passes, ids, strict=True):

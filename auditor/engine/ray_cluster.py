@@ -31,7 +31,7 @@ from .forward import SequenceScores
 from .loading.configs import first_line
 from .loading.models import choose_device, load_weights
 from .opened import OpenedModel, open_one
-from .plan import Plan, measure_texts
+from .plan import Plan, Stored, measure_texts
 from .scoring import Progress, ScoringProgress, Todo, by_model, choose_budget, load_scorer, score_batches
 from .store import PassKey, ScoreStore
 
@@ -73,6 +73,7 @@ def score_on_ray(
     models: Sequence[OpenedModel],
     config: AuditConfig,
     *,
+    stored: Stored,
     scores_folder: Path,
     on_progress: Callable[[ScoringProgress], None] | None = None,
 ) -> tuple[list[OpenedModel], list[str]]:
@@ -94,7 +95,7 @@ def score_on_ray(
     ConfigError
         If the cluster has no room for the workers.
     """
-    todo = [Todo(one=one, places=one.missing(scores_folder)) for one in plan.passes]
+    todo = [Todo(one=one, places=one.missing(stored)) for one in plan.passes]
     progress = Progress(sum(part.n_tokens for part in todo), on_progress)
     ways, notes = list(models), list[str]()
     if not any(len(part.places) for part in todo):

@@ -12,9 +12,10 @@ from ..config import AuditConfig
 from .batches import Budget, make_batches
 from .forward import OutOfMemory, Scorer, SequenceScores
 from .kernels import choose_kernel
-from .loading.models import load_weights, without_adapter
+from .loading.adapters import without_adapter
+from .loading.models import load_weights
 from .opened import OpenedModel
-from .plan import Pass, Plan
+from .plan import Pass, Plan, Stored
 from .store import ScoreStore, concatenate
 from .tokens import Encoder, TokenSequence
 
@@ -74,6 +75,7 @@ def score_missing(
     models: Sequence[OpenedModel],
     config: AuditConfig,
     *,
+    stored: Stored,
     scores_folder: Path,
     share: slice = slice(None),
     on_progress: Callable[[ScoringProgress], None] | None = None,
@@ -82,6 +84,8 @@ def score_missing(
 
     Parameters
     ----------
+    stored : mapping of PassKey to ndarray of bytes
+        Keys of the rows that there are (`Plan.stored`).
     share : slice
         Which of the texts of each pass, longest first, are this process's.
 
@@ -92,7 +96,7 @@ def score_missing(
     notes : list of str
         What had to be given up, and weights that were not used.
     """
-    todo = [Todo(one=one, places=one.missing(scores_folder, share), share=share) for one in plan.passes]
+    todo = [Todo(one=one, places=one.missing(stored, share), share=share) for one in plan.passes]
     work = _Work(
         plan=plan,
         config=config,

@@ -1,6 +1,7 @@
 """Which samples belong together, and how far an estimate wanders when whole clusters are drawn anew."""
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ __all__ = [
     "influence_spread",
     "jackknife_spread",
     "kish_size",
+    "with_copies",
 ]
 
 NEGLIGIBLE = 1e-12  # share of a variance
@@ -33,6 +35,35 @@ class Spread:
 
     variance: float
     df: float
+
+
+def with_copies(groups: Sequence[str | None], texts: Sequence[Hashable]) -> list[str | None] | None:
+    """Name the cluster of each sample: the group that the data names, or the text that it is a copy of.
+
+    Copies of one text are one piece of evidence.
+
+    Parameters
+    ----------
+    groups : sequence of (str or None), length n_samples
+    texts : sequence, length n_samples
+        Equal for equal texts.
+
+    Returns
+    -------
+    list of (str or None), or None
+        None for a sample on its own; None as a whole if all are.
+
+    Examples
+    --------
+    >>> with_copies([None, "a", None, None], ["x", "x", "y", "x"])
+    ['text x', 'a', None, 'text x']
+    """
+    copies = Counter(texts)
+    names = [
+        group if group is not None else (f"text {text}" if copies[text] > 1 else None)
+        for group, text in zip(groups, texts, strict=True)
+    ]
+    return names if any(name is not None for name in names) else None
 
 
 def cluster_ids(n_samples: int, groups: Groups) -> Ids:

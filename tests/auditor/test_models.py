@@ -14,6 +14,7 @@ import torch
 
 from auditor.config import ModelSpec
 from auditor.engine.loading import adapters, models
+from auditor.engine.loading.adapters import without_adapter
 from auditor.engine.loading.checkpoints import expand_checkpoints
 from auditor.engine.loading.configs import open_shape
 from auditor.engine.loading.models import (
@@ -22,7 +23,6 @@ from auditor.engine.loading.models import (
     input_device,
     load_weights,
     open_model,
-    without_adapter,
 )
 from auditor.engine.loading.quantization import quantization_of, stored_precision
 from auditor.errors import ConfigError, ModelError

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...config import DEVICE_MAPS, ModelSpec
 from ...errors import ModelError
-from .adapters import adapter_files, count_adapter, put_adapter, without_adapter
+from .adapters import adapter_files, put_adapter
 from .configs import (
     context_window,
     count_parameters,
@@ -30,11 +30,9 @@ __all__ = [
     "ModelFiles",
     "choose_device",
     "choose_dtype",
-    "count_adapter",
     "input_device",
     "load_weights",
     "open_model",
-    "without_adapter",
 ]
 
 
