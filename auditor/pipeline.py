@@ -82,13 +82,15 @@ def audit(
     check_stated_size(config, data.n_distinct("members"))
     if config.non_members is None:
         warnings.append("no non-members were given: bits and rankings only, no AUC; totals are uncalibrated")
+    shots, skipped = _shots(config, data)
+    warnings += [f"shots: {note}" for note in skipped]
     collected = collect_signals(
         config,
         sample_ids=data.ids,
         texts=data.texts,
         needs=_needs(attacks),
         scores_folder=scores_folder,
-        shots=_shots(config, data),
+        shots=shots,
         on_progress=on_progress,
         rank=rank,
     )
@@ -129,7 +131,7 @@ def help_audit(config: AuditConfig, *, scores_folder: Path, rank: Rank) -> None:
         texts=data.texts,
         needs=_needs(attacks),
         scores_folder=scores_folder,
-        shots=_shots(config, data),
+        shots=_shots(config, data)[0],
         rank=rank,
     )
 
@@ -175,11 +177,14 @@ def _lacking(attack: Attack, config: AuditConfig) -> str:
     return ""
 
 
-def _shots(config: AuditConfig, data: SampleSet) -> tuple[str, ...]:
-    """Read the texts that go before every text; an evaluated text among them would recognise itself."""
+def _shots(config: AuditConfig, data: SampleSet) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Read the texts that go before every text, and what was left out while reading them.
+
+    An evaluated text among them would recognise itself.
+    """
     if config.shots is None:
-        return ()
-    shots, _ = load_texts(config.shots)
+        return (), ()
+    shots, notes = load_texts(config.shots)
     evaluated = set(data.text_sha256)
     shared = sum(hashlib.sha256(text.encode()).hexdigest() in evaluated for text in shots)
     if shared:
@@ -187,7 +192,7 @@ def _shots(config: AuditConfig, data: SampleSet) -> tuple[str, ...]:
             f"--shots: {shared} of {len(shots)} texts are among the members or non-members; shots that are evaluated "
             "too fake an AUC: take other texts"
         )
-    return shots
+    return shots, notes
 
 
 def _needs(attacks: Sequence[Attack]) -> frozenset[Need]:

@@ -21,6 +21,8 @@ class OpenedModel:
     ----------
     shots : tuple of int
         Token ids of the texts that attacks put before every text; empty if none does.
+    n_shots : int
+        How many texts these are.
     """
 
     role: str
@@ -29,6 +31,7 @@ class OpenedModel:
     key: PassKey
     device: str
     shots: tuple[int, ...] = ()
+    n_shots: int = 0
     scoring_path: str = "not run: all scores were stored"
 
     def with_shots(self, texts: Sequence[str]) -> "OpenedModel":
@@ -41,13 +44,15 @@ class OpenedModel:
         """
         window = self.encoder.window
         ids: list[int] = []
+        n_shots = 0
         for tokens in self.encoder.encode(texts):
             if window is not None and len(ids) + len(tokens) > window // 2:
                 break
             ids += tokens
+            n_shots += 1
         if not ids:
             raise ConfigError(f"--shots: the first text alone fills more than half the window of {window} tokens")
-        return replace(self, shots=tuple(ids))
+        return replace(self, shots=tuple(ids), n_shots=n_shots)
 
     def is_base_of(self, other: "OpenedModel") -> bool:
         """Whether the other model is this one with an adapter on it, which leaves it as it is when switched off."""

@@ -140,7 +140,7 @@ def collect_signals(
         n_tokens_scored=n_missing,
         n_tokens_reused=n_tokens - n_missing,
         seconds=time.monotonic() - started,
-        notes=(*plan.notes, *dict.fromkeys(notes)),
+        notes=(*plan.notes, *_shots_note(models[0], len(shots)), *dict.fromkeys(notes)),
     )
 
 
@@ -184,6 +184,16 @@ def _open_and_plan(
         models[0] = models[0].with_shots(shots)
     cut = config.long_texts == "cut"
     return models, make_plan(models, sample_ids=sample_ids, texts=texts, needs=needs, cut=cut)
+
+
+def _shots_note(target: OpenedModel, n_given: int) -> list[str]:
+    """Say how many shots were left out."""
+    if target.n_shots in (0, n_given):
+        return []
+    return [
+        f"{target.n_shots} of {n_given} shots stand before every text ({len(target.shots)} tokens): more would fill "
+        "over half the context window"
+    ]
 
 
 def _gather(one: Pass, scores_folder: Path) -> TokenFile:

@@ -217,6 +217,8 @@ def test_shots_are_read_once_and_not_scored(
     model, tokenizer = load(tiny_models["target"])
     before = [0, *tokenizer("Ada had 1. ")["input_ids"], *tokenizer("Bo had 2. ")["input_ids"]]
     assert found.models[0].shots == tuple(before[1:])
+    assert any("2 of 3 shots stand before every text" in note for note in found.notes)
+    assert not collect(texts, references=(), needs=frozenset({Need.SHOTS}), shots=shots[:2]).notes
     after = found.signals.views[AFTER_SHOTS]
     for i, text in enumerate(found.plan.texts):  # some are cut: shots and text share the window
         naive = helpers("naive_logprobs")(model, [*before, *tokenizer(text)["input_ids"]], len(before))
