@@ -12,7 +12,7 @@ import pytest
 
 from attacks import AFTER_SHOTS, LOWERCASE, Need
 from auditor.config import AuditConfig, DataSpec, ModelSpec
-from auditor.engine import scoring
+from auditor.engine import passes, plan, scoring
 from auditor.engine.forward import Scorer
 from auditor.engine.passes import Collected, collect_signals
 from auditor.errors import ConfigError, ModelError
@@ -96,6 +96,25 @@ def test_batching_and_order_do_not_matter(
         plain.target.logprob_variance,
         atol=1e-4,
     )
+
+
+def test_blocks_are_the_whole_in_parts(
+    collect: Callable[..., Collected], texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = [*texts, "Ada had 12345 of it. " * 9]  # which is cut
+    whole = collect(long, references=("other",), needs=ALL)
+    monkeypatch.setattr(plan, "_BLOCK", 5)
+    monkeypatch.setattr(passes, "_BLOCK", 3)
+    parts = collect(long, references=("other",), needs=ALL)
+    assert parts.plan.text_keys == whole.plan.text_keys
+    np.testing.assert_array_equal(parts.plan.n_bytes, whole.plan.n_bytes)
+    np.testing.assert_array_equal(parts.plan.unread, whole.plan.unread)
+    found = [(places, block) for places, block in parts.blocks()]
+    assert [places.stop - places.start for places, _ in found] == [3] * 5 + [2]
+    assert [text for _, block in found for text in block.texts] == list(whole.signals.texts)
+    for scores in (lambda one: one.target, lambda one: one.references[0], lambda one: one.views[LOWERCASE]):
+        joined = np.concatenate([scores(block).logprob for _, block in found])
+        np.testing.assert_array_equal(joined, scores(whole.signals).logprob)
 
 
 def test_same_text_is_scored_once_and_nothing_twice(
