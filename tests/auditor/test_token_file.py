@@ -25,7 +25,7 @@ def file() -> TokenFile:
     return TokenFile(KEYS, lengths, rows)
 
 
-@pytest.mark.parametrize(("start", "stop"), combinations(range(5), 2))
+@pytest.mark.parametrize(("start", "stop"), list(combinations(range(5), 2)))
 def test_any_block_holds_the_tokens_of_its_texts(start: int, stop: int) -> None:
     found = file().read(slice(start, stop))
     wanted = [ROWS[key] for key in KEYS[start:stop].tolist()]
