@@ -9,7 +9,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 
-from .base import AFTER_SHOTS, LOWERCASE, Attack, Need, Signals, TokenScores
+from .base import AFTER_SHOTS, LOWERCASE, Attack, Continuations, Need, Signals, TokenScores
 from .loss import Loss
 from .lowercase import Lowercase
 from .min_k import MinK
@@ -23,6 +23,7 @@ __all__ = [
     "BUILTIN",
     "LOWERCASE",
     "Attack",
+    "Continuations",
     "Loss",
     "Lowercase",
     "MinK",

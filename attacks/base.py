@@ -12,16 +12,40 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AFTER_SHOTS", "LOWERCASE", "Attack", "FloatArray", "IntArray", "Need", "Signals", "TokenScores"]
+__all__ = [
+    "AFTER_MEMBER_SHOTS",
+    "AFTER_SHOTS",
+    "LOWERCASE",
+    "NEIGHBOUR",
+    "SWAPPED",
+    "Attack",
+    "BoolArray",
+    "Continuations",
+    "FloatArray",
+    "IntArray",
+    "Need",
+    "Signals",
+    "TokenScores",
+]
 
 FloatArray = NDArray[np.floating]
 IntArray = NDArray[np.integer]
+BoolArray = NDArray[np.bool_]
 
 LOWERCASE = "lowercase"
 """Name of the text view in which every character is lower-cased."""
 
 AFTER_SHOTS = "after_shots"
 """Name of the text view in which texts known to be non-members, and not evaluated, stand before every text."""
+
+AFTER_MEMBER_SHOTS = "after_member_shots"
+"""The same with texts known to be members, and not evaluated."""
+
+SWAPPED = "swapped"
+"""Family of text views (``swapped_0``, ``swapped_1``, ...) in which some words of the text have changed places."""
+
+NEIGHBOUR = "neighbour"
+"""Family of text views in which a masked language model has replaced some words by others that fit."""
 
 
 class Need(StrEnum):
@@ -37,6 +61,24 @@ class Need(StrEnum):
     """The target's scores of the lower-cased text: one more pass of the target."""
     SHOTS = "shots"
     """The target's scores of the text after non-member shots (`--shots`): one more pass of the target."""
+    MEMBER_SHOTS = "member_shots"
+    """The same after member shots (`--member-shots`): one more pass of the target."""
+    SWAPS = "swaps"
+    """The target's scores of word-swapped copies of the text: five more passes of the target."""
+    NEIGHBOURS = "neighbours"
+    """Its scores of rewritings by a masked language model (`--neighbour-model`): a pass of the target each."""
+    TOKEN_IDS = "token_ids"
+    """Vocabulary entries of the scored tokens of the target."""
+    TOKEN_COUNTS = "token_counts"
+    """How often each vocabulary entry occurs in a corpus apart from the texts (`--frequency-corpus`)."""
+    GRADIENTS = "gradients"
+    """Norms of the gradient of the target's loss on each text: a forward and a backward pass of the target."""
+    CONTINUATIONS = "continuations"
+    """What the target writes after the first half of each text, ten times: generation, far slower than scoring."""
+    SEVERAL_REFERENCES = "several_references"
+    """At least two models, for every text, that never saw it."""
+    SHADOWS = "shadows"
+    """At least two models, for every text, that saw it, and two that did not (`--shadows`)."""
     ALIGNED_TOKENS = "aligned_tokens"
     """Target and references tokenize every text identically (same vocabulary, same prefix)."""
 
@@ -59,6 +101,8 @@ class TokenScores:
         ``sum_v p_v (ln p_v)^2 - logprob_mean^2``.
     rank : ndarray of int, shape (n_tokens,)
         Number of vocabulary entries with a strictly greater logit; 0 means the token was the arg-max.
+    logprob_max : ndarray, shape (n_tokens,), nats, <= 0
+        Log-probability of the arg-max: minus the Renyi entropy of order infinity.
     """
 
     offsets: IntArray
@@ -66,12 +110,13 @@ class TokenScores:
     logprob_mean: FloatArray
     logprob_variance: FloatArray
     rank: IntArray
+    logprob_max: FloatArray
 
     def __post_init__(self) -> None:
         counts = np.diff(self.offsets)
         if len(self.offsets) < 2 or self.offsets[0] != 0 or (counts < 1).any():
             raise ValueError("offsets must start at 0 and give every text at least one scored token")
-        for name in ("logprob", "logprob_mean", "logprob_variance", "rank"):
+        for name in ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max"):
             if len(getattr(self, name)) != self.offsets[-1]:
                 raise ValueError(f"{name} must have {self.offsets[-1]} entries, one a token")
 
@@ -107,8 +152,26 @@ class TokenScores:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Continuations:
+    """How far what the target writes after the first half of a text agrees with the second half.
+
+    Parameters
+    ----------
+    recall : ndarray of float64, shape (n_samples, n_continuations)
+        ROUGE-1 recall: share of the words of the true second half that the continuation has too, with multiplicity.
+    zlib_bytes : ndarray of int64, shape (n_samples, n_continuations)
+        Compressed size of each continuation, UTF-8.
+    """
+
+    recall: FloatArray
+    zlib_bytes: IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Signals:
     """Everything an attack may look at. Row ``i`` of every part belongs to ``sample_ids[i]``.
+
+    What no attack at work needs (see :class:`Need`) is None or empty.
 
     Parameters
     ----------
@@ -117,29 +180,73 @@ class Signals:
     target : TokenScores
     references : tuple of TokenScores
         One a reference model, each under its own tokenizer.
+    seen : ndarray of bool, shape (n_references, n_samples), optional
+        Whether a reference trained on a text (shadow models did, on random halves); None if none did on any.
     views : mapping of str to TokenScores
         The target's scores of other views of the texts, by name of the view (:data:`LOWERCASE`, :data:`AFTER_SHOTS`).
     aligned : bool
         True if target and references tokenize identically: token ``t`` is the same piece of text in all.
+    target_ids : ndarray of int64, shape (n_tokens,), optional
+        Vocabulary entry of every scored token of the target.
+    token_counts : ndarray of int64, shape (n_vocabulary,), optional
+        Occurrences of each vocabulary entry in a corpus apart from the texts.
+    gradient_norms : mapping of str to ndarray of float64, shape (n_samples,), optional
+        By order, ``"1"``, ``"2"`` and ``"inf"``: mean over the target's parameter tensors of the norm of the gradient
+        of its mean negative log-likelihood of the text.
+    continuations : Continuations, optional
     """
 
     sample_ids: tuple[str, ...]
     texts: tuple[str, ...]
     target: TokenScores
     references: tuple[TokenScores, ...] = ()
+    seen: BoolArray | None = None
     views: Mapping[str, TokenScores] = field(default_factory=dict)
     aligned: bool = True
+    target_ids: IntArray | None = None
+    token_counts: IntArray | None = None
+    gradient_norms: Mapping[str, FloatArray] | None = None
+    continuations: Continuations | None = None
 
     def __post_init__(self) -> None:
         n = len(self.sample_ids)
         parts = [self.target, *self.references, *self.views.values()]
         if len(self.texts) != n or any(part.n_samples != n for part in parts):
             raise ValueError(f"every part of the signals must have {n} samples")
+        if self.seen is not None and self.seen.shape != (len(self.references), n):
+            raise ValueError(f"seen must have shape ({len(self.references)}, {n}), got {self.seen.shape}")
+        if self.seen is not None and self.seen.all(axis=0).any():
+            raise ValueError("every text needs a reference that did not train on it")
 
     @property
     def n_samples(self) -> int:
         """Number of samples."""
         return len(self.sample_ids)
+
+    @property
+    def unseen(self) -> BoolArray:
+        """Whether a reference never saw a text, shape (n_references, n_samples)."""
+        if self.seen is None:
+            return np.ones((len(self.references), self.n_samples), dtype=np.bool_)
+        return ~self.seen
+
+    @property
+    def reference_logprob(self) -> FloatArray:
+        """Mean over the references that never saw the text of ``ln p(text)``, nats, shape (n_samples,)."""
+        totals = np.stack([scores.total_logprob for scores in self.references])
+        return np.asarray((totals * self.unseen).sum(axis=0) / self.unseen.sum(axis=0))
+
+    @property
+    def reference_token_logprob(self) -> FloatArray:
+        """The same of each token, nats, shape (n_tokens,); it takes aligned tokens to mean anything."""
+        tokens = np.stack([scores.logprob.astype(np.float64) for scores in self.references])
+        counted = np.repeat(self.unseen, self.target.n_tokens, axis=1)
+        return np.asarray((tokens * counted).sum(axis=0) / counted.sum(axis=0))
+
+    def family(self, name: str) -> tuple[TokenScores, ...]:
+        """Return the target's scores of every view of a family (:data:`SWAPPED`, :data:`NEIGHBOUR`), in order."""
+        numbered = {view.removeprefix(f"{name}_"): scores for view, scores in self.views.items()}
+        return tuple(numbered[number] for number in sorted((n for n in numbered if n.isdecimal()), key=int))
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from .base import Attack, FloatArray, Need, Signals
 
 __all__ = ["Reference"]
@@ -18,7 +16,8 @@ class Reference(Attack):
     2021 (arXiv:2012.07805, section 5.2) take the ratio of log-perplexities; the difference is what later code
     uses and what bits of memorization are made of. Totals of the same text are compared, so target and
     reference may have different tokenizers; with the same tokenizer this is the difference of the two means.
-    Several references are averaged, as in difficulty calibration (Watson et al. 2022, arXiv:2111.08440).
+    Several references are averaged, as in difficulty calibration (Watson et al. 2022, arXiv:2111.08440); of shadow
+    models, those that did not train on the text.
     """
 
     name: ClassVar[str] = "reference"
@@ -29,6 +28,5 @@ class Reference(Attack):
 
     def score(self, signals: Signals) -> FloatArray:
         """Return the calibrated log-probability per token."""
-        reference = np.mean([scores.total_logprob for scores in signals.references], axis=0)
-        ratio: FloatArray = (signals.target.total_logprob - reference) / signals.target.n_tokens
+        ratio: FloatArray = (signals.target.total_logprob - signals.reference_logprob) / signals.target.n_tokens
         return ratio

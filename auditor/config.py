@@ -147,8 +147,31 @@ class AuditConfig:
     shots : DataSpec, optional
         Texts like the non-members and on neither side, which ReCaLL puts before every text. They are read in order, as
         many as fill half the context window at most.
+    member_shots : DataSpec, optional
+        Texts like the members, trained on and on neither side, which Con-ReCaLL puts before every text.
+    neighbour_model : str, optional
+        Masked language model that rewrites texts for the neighbourhood attack: a folder or a hub id.
+    neighbours : int
+        Rewritings of each text.
+    frequency_corpus : DataSpec, optional
+        Texts apart from both sides whose token frequencies DC-PDD divides by.
+    shadows : str, optional
+        Models trained on known random halves of the texts by ``auditor shadows``: its folder. They serve as references
+        for the texts that they did not see.
+    retrained : ModelSpec, optional
+        A model trained like the target but never on the members: what the target should be like after unlearning.
+    retrained_margin : float
+        Change of AUC below which target and retrained model count as the same.
+    split_manifest : str, optional
+        Manifest of ``auditor split``, which the texts are checked against.
+    drop_ids : str, optional
+        File of sample ids, one a line, that are left out (and counted).
     attacks : tuple of AttackSpec
-        Empty means every built-in attack that the inputs allow.
+        Empty means every built-in attack that the inputs allow and that costs no more than two passes; a single
+        ``all`` those that cost more, too.
+    headline : str, optional
+        Label of the attack that the verdict rests on, declared before looking; None is the reference attack where
+        there is a reference, and the loss attack elsewhere.
     max_tokens : int, optional
         Score at most this many tokens of a text under any model, besides each context window.
     long_texts : {"cut", "stride"}
@@ -198,6 +221,16 @@ class AuditConfig:
     references: tuple[ModelSpec, ...] = ()
     non_members: DataSpec | None = None
     shots: DataSpec | None = None
+    member_shots: DataSpec | None = None
+    neighbour_model: str | None = None
+    neighbours: int = 10
+    frequency_corpus: DataSpec | None = None
+    shadows: str | None = None
+    retrained: ModelSpec | None = None
+    retrained_margin: float = 0.02
+    split_manifest: str | None = None
+    drop_ids: str | None = None
+    headline: str | None = None
     attacks: tuple[AttackSpec, ...] = ()
     max_tokens: int | None = None
     long_texts: LongTexts = "cut"
@@ -234,10 +267,12 @@ class AuditConfig:
         for i, spec in enumerate(self.references):
             if references[i] in references[:i]:
                 raise ConfigError(f"the reference {str(spec)!r} is given twice; it would count twice in the mixture")
-        for name in ("max_tokens", "batch_tokens", "ray_workers"):
+        for name in ("max_tokens", "batch_tokens", "ray_workers", "neighbours"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name.replace('_', '-')} must be at least 1, got {value}")
+        if not 0 < self.retrained_margin < 0.5:
+            raise ConfigError(f"retrained-margin must be in (0, 0.5), a change of AUC, got {self.retrained_margin}")
         if self.bits_per_parameter is not None and not 0.01 <= self.bits_per_parameter < 64:
             raise ConfigError(f"bits-per-parameter must be in [0.01, 64), got {self.bits_per_parameter}")
         if self.capacity is not None and self.bits_per_parameter is not None:
@@ -309,7 +344,9 @@ class AuditConfig:
         given["attacks"] = tuple(AttackSpec.parse(text) for text in given.get("attacks", ()))
         if "fpr_targets" in given:
             given["fpr_targets"] = tuple(sorted({float(fpr) for fpr in given["fpr_targets"]}))
-        for side in ("members", "non_members", "shots"):
+        if "retrained" in given:
+            given["retrained"] = ModelSpec.parse(given["retrained"])
+        for side in ("members", "non_members", "shots", "member_shots", "frequency_corpus"):
             if side in given:
                 given[side] = DataSpec(path=given[side], text_field=text_field, split=splits.get(side, split))
         return cls(**given)
@@ -334,6 +371,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "max_tokens": (int,),
     "batch_tokens": (int,),
     "ray_workers": (int,),
+    "neighbours": (int,),
+    "retrained_margin": (float, int),
     "seed": (int,),
     "confidence": (float, int),
     "bits_per_parameter": (float, int),

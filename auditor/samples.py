@@ -61,6 +61,14 @@ class SampleTable:
         None without a reference. ``signed = reference - target``; ``memorized = max(0, signed)``.
     scores : mapping of str to ndarray of float64, shape (n_samples,)
         Attack scores by attack label; higher means more likely a member.
+    posterior : ndarray of float64, shape (n_samples,), or None
+        Probability of membership at equal prior odds, from folds that did not train on the sample.
+    blind_score : ndarray of float64, shape (n_samples,), or None
+        Log-odds of membership of a classifier that reads the text alone; it never sees a model.
+    rarity : ndarray of float64, shape (n_samples,), or None
+        Mean TF-IDF weight of the text's words.
+    n_copies : ndarray of int64, shape (n_samples,), or None
+        Times that the member stood in the training set, as far as known.
     text : tuple of str or None
         The texts, only if the user asked for them.
     """
@@ -76,6 +84,10 @@ class SampleTable:
     signed_bits: NDArray[np.float64] | None
     memorized_bits: NDArray[np.float64] | None
     scores: Mapping[str, NDArray[np.float64]]
+    posterior: NDArray[np.float64] | None = None
+    blind_score: NDArray[np.float64] | None = None
+    rarity: NDArray[np.float64] | None = None
+    n_copies: NDArray[np.int64] | None = None
     text: tuple[str, ...] | None = None
 
     def write_parquet(self, path: Path) -> None:
@@ -105,6 +117,12 @@ class SampleTable:
             "reference_bits": bits(self.reference_bits),
             "signed_bits": bits(self.signed_bits),
             "memorized_bits": bits(self.memorized_bits),
+        }
+        columns |= {
+            "posterior": bits(self.posterior),
+            "blind_score": bits(self.blind_score),
+            "rarity": bits(self.rarity),
+            "n_copies": pa.nulls(n, pa.int64()) if self.n_copies is None else pa.array(self.n_copies, pa.int64()),
         }
         columns |= {f"score.{label}": pa.array(score, pa.float64()) for label, score in self.scores.items()}
         if self.text is not None:

@@ -99,6 +99,7 @@ def token_scores(scored: Scored) -> TokenScores:
         logprob_mean=np.concatenate(scored.mean) if scored.mean else np.zeros_like(logprob),
         logprob_variance=np.concatenate(scored.variance) if scored.variance else np.zeros_like(logprob),
         rank=np.zeros(len(logprob), dtype=np.int32),
+        logprob_max=np.zeros_like(logprob),
     )
 
 

@@ -33,6 +33,19 @@ __all__ = ["audit", "run_audit"]
 @click.option("--members", metavar="DATA", help="Texts the target was trained on.")
 @click.option("--non-members", metavar="DATA", help="Texts of the same distribution that it was not trained on.")
 @click.option("--shots", metavar="DATA", help="Other non-members, which the attack recall puts before every text.")
+@click.option("--member-shots", metavar="DATA", help="Other members, which con_recall puts before every text.")
+@click.option("--neighbour-model", metavar="M", help="Masked language model that rewrites texts for neighbourhood.")
+@click.option("--neighbours", type=int, metavar="N", help="Rewritings of each text.  [default: 10]")
+@click.option("--frequency-corpus", metavar="DATA", help="Other texts, whose token frequencies dc_pdd divides by.")
+@click.option("--shadows", metavar="FOLDER", help="Models trained on random halves of the texts by `auditor shadows`.")
+@click.option("--retrained", metavar="M",
+              help="Model trained like the target, never on the members: what unlearning should lead to.")  # fmt: skip
+@click.option("--retrained-margin", type=float, metavar="D",
+              help="Change of AUC below which both count as the same.  [default: 0.02]")  # fmt: skip
+@click.option("--split-manifest", metavar="FILE", help="Manifest of `auditor split`; the texts are checked against it.")
+@click.option("--drop-ids", metavar="FILE", help="Sample ids to leave out, one a line.")
+@click.option("--headline", metavar="NAME[:k=v,...]",
+              help="Attack that the verdict rests on.  [default: reference if there is one, else loss]")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), default=Path("audit-results"), show_default=True,
               help="Folder for result.json, samples.parquet, report.html, report.md and scores/.")  # fmt: skip
 @click.option("--adapter", metavar="PEFT_DIR", help="PEFT adapter on the target; the reference is then its base.")

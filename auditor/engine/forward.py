@@ -38,6 +38,7 @@ class SequenceScores:
     logprob_mean: np.ndarray[tuple[int], np.dtype[np.float32]]
     logprob_variance: np.ndarray[tuple[int], np.dtype[np.float32]]
     rank: np.ndarray[tuple[int], np.dtype[np.int32]]
+    logprob_max: np.ndarray[tuple[int], np.dtype[np.float32]]
 
 
 class OutOfMemory(ModelError):
@@ -132,13 +133,13 @@ class Scorer:
             parts = list(self._tapped_parts(batch) if self._tapped else self._whole_parts(batch))
             columns = [
                 torch.cat([getattr(part, name) for part in parts]).cpu().numpy()
-                for name in ("logprob", "logprob_mean", "logprob_variance", "rank")
+                for name in ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max")
             ]
         self._refuse_undefined(columns[0])
         bounds = np.cumsum([sequence.n_scored for sequence in batch])[:-1]
-        logprob, mean, variance = (np.split(column, bounds) for column in columns[:3])
-        rank = np.split(columns[3].astype(np.int32), bounds)
-        return [SequenceScores(*values) for values in zip(logprob, mean, variance, rank, strict=True)]
+        columns[3] = columns[3].astype(np.int32)
+        per_sequence = zip(*(np.split(column, bounds) for column in columns), strict=True)
+        return [SequenceScores(*values) for values in per_sequence]
 
     def check(self, sequences: Sequence[TokenSequence]) -> None:
         """Compare a batch with the plain logits of each sequence alone; packing or sharing that differs is given up.

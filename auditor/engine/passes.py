@@ -59,7 +59,7 @@ class Collected:
 
     @cached_property
     def signals(self) -> Signals:
-        """The signals of all samples at once, in memory: 16 bytes a token and pass, and the texts."""
+        """The signals of all samples at once, in memory: 20 bytes a token and pass, and the texts."""
         return self._read(slice(0, len(self.sample_ids)))
 
     def _read(self, places: slice) -> Signals:

@@ -47,7 +47,7 @@ _RETRIES = 5
 """Deaths of a worker over one block, before the block itself is to blame."""
 
 _STATISTICS = tuple(field.name for field in fields(SequenceScores))
-_NOTHING = SequenceScores(*(np.zeros(0, dtype=kind) for kind in ("f4", "f4", "f4", "i4")))
+_NOTHING = SequenceScores(*(np.zeros(0, dtype=kind) for kind in ("f4", "f4", "f4", "i4", "f4")))
 _TEXTS = pa.schema([("view", pa.string()), ("key", pa.string()), ("text", pa.string())])
 
 

@@ -29,7 +29,7 @@ from .forward import SequenceScores
 
 __all__ = ["SCORING_VERSION", "PassKey", "ScoreStore"]
 
-SCORING_VERSION = 2
+SCORING_VERSION = 3
 """Raised whenever scoring produces other numbers or rows; older scores are then not used."""
 
 _SCHEMA = pa.schema(
@@ -39,13 +39,14 @@ _SCHEMA = pa.schema(
         ("logprob_mean", pa.list_(pa.float32())),
         ("logprob_variance", pa.list_(pa.float32())),
         ("rank", pa.list_(pa.int32())),
+        ("logprob_max", pa.list_(pa.float32())),
     ]
 )
 _WARNING = """This folder holds what models say of every token of the audited texts, so that a run can continue and a
 second run needs no model. Together with the model, the texts can be reconstructed from it: keep it as
 confidential as the texts, and delete it when the audit is done.
 """
-_COLUMNS = ("logprob", "logprob_mean", "logprob_variance", "rank")
+_COLUMNS = ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

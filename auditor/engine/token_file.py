@@ -15,7 +15,15 @@ from .forward import SequenceScores
 
 __all__ = ["TokenFile"]
 
-_TOKEN = np.dtype([("logprob", "<f4"), ("logprob_mean", "<f4"), ("logprob_variance", "<f4"), ("rank", "<i4")])
+_TOKEN = np.dtype(
+    [
+        ("logprob", "<f4"),
+        ("logprob_mean", "<f4"),
+        ("logprob_variance", "<f4"),
+        ("rank", "<i4"),
+        ("logprob_max", "<f4"),
+    ]
+)
 
 
 class TokenFile:

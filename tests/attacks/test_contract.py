@@ -6,9 +6,19 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from attacks import AFTER_SHOTS, BUILTIN, LOWERCASE, Attack, Need, Signals, TokenScores, get_attack
+from attacks import BUILTIN, Attack, Continuations, Need, Signals, TokenScores, get_attack
+from attacks.base import AFTER_MEMBER_SHOTS, AFTER_SHOTS, LOWERCASE, NEIGHBOUR, SWAPPED
 
-VIEW_NEEDS = {LOWERCASE: Need.LOWERCASE, AFTER_SHOTS: Need.SHOTS}
+VIEW_NEEDS = {
+    LOWERCASE: Need.LOWERCASE,
+    AFTER_SHOTS: Need.SHOTS,
+    AFTER_MEMBER_SHOTS: Need.MEMBER_SHOTS,
+    **{f"{SWAPPED}_{i}": Need.SWAPS for i in range(5)},
+    **{f"{NEIGHBOUR}_{i}": Need.NEIGHBOURS for i in range(3)},
+}
+REFERENCE_NEEDS = {Need.REFERENCE, Need.SEVERAL_REFERENCES, Need.SHADOWS}
+N_VOCABULARY = 50
+COLUMNS = ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max")
 
 
 def make_signals(n: int = 12, *, planted: int | None = None, one_token: bool = False, seed: int = 0) -> Signals:
@@ -17,37 +27,57 @@ def make_signals(n: int = 12, *, planted: int | None = None, one_token: bool = F
     lengths = np.ones(n, dtype=int) if one_token else rng.integers(1, 40, n)
     offsets = np.cumsum([0, *lengths])
 
-    def scores(shift: float) -> TokenScores:
+    def scores(shift: float, *, entropy: float = 3.0) -> TokenScores:
         logprob = -rng.gamma(2.0, 1.5, offsets[-1]) - 0.2
+        mean = np.full(offsets[-1], -3.0, np.float32)
+        top = np.full(offsets[-1], -1.5, np.float32)
+        rank = rng.integers(0, 50, offsets[-1]).astype(np.int32)
         if planted is not None:
             own = slice(offsets[planted], offsets[planted + 1])
             logprob[own] = -0.05 + shift
+            mean[own], top[own] = -entropy, -entropy / 2
         return TokenScores(
             offsets=offsets,
             logprob=logprob.astype(np.float32),
-            logprob_mean=np.full(offsets[-1], -3.0, np.float32),
+            logprob_mean=mean,
             logprob_variance=rng.uniform(1, 4, offsets[-1]).astype(np.float32),
-            rank=rng.integers(0, 50, offsets[-1]).astype(np.int32),
+            rank=rank,
+            logprob_max=top,
         )
+
+    gradients = rng.uniform(1, 2, (3, n))
+    recall = rng.uniform(0, 0.5, (n, 4))
+    ids = rng.integers(0, N_VOCABULARY, offsets[-1])
+    if planted is not None:
+        gradients[:, planted], recall[planted] = 0.01, 1.0
+        ids[offsets[planted] : offsets[planted + 1]] = np.arange(offsets[planted + 1] - offsets[planted])
+    seen = np.arange(4)[:, None] % 2 == np.arange(n)[None] % 2
 
     return Signals(
         sample_ids=tuple(f"s{i}" for i in range(n)),
         texts=tuple("Word " * int(length) + str(i) for i, length in enumerate(lengths)),
-        target=scores(0.0),
-        references=(scores(-4.0), scores(-4.0)),
-        views={LOWERCASE: scores(-4.0), AFTER_SHOTS: scores(-4.0)},
+        target=scores(0.0, entropy=0.1),
+        references=tuple(scores(0.0 if planted is not None and saw[planted] else -4.0) for saw in seen),
+        seen=seen,
+        views={view: scores(-4.0) for view in VIEW_NEEDS},
+        target_ids=ids,
+        token_counts=np.arange(N_VOCABULARY) ** 2,
+        gradient_norms=dict(zip(("1", "2", "inf"), gradients, strict=True)),
+        continuations=Continuations(recall=recall, zlib_bytes=np.full((n, 4), 40)),
     )
 
 
 def take(signals: Signals, order: list[int]) -> Signals:
     def scores(given: TokenScores) -> TokenScores:
         rows = [slice(given.offsets[i], given.offsets[i + 1]) for i in order]
-        flat = {
-            name: np.concatenate([getattr(given, name)[row] for row in rows])
-            for name in ("logprob", "logprob_mean", "logprob_variance", "rank")
-        }
+        flat = {name: np.concatenate([getattr(given, name)[row] for row in rows]) for name in COLUMNS}
         return TokenScores(offsets=np.cumsum([0, *(given.n_tokens[i] for i in order)]), **flat)
 
+    assert signals.seen is not None
+    assert signals.target_ids is not None
+    assert signals.gradient_norms is not None
+    assert signals.continuations is not None
+    offsets = signals.target.offsets
     return Signals(
         sample_ids=tuple(signals.sample_ids[i] for i in order),
         texts=tuple(signals.texts[i] for i in order),
@@ -55,6 +85,13 @@ def take(signals: Signals, order: list[int]) -> Signals:
         references=tuple(scores(one) for one in signals.references),
         views={name: scores(view) for name, view in signals.views.items()},
         aligned=signals.aligned,
+        seen=signals.seen[:, order],
+        target_ids=np.concatenate([signals.target_ids[offsets[i] : offsets[i + 1]] for i in order]),
+        token_counts=signals.token_counts,
+        gradient_norms={norm: values[order] for norm, values in signals.gradient_norms.items()},
+        continuations=Continuations(
+            recall=signals.continuations.recall[order], zlib_bytes=signals.continuations.zlib_bytes[order]
+        ),
     )
 
 
@@ -75,12 +112,13 @@ def test_same_in_same_out_and_order_equivariant(attack: Attack) -> None:
     signals = make_signals()
     found = attack.score(signals)
     np.testing.assert_array_equal(attack.score(signals), found)
-    order = [3, 11, 0, 7, 1]
+    order = np.random.default_rng(3).permutation(signals.n_samples).tolist()
     np.testing.assert_allclose(attack.score(take(signals, order)), found[order], rtol=1e-12)
 
 
 def test_an_attack_that_may_be_given_blocks_scores_them_as_the_whole(attack: Attack) -> None:
-    assert attack.per_sample  # of all built-in ones so far; one that is not is given all samples at once
+    if not attack.per_sample:
+        pytest.skip("compares samples with each other: it is given all at once")
     signals = make_signals()
     blocks = [attack.score(take(signals, list(block))) for block in (range(5), range(5, 6), range(6, 12))]
     np.testing.assert_allclose(np.concatenate(blocks), attack.score(signals), rtol=1e-12)
@@ -95,7 +133,12 @@ def test_needs_are_honest(attack: Attack) -> None:
     full = make_signals()
     bare = dataclasses.replace(
         full,
-        references=full.references if Need.REFERENCE in attack.needs else (),
+        references=full.references if attack.needs & REFERENCE_NEEDS else (),
+        seen=full.seen if attack.needs & REFERENCE_NEEDS else None,
+        target_ids=full.target_ids if Need.TOKEN_IDS in attack.needs else None,
+        token_counts=full.token_counts if Need.TOKEN_COUNTS in attack.needs else None,
+        gradient_norms=full.gradient_norms if Need.GRADIENTS in attack.needs else None,
+        continuations=full.continuations if Need.CONTINUATIONS in attack.needs else None,
         views={name: view for name, view in full.views.items() if VIEW_NEEDS[name] in attack.needs},
         texts=full.texts if Need.TEXT in attack.needs else ("",) * full.n_samples,
         target=full.target
@@ -104,6 +147,7 @@ def test_needs_are_honest(attack: Attack) -> None:
             full.target,
             logprob_mean=np.full_like(full.target.logprob_mean, np.nan),
             logprob_variance=np.full_like(full.target.logprob_variance, np.nan),
+            logprob_max=np.full_like(full.target.logprob_max, np.nan),
         ),
     )
     np.testing.assert_array_equal(attack.score(bare), attack.score(full))

@@ -31,6 +31,7 @@ def token_scores(*texts: list[float], mean: float = -2.0, variance: float = 4.0)
         logprob_mean=np.full(len(flat), mean, dtype=np.float32),
         logprob_variance=np.full(len(flat), variance, dtype=np.float32),
         rank=np.zeros(len(flat), dtype=np.int32),
+        logprob_max=np.zeros(len(flat), dtype=np.float32),
     )
 
 

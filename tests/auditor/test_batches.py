@@ -56,7 +56,7 @@ class Small:
         self.tried.append(sum(len(one.ids) for one in batch))
         if self.tried[-1] > self.room:
             raise OutOfMemory("no room")
-        return [SequenceScores(*[np.array([one.ids[0]], dtype=np.float32)] * 4) for one in batch]  # type: ignore[arg-type]
+        return [SequenceScores(*[np.array([one.ids[0]], dtype=np.float32)] * 5) for one in batch]  # type: ignore[arg-type]
 
 
 def score(scorer: Any, n_texts: int, budget: Budget, **files: object) -> list[float]:

@@ -25,6 +25,7 @@ def scores(*texts: list[float]) -> TokenScores:
         logprob_mean=flat,
         logprob_variance=np.abs(flat),
         rank=np.zeros(len(flat), np.int32),
+        logprob_max=np.zeros_like(flat),
     )
 
 

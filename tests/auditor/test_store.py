@@ -28,11 +28,11 @@ KEY = PassKey(weights_sha256="w", config_sha256="c", tokenizer_sha256="t", prefi
 def scores(n: int, seed: int = 0) -> SequenceScores:
     rng = np.random.default_rng(seed)
     logprob, mean, variance = rng.normal(size=(3, n)).astype(np.float32)
-    return SequenceScores(logprob, mean, variance, rng.integers(0, 9, n).astype(np.int32))
+    return SequenceScores(logprob, mean, variance, rng.integers(0, 9, n).astype(np.int32), logprob / 2)
 
 
 def assert_same(one: SequenceScores, other: SequenceScores) -> None:
-    for name in ("logprob", "logprob_mean", "logprob_variance", "rank"):
+    for name in ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 

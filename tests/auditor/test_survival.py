@@ -18,7 +18,7 @@ import pytest
 from auditor.engine.forward import SequenceScores
 from auditor.engine.store import PassKey, ScoreStore
 
-COLUMNS = ("logprob", "logprob_mean", "logprob_variance", "rank")
+COLUMNS = ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max")
 Stored = dict[tuple[str, bytes], SequenceScores]
 
 

@@ -32,7 +32,7 @@ def test_floats_survive_to_the_last_bit(normal: AuditResult) -> None:
 def test_the_order_of_the_fields_is_the_format(normal: AuditResult) -> None:
     assert list(json.loads(to_json(normal))) == [
         *("schema_version", "provenance", "config", "data", "soundness", "memorization", "attacks"),
-        *("prediction", "extraction", "canaries", "gates", "warnings"),
+        *("selection", "combination", "risk", "retrained", "prediction", "extraction", "canaries", "gates", "warnings"),
     ]
 
 
@@ -96,7 +96,7 @@ def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
-        (change("schema_version", "1.2"), "newer than this auditor, which reads up to 1.1: update"),
+        (change("schema_version", "1.3"), "newer than this auditor, which reads up to 1.2: update"),
         (change("schema_version", "2.0"), "newer than this auditor"),
         (change("schema_version", "0.9"), "older than this auditor"),
         (change("schema_version", "one"), "schema_version is 'one'"),

@@ -23,6 +23,7 @@ class TokenStatistics:
     logprob_mean: Tensor
     logprob_variance: Tensor
     rank: Tensor
+    logprob_max: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +107,5 @@ def merge_moments(parts: Sequence[Moments], true: Tensor) -> TokenStatistics:
         logprob_mean=mean,
         logprob_variance=(weight * variances).sum(0),
         rank=torch.stack([part.above for part in parts]).sum(0),
+        logprob_max=-log_z,
     )
