@@ -10,27 +10,53 @@ from difflib import get_close_matches
 from importlib.metadata import entry_points
 
 from .base import AFTER_SHOTS, LOWERCASE, Attack, Continuations, Need, Signals, TokenScores
+from .con_recall import ConRecall
+from .dc_pdd import DCPDD
+from .ez import EZ
+from .gradient_norm import GradientNorm
+from .lira import LiRA, LiRAOffline
 from .loss import Loss
 from .lowercase import Lowercase
+from .max_renyi import MaxRenyi
 from .min_k import MinK
 from .min_k_plus_plus import MinKPlusPlus
+from .neighbourhood import Neighbourhood, NeighbourhoodSwap
+from .pac import PAC
 from .recall import Recall
 from .reference import Reference
+from .rmia import RMIA
+from .samia import SaMIA
+from .surp import SURP
+from .wbc import WBC
 from .zlib_ratio import Zlib
 
 __all__ = [
     "AFTER_SHOTS",
     "BUILTIN",
+    "DCPDD",
+    "EZ",
     "LOWERCASE",
+    "PAC",
+    "RMIA",
+    "SURP",
+    "WBC",
     "Attack",
+    "ConRecall",
     "Continuations",
+    "GradientNorm",
+    "LiRA",
+    "LiRAOffline",
     "Loss",
     "Lowercase",
+    "MaxRenyi",
     "MinK",
     "MinKPlusPlus",
     "Need",
+    "Neighbourhood",
+    "NeighbourhoodSwap",
     "Recall",
     "Reference",
+    "SaMIA",
     "Signals",
     "TokenScores",
     "Zlib",
@@ -38,7 +64,30 @@ __all__ = [
 ]
 
 BUILTIN: dict[str, type[Attack]] = {
-    attack.name: attack for attack in (Loss, Reference, Zlib, Lowercase, MinK, MinKPlusPlus, Recall)
+    attack.name: attack
+    for attack in (
+        Loss,
+        Reference,
+        Zlib,
+        Lowercase,
+        MinK,
+        MinKPlusPlus,
+        Recall,
+        ConRecall,
+        Neighbourhood,
+        NeighbourhoodSwap,
+        SURP,
+        PAC,
+        EZ,
+        WBC,
+        MaxRenyi,
+        DCPDD,
+        GradientNorm,
+        SaMIA,
+        LiRA,
+        LiRAOffline,
+        RMIA,
+    )
 }
 
 

@@ -334,7 +334,7 @@ def _changes(before: _Paired, after: _Paired, level: float) -> tuple[Change, Est
     if before.bits is not None and after.bits is not None:
         bits = mean_change(before.bits, after.bits, after.is_member, level=level, groups=after.groups)
     if before.score is not None and after.score is not None:
-        area = auc_change(before.score, after.score, after.is_member, level=level, groups=after.groups)
+        area = auc_change(before.score, after.score, after.is_member, level=level, groups=after.groups).estimate
     return bits, area
 
 

@@ -1,26 +1,28 @@
-"""The main job: from a configuration to an audit. Data, signals, scores, estimates; no maths of its own."""
+"""The main job: from a configuration to an audit. Inputs, signals, scores, estimates; no maths of its own."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import Literal
 
 import numpy as np
 
-from attacks import BUILTIN, Attack, Need, get_attack
+from attacks import Attack
 
+from .blind import BlindBaseline, blind_baseline
+from .choosing import needs_of, without_misaligned
+from .combination import combine
 from .config import AuditConfig
-from .data import SampleSet, load_samples, load_texts
 from .engine.loading.adapters import count_adapter
 from .engine.passes import Collected, collect_signals, score_share
 from .engine.ranks import ALONE, Rank
 from .engine.scoring import ScoringProgress
-from .errors import ConfigError
 from .expectation import Constants, check_stated_size, read_constants, set_beside
+from .inputs import Inputs, read_inputs
+from .judging import attack_results, with_risk
 from .memorization import SampleBits, dataset_memorization, top_samples
+from .overlap import Overlap, check_overlap, find_overlap, near_duplicate_groups
 from .predictions import PredictionBesideMeasurement
 from .provenance import describe_run
 from .results import (
@@ -29,16 +31,18 @@ from .results import (
     DataResult,
     Estimate,
     MemorizationResult,
-    SideData,
+    RetrainedResult,
     SoundnessResult,
 )
+from .retraining import compare_with_retrained
 from .samples import SampleTable
 from .scores import SampleScores, score_samples
+from .selection import select
 from .soundness import ModelFacts, check_soundness
-from .stats.clusters import with_copies
-from .stats.metrics import evaluate
+from .splits import check_manifest
+from .tables import describe_data, sample_table
 
-__all__ = ["Audit", "audit", "choose_attacks", "help_audit"]
+__all__ = ["Audit", "audit", "help_audit"]
 
 _Groups = Sequence[str | None] | None
 
@@ -76,41 +80,52 @@ def audit(
         With one line: what was given, what is allowed, what to do.
     """
     started_at, started = datetime.now(UTC), monotonic()
-    attacks, warnings = choose_attacks(config)
     constants = read_constants(config)
-    data = load_samples(config.members, config.non_members)
+    inputs = read_inputs(config)
+    data, headline = inputs.data, inputs.headline
     check_stated_size(config, data.n_distinct("members"))
-    if config.non_members is None:
-        warnings.append("no non-members were given: bits and rankings only, no AUC; totals are uncalibrated")
-    shots, skipped = _shots(config, data)
-    warnings += [f"shots: {note}" for note in skipped]
-    collected = collect_signals(
-        config,
-        sample_ids=data.ids,
-        texts=data.texts,
-        needs=_needs(attacks),
-        scores_folder=scores_folder,
-        shots=shots,
-        on_progress=on_progress,
-        rank=rank,
-    )
+    collected = _collect(inputs, inputs.config, scores_folder, on_progress, rank)
+    attacks, left_out = without_misaligned(inputs.attacks, headline, aligned=collected.plan.aligned)
     scores = score_samples(attacks, collected)
-    table = _sample_table(config, data, collected, scores)
-    texts = collected.plan.text_keys
-    groups = with_copies(data.groups, texts)
+    table = sample_table(config, data, collected, scores)
+
+    texts = collected.plan.texts
+    overlap = find_overlap(texts, table.is_member, collected.plan.text_keys)
+    groups = near_duplicate_groups(overlap, data.groups)
+    blind = blind_baseline(texts, table.is_member, groups, seed=config.seed) if config.non_members else None
+    soundness = _soundness(inputs, collected, table, groups, blind, overlap)
+
     rng = np.random.default_rng(config.seed)
     memorization = _memorization(config, constants, collected, table, groups, scores.bits, rng) if scores.bits else None
-    attacked = tuple(_attack_result(attack, config, table, groups, rng) for attack in attacks)
-    described = _data_result(config, data, collected, table)
+    attacked = attack_results(attacks, config, table, groups, blind, rng)
+    selection = select(
+        scores.attacks, table.is_member, groups,
+        headline=headline.label, declared_by=headline.declared_by, level=config.confidence, seed=config.seed,
+    )  # fmt: skip
+    combination = combine(
+        scores.attacks, table.is_member, groups,
+        fpr_targets=config.fpr_targets, level=config.confidence, seed=config.seed,
+    )  # fmt: skip
+    table, risk = with_risk(
+        table, config=config, data=data, texts=texts, text_keys=collected.plan.text_keys, scores=scores, groups=groups,
+        headline=headline.label, blind=blind,
+    )  # fmt: skip
+    if combination.undefined_reason is not None:
+        left_out.append(f"no combination of attacks: {combination.undefined_reason}")
+    described = describe_data(config, data, collected, table)
     result = AuditResult(
         provenance=describe_run(collected, started_at, monotonic() - started),
         config=asdict(config),
         data=described,
-        soundness=_soundness(config, collected, table, groups, texts),
+        soundness=soundness,
         memorization=memorization,
         attacks=attacked,
+        selection=selection,
+        combination=combination.result,
+        risk=risk.result,
+        retrained=_retrained(inputs, attacks, scores, groups, scores_folder, on_progress, rank),
         prediction=_prediction(config, constants, collected, described, table, attacked, memorization),
-        warnings=(*warnings, *collected.notes),
+        warnings=(*inputs.warnings, *left_out, *collected.notes),
     )
     return Audit(result=result, samples=table)
 
@@ -123,132 +138,80 @@ def help_audit(config: AuditConfig, *, scores_folder: Path, rank: Rank) -> None:
     AuditError
         As :func:`audit` does.
     """
-    attacks, _ = choose_attacks(config)
-    data = load_samples(config.members, config.non_members)
-    score_share(
+    inputs = read_inputs(config)
+    for model_config, its_rank in _trained_twice(inputs, rank):
+        score_share(
+            model_config,
+            sample_ids=inputs.data.ids,
+            texts=inputs.data.texts,
+            needs=needs_of(inputs.attacks, config),
+            scores_folder=scores_folder,
+            shots=inputs.shots,
+            member_shots=inputs.member_shots,
+            rank=its_rank,
+        )
+
+
+def _collect(
+    inputs: Inputs,
+    config: AuditConfig,
+    scores_folder: Path,
+    on_progress: Callable[[ScoringProgress], None] | None,
+    rank: Rank,
+) -> Collected:
+    """Collect the signals of all samples under the target that a configuration names."""
+    return collect_signals(
         config,
-        sample_ids=data.ids,
-        texts=data.texts,
-        needs=_needs(attacks),
+        sample_ids=inputs.data.ids,
+        texts=inputs.data.texts,
+        needs=needs_of(inputs.attacks, inputs.config),
         scores_folder=scores_folder,
-        shots=_shots(config, data)[0],
+        shots=inputs.shots,
+        member_shots=inputs.member_shots,
+        frequency_texts=inputs.frequency_texts,
+        seen=inputs.seen,
+        on_progress=on_progress,
         rank=rank,
     )
 
 
-def choose_attacks(config: AuditConfig) -> tuple[list[Attack], list[str]]:
-    """Build the attacks asked for, or every built-in one that the inputs allow; say which were left out.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown attack or parameter, one named twice, or one whose needs are not met.
-    """
-    if not config.attacks:
-        chosen, left_out = [], []
-        for attack in (get_attack(name) for name in BUILTIN):
-            if Need.SHOTS in attack.needs and config.shots is None:
-                continue  # an offer of its own input, not a gap in an audit
-            if lacking := _lacking(attack, config):
-                left_out.append(f"attack {attack.name!r} was left out: it needs {lacking}")
-            else:
-                chosen.append(attack)
-        return chosen, left_out
-    named: dict[str, Attack] = {}
-    for spec in config.attacks:
-        try:
-            attack = get_attack(spec.name, spec.params)
-        except (LookupError, ValueError) as error:
-            raise ConfigError(f"--attack: {error.args[0]}") from error
-        if attack.label in named:
-            raise ConfigError(f"--attack {attack.label} was given twice")
-        if lacking := _lacking(attack, config):
-            raise ConfigError(f"--attack {attack.label} needs {lacking}")
-        named[attack.label] = attack
-    return list(named.values()), []
+def _trained_twice(inputs: Inputs, rank: Rank) -> list[tuple[AuditConfig, Rank]]:
+    """List what is to be scored as the target: the target, and the retrained model if there is one."""
+    config = inputs.config
+    rounds = [(config, rank)]
+    if config.retrained is not None:
+        rounds.append((replace(config, target=config.retrained), replace(rank, run=f"{rank.run}-retrained")))
+    return rounds
 
 
-def _lacking(attack: Attack, config: AuditConfig) -> str:
-    """Say what an attack needs that was not given; empty if it has all."""
-    if Need.REFERENCE in attack.needs and not config.references:
-        return "a reference model (--reference)"
-    if Need.SHOTS in attack.needs and config.shots is None:
-        return "non-members of its own to put before the texts (--shots)"
-    return ""
-
-
-def _shots(config: AuditConfig, data: SampleSet) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Read the texts that go before every text, and what was left out while reading them.
-
-    An evaluated text among them would recognise itself.
-    """
-    if config.shots is None:
-        return (), ()
-    shots, notes = load_texts(config.shots)
-    evaluated = set(data.text_sha256)
-    shared = sum(hashlib.sha256(text.encode()).hexdigest() in evaluated for text in shots)
-    if shared:
-        raise ConfigError(
-            f"--shots: {shared} of {len(shots)} texts are among the members or non-members; shots that are evaluated "
-            "too fake an AUC: take other texts"
-        )
-    return shots, notes
-
-
-def _needs(attacks: Sequence[Attack]) -> frozenset[Need]:
-    """Union of what attacks need."""
-    return frozenset[Need]().union(*(attack.needs for attack in attacks))
-
-
-def _attack_result(
-    attack: Attack, config: AuditConfig, table: SampleTable, groups: _Groups, rng: np.random.Generator
-) -> AttackResult:
-    """Measure one attack."""
-    measured = evaluate(
-        table.scores[attack.label],
-        table.is_member,
-        fpr_targets=config.fpr_targets,
-        level=config.confidence,
-        groups=groups,
-        rng=rng,
-    )
-    return AttackResult(
-        attack=attack.label,
-        name=attack.name,
-        summary=attack.summary,
-        params=attack.params(),
-        paper=attack.paper,
-        needs=tuple(sorted(attack.needs)),
-        auc=measured.auc,
-        advantage=measured.advantage,
-        tpr_at_fpr=measured.tpr_at_fpr,
-        f1_equal_error=measured.f1_equal_error,
-        inverted=measured.inverted,
-        roc=measured.roc,
-    )
-
-
-def _sample_table(
-    config: AuditConfig,
-    data: SampleSet,
-    collected: Collected,
+def _retrained(
+    inputs: Inputs,
+    attacks: Sequence[Attack],
     scores: SampleScores,
-) -> SampleTable:
-    """Collect the row of every sample."""
-    plan, bits = collected.plan, scores.bits
-    return SampleTable(
-        sample_id=data.ids,
-        text_sha256=data.text_sha256,
-        is_member=data.is_member,
-        group=data.groups,
-        n_tokens=plan.passes[0].n_scored,
-        n_bytes=plan.n_bytes,
+    groups: _Groups,
+    scores_folder: Path,
+    on_progress: Callable[[ScoringProgress], None] | None,
+    rank: Rank,
+) -> RetrainedResult | None:
+    """Set the target beside a model that never saw the members, if there is one."""
+    config = inputs.config
+    if config.retrained is None:
+        return None
+    retrained, its_rank = _trained_twice(inputs, rank)[1]
+    collected = _collect(inputs, retrained, scores_folder, on_progress, its_rank)
+    theirs = score_samples(attacks, collected)
+    return compare_with_retrained(
+        target=scores.attacks,
+        retrained=theirs.attacks,
         target_bits=scores.target_bits,
-        reference_bits=None if bits is None else bits.reference,
-        signed_bits=None if bits is None else bits.signed,
-        memorized_bits=None if bits is None else bits.memorized,
-        scores=scores.attacks,
-        text=tuple(plan.texts) if config.include_text else None,
+        retrained_bits=theirs.target_bits,
+        is_member=inputs.data.is_member,
+        groups=groups,
+        headline=inputs.headline.label,
+        margin=config.retrained_margin,
+        level=config.confidence,
+        path=str(config.retrained),
+        weights_sha256=collected.models[0].files.weights_sha256,
     )
 
 
@@ -315,52 +278,39 @@ def _memorization(
 
 
 def _soundness(
-    config: AuditConfig, collected: Collected, table: SampleTable, groups: _Groups, texts: Sequence[str]
+    inputs: Inputs,
+    collected: Collected,
+    table: SampleTable,
+    groups: _Groups,
+    blind: BlindBaseline | None,
+    overlap: Overlap,
 ) -> SoundnessResult:
     """Run the soundness checks."""
+    config = inputs.config
     facts = [
-        ModelFacts(weights_sha256=model.files.weights_sha256, stored_dtype=model.files.stored_dtype)
+        ModelFacts(
+            weights_sha256=model.files.weights_sha256,
+            stored_dtype=model.files.stored_dtype,
+            dtype=model.key.dtype,
+            quantization=(model.files.quantization or {}).get("quant_method"),
+        )
         for model in collected.models
     ]
+    found = check_overlap(overlap, table.is_member, table.sample_id)
+    if config.split_manifest is not None:
+        found.append(check_manifest(Path(config.split_manifest), inputs.data))
     return check_soundness(
         is_member=table.is_member,
         groups=groups,
         n_bytes=table.n_bytes,
-        text_keys=texts,
+        text_keys=collected.plan.text_keys,
         unread=collected.plan.unread,
         reference_bits=table.reference_bits,
         signed_bits=table.signed_bits,
         target=facts[0],
         references=facts[1:],
         aligned=collected.plan.aligned,
-        smallest_fpr=min(config.fpr_targets),
-    )
-
-
-def _data_result(config: AuditConfig, data: SampleSet, collected: Collected, table: SampleTable) -> DataResult:
-    """Describe the texts of both sides and what was cut."""
-    windows = [model.encoder.window for model in collected.models if model.encoder.window is not None]
-
-    def side(name: Literal["members", "non_members"], path: str) -> SideData:
-        here = table.is_member == (name == "members")
-        cut = (data.text_bytes - table.n_bytes)[here]
-        return SideData(
-            path=path,
-            n_samples=int(here.sum()),
-            n_groups=data.n_groups(name),
-            n_bytes=int(table.n_bytes[here].sum()),
-            n_tokens=int(table.n_tokens[here].sum()),
-            sha256=data.sha256(name),
-            n_cut=int((cut > 0).sum()),
-            n_bytes_cut=int(cut.sum()),
-            n_windowed=int(collected.plan.windowed[here].sum()),
-            n_repeated=data.n_repeated(name),
-            notes=tuple(data.notes.get(name, ())),
-        )
-
-    return DataResult(
-        members=side("members", str(config.members)),
-        non_members=None if config.non_members is None else side("non_members", str(config.non_members)),
-        window_tokens=min(windows, default=None),
-        long_texts=config.long_texts,
+        fpr_targets=config.fpr_targets,
+        blind=blind,
+        extra=found,
     )

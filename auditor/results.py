@@ -345,8 +345,8 @@ class RiskResult:
 
     posterior_attack: str
     calibration: CalibrationResult | None
-    members_above: int
-    non_members_above: int
+    members_above: int | None
+    non_members_above: int | None
     tails: tuple[TailResult, ...]
     breakdowns: tuple[RiskBreakdown, ...]
     stability: StabilityResult | None

@@ -44,13 +44,16 @@ class SampleScores:
     target_bits : ndarray
         Code length under the target, bits.
     reference_bits : ndarray or None
-        Under the (mixture of the) references; None without one.
+        Under the (mixture of the) references that never saw the text; None without one.
+    each_reference_bits : ndarray, shape (n_references, n_samples), or None
+        Under each reference by itself; infinite where it saw the text.
     attacks : dict of str to ndarray
         Scores by attack label; higher means more likely a member.
     """
 
     target_bits: Scores
     reference_bits: Scores | None
+    each_reference_bits: Scores | None
     attacks: dict[str, Scores]
 
     @property
@@ -72,12 +75,13 @@ def score_samples(attacks: Sequence[Attack], source: SignalSource) -> SampleScor
     n = len(source.sample_ids)
     scores = {attack.label: np.full(n, np.nan) for attack in attacks}
     target_bits, reference_bits = np.zeros(n), np.zeros(n)
-    n_references = 0
+    each: list[Scores] = []
     for places, signals in source.blocks():
-        n_references = len(signals.references)
-        if n_references:
-            bits = sample_bits(signals.target, signals.references)
+        if signals.references:
+            bits = sample_bits(signals.target, signals.references, seen=signals.seen)
             target_bits[places], reference_bits[places] = bits.target, bits.reference
+            own = np.stack([code_bits(scores) for scores in signals.references])
+            each.append(np.where(signals.unseen, own, np.inf))
         else:
             target_bits[places] = code_bits(signals.target)
         for attack in attacks:
@@ -88,7 +92,10 @@ def score_samples(attacks: Sequence[Attack], source: SignalSource) -> SampleScor
             scores[attack.label][:] = _score(attack, source.signals)
         _refuse_undefined(attack, scores[attack.label], source.sample_ids)
     return SampleScores(
-        target_bits=target_bits, reference_bits=reference_bits if n_references else None, attacks=scores
+        target_bits=target_bits,
+        reference_bits=reference_bits if each else None,
+        each_reference_bits=np.concatenate(each, axis=1) if each else None,
+        attacks=scores,
     )
 
 

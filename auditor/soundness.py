@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .blind import BlindBaseline, blind_check
 from .results import CheckResult, Estimate, SoundnessResult, Verdict
 from .stats import intervals, metrics
 
@@ -38,6 +39,10 @@ class ModelFacts:
 
     weights_sha256: str
     stored_dtype: str
+    dtype: str = ""
+    """Precision while scoring; empty if not told."""
+    quantization: str | None = None
+    """Scheme in which the weights are quantised; None if they are not."""
 
 
 def check_soundness(
@@ -52,7 +57,9 @@ def check_soundness(
     target: ModelFacts,
     references: Sequence[ModelFacts],
     aligned: bool,
-    smallest_fpr: float,
+    fpr_targets: Sequence[float],
+    blind: BlindBaseline | None = None,
+    extra: Sequence[CheckResult] = (),
 ) -> SoundnessResult:
     """Run every check that needs no model beyond the scores that the audit has made.
 
@@ -68,16 +75,23 @@ def check_soundness(
         Characters of each text that the tokenizer of each model has no token for; the target comes first.
     reference_bits, signed_bits : ndarray of float64, shape (n_samples,), bits, or None
         None without a reference.
-    smallest_fpr : float
-        The lowest false-positive rate that the audit reports at.
+    fpr_targets : sequence of float
+        The false-positive rates that the audit reports at.
+    blind : BlindBaseline, optional
+        What the looks of the texts say, see `blind_baseline`; not judged without non-members.
+    extra : sequence of CheckResult
+        Checks made elsewhere, such as that for near-copies.
     """
     checks = [
-        _sample_size(is_member, text_keys, smallest_fpr),
+        _sample_size(is_member, text_keys, fpr_targets),
         _overlap(is_member, text_keys),
+        *extra,
     ]
     two_sided = not is_member.all()
     if two_sided:
         checks.append(_length(n_bytes, is_member, groups))
+        if blind is not None:
+            checks.append(blind_check(blind))
     if reference_bits is not None and signed_bits is not None:
         checks += [
             _distinct_models(target, references, signed_bits),
@@ -93,14 +107,13 @@ def check_soundness(
     return SoundnessResult(verdict=checks[0].verdict, checks=tuple(checks))
 
 
-def _sample_size(is_member: NDArray[np.bool_], text_keys: Sequence[str], smallest_fpr: float) -> CheckResult:
+def _sample_size(is_member: NDArray[np.bool_], text_keys: Sequence[str], fpr_targets: Sequence[float]) -> CheckResult:
     """Are there enough different texts for the figures asked for?"""
     sides = [
         {key for key, member in zip(text_keys, is_member, strict=True) if member == side} for side in (True, False)
     ]
     n_members, n_non = map(len, sides)
     least = min(n_members, n_non) if n_non else n_members
-    needed = round(1 / smallest_fpr)
     detail = f"different texts: {n_members} of members, {n_non} of non-members"
     verdict: Verdict = "pass"
     remedy = None
@@ -112,14 +125,21 @@ def _sample_size(is_member: NDArray[np.bool_], text_keys: Sequence[str], smalles
         verdict, remedy = "warn", "give held-out texts of the same distribution with --non-members"
     elif least < FEW_SAMPLES:
         verdict, remedy = "warn", f"intervals are wide; {FEW_SAMPLES} or more a side make them useful"
-    elif n_non < needed:
-        detail += f"; an FPR of {smallest_fpr:g} needs at least {needed} non-members and is left undefined"
-    if n_non and n_non < _INFORMATIVE / smallest_fpr:
-        most = min(_INFORMATIVE / n_non, 1.0)
-        detail += f"; intervals of the true-positive rate start at 0 for an FPR below {most:.2g}"
+    if n_non:
+        detail += "".join(_enough_for(fpr, n_non) for fpr in sorted(fpr_targets))
     return CheckResult(
         name="sample_size", verdict=verdict, figure=float(least), unit="samples", detail=detail, remedy=remedy
     )
+
+
+def _enough_for(fpr: float, n_non_members: int) -> str:
+    """Say what so many non-members tell of the true-positive rate at an FPR; nothing if enough."""
+    least, informative = math.ceil(1 / fpr - 1e-9), math.ceil(_INFORMATIVE / fpr)
+    if n_non_members < least:
+        return f"; FPR {fpr:g}: undefined below {least} non-members"
+    if n_non_members < informative:
+        return f"; FPR {fpr:g}: defined, but its intervals start at 0 below {informative} non-members"
+    return ""
 
 
 def _overlap(is_member: NDArray[np.bool_], text_keys: Sequence[str]) -> CheckResult:
@@ -157,7 +177,10 @@ def _length(n_bytes: NDArray[np.int64], is_member: NDArray[np.bool_], groups: Gr
         metrics.auc(n_bytes.astype(np.float64), is_member, level=CHECK_LEVEL, groups=groups),
         veto_auc=LENGTH_VETO_AUC,
         what="the length of a text alone",
-        remedy="sample both sides from one pool, or match their lengths; totals and zlib follow length",
+        remedy=(
+            "sample both sides from one pool, or match lengths: keep as many of each side in every range of bytes; the "
+            "AUC within strata of length compares only texts of like length"
+        ),
     )
 
 
@@ -278,14 +301,20 @@ def _tokenizer(aligned: bool, unread: NDArray[np.int64]) -> CheckResult:
 
 
 def _precision(target: ModelFacts, references: Sequence[ModelFacts]) -> CheckResult:
-    """Were the checkpoints stored in the same precision? A rounded model has other bits."""
-    dtypes = sorted({fact.stored_dtype for fact in (target, *references)})
-    same = len(dtypes) == 1
+    """Were the models stored, quantised and run in the same precision? A rounded model has other bits."""
+    facts = (target, *references)
+    kinds = {
+        "stored in": {fact.stored_dtype for fact in facts},
+        "quantised as": {fact.quantization or "nothing" for fact in facts},
+        "run in": {fact.dtype for fact in facts} - {""},
+    }
+    told = [f"{how} {' and '.join(sorted(kind))}" for how, kind in kinds.items() if kind and kind != {"nothing"}]
+    same = all(len(kind) <= 1 for kind in kinds.values())
     return CheckResult(
         name="precision",
         verdict="pass" if same else "warn",
         figure=None,
         unit="",
-        detail=f"checkpoints stored in {' and '.join(dtypes)}",
-        remedy=None if same else "rounding alone moves bits; compare checkpoints of one precision",
+        detail=f"models {', '.join(told)}",
+        remedy=None if same else "rounding alone moves bits; compare models of one precision",
     )

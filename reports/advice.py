@@ -2,10 +2,11 @@
 
 from auditor.results import AuditResult
 
-from . import expectation
-from .words import Grade, trust, verdict
+from . import expectation, retrained
+from .soundness import drop_action, trust
+from .words import Grade, verdict
 
-__all__ = ["CONFIDENTIAL", "GLOSSARY", "TEXTS_AS_SCORED", "actions", "limits"]
+__all__ = ["CONFIDENTIAL", "GLOSSARY", "TEXTS_AS_SCORED", "actions", "limits", "sentence"]
 
 CONFIDENTIAL = (
     "The folder scores/ holds statistics of every token from which, with the model, the texts can be reconstructed: "
@@ -19,7 +20,8 @@ TEXTS_AS_SCORED = "Texts are shown as scored, where a long one may be cut; the S
 
 def actions(result: AuditResult) -> tuple[str, ...]:
     """List what to do next, most urgent first."""
-    remedies = list(dict.fromkeys(_sentence(check.remedy) for check in trust(result).remarkable if check.remedy))
+    remedies = list(dict.fromkeys(sentence(check.remedy) for check in trust(result).remarkable if check.remedy))
+    remedies += [drop_action(result)] if drop_action(result) else []
     found = verdict(result)
     kind = found.kind
     if kind == "veto":
@@ -37,6 +39,8 @@ def actions(result: AuditResult) -> tuple[str, ...]:
         "found": _after_a_signal(result, found.grade),
         "veto": (),
     }[kind]
+    unlearned = [retrained.step(result.retrained)] if result.retrained else []
+    steps = (*filter(None, unlearned), *steps)
     missing = () if result.memorization else ("Give a reference model (--reference) to measure bits of memorization.",)
     sizes = () if result.prediction else (expectation.MISSING,)
     return (*remedies, *steps, *missing, *sizes)
@@ -65,8 +69,7 @@ def _after_a_signal(result: AuditResult, grade: Grade | None) -> tuple[str, ...]
 def limits(result: AuditResult) -> tuple[str, ...]:
     """List what this audit does not show."""
     rows = [
-        "That no attack does better. Stronger attacks exist, such as many shadow models; these are lower bounds "
-        "on what an attacker can do.",
+        f"That no attack does better. {_stronger(result)} on what an attacker can do.",
         "Anything about texts of another kind than those given, or about other copies or versions of the model.",
         "How another training run would come out: intervals cover the sampling of texts, not of training runs.",
         "A guarantee of differential privacy. An audit can refute a privacy claim, never establish one.",
@@ -81,9 +84,22 @@ def limits(result: AuditResult) -> tuple[str, ...]:
         rows.append("What target and reference both know: bits count only what the target holds beyond the reference.")
     else:
         rows.append("How much is remembered: without a reference, what is common knowledge cannot be told apart.")
+    if result.risk is not None:
+        rows.append(
+            "That a single text was trained on. Probabilities of membership hold where half of the candidates are "
+            "members; where fewer are, they are too high."
+        )
+    if result.retrained is not None:
+        rows.append("How the target compares with every retrained model: one stands for all, and another seed differs.")
     if not trust(result).checks:
         rows.append("Whether members and non-members differ for another reason than training: no check was run.")
     return tuple(rows)
+
+
+def _stronger(result: AuditResult) -> str:
+    if result.config.get("shadows"):
+        return "These are lower bounds"
+    return "Stronger attacks exist, such as many shadow models; these are lower bounds"
 
 
 GLOSSARY: tuple[tuple[str, str], ...] = (
@@ -120,6 +136,21 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "AUC from 0.5, 0.65, 0.8 and 0.97. Both ends of the interval are named where they differ.",
     ),
     (
+        "p, adjusted",
+        "How often chance alone would give so high an AUC, adjusted for the number of attacks (Holm): among many "
+        "attacks, some look good by chance.",
+    ),
+    (
+        "Probability of membership",
+        "What the score of one text says of it if members and non-members are equally likely beforehand. "
+        "Calibrated: of the texts stated at 80%, about 80% are members.",
+    ),
+    (
+        "Residual, over-erased, indistinguishable",
+        "The target gives members away more than a model that never saw them, less than that one, or differs by "
+        "less than the margin for sure. Unlearning aims at the last; the first two are findings.",
+    ),
+    (
         "Interval",
         "Brackets hold an interval at the stated level (95% unless said otherwise) over the sampling of texts.",
     ),
@@ -132,6 +163,6 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
 """What the words in a report mean."""
 
 
-def _sentence(remedy: str) -> str:
+def sentence(remedy: str) -> str:
     """Write a remedy, which may follow a colon elsewhere, as a sentence of its own."""
     return remedy[:1].upper() + remedy[1:].rstrip(".") + "."

@@ -4,7 +4,6 @@ One page for a person who asks when memorization began. The document itself is t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -18,11 +17,11 @@ from auditor.curve import AttackPoint, Curve, CurvePoint, steps_of
 from auditor.results import Estimate
 
 from . import figures, numbers, safe
-from .numbers import Quantity, count, percent, plain, plural, times_in_100
+from .numbers import Change, Quantity, count, percent, plain, plural, times_in_100
 from .safe import visible
 from .to_html import style_sheet, templates
 from .to_markdown import code, details, escaped, table_lines
-from .words import SYMBOLS, TONES, Tone
+from .tones import SYMBOLS, TONES, Tone
 
 __all__ = ["render_terminal", "to_html", "to_markdown"]
 
@@ -37,17 +36,6 @@ class Finding(NamedTuple):
     tone: Tone
     title: str
     sentence: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change(Quantity):
-    """A difference: what is positive carries its sign."""
-
-    @property
-    def value(self) -> str:
-        """The value without its unit, with its sign."""
-        text = self._write(self.estimate.value)
-        return f"+{text}" if (self.estimate.value or 0) > 0 and text.strip("0.,%") else text
 
 
 def finding(curve: Curve) -> Finding:

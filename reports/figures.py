@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup
 
-from auditor.results import AttackResult, Estimate, Histogram, RocCurve
+from auditor.results import AttackResult, CalibrationResult, Estimate, Histogram, RocCurve
 
 from .numbers import percent, plain, plural
 from .safe import visible
 
-__all__ = ["auc_axis", "auc_scale", "auc_strip", "histogram", "meter", "pairs", "roc", "trace"]
+__all__ = ["auc_axis", "auc_scale", "auc_strip", "histogram", "meter", "pairs", "reliability", "roc", "trace"]
 
 Point = tuple[float, float]
 Scale = tuple[float, float]
@@ -146,16 +146,36 @@ def roc(attacks: Sequence[AttackResult], *, log: bool) -> Markup:
 
 def _operating_points(attack: AttackResult, place: Callable[[float], float]) -> list[str]:
     """Mark the reported rates of one attack with their intervals."""
-    marks = []
-    for rate in attack.tpr_at_fpr:
-        if rate.value is None or rate.low is None or rate.high is None:
-            continue
-        x, low, y, high = place(rate.fpr), 100 - 100 * rate.low, 100 - 100 * rate.value, 100 - 100 * rate.high
-        marks.append(
-            f'<line class="whisker" x1="{x:.2f}%" x2="{x:.2f}%" y1="{low:.2f}%" y2="{high:.2f}%"/>'
-            f'<circle class="dot s0" cx="{x:.2f}%" cy="{y:.2f}%" r="3.5"/>'
-        )
-    return marks
+    return [mark for rate in attack.tpr_at_fpr for mark in _whiskers(place(rate.fpr), rate)]
+
+
+def _whiskers(x: float, share: Estimate) -> list[str]:
+    """Mark a share of a whole and its interval; nothing if it is undefined."""
+    if share.value is None or share.low is None or share.high is None:
+        return []
+    low, y, high = 100 - 100 * share.low, 100 - 100 * share.value, 100 - 100 * share.high
+    return [
+        f'<line class="whisker" x1="{x:.2f}%" x2="{x:.2f}%" y1="{low:.2f}%" y2="{high:.2f}%"/>'
+        f'<circle class="dot s0" cx="{x:.2f}%" cy="{y:.2f}%" r="3.5"/>'
+    ]
+
+
+def reliability(calibration: CalibrationResult) -> Markup:
+    """Draw the share of members among texts against the probability of membership that was stated for them."""
+    body = [
+        *_frame([(x, f"{x}%") for x in (0, 25, 50, 75, 100)], _SHARES),
+        _polyline([(0, 0), (100, 100)], "chance"),
+        *(mark for one in calibration.bins for mark in _whiskers(100 * one.mean_stated, one.observed)),
+        _axis_title("stated probability of membership"),
+    ]
+    return _svg(
+        "reliability",
+        "Stated and observed membership",
+        f"Share of members in {plural(len(calibration.bins), 'bin')} of stated probability, with intervals. On the "
+        "dashed line, what is stated is what is observed. The figures are in the table of every number.",
+        body,
+        attributes=' data-plot="square"',
+    )
 
 
 def _shares(counts: Sequence[int]) -> list[float]:

@@ -1,29 +1,31 @@
 """Every figure of an audit as labelled rows: the one list from which all formats draw their tables."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from auditor.results import AttackResult, AuditResult, MemorizationResult, ModelProvenance, SideData
+from auditor.results import AuditResult, MemorizationResult, ModelProvenance, SideData
 
-from .numbers import Quantity, count, percent, plain, plural, size
+from . import attacks, retrained, risk
+from .numbers import Quantity, count, plain, plural, size
 from .safe import PATH, visible
 
 __all__ = [
     "CAPACITY_USED",
+    "MODELS",
     "agreement",
-    "attack_quantities",
     "capacity_line",
     "command",
+    "described",
     "every_quantity",
     "flat",
+    "further",
     "headline_bits",
     "implied_auc",
     "in_brief",
     "memory_quantities",
     "model_rows",
     "models",
-    "reasons",
     "run_rows",
     "side_rows",
 ]
@@ -38,27 +40,6 @@ _PLAIN_OPTIONS = (
     *("bits_per_parameter", "capacity", "train_samples", "train_tokens", "epochs", "calibration"),
     *("confidence", "seed"),
 )
-
-
-def attack_quantities(attack: AttackResult) -> tuple[Quantity, ...]:
-    """List the estimates of one attack: AUC, the rates at each false-positive rate, F1, advantage, epsilon."""
-    rates = tuple(
-        Quantity(label=f"TPR at {percent(rate.fpr)} FPR", unit="%", estimate=rate) for rate in attack.tpr_at_fpr
-    )
-    epsilon = attack.epsilon_lower_bound
-    return (
-        Quantity(label="AUC", unit="", estimate=attack.auc),
-        *rates,
-        Quantity(label="F1 at equal error", unit="", estimate=attack.f1_equal_error),
-        Quantity(label="Advantage", unit="", estimate=attack.advantage),
-        *([Quantity(label="Epsilon, lower bound", unit="", estimate=epsilon)] if epsilon else []),
-    )
-
-
-def reasons(attacks: Iterable[AttackResult]) -> tuple[str, ...]:
-    """List why figures of attacks are undefined, each reason once; tables refer to them by number."""
-    quantities = (q for attack in attacks for q in attack_quantities(attack))
-    return tuple(dict.fromkeys(q.reason for q in quantities if not q.defined))
 
 
 def headline_bits(memory: MemorizationResult) -> Quantity:
@@ -223,7 +204,16 @@ def every_quantity(result: AuditResult) -> tuple[tuple[str, Quantity], ...]:
     memory = result.memorization
     rows = [("memorization", quantity) for quantity in memory_quantities(memory)] if memory else []
     for attack in result.attacks:
-        rows += [(attack.attack, quantity) for quantity in attack_quantities(attack)]
+        found = (*attacks.attack_quantities(attack), *attacks.adjusted_quantities(attack))
+        rows += [(attack.attack, quantity) for quantity in found]
+    if result.selection is not None:
+        rows += [(attacks.BEST, quantity) for quantity in attacks.selection_quantities(result.selection)]
+    if result.combination is not None:
+        rows += [(attacks.TOGETHER, quantity) for quantity in attacks.combination_quantities(result.combination)]
+    if result.risk is not None:
+        rows += risk.quantities(result.risk)
+    if result.retrained is not None:
+        rows += retrained.quantities(result.retrained)
     return tuple(rows)
 
 
@@ -238,14 +228,31 @@ def side_rows(side: SideData) -> tuple[Row, ...]:
         ("Size", f"{plural(side.n_tokens, 'scored token')}, {plural(side.n_bytes, 'byte')}"),
         ("Cut to fit", cut if side.n_cut else none),
         ("Scored in windows", plural(side.n_windowed, "text") if side.n_windowed else none),
+        ("Left out by id", plural(side.n_dropped, "text") if side.n_dropped else none),
         ("Repeated texts", plural(side.n_repeated, "text") if side.n_repeated else none),
         ("SHA-256", side.sha256),
     )
 
 
+MODELS = 4
+"""Models of one role that are described one by one; shadow models may be many."""
+
+
 def models(result: AuditResult, role: str) -> tuple[ModelProvenance, ...]:
     """List the models that played a role."""
     return tuple(model for model in result.provenance.models if model.role == role)
+
+
+def described(result: AuditResult) -> tuple[ModelProvenance, ...]:
+    """List the models that are described in full: all but the many references beyond the first."""
+    rest = further(result)
+    return tuple(model for model in result.provenance.models if not any(model is other for other in rest))
+
+
+def further(result: AuditResult) -> tuple[ModelProvenance, ...]:
+    """List the references that are only named, where there are more than a few."""
+    references = models(result, "reference")
+    return references[1:] if len(references) > MODELS else ()
 
 
 def model_rows(model: ModelProvenance) -> tuple[Row, ...]:
@@ -304,6 +311,11 @@ def _spec(model: Mapping[str, Any]) -> str:
     return f"{model['path']}@{model['revision']}" if model.get("revision") else str(model["path"])
 
 
+def _own_spec(model: Mapping[str, Any]) -> str:
+    """Name a model that is given in one word: if it has an adapter, by the adapter's folder, which names its base."""
+    return str(model.get("adapter") or _spec(model))
+
+
 def _attack_spec(attack: Mapping[str, Any]) -> str:
     params = ",".join(f"{key}={value}" for key, value in attack.get("params", {}).items())
     return f"{attack['name']}:{params}" if params else str(attack["name"])
@@ -314,7 +326,7 @@ def _options(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     target, members = config["target"], config["members"]
     yield "target", _spec(target)
     for model in config.get("references") or ():
-        yield "reference", _spec(model)
+        yield "reference", _own_spec(model)
     if target.get("adapter"):
         yield "adapter", target["adapter"]
     yield "members", members["path"]
@@ -325,6 +337,7 @@ def _options(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, members[key]
     if config.get("non_members") and config["non_members"].get("split") != members.get("split"):
         yield "non_members_split", config["non_members"]["split"]
+    yield from _further_inputs(config)
     for attack in config.get("attacks") or ():
         yield "attack", _attack_spec(attack)
     for key in _PLAIN_OPTIONS:
@@ -336,6 +349,22 @@ def _options(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if config.get(key):
             yield key, ""
     yield "out", "audit-results"
+
+
+def _further_inputs(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Walk the options that name models and texts beside the target's own."""
+    for key in ("shots", "member_shots", "frequency_corpus"):
+        if config.get(key):
+            yield key, config[key]["path"]
+    if config.get("neighbour_model"):
+        yield "neighbour_model", config["neighbour_model"]
+        yield "neighbours", str(config.get("neighbours", 10))
+    if config.get("retrained"):
+        yield "retrained", _own_spec(config["retrained"])
+        yield "retrained_margin", str(config.get("retrained_margin", 0.02))
+    for key in ("shadows", "split_manifest", "drop_ids", "headline"):
+        if config.get(key):
+            yield key, config[key]
 
 
 def command(config: Mapping[str, Any]) -> str | None:

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 from auditor.results import Estimate
 
-__all__ = ["Quantity", "amount", "count", "number", "one_in", "percent", "plain", "plural", "size", "times_in_100"]
+__all__ = [
+    *("Change", "Quantity", "amount", "count", "number", "one_in", "p_value", "percent", "plain", "plural", "size"),
+    "times_in_100",
+]
 
 _SCALES = (("", 0), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12), ("quadrillion", 15))
 
@@ -75,6 +78,19 @@ def percent(share: float) -> str:
     ('95%', '0.1%')
     """
     return f"{100 * share:.6g}%"
+
+
+def p_value(value: float | None) -> str:
+    """Write a p-value with three decimals; a dash if there is none.
+
+    Examples
+    --------
+    >>> p_value(0.0004), p_value(0.0312), p_value(1.0), p_value(None)
+    ('< 0.001', '0.031', '1.000', '—')
+    """
+    if value is None:
+        return "—"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def size(bits: float) -> str:
@@ -210,3 +226,14 @@ class Quantity:
         if not self.defined:
             return f"— (not defined: {self.reason})"
         return f"{self.value_with_unit} {self.interval}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change(Quantity):
+    """A difference: what is positive carries its sign."""
+
+    @property
+    def value(self) -> str:
+        """The value without its unit, with its sign."""
+        text = self._write(self.estimate.value)
+        return f"+{text}" if (self.estimate.value or 0) > 0 and text.strip("0.,%") else text

@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from auditor.results import AuditResult
 
-from . import advice, expectation, figures, ledger, numbers, safe, words
+from . import advice, attacks, expectation, figures, ledger, numbers, retrained, risk, safe, soundness, words
 
 __all__ = ["shown", "style_sheet", "templates", "to_html"]
 
@@ -38,7 +38,7 @@ def templates() -> Environment:
     )
     environment.filters["shown"] = shown
     environment.filters["middle"] = safe.middle
-    environment.filters["spoken"] = lambda name: name.replace("_", " ")
+    environment.filters["spoken"] = soundness.spoken
     return environment
 
 
@@ -50,31 +50,31 @@ def style_sheet() -> Markup:
 
 
 def _context(result: AuditResult) -> dict[str, Any]:
-    attacks, memory = words.ranked(result), result.memorization
+    ranked, memory = attacks.ranked(result), result.memorization
     implied = ledger.implied_auc(memory) if memory else None
-    estimates = [attack.auc for attack in attacks] + ([memory.auc_from_bits] if memory else [])
-    measured = words.verdict(result).kind in ("found", "none") and attacks
     extras = {name: getattr(result, name) for name in ("extraction", "canaries", "gates")}
-    return {
+    modules = (advice, expectation, figures, ledger, numbers, retrained, risk, safe, soundness, words)
+    measured = words.verdict(result).kind in ("found", "none") and ranked
+    derived = [
+        *((label, quantities[0]) for label, quantities in attacks.beside(result)),
+        *([("implied by the bits", implied)] if implied else []),
+    ]
+    estimates = [attack.auc for attack in ranked] + [quantity.estimate for _, quantity in derived]
+    return {module.__name__.rpartition(".")[2]: module for module in modules} | {
         "result": result,
         "style": style_sheet(),
-        "advice": advice,
-        "expectation": expectation,
         "beside": result.prediction,
-        "figures": figures,
-        "ledger": ledger,
-        "numbers": numbers,
-        "safe": safe,
-        "words": words,
         "verdict": words.verdict(result),
-        "trust": words.trust(result),
-        "attacks": [(attack, ledger.attack_quantities(attack)) for attack in attacks],
-        "reasons": ledger.reasons(attacks),
-        "curves": [attack for attack in attacks if attack.roc is not None],
+        "trust": soundness.trust(result),
+        "attacks": ranked,
+        "attack_words": attacks,
+        "table": attacks.attack_table(result),
+        "curves": [attack for attack in ranked if attack.roc is not None],
         "memory": memory,
         "implied": implied,
+        "derived": derived,
         "scale": figures.auc_scale(estimates),
-        "pairs": figures.pairs(attacks[0].auc) if measured else None,
+        "pairs": figures.pairs(ranked[0].auc) if measured else None,
         "level": numbers.percent(estimates[0].level) if estimates else None,
         "extras": {name: tuple(ledger.flat(part)) for name, part in extras.items() if part is not None},
     }

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from auditor.results import AuditResult
+from auditor.results import AuditResult, CalibrationResult, CheckResult, RiskBreakdown
 
-from . import advice, expectation, ledger, safe, words
-from .numbers import Quantity, count, plural
-from .words import SYMBOLS
+from . import advice, attacks, expectation, ledger, probabilities, retrained, risk, safe, soundness, words
+from .numbers import Quantity, count, percent, plain, plural
+from .tones import SYMBOLS, TONES
 
 __all__ = ["code", "details", "escaped", "table_lines", "to_markdown"]
 
@@ -55,18 +55,18 @@ def _cell(quantity: Quantity, reasons: Sequence[str] = ()) -> str:
 
 
 def _top(result: AuditResult) -> list[str]:
-    found, checks = words.verdict(result), words.trust(result)
+    found, checks = words.verdict(result), soundness.trust(result)
     data, targets = result.data, ledger.models(result, "target")
-    references = ", ".join(code(model.path) for model in ledger.models(result, "reference")) or "none"
+    references = _references(result)
     others = plural(data.non_members.n_samples, "non-member") if data.non_members else "no non-members"
     date = escaped(words.date(result.provenance.started_at), 40)
-    chips = " · ".join(
-        f"{words.SYMBOLS[chip.tone]} {chip.label}: **{escaped(chip.word)}**" for chip in words.chips(result)
-    )
+    chips = " · ".join(f"{SYMBOLS[chip.tone]} {chip.label}: **{escaped(chip.word)}**" for chip in words.chips(result))
     return [
-        f"## Memorization audit: {escaped(found.title)}",
+        "## Memorization audit",
         "",
-        f"{words.SYMBOLS[checks.tone]} Can these numbers be trusted? {escaped(checks.answer_with_names)}",
+        f"{SYMBOLS[checks.tone]} Can these numbers be trusted? {escaped(checks.answer_with_names)}",
+        "",
+        f"### {SYMBOLS[found.tone]} {escaped(found.title)}",
         "",
         f"> {escaped(found.sentence, 4 * safe.LINE)}",
         "",
@@ -75,7 +75,7 @@ def _top(result: AuditResult) -> list[str]:
         f"Target {', '.join(code(model.path) for model in targets) or '—'} · reference {references} · "
         f"{plural(data.members.n_samples, 'member')}, {others} · {date}",
         "",
-        *(f"- {escaped(point)}" for point in found.points),
+        *(f"- {escaped(point, 2 * safe.LINE)}" for point in found.points),
         "",
         "**What to do**",
         "",
@@ -84,14 +84,21 @@ def _top(result: AuditResult) -> list[str]:
     ]
 
 
+def _references(result: AuditResult) -> str:
+    models = ledger.models(result, "reference")
+    if len(models) > ledger.MODELS:
+        return plural(len(models), "model")
+    return ", ".join(code(model.path) for model in models) or "none"
+
+
 def _checks(result: AuditResult) -> list[str]:
-    checks = words.trust(result)
+    checks = soundness.trust(result)
     rows = [
         (
-            f"{words.SYMBOLS[words.TONES[check.verdict]]} {check.verdict}",
-            escaped(check.name.replace("_", " "), safe.ID),
-            escaped(words.check_figure(check), safe.ID),
-            escaped(check.detail) + (f" **{escaped(check.remedy)}**" if check.remedy else ""),
+            f"{SYMBOLS[TONES[check.verdict]]} {check.verdict}",
+            escaped(soundness.spoken(check.name), safe.ID),
+            escaped(soundness.check_figure(check), safe.ID),
+            _found(check),
         )
         for check in checks.checks
     ]
@@ -103,9 +110,16 @@ def _checks(result: AuditResult) -> list[str]:
     )  # fmt: skip
 
 
+def _found(check: CheckResult) -> str:
+    """Write what a check found, what to do about it, and which samples to leave out."""
+    remedy = f" **{escaped(check.remedy)}**" if check.remedy else ""
+    drop = soundness.drop_line(check)
+    return f"{escaped(check.detail)}{remedy}" + (f" {escaped(drop, 2 * safe.LINE)}" if drop else "")
+
+
 def _heading(title: str, result: AuditResult) -> list[str]:
     """Head a part; under a veto it is marked as diagnosis."""
-    veto = words.verdict(result).kind == "veto"
+    veto = soundness.is_vetoed(result)
     return [
         f"### {title}",
         "",
@@ -132,24 +146,115 @@ def _memory(result: AuditResult) -> list[str]:
     ]
 
 
+def _notes(reasons: Sequence[str]) -> str:
+    return "".join(f" ({i}) Not defined: {escaped(reason)}." for i, reason in enumerate(reasons, 1))
+
+
 def _attacks(result: AuditResult) -> list[str]:
-    attacks = words.ranked(result)
+    ranked = attacks.ranked(result)
     title = _heading("Can an attacker tell members apart?", result)
-    if not attacks or all(attack.auc.value is None for attack in attacks):
-        reason = attacks[0].auc.undefined_reason if attacks else "no attack was run"
+    if not ranked or all(attack.auc.value is None for attack in ranked):
+        reason = ranked[0].auc.undefined_reason if ranked else "no attack was run"
         return [*title, f"Not measured: {escaped(reason or '')}.", ""]
-    columns, reasons = ledger.attack_quantities(attacks[0]), ledger.reasons(attacks)
+    table, memory = attacks.attack_table(result), result.memorization
     rows = []
-    for attack in attacks:
-        name = code(attack.attack, 40) + (" ▲ inverted" if attack.inverted else "")
-        rows.append((name, *(_cell(q, reasons) for q in ledger.attack_quantities(attack)[: len(columns)])))
-    memory = result.memorization
+    for row in table.rows:
+        name = code(row.label, 40) if row.attack else row.label
+        cells = (escaped(q) or "—" if isinstance(q, str) else _cell(q, table.reasons) for q in row.cells)
+        rows.append((name + (" ▲ inverted" if row.attack and row.attack.inverted else ""), *cells))
     if memory is not None:
-        rows.append(("implied by the bits", _cell(ledger.implied_auc(memory)), *("" for _ in columns[1:])))
-    notes = "".join(f" ({i}) Not defined: {escaped(reason)}." for i, reason in enumerate(reasons, 1))
-    table = table_lines(("Attack", *(q.label for q in columns)), rows)
-    agreement = f" {ledger.agreement(result) or ''}".rstrip()
-    return [*title, *table, f"Brackets hold {columns[0].level} intervals.{notes}{agreement}", ""]
+        rows.append(("implied by the bits", _cell(ledger.implied_auc(memory)), *("" for _ in table.header[1:])))
+    more = (attacks.selection_sentence(result), attacks.combination_sentence(result))
+    return [
+        *title,
+        *table_lines(("Attack", *table.header), rows),
+        f"Brackets hold {percent(ranked[0].auc.level)} intervals.{_notes(table.reasons)} "
+        f"{ledger.agreement(result) or ''}".rstrip(),
+        "",
+        *(f"- {escaped(line, 2 * safe.LINE)}" for line in more if line),
+        "",
+    ]
+
+
+def _risk(result: AuditResult) -> list[str]:
+    found = result.risk
+    if found is None:
+        return []
+    lines = [
+        escaped(risk.probabilities_sentence(found), 2 * safe.LINE),
+        escaped(risk.above_sentence(found)),
+        escaped(risk.stability_sentence(found.stability)),
+    ]
+    tails = [(row.label, _cell(row.mean), _cell(row.least)) for row in risk.tail_rows(found)]
+    return [
+        *_heading("Who is at risk", result),
+        *(f"- {line}" for line in lines if line),
+        "",
+        *(table_lines(("Members", "Mean of them", "Each at least"), tails) if tails else []),
+        *_stated(found.calibration),
+        *(line for part in risk.shown_breakdowns(found) for line in _breakdown(part)),
+    ]
+
+
+def _stated(calibration: CalibrationResult | None) -> list[str]:
+    """List what was stated and what was observed, folded."""
+    if calibration is None:
+        return []
+    rows = [
+        (
+            probabilities.bin_label(one),
+            percent(round(one.mean_stated, 3)),
+            _cell(Quantity(label="", unit="%", estimate=one.observed)),
+        )
+        for one in calibration.bins
+    ]
+    header = ("Stated probability", "Mean stated", "Members among them")
+    return details("Stated and observed membership", table_lines(header, rows))
+
+
+def _breakdown(part: RiskBreakdown) -> list[str]:
+    """Say how groups differ, with their table folded."""
+    said = f"{risk.breakdown_sentence(part)} {risk.left_out_sentence(part)}".rstrip()
+    with_bits = risk.has_bits(part)
+    rows = [
+        (
+            escaped(row.label, safe.ID),
+            count(row.n_members),
+            *([_cell(row.bits) if row.bits else "—"] if with_bits else []),
+            _cell(row.auc),
+            _cell(row.posterior),
+        )
+        for row in risk.breakdown_rows(part)
+    ]
+    header = (part.by.capitalize(), "Members", *(["Mean bits"] if with_bits else []), "AUC", "Mean probability")
+    title = f"{escaped(risk.breakdown_title(part), safe.ID)}: {escaped(said)}"
+    return details(title, table_lines(header, rows)) if rows else [f"- {title}", ""]
+
+
+def _retrained(result: AuditResult) -> list[str]:
+    part = result.retrained
+    if part is None:
+        return []
+    gaps, net = retrained.reasons(result), retrained.bits(part)
+    rows = [
+        (
+            code(row.attack, 40),
+            *(_cell(q, gaps) for q in (row.target, row.retrained, row.change)),
+            escaped(row.p),
+            f"{SYMBOLS[row.tone]} {row.finding}",
+        )
+        for row in retrained.rows(result)
+    ]
+    header = ("Attack", "AUC, target", "AUC, retrained", "Change", attacks.ADJUSTED_P, "Finding")
+    return [
+        *_heading(retrained.TITLE, result),
+        f"{SYMBOLS[retrained.tone(part)]} {escaped(retrained.sentence(result), 2 * safe.LINE)}",
+        "",
+        *table_lines(header, rows),
+        f"{net.label}: {escaped(net.text)}. Margin: {plain(part.margin)} of AUC. Retrained model: {code(part.path)}, "
+        f"weights {code(part.weights_sha256)}; another seed would give another one.{_notes(gaps)}",
+        "",
+    ]
 
 
 def _expectation(result: AuditResult) -> list[str]:
@@ -220,8 +325,11 @@ def _provenance(result: AuditResult) -> list[str]:
                 *(f"- {escaped(note)}" for note in side.notes),
                 "",
             ]
-    for model in result.provenance.models:
+    for model in ledger.described(result):
         lines += [f"**{model.role.capitalize()}**", "", *_rows(ledger.model_rows(model))]
+    if more := ledger.further(result):
+        lines += [f"**{plural(len(more), 'more reference')}**", ""]
+        lines += table_lines(("Reference", "Weights"), [(code(m.path), code(m.weights_sha256)) for m in more], right=9)
     lines += ["**Run**", "", *_rows(ledger.run_rows(result))]
     again = ledger.command(result.config)
     if again:
@@ -252,6 +360,8 @@ def to_markdown(result: AuditResult) -> str:
         *_checks(result),
         *_memory(result),
         *_attacks(result),
+        *_risk(result),
+        *_retrained(result),
         *_expectation(result),
         *(["### Warnings", "", *warnings, ""] if warnings else []),
         *_samples(result),

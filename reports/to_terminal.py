@@ -1,4 +1,4 @@
-"""The summary on the terminal: the verdict first, then what it rests on, in one screen.
+"""The summary on the terminal: whether it can be trusted, the verdict, then what it rests on, in one screen.
 
 Everything is plain ``Text``: no string of the audit is read as rich markup, and none holds an escape code.
 """
@@ -10,11 +10,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from auditor.results import AttackResult, AuditResult, Histogram
+from auditor.results import AttackResult, AuditResult, CheckResult, CombinationResult, Histogram
 
-from . import advice, expectation, ledger, safe, words
-from .numbers import Quantity, number, percent, plural
-from .words import SYMBOLS, TONES, Tone
+from . import advice, attacks, expectation, ledger, retrained, risk, safe, soundness, words
+from .numbers import Change, Quantity, number, p_value, percent, plural
+from .tones import SYMBOLS, TONES, Tone
 
 __all__ = ["render_terminal"]
 
@@ -24,6 +24,7 @@ _ROWS = 8
 _CHECKS = 4
 _WARNINGS = 3
 _STEPS = 2
+_COMPARED = 4
 
 
 def _text(text: str, style: str = "", limit: int = safe.LINE) -> Text:
@@ -33,7 +34,7 @@ def _text(text: str, style: str = "", limit: int = safe.LINE) -> Text:
 def _title(text: str, result: AuditResult | None = None) -> Text:
     """Head a part; under a veto it is marked as diagnosis."""
     title = Text(f"\n{text}", style="bold")
-    if result is not None and words.verdict(result).kind == "veto":
+    if result is not None and soundness.is_vetoed(result):
         title.append(" (for diagnosis only)", style="red")
     return title
 
@@ -59,7 +60,8 @@ def _heading(result: AuditResult) -> Text:
     line = Text()
     line.append(safe.visible(targets[0].path, 40) if targets else "—", style="bold")
     line.append(" against ")
-    line.append(", ".join(safe.visible(model.path, 40) for model in references[:2]) or "no reference", style="bold")
+    named = ", ".join(safe.visible(model.path, 40) for model in references) or "no reference"
+    line.append(named if len(references) <= 2 else plural(len(references), "reference"), style="bold")
     line.append(f" · {plural(data.members.n_samples, 'member')}, {others}", style="dim")
     return line
 
@@ -75,11 +77,21 @@ def _verdict(result: AuditResult) -> Panel:
 
 
 def _trust(result: AuditResult) -> Table:
-    checks = words.trust(result)
+    checks = soundness.trust(result)
     lines: list[tuple[Tone, str]] = [(checks.tone, f"Can these numbers be trusted? {checks.answer}")]
     for check in checks.remarkable[:_CHECKS]:
-        lines.append((TONES[check.verdict], f"{check.name.replace('_', ' ')}: {check.detail}"))
-    return _bullets(lines, limit=240)
+        lines.append((TONES[check.verdict], _found(check)))
+    if len(checks.remarkable) > _CHECKS:
+        lines.append(("info", f"{plural(len(checks.remarkable) - _CHECKS, 'more such check')} in the report"))
+    return _bullets(lines, limit=safe.LINE)
+
+
+def _found(check: CheckResult) -> str:
+    """Say what a check found, and the way out."""
+    remedy = f" → {advice.sentence(check.remedy)}" if check.remedy else ""
+    drop = soundness.drop_line(check, name_them=False)
+    detail = safe.visible(advice.sentence(check.detail), 300)
+    return f"{soundness.spoken(check.name)}: {detail}{remedy} {drop}".rstrip()
 
 
 def _cells(quantity: Quantity) -> tuple[Text, Text]:
@@ -128,7 +140,7 @@ def _sparklines(bars: Histogram) -> list[RenderableType]:
     return [Padding(grid, (1, 0, 0, 0))]
 
 
-def _rates(attack: AttackResult) -> Text:
+def _rates(attack: AttackResult | CombinationResult) -> Text:
     """Give the rate at the lowest false-positive rate that can be resolved."""
     rates = [rate for rate in attack.tpr_at_fpr if rate.value is not None]
     if not rates:
@@ -139,23 +151,86 @@ def _rates(attack: AttackResult) -> Text:
 
 
 def _attacks(result: AuditResult) -> list[RenderableType]:
-    attacks = words.ranked(result)
+    ranked = attacks.ranked(result)
     title = _title("Can an attacker tell members apart?", result)
-    if not attacks or all(attack.auc.value is None for attack in attacks):
-        reason = attacks[0].auc.undefined_reason if attacks else "no attack was run"
+    if not ranked or all(attack.auc.value is None for attack in ranked):
+        reason = ranked[0].auc.undefined_reason if ranked else "no attack was run"
         return [title, _text(f"  Not measured: {reason}.", limit=200)]
-    table = _grid("Attack", "AUC", f"{percent(attacks[0].auc.level)} interval", "TPR @FPR")
-    for attack in attacks[:_ROWS]:
-        label = _text(attack.attack, "bold" if attack is attacks[0] else "", 24)
+    with_p = any(attack.p_value_holm is not None for attack in ranked)
+    columns = ("AUC", f"{percent(ranked[0].auc.level)} interval", *(["p adj."] if with_p else []), "TPR @FPR")
+    table = _grid("Attack", *columns)
+    for attack in ranked[:_ROWS]:
+        label = _text(attack.attack, "bold" if attack is ranked[0] else "", 24)
         if attack.inverted:
             label.append(" ▲ inverted", style="yellow")
-        table.add_row(label, *_cells(Quantity(label="AUC", unit="", estimate=attack.auc)), _rates(attack))
+        p = [Text(p_value(attack.p_value_holm))] if with_p else []
+        table.add_row(label, *_cells(Quantity(label="AUC", unit="", estimate=attack.auc)), *p, _rates(attack))
+    blank = [Text("")] if with_p else []
+    for name, quantities in attacks.beside(result):
+        rates = _rates(result.combination) if name == attacks.TOGETHER and result.combination else Text("")
+        table.add_row(Text(name, style="dim"), *_cells(quantities[0]), *blank, rates)
     if result.memorization is not None:
         implied = ledger.implied_auc(result.memorization)
-        table.add_row(Text("implied by the bits", style="dim"), *_cells(implied), Text(""))
-    more = len(attacks) - _ROWS
+        table.add_row(Text("implied by the bits", style="dim"), *_cells(implied), *blank, Text(""))
+    more = len(ranked) - _ROWS
     rest = [Text(f"  and {plural(more, 'more attack')} in the report", style="dim")] if more > 0 else []
-    return [title, table, *rest]
+    return [title, table, *rest, *_about_attacks(result)]
+
+
+def _about_attacks(result: AuditResult) -> list[RenderableType]:
+    """Say what the combination adds, and what is left where the texts alone tell the sides apart."""
+    lines: list[tuple[Tone, str]] = []
+    headline = attacks.headline_attack(result)
+    if headline is not None and soundness.looks_differ(result):
+        lines = [("warn", f"{headline.attack}: {q.label} {q.text}") for q in attacks.adjusted_quantities(headline)]
+    if result.combination is not None:
+        gain = Change(label="", unit="", estimate=result.combination.gain)
+        measurable = result.combination.gain.low is not None and result.combination.gain.low > 0
+        adds = "" if measurable or not gain.defined else ": nothing measurable"
+        lines.append(("info", f"All attacks together, over the best single one: {gain.text}{adds}"))
+    return [_bullets(lines)] if lines else []
+
+
+def _risk(result: AuditResult) -> list[RenderableType]:
+    found = result.risk
+    if found is None:
+        return []
+    doubtful = found.calibration is None or not found.calibration.calibrated
+    lines: list[tuple[Tone, str]] = [
+        ("warn" if doubtful else "info", risk.probabilities_sentence(found)),
+    ]
+    if above := risk.above_sentence(found):
+        lines.append(("info", above))
+    tails = [f"{row.label.lower()} {row.mean.text}" for row in risk.tail_rows(found) if row.mean.defined]
+    if tails:
+        lines.append(("info", f"Mean bits of the {'; '.join(tails)}"))
+    for part in risk.shown_breakdowns(found):
+        if part.p_value is not None:
+            differs: Tone = "warn" if part.p_value <= risk.DIFFERENT else "info"
+            lines.append((differs, f"{risk.breakdown_title(part)}: {risk.breakdown_sentence(part)}"))
+    if found.stability is not None:
+        lines.append(("info", risk.stability_sentence(found.stability)))
+    return [_title("Who is at risk", result), _bullets(lines, limit=400)]
+
+
+def _retrained(result: AuditResult) -> list[RenderableType]:
+    part = result.retrained
+    if part is None:
+        return []
+    rows, net = retrained.rows(result), retrained.bits(part)
+    table = _grid("Attack", "target", "retrained", "change of AUC", "p adj.", "finding")
+    for row in rows[:_COMPARED]:
+        change = Text(row.change.value, style="bold").append(f" {row.change.interval}", style="not bold dim")
+        finding = Text(f"{SYMBOLS[row.tone]} {row.finding}", style=_STYLES[row.tone])
+        figures = (Text(text) for text in (row.target.value, row.retrained.value))
+        table.add_row(_text(row.attack, limit=24), *figures, change, Text(row.p), finding)
+    more = len(rows) - _COMPARED
+    rest = [Text(f"  and {plural(more, 'more attack')} in the report", style="dim")] if more > 0 else []
+    said: list[tuple[Tone, str]] = [
+        (retrained.tone(part), retrained.sentence(result)),
+        ("info", f"{net.label}: {net.text}"),
+    ]
+    return [_title(retrained.TITLE, result), _bullets(said, limit=400), table, *rest]
 
 
 def _expectation(result: AuditResult) -> list[RenderableType]:
@@ -186,7 +261,10 @@ def _warnings(result: AuditResult) -> list[RenderableType]:
 
 
 def _next(result: AuditResult) -> list[RenderableType]:
-    lines: list[tuple[Tone, str]] = [("info", step) for step in advice.actions(result)[:_STEPS]]
+    shown = soundness.trust(result).remarkable[:_CHECKS]
+    said = {advice.sentence(check.remedy) for check in shown if check.remedy} | {soundness.drop_action(result)}
+    steps = [step for step in advice.actions(result) if step not in said]
+    lines: list[tuple[Tone, str]] = [("info", step) for step in steps[: max(1, _STEPS - len(shown))]]
     return [_title("Next"), _bullets(lines, limit=160)]
 
 
@@ -194,10 +272,12 @@ def render_terminal(result: AuditResult) -> Group:
     """Compose the summary; print it with a :class:`rich.console.Console`, which drops colours off a terminal."""
     return Group(
         _heading(result),
-        _verdict(result),
         _trust(result),
+        _verdict(result),
         *_memory(result),
         *_attacks(result),
+        *_risk(result),
+        *_retrained(result),
         *_expectation(result),
         *_warnings(result),
         *_next(result),

@@ -8,10 +8,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from auditor.results import AttackResult, AuditResult, CheckResult, Estimate, TopSample, TprAtFpr
+from auditor.results import AttackResult, AuditResult, Estimate, TopSample, TprAtFpr
 
+from . import retrained
+from .attacks import declaration, headline_attack, ranked, survives
 from .ledger import CAPACITY_USED, headline_bits
 from .numbers import Quantity, number, one_in, percent, plain, plural, times_in_100
+from .soundness import is_vetoed, trust
+from .tones import SEVERITY, SYMBOLS, TONES, Tone
 
 __all__ = [
     "SYMBOLS",
@@ -19,29 +23,17 @@ __all__ = [
     "Chip",
     "Grade",
     "Tone",
-    "Trust",
     "VerdictWords",
-    "check_figure",
     "chips",
     "date",
     "headline_attack",
-    "ranked",
     "sample_bits",
     "shows_texts",
-    "trust",
     "verdict",
 ]
 
-Tone = Literal["bad", "warn", "info", "ok"]
 Kind = Literal["veto", "uncalibrated", "unmeasured", "inverted", "none", "found"]
 Grade = Literal["weak", "moderate", "strong", "near-perfect"]
-
-SYMBOLS: dict[Tone, str] = {"bad": "✖", "warn": "▲", "info": "●", "ok": "✔"}
-"""A sign for each tone, so that no meaning hangs on colour alone."""
-
-_SEVERITY: tuple[Tone, ...] = ("bad", "warn", "info", "ok")
-TONES: dict[str, Tone] = {"veto": "bad", "warn": "warn", "pass": "ok"}
-"""The tone of a check's verdict."""
 
 _STRENGTHS: tuple[tuple[float, Grade], ...] = (
     (0.97, "near-perfect"), (0.8, "strong"), (0.65, "moderate"), (0.0, "weak")
@@ -58,31 +50,6 @@ class Chip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trust:
-    """May the numbers be believed? The answer, and the checks behind it, worst first."""
-
-    tone: Tone
-    answer: str
-    checks: tuple[CheckResult, ...]
-    names: tuple[str, ...] = ()
-
-    @property
-    def answer_with_names(self) -> str:
-        """The answer, naming the checks that decided it."""
-        return f"{self.answer.removesuffix('.')} ({', '.join(self.names)})." if self.names else self.answer
-
-    @property
-    def remarkable(self) -> tuple[CheckResult, ...]:
-        """The checks that did not pass."""
-        return tuple(check for check in self.checks if check.verdict != "pass")
-
-    @property
-    def passed(self) -> tuple[CheckResult, ...]:
-        """The checks that passed."""
-        return tuple(check for check in self.checks if check.verdict == "pass")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictWords:
     """What the audit found: a title of a few words, one sentence, and the points that belong beside it.
 
@@ -95,48 +62,6 @@ class VerdictWords:
     sentence: str
     points: tuple[str, ...]
     grade: Grade | None = None
-
-
-def headline_attack(result: AuditResult) -> AttackResult | None:
-    """Pick the attack that the verdict rests on: fixed in advance, never the best of those that were run."""
-    for name in ("reference", "loss"):
-        for attack in result.attacks:
-            if attack.name == name:
-                return attack
-    return result.attacks[0] if result.attacks else None
-
-
-def ranked(result: AuditResult) -> tuple[AttackResult, ...]:
-    """Order the attacks by their AUC, the headline attack first and undefined ones last."""
-    headline = headline_attack(result)
-
-    def key(attack: AttackResult) -> tuple[bool, float]:
-        return attack is not headline, -(attack.auc.value if attack.auc.value is not None else -1.0)
-
-    return tuple(sorted(result.attacks, key=key))
-
-
-def trust(result: AuditResult) -> Trust:
-    """Answer whether the numbers can be trusted."""
-    soundness = result.soundness
-    if soundness is None or not soundness.checks:
-        return Trust(tone="warn", answer="Unknown: no soundness check was run.", checks=())
-    rank = {"veto": 0, "warn": 1, "pass": 2}
-    checks = tuple(sorted(soundness.checks, key=lambda check: rank[check.verdict]))
-    names = tuple(_spoken(check.name) for check in checks if check.verdict == soundness.verdict != "pass")
-    n, many = plural(len(checks), "check"), len(names) != 1
-    if soundness.verdict == "veto":
-        answer = f"No: {len(names)} of {n} {'forbid' if many else 'forbids'} a verdict."
-    elif soundness.verdict == "warn":
-        answer = f"With caution: {len(names)} of {n} {'warn' if many else 'warns'}."
-    else:
-        answer = f"Yes, as far as was checked: {'all ' if len(checks) > 1 else ''}{n} passed."
-    return Trust(tone=TONES[soundness.verdict], answer=answer, checks=checks, names=names)
-
-
-def check_figure(check: CheckResult) -> str:
-    """Write the figure of a check with its unit."""
-    return "—" if check.figure is None else f"{plain(check.figure)} {check.unit}".strip()
 
 
 def _strengths(auc: Estimate) -> tuple[Grade, Grade]:
@@ -227,13 +152,17 @@ def _none(result: AuditResult, attack: AttackResult) -> VerdictWords:
     what = (
         "memorization beyond the reference" if attack.name == "reference" else "members standing out from non-members"
     )
-    beyond = [
-        other.attack
-        for other in ranked(result)
-        if other is not attack and other.auc.low is not None and other.auc.low > 0.5
-    ]
+    others = [other for other in ranked(result) if other is not attack]
+    beyond = [other.attack for other in others if survives(other)]
+    chance = [other.attack for other in others if other.auc.low and other.auc.low > 0.5 and not survives(other)]
     high = Quantity(label="", unit="", estimate=attack.auc).span.rpartition(" ")[2]
     points = [f"An AUC of up to {high} remains compatible with these texts."]
+    if chance:
+        points.insert(
+            0,
+            f"{', '.join(chance)} {'lies' if len(chance) == 1 else 'lie'} above a coin flip, but no further than "
+            f"chance lets one of {plural(len(result.attacks), 'attack')} lie.",
+        )
     if beyond:
         points.insert(
             0,
@@ -311,15 +240,12 @@ def _found_points(result: AuditResult, attack: AttackResult) -> tuple[str, ...]:
     return tuple(points)
 
 
-def _declaration(result: AuditResult, attack: AttackResult) -> str:
-    rule = "the reference attack if it was run, else loss, else the first"
-    others = len(result.attacks) - 1
-    rest = f" {plural(others, 'other attack')} below; the best of several looks better than it is." if others else ""
-    return f"Headline attack: {attack.attack}, fixed in advance ({rule}).{rest}"
-
-
 def _with_context(result: AuditResult, words: VerdictWords, attack: AttackResult | None) -> VerdictWords:
-    after = [_declaration(result, attack)] if attack and words.kind in ("found", "none", "inverted") else []
+    if words.kind == "veto":
+        return words
+    after = [retrained.sentence(result)] if result.retrained else []
+    if attack and words.kind in ("found", "none", "inverted"):
+        after.append(declaration(result, attack))
     return replace(words, points=(*words.points, *after))
 
 
@@ -330,7 +256,7 @@ def verdict(result: AuditResult) -> VerdictWords:
     inverted, an interval that includes 0.5, or a signal whose strength is named by both ends of its interval.
     """
     attack = headline_attack(result)
-    if result.soundness and result.soundness.verdict == "veto":
+    if is_vetoed(result):
         words = _veto(result)
     elif result.data.non_members is None:
         words = _uncalibrated(result)
@@ -345,10 +271,6 @@ def verdict(result: AuditResult) -> VerdictWords:
     return _with_context(result, words, attack)
 
 
-def _spoken(name: str) -> str:
-    return name.replace("_", " ")
-
-
 def _chip_bits(bits: Quantity) -> str:
     return f"{bits.value_with_unit} {bits.interval}" if bits.defined else "not defined"
 
@@ -357,7 +279,7 @@ def _memory_chips(result: AuditResult) -> list[Chip]:
     memory = result.memorization
     if memory is None:
         return [Chip(tone="info", label="Memorized", word="not measured: no reference")]
-    if result.soundness and result.soundness.verdict == "veto":
+    if is_vetoed(result):
         return [Chip(tone="info", label="Memorized", word="withheld")]
     bits, used = headline_bits(memory), Quantity(label="", unit="%", estimate=memory.capacity_used)
     rows = [Chip(tone="info", label="Memorized", word=_chip_bits(bits))]
@@ -366,6 +288,15 @@ def _memory_chips(result: AuditResult) -> list[Chip]:
     if used.defined:
         rows.append(Chip(tone="info", label=CAPACITY_USED, word=used.value))
     return rows
+
+
+def _retrained_chips(result: AuditResult) -> list[Chip]:
+    part, label = result.retrained, "Against retrained"
+    if part is None:
+        return []
+    if is_vetoed(result):
+        return [Chip(tone="info", label=label, word="withheld")]
+    return [Chip(tone=retrained.tone(part), label=label, word=retrained.chip_word(part))]
 
 
 def chips(result: AuditResult) -> tuple[Chip, ...]:
@@ -379,10 +310,11 @@ def chips(result: AuditResult) -> tuple[Chip, ...]:
         Chip(tone=checks.tone, label="Soundness", word=state),
         Chip(tone="info" if words.kind == "veto" else words.tone, label="Membership signal", word=signal),
         *_memory_chips(result),
+        *_retrained_chips(result),
     ]
     if result.warnings:
         rows.append(Chip(tone="warn", label="Warnings", word=str(len(result.warnings))))
-    return tuple(sorted(rows, key=lambda chip: _SEVERITY.index(chip.tone)))
+    return tuple(sorted(rows, key=lambda chip: SEVERITY.index(chip.tone)))
 
 
 def shows_texts(result: AuditResult) -> bool:

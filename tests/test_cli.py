@@ -27,8 +27,28 @@ COLUMNS = [
     "reference_bits",
     "signed_bits",
     "memorized_bits",
+    "posterior",
+    "blind_score",
+    "rarity",
+    "n_copies",
 ]
-ATTACKS = ["loss", "reference", "zlib", "lowercase", "min_k", "min_k_plus_plus"]
+ATTACKS = [
+    "loss",
+    "reference",
+    "zlib",
+    "lowercase",
+    "min_k",
+    "min_k_plus_plus",
+    "surp",
+    "ez",
+    "wbc",
+    "max_renyi",
+    "rmia",
+]
+WITH_REFERENCE = {"reference", "ez", "wbc", "rmia"}
+OFFERED = {"recall", "con_recall", "neighbourhood", "neighbourhood_swap", "pac", "dc_pdd", "gradient_norm", "samia",
+           "lira", "lira_offline"}  # fmt: skip
+"""Attacks that are run when named, or when they are given what they need."""
 HOSTILE = [
     "<script>alert(1)</script><img src=x onerror=alert(1)> & ]]> --> </style> Ada",
     "nul \x00 bell \x07 escape \x1b[31mred\x1b[0m backspace \x08 Ada",
@@ -83,6 +103,10 @@ def test_an_audit_writes_what_the_contract_says(audit: Run, tmp_path: Path) -> N
         "soundness",
         "memorization",
         "attacks",
+        "selection",
+        "combination",
+        "risk",
+        "retrained",
         "prediction",
         "extraction",
         "canaries",
@@ -126,7 +150,9 @@ def test_the_second_run_scores_nothing(audit: Run, tmp_path: Path) -> None:
     second = read(tmp_path / "out")
     assert first["provenance"]["n_tokens_scored"] > 0
     assert second["provenance"]["n_tokens_scored"] == 0
-    assert second["attacks"][0] == first["attacks"][0]
+    assert second["attacks"][0] | {"p_value_holm": 0} == first["attacks"][0] | {
+        "p_value_holm": 0
+    }  # now over two attacks
     assert [attack["attack"] for attack in second["attacks"]] == ["loss", "reference"]
 
 
@@ -153,8 +179,13 @@ def test_without_a_reference(audit: Run, tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     result = read(tmp_path / "out")
     assert result["memorization"] is None
-    assert [attack["attack"] for attack in result["attacks"]] == [name for name in ATTACKS if name != "reference"]
-    assert any("'reference' was left out" in warning for warning in result["warnings"])
+    assert [attack["attack"] for attack in result["attacks"]] == [
+        name for name in ATTACKS if name not in WITH_REFERENCE
+    ]
+    assert any(
+        "left out, as they need a reference model (--reference): reference, ez" in warning
+        for warning in result["warnings"]
+    )
     table = pq.read_table(tmp_path / "out" / "samples.parquet")
     assert table.column("signed_bits").null_count == 60
 
@@ -312,7 +343,7 @@ def test_shots_bring_one_attack_more_and_may_not_be_evaluated(audit: Run, tmp_pa
     shots.write_text('{"text": "Nobody was trained on this 1."}\n{"text": "Nor on this 2."}\n')
     assert audit(shots=shots).code == 0
     result = read(tmp_path / "out")
-    assert [attack["attack"] for attack in result["attacks"]] == [*ATTACKS, "recall"]
+    assert {attack["attack"] for attack in result["attacks"]} == {*ATTACKS, "recall"}
     text = json.loads(Path(result["data"]["non_members"]["path"]).read_text().splitlines()[0])["text"]
     shots.write_text(json.dumps({"text": text}) + "\n")
     ran = audit(shots=shots)
@@ -322,7 +353,7 @@ def test_shots_bring_one_attack_more_and_may_not_be_evaluated(audit: Run, tmp_pa
 
 
 def test_attacks_are_listed(run: Run) -> None:
-    assert [row["name"] for row in json.loads(run("attacks", "--json").out)] == [*ATTACKS, "recall"]
+    assert {row["name"] for row in json.loads(run("attacks", "--json").out)} == {*ATTACKS, *OFFERED}
     assert "2310.16789" in run("attacks").out
 
 

@@ -17,6 +17,8 @@ from .capacity import capacity
 from .demo import demo
 from .predict import predict
 from .report import attacks, report
+from .shadows import shadows
+from .split import split
 
 __all__ = ["cli", "main"]
 
@@ -32,7 +34,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in (audit, predict, capacity, calibrate, demo, report, attacks):
+for _command in (audit, split, predict, capacity, calibrate, shadows, demo, report, attacks):
     cli.add_command(_command)
 
 

@@ -220,7 +220,19 @@ def _audit_into(config: "AuditConfig", out: Path, *, scores_folder: Path, rank: 
     done.samples.write_parquet(out / "samples.parquet")
     write(out / "report.html", RENDERERS["html"](done.result))
     write(out / "report.md", RENDERERS["md"](done.result))
+    _write_drop_ids(done, config, out / "drop-ids.txt")
     return done
+
+
+def _write_drop_ids(done: "Audit", config: "AuditConfig", path: Path) -> None:
+    """List the samples to leave out so that checks pass, if there are any, after those that were left out this time."""
+    from ..data.drops import drop_ids_text, read_drop_ids
+
+    checks = done.result.soundness.checks if done.result.soundness else ()
+    offenders = [sample_id for check in checks if check.verdict != "pass" for sample_id in check.sample_ids]
+    if offenders:
+        before = sorted(read_drop_ids(Path(config.drop_ids))) if config.drop_ids else []
+        write(path, drop_ids_text([*before, *offenders], comment="leave out with: auditor audit --drop-ids THIS-FILE"))
 
 
 def _print(summary: "Group", what: str, path: Path) -> None:

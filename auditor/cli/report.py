@@ -36,8 +36,10 @@ def report(result: Path, form: str, out: Path | None) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def attacks(as_json: bool) -> None:
-    """List the attacks: name, parameters, needs, paper."""
+    """List the attacks: what each scores, its parameters, its paper, and when it is run."""
     from attacks import BUILTIN
+
+    from ..choosing import when_run
 
     rows = [
         {
@@ -46,6 +48,7 @@ def attacks(as_json: bool) -> None:
             "needs": sorted(str(need) for need in attack.needs),
             "paper": attack.paper,
             "summary": attack.summary,
+            "run": when_run(attack.needs),
         }
         for name, attack in BUILTIN.items()
     ]
@@ -57,12 +60,12 @@ def attacks(as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("attack", "parameters", "needs", "paper", "score (higher = member)"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("attack", no_wrap=True)
+    table.add_column("score (higher = member); parameters, paper, when it is run")
     for name, attack in BUILTIN.items():
-        params = ", ".join(f"{key}={value}" for key, value in attack().params().items())
-        needs = ", ".join(sorted(attack.needs))
-        table.add_row(name, params, needs, attack.paper, attack.summary)
+        params = [f"{key}={value}" for key, value in attack().params().items()]
+        details = "; ".join([*params, attack.paper, when_run(attack.needs)])
+        table.add_row(name, f"{attack.summary}\n  {details}")
     make_console(stderr=False).print(table)
 
 

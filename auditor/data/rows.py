@@ -12,6 +12,7 @@ __all__ = ["Row", "chosen_columns", "column_rows", "record_row"]
 
 _LIKE_A_NAME = re.compile(r"[^\W\d][\w.-]{0,28}")
 _Source = Literal["schema", "keys", "header"]
+_OPTIONAL = ("id", "group", "copies")
 
 
 class Row(NamedTuple):
@@ -21,23 +22,23 @@ class Row(NamedTuple):
     ----------
     place : str
         File and line, or file and row, for messages.
-    text, id, group : object
-        Values as read; ``id`` and ``group`` are None where the data has none.
+    text, id, group, copies : object
+        Values as read; all but ``text`` are None where the data has none.
     """
 
     place: str
     text: object
     id: object = None
     group: object = None
+    copies: object = None
 
 
 def record_row(record: Mapping[str, object], text_field: str, place: str) -> Row:
-    """Take text, id and group out of one object; a column that is the text is not also the id."""
+    """Take text, id, group and copies out of one object; a column that is the text is not also the id."""
     if text_field not in record:
         raise _no_column(list(record), text_field, place, "keys")
-    record_id = None if text_field == "id" else record.get("id")
-    group = None if text_field == "group" else record.get("group")
-    return Row(place, record[text_field], record_id, group)
+    others = (None if text_field == name else record.get(name) for name in _OPTIONAL)
+    return Row(place, record[text_field], *others)
 
 
 def column_rows(
@@ -47,11 +48,9 @@ def column_rows(
     texts = columns[text_field]
     if any(len(column) != len(texts) for column in columns.values()):
         raise DataError(f"{where}: the columns {listing(list(map(plain, columns)))} are not of one length")
-    ids, groups = (
-        columns[name] if name in columns and name != text_field else repeat(None) for name in ("id", "group")
-    )
+    others = [columns[name] if name in columns and name != text_field else repeat(None) for name in _OPTIONAL]
     # repeat() has no end, hence not strict; the lengths are checked above
-    for number, values in enumerate(zip(texts, ids, groups, strict=False), start=start):
+    for number, values in enumerate(zip(texts, *others, strict=False), start=start):
         yield Row(f"{where} row {number} counting from 0", *values)
 
 
@@ -63,7 +62,7 @@ def chosen_columns(names: Sequence[str], text_field: str, where: str, source: _S
     names : sequence of str
         The columns there are.
     text_field : str
-        The column that must be there, besides an optional ``id`` and ``group``.
+        The column that must be there, besides an optional ``id``, ``group`` and ``copies``.
     where : str
         What has these columns, for messages.
     source : {"schema", "keys", "header"}
@@ -73,7 +72,7 @@ def chosen_columns(names: Sequence[str], text_field: str, where: str, source: _S
     """
     if text_field not in names:
         raise _no_column(names, text_field, where, source)
-    wanted = [name for name in dict.fromkeys((text_field, "id", "group")) if name in names]
+    wanted = [name for name in dict.fromkeys((text_field, *_OPTIONAL)) if name in names]
     for name in wanted:
         if names.count(name) > 1:
             raise DataError(f"{where}: {names.count(name)} columns are named {quoted(name)}; keep one of them")
@@ -82,7 +81,7 @@ def chosen_columns(names: Sequence[str], text_field: str, where: str, source: _S
 
 def _no_column(names: Sequence[str], text_field: str, where: str, source: _Source) -> DataError:
     sure = source == "schema"
-    guessed = source == "keys" or not {"text", "id", "group"}.isdisjoint(names)
+    guessed = source == "keys" or not {"text", *_OPTIONAL}.isdisjoint(names)
     named = [plain(name, limit=40) for name in names if sure or (guessed and _LIKE_A_NAME.fullmatch(name))]
     others = len(names) - len(named)
     held = [listing(named, limit=20)] if named else []

@@ -4,20 +4,22 @@ import hashlib
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import DataSpec
+from ..config import DataSpec, is_count
 from ..errors import DataError
+from .drops import read_drop_ids
 from .readers import read_rows
 from .rows import Row
 from .spool import TextSpool
 from .wording import counted, listing, plain, quoted
 
-__all__ = ["Sample", "SampleSet", "Side", "load_samples", "load_texts"]
+__all__ = ["Sample", "SampleSet", "Side", "load_corpus", "load_samples", "load_texts"]
 
 Side = Literal["members", "non_members"]
 
@@ -36,12 +38,15 @@ class Sample:
         Whether the target trained on it.
     group : str or None
         Unit that the text comes from, such as a document or a person, if the data names one.
+    copies : int or None
+        How often the text stands in the training set, if the data says so; 0 for a non-member.
     """
 
     id: str
     text: str
     is_member: bool
     group: str | None = None
+    copies: int | None = None
 
     @property
     def text_sha256(self) -> str:
@@ -66,6 +71,10 @@ class SampleSet:
         UTF-8 bytes of each text.
     notes : mapping of {"members", "non_members"} to tuple of str
         What was left out or chosen while reading a side, such as ``skipped 3 blank lines of a.txt``.
+    dropped : mapping of {"members", "non_members"} to int
+        Samples of a side that were left out on purpose; see `n_dropped`.
+    copies : tuple of (int or None)
+        How often each text stands in the training set, where the data says so.
     """
 
     ids: tuple[str, ...]
@@ -75,12 +84,14 @@ class SampleSet:
     text_sha256: tuple[str, ...]
     text_bytes: NDArray[np.int64]
     notes: Mapping[Side, tuple[str, ...]]
+    dropped: Mapping[Side, int] = field(default_factory=dict)
+    copies: tuple[int | None, ...] = ()
 
     @classmethod
     def of(cls, samples: Iterable[Sample], notes: Mapping[Side, tuple[str, ...]]) -> "SampleSet":
         """Collect samples, which are consumed one by one."""
         texts, ids, groups, is_member, hashes = TextSpool(), [], [], [], []
-        n_bytes = array("q")
+        n_bytes, copies = array("q"), []
         for sample in samples:
             texts.append(sample.text)
             ids.append(sample.id)
@@ -88,6 +99,7 @@ class SampleSet:
             is_member.append(sample.is_member)
             hashes.append(sample.text_sha256)
             n_bytes.append(len(sample.text.encode()))
+            copies.append(sample.copies)
         return cls(
             ids=tuple(ids),
             groups=tuple(groups),
@@ -96,6 +108,7 @@ class SampleSet:
             text_sha256=tuple(hashes),
             text_bytes=np.array(n_bytes, dtype=np.int64),
             notes=notes,
+            copies=tuple(copies),
         )
 
     def __len__(self) -> int:
@@ -103,20 +116,26 @@ class SampleSet:
 
     def __getitem__(self, index: int) -> Sample:
         is_member = bool(self.is_member[index])
-        return Sample(id=self.ids[index], text=self.texts[index], is_member=is_member, group=self.groups[index])
+        return Sample(
+            id=self.ids[index],
+            text=self.texts[index],
+            is_member=is_member,
+            group=self.groups[index],
+            copies=self.copies[index],
+        )
 
     def rows(self, side: Side) -> list[int]:
         """Return the places of the samples of one side."""
         return [int(i) for i in np.flatnonzero(self.is_member == (side == "members"))]
 
-    def sha256(self, side: Side) -> str:
-        """Fingerprint of a side: its ids and texts, in order.
+    def sha256(self, side: Side | None = None) -> str:
+        """Fingerprint of a side, or of all: its ids and texts, in order.
 
         Each string enters as its length in UTF-8 bytes (8 bytes, big-endian) and then these bytes, so that no
         two different sides are the same stream of bytes.
         """
         digest = hashlib.sha256()
-        for row in self.rows(side):
+        for row in range(len(self)) if side is None else self.rows(side):
             for part in (self.ids[row].encode(), self.texts[row].encode()):
                 digest.update(len(part).to_bytes(8, "big"))
                 digest.update(part)
@@ -138,12 +157,16 @@ class SampleSet:
         copies = Counter(self.text_sha256[row] for row in self.rows(side))
         return sum(n for n in copies.values() if n > 1)
 
+    def n_dropped(self, side: Side) -> int:
+        """Count the samples of a side that a file of ids left out."""
+        return self.dropped.get(side, 0)
+
     def n_groups(self, side: Side) -> int | None:
         """Count the different groups that a side names; None if it names none."""
         return len({self.groups[row] for row in self.rows(side)} - {None}) or None
 
 
-def load_samples(members: DataSpec, non_members: DataSpec | None) -> SampleSet:
+def load_samples(members: DataSpec, non_members: DataSpec | None, *, drop: Path | None = None) -> SampleSet:
     r"""Read the texts of both sides, exactly as they are.
 
     Parameters
@@ -152,6 +175,9 @@ def load_samples(members: DataSpec, non_members: DataSpec | None) -> SampleSet:
         Each a ``.jsonl``, ``.json``, ``.csv`` or ``.txt`` file (also ``.gz`` or ``.zst``), a ``.parquet`` or
         ``.arrow`` file, a folder of such files, a folder that ``datasets`` saved, or a ``datasets`` id
         ``name`` or ``name:config``. See the notes for what each form holds.
+    drop : Path, optional
+        File of the ids of samples to leave out, one a line (see `read_drop_ids`). They are counted and noted, and
+        the ids of the others do not change.
 
     Returns
     -------
@@ -161,7 +187,8 @@ def load_samples(members: DataSpec, non_members: DataSpec | None) -> SampleSet:
     ------
     DataError
         For data that cannot be read, for a text that is missing, not a string, empty or not valid Unicode, for
-        an id that is given twice, and for a text that is on both sides. Messages name places and ids, never
+        an id that is given twice, for a text that is on both sides, for an id to leave out that no sample has, and
+        for a side of which nothing is left. Messages name places and ids, never
         texts.
 
     Notes
@@ -180,13 +207,16 @@ def load_samples(members: DataSpec, non_members: DataSpec | None) -> SampleSet:
     """
     places: list[str] = []
     notes: dict[Side, tuple[str, ...]] = {"members": (), "non_members": ()}
+    left_out: dict[Side, list[str]] = {"members": [], "non_members": []}
+    drop_ids = frozenset[str]() if drop is None else read_drop_ids(drop)
 
     def both() -> Iterator[Sample]:
-        yield from _read_side(members, "members", places, notes)
+        yield from _read_side(members, "members", places, notes, drop_ids, left_out["members"])
         if non_members is not None:
-            yield from _read_side(non_members, "non_members", places, notes)
+            yield from _read_side(non_members, "non_members", places, notes, drop_ids, left_out["non_members"])
 
-    data = SampleSet.of(both(), notes)
+    data = replace(SampleSet.of(both(), notes), dropped={side: len(ids) for side, ids in left_out.items()})
+    _refuse_unknown_ids(drop_ids.difference(*left_out.values()), drop)
     _refuse_shared_texts(data)
     _refuse_shared_ids(data.ids, places)
     return data
@@ -205,10 +235,33 @@ def load_texts(spec: DataSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return texts, notes["data"]
 
 
+def load_corpus(spec: DataSpec) -> tuple[SampleSet, tuple[str, ...]]:
+    """Read one source of any form that `load_samples` takes, before it has sides, and the notes made on the way.
+
+    The samples are those of `load_samples`, all of them non-members; one without an id is called ``data-N``.
+
+    Raises
+    ------
+    DataError
+        As `load_samples` does.
+    """
+    notes: dict[str, tuple[str, ...]] = {}
+    places: list[str] = []
+    data = SampleSet.of(_read_side(spec, "data", places, notes), {})
+    _refuse_shared_ids(data.ids, places)
+    return data, notes["data"]
+
+
 def _read_side(
-    spec: DataSpec, side: Literal[Side, "data"], places: list[str], notes: MutableMapping[Any, tuple[str, ...]]
+    spec: DataSpec,
+    side: Literal[Side, "data"],
+    places: list[str],
+    notes: MutableMapping[Any, tuple[str, ...]],
+    drop_ids: frozenset[str] = frozenset(),
+    left_out: list[str] | None = None,
 ) -> Iterator[Sample]:
-    """Yield the samples of one side; the place of each and the notes are added on the way."""
+    """Yield the samples of one side; the place of each, the notes and the ids left out are added on the way."""
+    left_out = [] if left_out is None else left_out
     found: list[str] = []
     faults: defaultdict[str, list[str]] = defaultdict(list)
     n_samples = 0
@@ -219,13 +272,21 @@ def _read_side(
             faults[fault].append(f"{_shown_id(row, label)} ({row.place})")
         elif not faults and isinstance(row.text, str):
             sample_id = label if _is_null(row.id) else str(row.id)
+            if sample_id in drop_ids:
+                left_out.append(sample_id)
+                continue
             group = None if _is_null(row.group) or row.group == "" else str(row.group)
             places.append(row.place)
             n_samples += 1
-            yield Sample(id=sample_id, text=row.text, is_member=side == "members", group=group)
+            copies = None if _is_null(row.copies) or row.copies == "" else int(float(str(row.copies)))
+            yield Sample(id=sample_id, text=row.text, is_member=side == "members", group=group, copies=copies)
     if faults:
         listed = "; ".join(f"{fault}: {listing(where)}" for fault, where in faults.items())
         raise DataError(f"{side}: {listed}; correct or remove them, as nothing is dropped silently")
+    if left_out:
+        found.append(f"left out {counted(len(left_out), 'sample')} named with --drop-ids")
+    if left_out and not n_samples:
+        raise DataError(f"{side}: --drop-ids names every sample of {plain(spec.path)}; keep some")
     if not n_samples:
         raise DataError(f"{side}: {plain(spec.path)} holds no texts")
     notes[side] = tuple(found)
@@ -245,6 +306,8 @@ def _fault(row: Row) -> str | None:
             return "an id or group must be a string or a number"
         if isinstance(label, str) and not _is_unicode(label):
             return "an id or group has a lone surrogate, which no UTF-8 can hold"
+    if not (_is_null(row.copies) or row.copies == "" or is_count(str(row.copies).removesuffix(".0"))):
+        return "copies must be a whole number, how often the text stands in the training set"
     return None
 
 
@@ -262,6 +325,15 @@ def _is_null(value: object) -> bool:
 
 def _shown_id(row: Row, label: str) -> str:
     return quoted(str(row.id)) if isinstance(row.id, str | int) else label
+
+
+def _refuse_unknown_ids(unknown: frozenset[str], drop: Path | None) -> None:
+    """Refuse ids to leave out that no sample has: a slip there would go unnoticed."""
+    if unknown:
+        raise DataError(
+            f"--drop-ids {plain(drop)}: {counted(len(unknown), 'id')} of no sample: "
+            f"{listing([quoted(one) for one in sorted(unknown)])}; remove them from the file or correct them"
+        )
 
 
 def _refuse_shared_texts(data: SampleSet) -> None:

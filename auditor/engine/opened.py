@@ -1,7 +1,9 @@
 """The models of an audit before their weights are loaded: files, tokenizers, windows and the keys of their scores."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from attacks.base import AFTER_MEMBER_SHOTS, AFTER_SHOTS
 
 from ..config import AuditConfig, ModelSpec
 from ..errors import ConfigError
@@ -10,7 +12,26 @@ from .loading.models import ModelFiles, choose_device, choose_dtype, open_model
 from .store import PassKey
 from .tokens import Encoder, tokenizer_fingerprint
 
-__all__ = ["OpenedModel", "open_models", "open_one"]
+__all__ = ["OpenedModel", "Shots", "open_models", "open_one"]
+
+_OPTION = {AFTER_SHOTS: "--shots", AFTER_MEMBER_SHOTS: "--member-shots"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shots:
+    """Texts that stand before every text of a view.
+
+    Parameters
+    ----------
+    ids : tuple of int
+        Their token ids, end to end.
+    n_fitting, n_given : int
+        How many texts these are, and how many there were to take them from.
+    """
+
+    ids: tuple[int, ...]
+    n_fitting: int
+    n_given: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +40,8 @@ class OpenedModel:
 
     Parameters
     ----------
-    shots : tuple of int
-        Token ids of the texts that attacks put before every text; empty if none does.
-    n_shots : int
-        How many texts these are.
+    shots : mapping of str to Shots
+        By name of the view, the texts that attacks put before every text.
     """
 
     role: str
@@ -30,29 +49,42 @@ class OpenedModel:
     encoder: Encoder
     key: PassKey
     device: str
-    shots: tuple[int, ...] = ()
-    n_shots: int = 0
+    shots: Mapping[str, Shots] = field(default_factory=dict)
     scoring_path: str = "not run: all scores were stored"
 
-    def with_shots(self, texts: Sequence[str]) -> "OpenedModel":
-        """Take as many texts, from the first on, as fill half the window at most.
+    def with_shots(self, texts: Sequence[str], *, view: str = AFTER_SHOTS) -> "OpenedModel":
+        """Take as many texts, from the first on, as fill half the window at most, and put them before a view's texts.
 
         Raises
         ------
         ConfigError
-            If not even the first fits.
+            If there is none, or not even the first fits.
         """
+        if not len(texts):
+            raise ConfigError(f"{_OPTION[view]}: there are no texts to put before the others")
         window = self.encoder.window
         ids: list[int] = []
-        n_shots = 0
+        n_fitting = 0
         for tokens in self.encoder.encode(texts):
             if window is not None and len(ids) + len(tokens) > window // 2:
                 break
             ids += tokens
-            n_shots += 1
+            n_fitting += 1
         if not ids:
-            raise ConfigError(f"--shots: the first text alone fills more than half the window of {window} tokens")
-        return replace(self, shots=tuple(ids), n_shots=n_shots)
+            raise ConfigError(
+                f"{_OPTION[view]}: the first text alone fills more than half the window of {window} tokens"
+            )
+        shots = Shots(ids=tuple(ids), n_fitting=n_fitting, n_given=len(texts))
+        return replace(self, shots={**self.shots, view: shots})
+
+    def shots_notes(self) -> list[str]:
+        """Say of each kind of shots how many were left out, if any."""
+        return [
+            f"{shots.n_fitting} of {shots.n_given} {_OPTION[view].removeprefix('--').replace('-', ' ')} stand before "
+            f"every text ({len(shots.ids)} tokens): more would fill over half the context window"
+            for view, shots in self.shots.items()
+            if shots.n_fitting < shots.n_given
+        ]
 
     def is_base_of(self, other: "OpenedModel") -> bool:
         """Whether the other model is this one with an adapter on it, which leaves it as it is when switched off."""

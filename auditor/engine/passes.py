@@ -2,14 +2,20 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from attacks.base import Need, Signals
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks.base import AFTER_MEMBER_SHOTS, AFTER_SHOTS, Need, Signals
 
 from ..config import AuditConfig
 from ..errors import ConfigError, ResultError
+from .frequencies import count_tokens
+from .measures import Measures, check_measurable, measure_missing
+from .neighbours import neighbour_views
 from .opened import OpenedModel, open_models
 from .plan import Pass, Plan, make_plan
 from .ranks import ALONE, Rank
@@ -39,6 +45,11 @@ class Collected:
     seconds : float
         Of scoring, loading included.
     notes : tuple of str
+    needs : frozenset of Need
+    seen : ndarray of bool, shape (n_references, n_samples), or None
+    token_counts : ndarray of int64, shape (n_vocabulary,), or None
+    measures : Measures
+        Gradients and continuations, where an attack needs them.
     """
 
     sample_ids: tuple[str, ...]
@@ -49,6 +60,10 @@ class Collected:
     n_tokens_reused: int
     seconds: float
     notes: tuple[str, ...]
+    needs: frozenset[Need] = frozenset()
+    seen: NDArray[np.bool_] | None = None
+    token_counts: NDArray[np.int64] | None = None
+    measures: Measures = field(default_factory=Measures)
 
     def blocks(self) -> Iterator[tuple[slice, Signals]]:
         """Yield the places and the signals of a block of samples after the other; memory does not grow with them."""
@@ -65,14 +80,20 @@ class Collected:
     def _read(self, places: slice) -> Signals:
         scores = [file.read(places) for file in self.files]
         n_views = self.plan.n_views
-        views = [one.view for one in self.plan.passes[:n_views]]
+        views = [one.view.name for one in self.plan.passes[:n_views]]
+        texts = self.plan.texts[places]
         return Signals(
             sample_ids=self.sample_ids[places],
-            texts=tuple(self.plan.texts[places]),
+            texts=tuple(texts),
             target=scores[0],
             references=tuple(scores[n_views:]),
+            seen=None if self.seen is None else self.seen[:, places],
             views=dict(zip(views[1:], scores[1:n_views], strict=True)),
             aligned=self.plan.aligned,
+            target_ids=self.plan.passes[0].scored_ids(texts) if Need.TOKEN_IDS in self.needs else None,
+            token_counts=self.token_counts,
+            gradient_norms=self.measures.gradient_norms(places),
+            continuations=self.measures.continuations(places),
         )
 
 
@@ -84,6 +105,9 @@ def collect_signals(
     needs: frozenset[Need],
     scores_folder: Path,
     shots: Sequence[str] = (),
+    member_shots: Sequence[str] = (),
+    frequency_texts: Sequence[str] = (),
+    seen: NDArray[np.bool_] | None = None,
     on_progress: Callable[[ScoringProgress], None] | None = None,
     rank: Rank = ALONE,
 ) -> Collected:
@@ -101,6 +125,12 @@ def collect_signals(
         The score store; a killed run continues from it.
     shots : sequence of str
         Non-members, none of them among the texts, that go before every text for attacks that need it.
+    member_shots : sequence of str
+        The same with members.
+    frequency_texts : sequence of str
+        Texts, none of them among the others, in which the target's tokens are counted for attacks that need it.
+    seen : ndarray of bool, shape (n_references, n_samples), optional
+        Whether a reference trained on a text; None if none did on any.
     on_progress : callable, optional
         Called after every batch.
     rank : Rank
@@ -113,7 +143,11 @@ def collect_signals(
         With the reason, before anything is scored where that is possible.
     """
     with rank.at_work(scores_folder) as others:
-        models, plan = _open_and_plan(config, sample_ids, texts, needs, shots, rank)
+        models, plan = _open_and_plan(
+            config, sample_ids, texts, needs, scores_folder, shots, member_shots, rank, on_progress
+        )
+        check_measurable(models[0], needs)
+        token_counts = count_tokens(models[0], frequency_texts) if Need.TOKEN_COUNTS in needs else None
         started = time.monotonic()
         n_tokens = sum(int(one.n_scored.sum()) for one in plan.passes)
         stored = plan.stored(scores_folder)
@@ -132,6 +166,7 @@ def collect_signals(
             ways = [late if late is not model else way for way, late, model in zip(ways, rest, models, strict=True)]
             ways = [replace(way, scoring_path=f"{way.scoring_path}; {rank.world} processes") for way in ways]
             notes += more
+    measures = measure_missing(plan, config, needs, scores_folder=scores_folder, on_progress=on_progress)
     return Collected(
         sample_ids=tuple(sample_ids),
         models=tuple(ways),
@@ -140,7 +175,11 @@ def collect_signals(
         n_tokens_scored=n_missing,
         n_tokens_reused=n_tokens - n_missing,
         seconds=time.monotonic() - started,
-        notes=(*plan.notes, *_shots_note(models[0], len(shots)), *dict.fromkeys(notes)),
+        notes=(*plan.notes, *models[0].shots_notes(), *dict.fromkeys([*notes, *measures.notes])),
+        needs=needs,
+        seen=seen,
+        token_counts=token_counts,
+        measures=measures,
     )
 
 
@@ -152,6 +191,7 @@ def score_share(
     needs: frozenset[Need],
     scores_folder: Path,
     shots: Sequence[str] = (),
+    member_shots: Sequence[str] = (),
     rank: Rank,
 ) -> None:
     """Score this process's share of the texts into the store, and let the first process know.
@@ -162,7 +202,7 @@ def score_share(
         As `collect_signals` does.
     """
     with rank.at_work(scores_folder):
-        models, plan = _open_and_plan(config, sample_ids, texts, needs, shots, rank)
+        models, plan = _open_and_plan(config, sample_ids, texts, needs, scores_folder, shots, member_shots, rank)
         stored = plan.stored(scores_folder)
         score_missing(plan, models, config, stored=stored, scores_folder=scores_folder, share=rank.share)
 
@@ -172,8 +212,11 @@ def _open_and_plan(
     sample_ids: Sequence[str],
     texts: Sequence[str],
     needs: frozenset[Need],
+    scores_folder: Path,
     shots: Sequence[str],
+    member_shots: Sequence[str],
     rank: Rank,
+    on_progress: Callable[[ScoringProgress], None] | None = None,
 ) -> tuple[list[OpenedModel], Plan]:
     """Open the models and plan the passes: the same in every process."""
     if config.engine == "ray" and rank.world > 1:
@@ -181,19 +224,21 @@ def _open_and_plan(
     device = cluster_device(config) if config.engine == "ray" else None
     models = open_models(config, local_rank=rank.local_rank if rank.world > 1 else None, device=device)
     if Need.SHOTS in needs:
-        models[0] = models[0].with_shots(shots)
+        models[0] = models[0].with_shots(shots, view=AFTER_SHOTS)
+    if Need.MEMBER_SHOTS in needs:
+        models[0] = models[0].with_shots(member_shots, view=AFTER_MEMBER_SHOTS)
+    rewrite = partial(
+        neighbour_views,
+        model=config.neighbour_model,
+        n=config.neighbours,
+        scores_folder=scores_folder,
+        device=models[0].device,
+        alone=rank.world == 1 and config.engine == "local",
+        trust_remote_code=config.trust_remote_code,
+        on_progress=on_progress,
+    )
     cut = config.long_texts == "cut"
-    return models, make_plan(models, sample_ids=sample_ids, texts=texts, needs=needs, cut=cut)
-
-
-def _shots_note(target: OpenedModel, n_given: int) -> list[str]:
-    """Say how many shots were left out."""
-    if target.n_shots in (0, n_given):
-        return []
-    return [
-        f"{target.n_shots} of {n_given} shots stand before every text ({len(target.shots)} tokens): more would fill "
-        "over half the context window"
-    ]
+    return models, make_plan(models, sample_ids=sample_ids, texts=texts, needs=needs, cut=cut, rewrite=rewrite)
 
 
 def _gather(one: Pass, scores_folder: Path) -> TokenFile:

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.base import AFTER_SHOTS, LOWERCASE, Need
+from attacks.base import Need
 
 from ..data import LazyTexts
 from ..errors import ConfigError, ModelError
 from .opened import OpenedModel
 from .store import PassKey, ScoreStore
 from .tokens import Encoder, TokenSequence, check_scorable, cut_to_fit
+from .views import View, has_words_to_swap, original_views, swapped_views
 
-__all__ = ["Pass", "Plan", "ScoredTexts", "Stored", "make_plan", "measure_texts"]
+__all__ = ["Pass", "Plan", "Rewriter", "ScoredTexts", "Stored", "make_plan", "measure_texts"]
 
 _BLOCK = 1024
 """Texts held at once."""
@@ -32,6 +33,7 @@ _ALL = slice(None)
 Ids = list[list[int]]
 Counts = NDArray[np.int64]
 Stored = Mapping[PassKey, NDArray[np.bytes_]]
+Rewriter = Callable[[Sequence[str]], tuple[list[View], list[str]]]
 
 
 class ScoredTexts(LazyTexts):
@@ -59,17 +61,16 @@ class Pass:
 
     Parameters
     ----------
-    view : str
-        ``text``, or the name of a view in :mod:`attacks.base`.
+    view : View
     keys : ndarray of bytes, shape (n_samples,)
-        Key of each text's stored row: a hash of the text and of exactly what the model is given of it.
+        Key of each text's stored row: a hash of the view of the text and of exactly what the model is given of it.
     n_scored, longest, n_sequences : ndarray of int64, shape (n_samples,)
         Scored tokens, tokens of the longest sequence with its prefix (but for what all share), and sequences (windows)
         of each text.
     """
 
     model: OpenedModel
-    view: str
+    view: View
     keys: NDArray[np.bytes_]
     n_scored: Counts
     longest: Counts
@@ -79,26 +80,34 @@ class Pass:
     def encoder(self) -> Encoder:
         """How the model reads this view."""
         encoder = self.model.encoder
-        if self.view != AFTER_SHOTS:
+        if self.view.name not in self.model.shots:
             return encoder
-        encoder = encoder.after(self.model.shots)
+        encoder = encoder.after(self.model.shots[self.view.name].ids)
         changes_with_length = self.model.files.rope_boundary is not None
         return replace(encoder, n_shared=0) if changes_with_length else encoder
 
     @property
     def label(self) -> str:
         """Name of the pass for whoever waits."""
-        return f"{self.model.role}, {self.view}"
+        return f"{self.model.role}, {self.view.name}"
+
+    def show(self, texts: Sequence[str]) -> list[str]:
+        """Return this view of each text."""
+        return [self.view.change(text) for text in texts]
 
     def encode(self, texts: Sequence[str]) -> Ids:
         """Token ids of this view of each text, without the prefix."""
-        change = _VIEWS[self.view]
-        return self.encoder.encode([change(text) for text in texts])
+        return self.encoder.encode(self.show(texts))
 
     def sequences(self, texts: Sequence[str]) -> list[list[TokenSequence]]:
         """Sequences of each text, as the model is given them."""
         encoder = self.encoder
         return [encoder.sequences(ids) for ids in self.encode(texts)]
+
+    def scored_ids(self, texts: Sequence[str]) -> Counts:
+        """Return the token ids that are scored, text after text, shape (n_tokens,)."""
+        windows = [sequence for sequences in self.sequences(texts) for sequence in sequences]
+        return np.concatenate([np.array(one.ids[one.first_scored :], dtype=np.int64) for one in windows])
 
     def fits(self, text: str) -> bool:
         """Whether this view of a text can be scored in one window."""
@@ -123,11 +132,6 @@ class Pass:
     def keys_at(self, places: Counts) -> list[str]:
         """Return the keys of some texts."""
         return [key.decode() for key in self.keys[places].tolist()]
-
-
-_VIEWS: dict[str, Callable[[str], str]] = {"text": str, LOWERCASE: str.lower, AFTER_SHOTS: str}
-
-_VIEW_OF = {Need.LOWERCASE: LOWERCASE, Need.SHOTS: AFTER_SHOTS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +164,11 @@ class Plan:
 
     @property
     def windowed(self) -> NDArray[np.bool_]:
-        """Whether a text is scored in more than one window by any model, shape (n_samples,)."""
-        most: Counts = np.max([one.n_sequences for one in self.passes], axis=0)
+        """Whether a text is scored in more than one window by any model, shape (n_samples,).
+
+        Rewritten copies do not count; a note tells of theirs.
+        """
+        most: Counts = np.max([one.n_sequences for one in self.passes if not one.view.rewritten], axis=0)
         return most > 1
 
     @property
@@ -182,8 +189,13 @@ def make_plan(
     texts: Sequence[str],
     needs: frozenset[Need],
     cut: bool,
+    rewrite: Rewriter,
 ) -> Plan:
     """Choose the fewest passes, and measure every text in each of them.
+
+    Rewritten copies (swapped words, neighbours) are made of the texts as scored, after the cut, and have no say in it:
+    one that comes out longer than the window, as another order of the same words may, is read in two windows like any
+    long text. No token of it goes unscored, only its last few see half a window; a note counts them.
 
     Parameters
     ----------
@@ -194,6 +206,8 @@ def make_plan(
         Union of what the attacks need.
     cut : bool
         Cut a text at the character where the first window, over all passes, is full; else windows are planned.
+    rewrite : callable
+        Makes the neighbours of the texts as scored, as views, and notes on them; called if they are needed.
 
     Raises
     ------
@@ -201,9 +215,11 @@ def make_plan(
         For texts, tokenizers and needs that do not go together.
     """
     n = len(texts)
-    views = ["text", *(view for need, view in _VIEW_OF.items() if need in needs)]
-    passes = tuple(_empty(models[0], view, n) for view in views) + tuple(_empty(m, "text", n) for m in models[1:])
-    readers = tuple(one for one in passes if one.view == "text")
+    views = original_views(needs)
+    originals = tuple(_empty(models[0], view, n) for view in views)
+    references = tuple(_empty(model, views[0], n) for model in models[1:])
+    passes = originals + references
+    readers = (originals[0], *references)
     scored, n_bytes = ScoredTexts(texts), np.zeros(n, dtype=np.int64)
     unread = np.zeros((len(readers), n), dtype=np.int64)
     n_special = [0] * len(readers)
@@ -213,8 +229,8 @@ def make_plan(
         block = scored[places]
         n_bytes[places] = [len(text.encode()) for text in block]
         for one, encoded in zip(passes, ids, strict=True):
-            _measure(one, places, block, encoded)
-        read = [encoded for one, encoded in zip(passes, ids, strict=True) if one.view == "text"]
+            _measure(one, places, one.show(block), encoded)
+        read = [ids[0], *ids[len(originals) :]]
         aligned &= all(encoded == read[0] for encoded in read[1:])
         used.update(*read[0])
         for i, (one, encoded) in enumerate(zip(readers, read, strict=True)):
@@ -224,20 +240,56 @@ def make_plan(
         check_scorable(one.n_scored, sample_ids, has_prefix=bool(one.encoder.prefix.ids))
     aligned = aligned and _same_pieces(readers, sorted(used))
     _refuse_misaligned(readers, needs, aligned)
-    notes = (_special_note(one.model.role, count, n) for one, count in zip(readers, n_special, strict=True) if count)
+    notes = [_special_note(one.model.role, count, n) for one, count in zip(readers, n_special, strict=True) if count]
+    rewritten, more = _rewritten(originals[0], scored, needs, rewrite)
     return Plan(
-        passes=passes, texts=scored, n_bytes=n_bytes, unread=unread, aligned=aligned, notes=tuple(dict.fromkeys(notes))
+        passes=(*originals, *rewritten, *references),
+        texts=scored,
+        n_bytes=n_bytes,
+        unread=unread,
+        aligned=aligned,
+        notes=tuple(dict.fromkeys([*notes, *more])),
     )
 
 
-def measure_texts(model: OpenedModel, view: str, texts: Sequence[str]) -> Pass:
-    """Measure some texts, cut already, in a pass of their own."""
-    one = _empty(model, view, len(texts))
-    _measure(one, slice(0, len(texts)), texts, one.encode(texts))
+def measure_texts(model: OpenedModel, view: str, shown: Sequence[str]) -> Pass:
+    """Measure some texts in a pass of their own: cut already, and as the view of that name shows them."""
+    one = _empty(model, View(name=view), len(shown))
+    _measure(one, slice(0, len(shown)), shown, one.encode(shown))
     return one
 
 
-def _empty(model: OpenedModel, view: str, n: int) -> Pass:
+def _rewritten(
+    original: Pass, scored: ScoredTexts, needs: frozenset[Need], rewrite: Rewriter
+) -> tuple[list[Pass], list[str]]:
+    """Plan a pass of the target for each rewritten copy of the texts, and say what there is to know of them."""
+    views, notes, n = list[View](), list[str](), len(scored)
+    if Need.SWAPS in needs:
+        views += swapped_views()
+        if n_short := sum(not has_words_to_swap(text) for text in scored):
+            notes.append(
+                f"{n_short} of {n} texts have fewer than two words: their swapped copies are the texts themselves"
+            )
+    if Need.NEIGHBOURS in needs:
+        neighbours, more = rewrite(scored)
+        views += neighbours
+        notes += more
+    passes = [_empty(original.model, view, n) for view in views]
+    for places in _blocks(n if passes else 0):
+        block = scored[places]
+        for one in passes:
+            shown = one.show(block)
+            _measure(one, places, shown, one.encoder.encode(shown))
+    n_longer = sum(int((one.n_sequences > original.n_sequences).sum()) for one in passes)
+    if n_longer:
+        notes.append(
+            f"{n_longer} of {n * len(passes)} rewritten copies of texts fill more windows than the text; the tokens "
+            "beyond are scored after half a window"
+        )
+    return passes, notes
+
+
+def _empty(model: OpenedModel, view: View, n: int) -> Pass:
     """Make a pass in which nothing is measured yet."""
     n_scored, longest, n_sequences = np.zeros((3, n), dtype=np.int64)
     keys = np.zeros(n, dtype=_KEY)
@@ -265,8 +317,8 @@ def _fitting(passes: Sequence[Pass], scored: ScoredTexts, places: slice) -> list
     return ids
 
 
-def _measure(one: Pass, places: slice, texts: Sequence[str], ids: Ids) -> None:
-    """Note key and sizes of a block of texts in a pass."""
+def _measure(one: Pass, places: slice, shown: Sequence[str], ids: Ids) -> None:
+    """Note key and sizes of a block of texts, as its view shows them, in a pass."""
     encoder, files = one.encoder, one.model.files
     top = max(max(tokens, default=0) for tokens in [*ids, encoder.prefix.ids])
     if top >= files.n_vocabulary:
@@ -274,7 +326,7 @@ def _measure(one: Pass, places: slice, texts: Sequence[str], ids: Ids) -> None:
             f"{files.spec}: its tokenizer gives id {top}, but the model's vocabulary ends at "
             f"{files.n_vocabulary - 1}; the tokenizer (or its BOS) is not this model's"
         )
-    for place, text, tokens in zip(range(places.start, places.stop), texts, ids, strict=True):
+    for place, text, tokens in zip(range(places.start, places.stop), shown, ids, strict=True):
         sequences = encoder.sequences(tokens)
         one.keys[place] = _row_key(text, sequences)
         one.n_scored[place] = sum(max(0, sequence.n_scored) for sequence in sequences)

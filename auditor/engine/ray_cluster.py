@@ -30,7 +30,7 @@ from .batches import Budget, make_batches
 from .forward import SequenceScores
 from .loading.configs import first_line
 from .loading.models import choose_device, load_weights
-from .opened import OpenedModel, open_one
+from .opened import OpenedModel, Shots, open_one
 from .plan import Plan, Stored, measure_texts
 from .scoring import Progress, ScoringProgress, Todo, by_model, choose_budget, load_scorer, score_batches
 from .store import PassKey, ScoreStore
@@ -243,7 +243,7 @@ class _Job:
     role: str
     device: str
     window: int | None
-    shots: tuple[int, ...]
+    shots: Mapping[str, Shots]
     key: PassKey
     n_tokens: int
     n_threads: int
@@ -323,9 +323,9 @@ def _unpack(block: Any) -> dict[str, SequenceScores]:
 
 def _write_block(path: Path, part: Todo, places: NDArray[np.int64], plan: Plan) -> None:
     columns = {
-        "view": [part.one.view] * len(places),
+        "view": [part.one.view.name] * len(places),
         "key": part.one.keys_at(places),
-        "text": [plan.texts[int(place)] for place in places],
+        "text": part.one.show([plan.texts[int(place)] for place in places]),
     }
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, _TEXTS) as writer:
         writer.write_batch(pa.record_batch(columns, schema=_TEXTS))

@@ -15,7 +15,18 @@ from .intervals import check_level
 from .roc import Roc, ScoredSides, roc_curve, score_sides, thin
 from .roc_inference import roc_test
 
-__all__ = ["Metrics", "Roc", "advantage", "auc", "evaluate", "f1_equal_error", "roc_curve", "tpr_at_fpr"]
+__all__ = [
+    "Metrics",
+    "Roc",
+    "advantage",
+    "auc",
+    "evaluate",
+    "f1_equal_error",
+    "newcombe_auc",
+    "placements",
+    "roc_curve",
+    "tpr_at_fpr",
+]
 
 FEW_MISRANKED = 10
 
@@ -246,7 +257,7 @@ def _auc(sides: ScoredSides, level: float) -> Estimate:
         sides.cluster_non_members,
     )
     m, n = kish_size(sides.cluster_members), kish_size(sides.cluster_non_members)
-    newcombe = _newcombe_auc(area, m, n, level)
+    newcombe = newcombe_auc(area, m, n, level)
     if spread.variance == 0 or not 0 < area < 1:
         return _estimate(sides, area, newcombe, level, "Newcombe method 5" + _per_cluster(sides))
     half = _t(level, spread.df) * math.sqrt(spread.variance) / (area * (1 - area))
@@ -317,7 +328,7 @@ def placements(sides: ScoredSides) -> tuple[Array, Array]:
     return above, below
 
 
-def _newcombe_auc(area: float, m: float, n: float, level: float) -> tuple[float, float]:
+def newcombe_auc(area: float, m: float, n: float, level: float) -> tuple[float, float]:
     """Areas from which the observed one is no more than z standard errors away (Newcombe 2006, method 5)."""
     return _newcombe_auc_low(area, m, n, level), 1 - _newcombe_auc_low(1 - area, m, n, level)
 

@@ -14,7 +14,7 @@ from .intervals import check_level, finite_vector
 from .metrics import FEW_MISRANKED, auc, placements
 from .roc import score_sides
 
-__all__ = ["Change", "auc_change", "holm", "mean_change"]
+__all__ = ["Change", "auc_change", "auc_correlation", "holm", "joined_interval", "mean_change"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def mean_change(
 
 def auc_change(
     before: ArrayLike, after: ArrayLike, is_member: NDArray[np.bool_], *, level: float, groups: Groups = None
-) -> Estimate:
+) -> Change:
     """Change of the AUC between two scores of the same samples.
 
     Parameters
@@ -84,13 +84,14 @@ def auc_change(
 
     Returns
     -------
-    Estimate
+    Change
         After minus before. The variance is DeLong's for correlated curves: of the change of each sample's placement
         (the share of the other side that it beats), with Welch's degrees of freedom; with groups summed by cluster
         (Obuchowski). Where few samples are misranked, before or after, that is too narrow (coverage .88 at 95 %
         from an AUC of .96 to .99 with 50 samples a side); the interval is then the wider one of it and of Zou's,
         which joins the intervals of both AUCs by the correlation of the placements (.99 there). Undefined
-        without non-members and below two samples or clusters a side.
+        without non-members and below two samples or clusters a side. The p-value belongs to the interval: it is
+        below ``1 - level`` exactly if the interval excludes 0.
 
     References
     ----------
@@ -102,26 +103,27 @@ def auc_change(
     Examples
     --------
     >>> sides = np.array([True, True, False, False])
-    >>> auc_change([1, 0, 1, 0], [2, 3, 1, 0], sides, level=0.95).value  # from .5 to 1
+    >>> auc_change([1, 0, 1, 0], [2, 3, 1, 0], sides, level=0.95).estimate.value  # from .5 to 1
     0.5
     """
     first, second = (auc(scores, is_member, level=level, groups=groups) for scores in (before, after))
     if first.value is None or second.value is None:  # for both alike: too few samples or clusters
-        return first
+        return Change(estimate=first, p_value=None)
     sides = [score_sides(scores, is_member) for scores in (before, after)]
     influences = [_influences(*placements(side)) for side in sides]
     moved = influences[1][0] - influences[0][0], influences[1][1] - influences[0][1]
     change = _change(second.value - first.value, moved, is_member, groups, level, "paired by text, DeLong, t interval")
     found = change.estimate
     if found.value is None or found.low is None or found.high is None:
-        return found
+        return change
     share = min(first.value, 1 - first.value, second.value, 1 - second.value)
     misranked = share * min(found.n_members, found.n_non_members)
     low, high, method = found.low, found.high, found.method
     if misranked < FEW_MISRANKED and not np.array_equal(np.asarray(before), np.asarray(after)):
-        down, up = _joined(first, second, _correlation(*influences))
+        down, up = joined_interval(first, second, auc_correlation(*influences))
         low, high, method = min(low, found.value - down), max(high, found.value + up), f"{method}, or Zou's where wider"
-    return replace(found, low=max(low, -1.0), high=min(high, 1.0), method=method)
+    p_value = change.p_value if low == found.low and high == found.high else _p_value(found.value, low, high, level)
+    return Change(estimate=replace(found, low=max(low, -1.0), high=min(high, 1.0), method=method), p_value=p_value)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -190,19 +192,27 @@ def _reach(value: float, spread: Spread, level: float) -> tuple[float, float]:
     return float(stats.t.ppf((1 + level) / 2, spread.df)) * error, 2 * float(stats.t.sf(abs(value) / error, spread.df))
 
 
+def _p_value(value: float, low: float, high: float, level: float) -> float:
+    """Two-sided p-value of 0 from an interval: how far its end on the side of 0 would have to be stretched."""
+    reach = value - low if value > 0 else high - value
+    if reach <= 0:
+        return 1.0
+    return 2 * float(stats.norm.sf(abs(value) / reach * stats.norm.ppf((1 + level) / 2)))
+
+
 def _influences(above: Array, below: Array) -> tuple[Array, Array]:
     """Influence of each sample on the AUC, by side, from the placements."""
     return (above - above.mean()) / above.size, (below - below.mean()) / below.size
 
 
-def _correlation(first: tuple[Array, Array], second: tuple[Array, Array]) -> float:
+def auc_correlation(first: tuple[Array, Array], second: tuple[Array, Array]) -> float:
     """Correlation of two AUCs of the same samples; 0 if one of them does not vary."""
     a, b = np.concatenate(first), np.concatenate(second)
     size = math.sqrt(float(a @ a) * float(b @ b))
     return float(np.clip(a @ b / size, -1, 1)) if size > 0 else 0.0
 
 
-def _joined(first: Estimate, second: Estimate, correlation: float) -> tuple[float, float]:
+def joined_interval(first: Estimate, second: Estimate, correlation: float) -> tuple[float, float]:
     """How far ``second - first`` reaches down and up, from the two intervals (Zou 2007)."""
     (down_0, up_0), (down_1, up_1) = _halves(first), _halves(second)
     down, up = (math.sqrt(max(a**2 + b**2 - 2 * correlation * a * b, 0.0)) for a, b in ((down_1, up_0), (up_1, down_0)))

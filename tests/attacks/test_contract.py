@@ -22,10 +22,15 @@ COLUMNS = ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max")
 
 
 def make_signals(n: int = 12, *, planted: int | None = None, one_token: bool = False, seed: int = 0) -> Signals:
-    """Invent signals; the planted sample is likelier under the target than under everything else."""
+    """Invent signals; the planted sample is likelier under the target than under everything else.
+
+    Beside a planted one, the others are as likely under every model, and no model expects the first token of each.
+    """
     rng = np.random.default_rng(seed)
     lengths = np.ones(n, dtype=int) if one_token else rng.integers(1, 40, n)
     offsets = np.cumsum([0, *lengths])
+    common = -rng.gamma(2.0, 1.5, offsets[-1]) - 0.4
+    common[offsets[:-1]] = -12.0
 
     def scores(shift: float, *, entropy: float = 3.0) -> TokenScores:
         logprob = -rng.gamma(2.0, 1.5, offsets[-1]) - 0.2
@@ -33,8 +38,10 @@ def make_signals(n: int = 12, *, planted: int | None = None, one_token: bool = F
         top = np.full(offsets[-1], -1.5, np.float32)
         rank = rng.integers(0, 50, offsets[-1]).astype(np.int32)
         if planted is not None:
+            logprob = common + rng.uniform(-0.3, 0.3, offsets[-1])
             own = slice(offsets[planted], offsets[planted + 1])
-            logprob[own] = -0.05 + shift
+            # A model that does not know it finds some of its tokens far less likely than others.
+            logprob[own] = -0.05 + shift * np.linspace(0, 2, offsets[planted + 1] - offsets[planted])
             mean[own], top[own] = -entropy, -entropy / 2
         return TokenScores(
             offsets=offsets,

@@ -373,29 +373,33 @@ def test_a_paired_auc_is_delongs(rng: np.random.Generator) -> None:
 
     moved = kernel(after) - kernel(before)
     variance = moved.mean(axis=1).var(ddof=1) / SIDES.sum() + moved.mean(axis=0).var(ddof=1) / (~SIDES).sum()
-    found = auc_change(before, after, SIDES, level=0.95)
+    found = auc_change(before, after, SIDES, level=0.95).estimate
     assert found.value == pytest.approx(moved.mean())
     assert found.low is not None
     assert found.high is not None
     half = (found.high - found.low) / 2
     assert 1.96 < half / np.sqrt(variance) < 2.2 or "Zou" in found.method
-    few = found if "Zou" in found.method else auc_change(np.r_[SIDES] + before * 0.3, SIDES * 1.0, SIDES, level=0.95)
+    few = (
+        found
+        if "Zou" in found.method
+        else auc_change(np.r_[SIDES] + before * 0.3, SIDES * 1.0, SIDES, level=0.95).estimate
+    )
     assert "Zou" in few.method
 
 
 def test_a_perfect_attack_twice_is_no_proof_of_no_change(rng: np.random.Generator) -> None:
-    found = auc_change(SIDES * 1.0, SIDES * 2.0 + 0.1 * rng.random(40), SIDES, level=0.95)
+    found = auc_change(SIDES * 1.0, SIDES * 2.0 + 0.1 * rng.random(40), SIDES, level=0.95).estimate
     assert found.value == 0
     assert found.low is not None
     assert found.low < -0.05
-    same = auc_change(SIDES * 1.0, SIDES * 1.0, SIDES, level=0.95)
+    same = auc_change(SIDES * 1.0, SIDES * 1.0, SIDES, level=0.95).estimate
     assert (same.low, same.value, same.high) == (0, 0, 0)
 
 
 def test_one_member_or_no_non_members_is_said() -> None:
     one = np.arange(5) < 1
     assert mean_change(np.zeros(5), np.ones(5), one, level=0.95).estimate.undefined_reason
-    assert auc_change(np.zeros(5), np.ones(5), np.ones(5, dtype=bool), level=0.95).undefined_reason
+    assert auc_change(np.zeros(5), np.ones(5), np.ones(5, dtype=bool), level=0.95).estimate.undefined_reason
 
 
 def test_holm_is_step_down() -> None:

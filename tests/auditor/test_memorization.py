@@ -71,6 +71,37 @@ def test_mixture_by_hand() -> None:
     np.testing.assert_allclose(mixture_bits([np.array([1.0]), np.array([3.0])]), [math.log2(16 / 5)])
 
 
+def test_mixture_over_the_models_counted_by_hand() -> None:
+    # a: models 1 and 3 of 1 and 5 bits: (2^-1 + 2^-5) / 2 = 17/64; b: model 2 alone, of 7 bits; c: all, 2, 2, 3 bits:
+    # (1/4 + 1/4 + 1/8) / 3 = 5/24
+    lengths = [np.array([1.0, 0.0, 2.0]), np.array([0.0, 7.0, 2.0]), np.array([5.0, 0.0, 3.0])]
+    counted = np.array([[True, False, True], [False, True, True], [True, False, True]])
+    expected = [math.log2(64 / 17), 7.0, math.log2(24 / 5)]
+    np.testing.assert_allclose(mixture_bits(lengths, counted), expected, rtol=1e-12)
+    np.testing.assert_array_equal(mixture_bits(lengths, np.ones((3, 3), np.bool_)), mixture_bits(lengths))
+
+
+def test_a_text_without_a_model_to_code_it_is_refused() -> None:
+    with pytest.raises(ValueError, match="every text needs a model to be coded with; 1 have none"):
+        mixture_bits([np.array([1.0, 2.0])], np.array([[True, False]]))
+
+
+def test_a_reference_that_saw_a_text_is_not_in_its_mixture() -> None:
+    # target 2 and 2 bits; the first reference saw a and codes it in 1 bit, the second 6; b, seen by none: 4 and 6
+    target, references = scores([-2 * LN2], [-2 * LN2]), [scores([-LN2], [-4 * LN2]), scores([-6 * LN2], [-6 * LN2])]
+    seen = np.array([[True, False], [False, False]])
+    bits = sample_bits(target, references, seen=seen)
+    # b: (2^-4 + 2^-6) / 2 = 5/128
+    np.testing.assert_allclose(bits.reference, [6.0, math.log2(128 / 5)], rtol=1e-6)
+    np.testing.assert_allclose(bits.signed, [4.0, math.log2(128 / 5) - 2], rtol=1e-6)
+    # without knowing who saw what, the first hides what the target holds: log2(64 / 33 * 2) - 2 < 0
+    unaware = sample_bits(target, references)
+    assert unaware.signed[0] < 0
+    np.testing.assert_array_equal(
+        sample_bits(target, references, seen=~np.ones((2, 2), np.bool_)).reference, unaware.reference
+    )
+
+
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=5))
 def test_mixture_lies_between_the_best_and_one_more_choice(lengths: list[float]) -> None:
     (mixed,) = mixture_bits([np.array([length]) for length in lengths])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from auditor.blind import BlindBaseline
 from auditor.results import CheckResult, SoundnessResult
 from auditor.soundness import ModelFacts, check_soundness
 
@@ -27,7 +28,7 @@ def check(**changes: Any) -> SoundnessResult:
         "target": ModelFacts(weights_sha256="t", stored_dtype="float32"),
         "references": [ModelFacts(weights_sha256="r", stored_dtype="float32")],
         "aligned": True,
-        "smallest_fpr": 0.01,
+        "fpr_targets": (0.01,),
     }
     return check_soundness(**(inputs | changes))
 
@@ -69,6 +70,16 @@ def member_shift(shift: float, spread: float) -> np.ndarray[Any, np.dtype[np.flo
         ("distinct_models", {"references": [ModelFacts(weights_sha256="t", stored_dtype="float32")]}, "veto"),
         ("distinct_models", {"signed_bits": np.full(2 * N, 1e-5)}, "veto"),  # other weights, same words
         ("precision", {"references": [ModelFacts(weights_sha256="r", stored_dtype="bfloat16")]}, "warn"),
+        (
+            "precision",
+            {"references": [ModelFacts(weights_sha256="r", stored_dtype="float32", dtype="float16")]},
+            "pass",
+        ),
+        (
+            "precision",
+            {"references": [ModelFacts(weights_sha256="r", stored_dtype="float32", quantization="nf4")]},
+            "warn",
+        ),
         ("tokenizer", {"aligned": False}, "warn"),
         ("tokenizer", {"unread": np.ones((2, 2 * N), dtype=np.int64)}, "warn"),  # both models miss the same
         ("tokenizer", {"unread": np.array([[1] * 2 * N, [0] * 2 * N])}, "veto"),
@@ -118,6 +129,55 @@ def test_few_samples() -> None:
     nobody = check(**keys(names, []))
     assert one(nobody, "sample_size").verdict == "warn"
     assert not {"length", "reference_alone", "negative_control"} & {check.name for check in nobody.checks}
+
+
+def test_models_run_in_different_precisions_are_warned_of() -> None:
+    target = ModelFacts(weights_sha256="t", stored_dtype="float32", dtype="float32")
+    reference = ModelFacts(weights_sha256="r", stored_dtype="float32", dtype="bfloat16")
+    found = one(check(target=target, references=[reference]), "precision")
+    assert found.verdict == "warn"
+    assert "run in bfloat16 and float32" in found.detail
+
+
+def test_every_fpr_says_what_its_non_members_carry() -> None:
+    detail = one(check(fpr_targets=(0.001, 0.01, 0.05)), "sample_size").detail
+    assert "FPR 0.001: undefined below 1000 non-members" in detail
+    assert "FPR 0.01: defined, but its intervals start at 0 below 369 non-members" in detail
+    assert "0.05" not in detail  # 74 are enough
+
+
+def test_length_names_a_way_out() -> None:
+    found = one(check(n_bytes=(100 + member_shift(30, 10)).astype(np.int64)), "length")
+    assert "match lengths" in (found.remedy or "")
+    assert found.sample_ids == ()
+
+
+def blind(auc: float, p_value: float) -> BlindBaseline:
+    return BlindBaseline(
+        score=np.zeros(2 * N),
+        auc=auc,
+        p_value=p_value,
+        null_low=0.45,
+        null_high=0.55,
+        n_permutations=499,
+        families={"words": auc, "characters": 0.5, "length": 0.5, "form": 0.5},
+        n_members=N,
+        n_non_members=N,
+        n_fitted=2 * N,
+    )
+
+
+def test_checks_made_elsewhere_stand_worst_first() -> None:
+    near = CheckResult(name="near_duplicates", verdict="warn", figure=3.0, unit="samples", detail="three")
+    found = check(blind=blind(0.8, 0.002), extra=[near])
+    assert found.verdict == "veto"
+    assert [one.name for one in found.checks[:2]] == ["blind_baseline", "near_duplicates"]
+    assert check(blind=blind(0.51, 0.4)).verdict == "pass"
+
+
+def test_nothing_is_blind_about_one_side() -> None:
+    found = check(**keys([f"m{i}" for i in range(60)], []), blind=blind(0.8, 0.002))
+    assert "blind_baseline" not in {check.name for check in found.checks}
 
 
 def test_false_alarms_are_rare() -> None:

@@ -14,16 +14,28 @@ from auditor.predictions import PredictionBesideMeasurement
 from auditor.results import (
     AttackResult,
     AuditResult,
+    CalibrationBin,
+    CalibrationResult,
     CheckResult,
+    CombinationResult,
     DataResult,
     Estimate,
+    FoldChoice,
     Histogram,
     MemorizationResult,
     ModelProvenance,
     Provenance,
+    RetrainedAttack,
+    RetrainedResult,
+    RiskBreakdown,
+    RiskGroup,
+    RiskResult,
     RocCurve,
+    SelectionResult,
     SideData,
     SoundnessResult,
+    StabilityResult,
+    TailResult,
     TopSample,
     TprAtFpr,
 )
@@ -378,7 +390,7 @@ HOSTILE = (
 )
 
 
-KEPT = {"role", "verdict", "schema_version", "undefined_reason", "name", "started_at"}
+KEPT = {"role", "verdict", "finding", "by", "declared_by", "schema_version", "undefined_reason", "name", "started_at"}
 """Fields that decide what is rendered, and are left alone by :func:`poison`."""
 
 
@@ -423,9 +435,196 @@ def build_expected() -> AuditResult:
     return replace(build(), prediction=beside())
 
 
+def calibration() -> CalibrationResult:
+    """Probabilities that are too sure of themselves at the top; no sample lies in the lowest bin."""
+    stated = ((0.1, 0.0, 0.1), (0.31, 0.36, 0.09), (0.52, 0.49, 0.08), (0.71, 0.66, 0.08), (0.94, 0.815, 0.06))
+    bins = [
+        CalibrationBin(
+            low=i / 5,
+            high=(i + 1) / 5,
+            mean_stated=mean,
+            observed=estimate(at, at - half, at + half, "Wilson, adjusted for 5 bins"),
+        )
+        for i, (mean, at, half) in enumerate(stated)
+    ]
+    nobody = undefined("no text was stated at 0% to 20%", N_NON_MEMBERS)
+    return CalibrationResult(
+        bins=(replace(bins[0], observed=nobody), *bins[1:]),
+        brier=estimate(0.1123, 0.1017, 0.1231),
+        calibration_error=0.0341,
+        calibrated=False,
+    )
+
+
+def group(label: str, n: int, bits: float | None, auc: float, posterior: float) -> RiskGroup:
+    if n < 10:
+        few = undefined(f"fewer than 10 members, there are {n}", N_NON_MEMBERS)
+        return RiskGroup(label=label, n_members=n, mean_bits=few, auc=few, posterior=few)
+    return RiskGroup(
+        label=label,
+        n_members=n,
+        mean_bits=None if bits is None else estimate(bits, bits - 3.1, bits + 3.3),
+        auc=estimate(auc, auc - 0.031, min(1.0, auc + 0.027)),
+        posterior=estimate(posterior, posterior - 0.042, posterior + 0.037),
+    )
+
+
+def risk() -> RiskResult:
+    """Risk that grows with copies and differs between groups; the groups are named by the data."""
+    sources = [group(f"source {i:02d}", 20 + i, 30.0 + i, 0.81 + 0.011 * i, 0.52 + 0.021 * i) for i in range(13)]
+    hostile = group("<script>alert(3)</script>|[x](y)" + "long " * 30, 31, 50.3, 0.961, 0.871)
+    lengths = (
+        group("1 to 31", 160, 22.3, 0.853, 0.641),
+        group("32 to 63", 170, 41.7, 0.927, 0.773),
+        group("64 or more", 170, 77.9, 0.968, 0.869),
+    )
+    return RiskResult(
+        posterior_attack="all attacks together",
+        calibration=calibration(),
+        members_above=211,
+        non_members_above=13,
+        tails=tuple(
+            TailResult(
+                share=share,
+                mean_bits=estimate(bits, bits - 9.1, bits + 9.7),
+                quantile_bits=estimate(bits - 12.3, bits - 17.9, bits - 6.1),
+            )
+            for share, bits in ((0.01, 118.2), (0.05, 103.4), (0.1, 92.7))
+        ),
+        breakdowns=(
+            RiskBreakdown(
+                by="group", unit="name", groups=(*sources, hostile, group("tiny", 3, 0.0, 0.5, 0.5)), p_value=0.00021,
+                n_groups_left_out=4,
+            ),
+            RiskBreakdown(by="length", unit="tokens", groups=lengths, p_value=0.0000004),
+            RiskBreakdown(
+                by="rarity", unit="mean TF-IDF weight", groups=(lengths[0], lengths[1]), p_value=0.4127
+            ),
+            RiskBreakdown(
+                by="copies", unit="copies", groups=(), p_value=None, undefined_reason="no member is there twice"
+            ),
+        ),
+        stability=StabilityResult(
+            n_references=9,
+            rank_correlation=0.912,
+            rank_correlation_lowest=0.874,
+            worst_share=0.05,
+            same_worst=0.76,
+            same_worst_lowest=0.64,
+        ),
+    )  # fmt: skip
+
+
+def retrained() -> RetrainedResult:
+    """A target that still knows the members; one attack sees nothing, one the opposite, one cannot be measured."""
+
+    def compared(name: str, ours: float, theirs: float, half: float, p: float, finding: str) -> RetrainedAttack:
+        return RetrainedAttack(
+            attack=name,
+            target_auc=estimate(ours, ours - 0.021, ours + 0.019),
+            retrained_auc=estimate(theirs, theirs - 0.033, theirs + 0.031),
+            change=estimate(ours - theirs, ours - theirs - half, ours - theirs + half, "paired DeLong"),
+            p_value=p / 4,
+            p_value_holm=p,
+            finding=finding,
+        )
+
+    none = undefined("the attack has one value for all texts", N_NON_MEMBERS)
+    return RetrainedResult(
+        path="models/retrained",
+        weights_sha256="5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9",
+        margin=0.02,
+        finding="residual",
+        net_bits_per_member=estimate(38.17, 35.93, 40.41),
+        attacks=(
+            compared("loss", 0.744, 0.537, 0.041, 0.00003, "residual"),
+            compared("reference", 0.931, 0.514, 0.037, 0.00001, "residual"),
+            compared("zlib", 0.502, 0.506, 0.013, 0.8123, "indistinguishable"),
+            compared("lowercase", 0.421, 0.498, 0.034, 0.0021, "over_erased"),
+            RetrainedAttack(
+                attack="min_k:k=0.1", target_auc=none, retrained_auc=none, change=none,
+                p_value=None, p_value_holm=None, finding="undecided",
+            ),
+        ),
+    )  # fmt: skip
+
+
+def combination() -> CombinationResult:
+    together = attack("together", 0.937, 0.016)
+    return CombinationResult(
+        features=tuple(one.attack for one in attacks()),
+        method="logistic regression; 5 folds",
+        n_folds=5,
+        auc=together.auc,
+        tpr_at_fpr=together.tpr_at_fpr,
+        gain=estimate(0.0061, -0.0018, 0.0143, "paired, out of fold"),
+        calibration=calibration(),
+    )
+
+
+def full_attacks() -> tuple[AttackResult, ...]:
+    """The attacks with p-values, and with AUCs that leave out what the texts alone tell."""
+    p_values = (0.00002, 0.0000001, 0.0004, 0.0113, 0.0461, 0.998)
+    found = [
+        replace(
+            one,
+            p_value=p / 6,
+            p_value_holm=p,
+            auc_residualised=estimate(0.5 + (area - 0.5) / 2, area / 2 + 0.21, area / 2 + 0.29, "residuals"),
+            auc_within_strata=estimate(area - 0.0123, area - 0.0453, area + 0.0207, "strata of length"),
+        )
+        for one, p in zip(attacks(), p_values, strict=True)
+        for area in (one.auc.value or 0.0,)
+    ]
+    few = undefined("too few texts of equal length", N_NON_MEMBERS)
+    return (*found[:2], replace(found[2], auc_within_strata=few), *found[3:])
+
+
+def build_full() -> AuditResult:
+    """Everything was run: shadows, a retrained model, the blind check warns, and 14 samples are to be dropped."""
+    result = build()
+    assert result.soundness is not None
+    blind, *rest = result.soundness.checks
+    blind = replace(
+        blind,
+        verdict="warn",
+        figure=0.581,
+        detail="looks alone tell the sides apart somewhat (AUC 0.581, p 0.01)",
+        remedy="compare the columns that leave this out",
+    )
+    near = replace(rest[2], sample_ids=tuple(f"record-<b>{i:04d}</b>" for i in range(14)))
+    shadows = tuple(replace(model("reference"), path=f"shadows/model-{i}") for i in range(8))
+    return replace(
+        result,
+        provenance=replace(result.provenance, models=(*result.provenance.models, *shadows)),
+        data=replace(result.data, members=replace(result.data.members, n_dropped=7)),
+        soundness=SoundnessResult(verdict="warn", checks=(blind, *rest[:2], near, *rest[3:])),
+        attacks=full_attacks(),
+        selection=SelectionResult(
+            headline="reference",
+            declared_by="config",
+            n_attacks=6,
+            best_auc=estimate(0.929, 0.911, 0.944, "folds, Hajek"),
+            chosen=(FoldChoice(attack="reference", n_folds=4), FoldChoice(attack="min_k_plus_plus", n_folds=1)),
+        ),
+        combination=combination(),
+        risk=risk(),
+        retrained=retrained(),
+        prediction=beside(),
+    )
+
+
+def build_full_veto() -> AuditResult:
+    """Everything was run, and none of it may be read as leakage."""
+    result = build_full()
+    assert result.soundness is not None
+    first, *rest = result.soundness.checks
+    return replace(result, soundness=SoundnessResult(verdict="veto", checks=(replace(first, verdict="veto"), *rest)))
+
+
 def build_poisoned(text: str) -> AuditResult:
     """Every part is there and every string holds the text; one sample is a million characters long."""
-    result = build()
+    result = build_full()
     assert result.memorization is not None
     first, second = result.memorization.top_samples[:2]
     samples = (replace(first, text="x" * 1_000_000 + text), replace(second, text=text + "\nsecond line"))
@@ -435,7 +634,6 @@ def build_poisoned(text: str) -> AuditResult:
             result,
             memorization=replace(result.memorization, top_samples=samples),
             attacks=(*result.attacks, unmeasured),
-            prediction=beside(),
             gates=({"gate": "auc", "verdict": "fail"},),
         ),
         text,
@@ -457,12 +655,19 @@ BUILDERS: dict[str, Callable[[], AuditResult]] = {
     "none": build_none,
     "hostile": build_hostile,
     "expected": build_expected,
+    "full": build_full,
+    "full_veto": build_full_veto,
 }
 
 
 @pytest.fixture
 def normal() -> AuditResult:
     return build()
+
+
+@pytest.fixture
+def full() -> AuditResult:
+    return build_full()
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ def terminal(result: AuditResult) -> str:
         ("report.html", "normal"),
         ("report.md", "normal"),
         ("terminal.txt", "normal"),
+        ("full.md", "full"),
+        ("full.txt", "full"),
         ("expected.md", "expected"),
         ("expected.txt", "expected"),
     ],

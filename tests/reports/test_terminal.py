@@ -24,9 +24,28 @@ def test_one_screen_of_80_columns(normal: AuditResult) -> None:
     assert max(map(len, lines)) <= 80
 
 
-def test_the_verdict_comes_first(any_result: AuditResult) -> None:
+def test_trust_comes_before_the_verdict_and_the_verdict_before_the_figures(any_result: AuditResult) -> None:
     text = printed(any_result)
-    assert text.index("╭") < text.index("Can these numbers be trusted?") < text.index("How much is remembered")
+    assert text.index("Can these numbers be trusted?") < text.index("╭") < text.index("How much is remembered")
+
+
+def test_everything_that_can_be_run_fits_100_columns(full: AuditResult) -> None:
+    lines = printed(full, width=100).splitlines()
+    assert len(lines) <= 90
+    assert max(map(len, lines)) <= 100
+    start = next(i for i, line in enumerate(lines) if "retrained" in line and "change of AUC" in line)
+    assert [line.split()[0] for line in lines[start + 2 : start + 6]] == ["reference", "loss", "lowercase", "zlib"]
+
+
+def test_the_way_out_stands_with_its_check(full: AuditResult) -> None:
+    text = re.sub(r"\s+", " ", printed(full))
+    assert "near-duplicates across the sides: 14 members share" in text
+    assert "14 samples listed in drop-ids.txt: run again with --drop-ids OUT/drop-ids.txt." in text
+    assert text.count("Remove the non-members listed") == 1
+
+
+def test_many_references_are_counted(full: AuditResult) -> None:
+    assert "against 9 references" in printed(full).splitlines()[0]
 
 
 def test_only_our_own_colours_reach_the_terminal(any_result: AuditResult) -> None:

@@ -13,10 +13,12 @@ from rich.console import Console
 from auditor.results import AuditResult, Estimate, Histogram, TprAtFpr
 from reports import RENDERERS, render_terminal
 from reports.advice import CONFIDENTIAL, TEXTS_AS_SCORED, actions, limits
-from reports.ledger import agreement, attack_quantities, command, in_brief, memory_quantities
+from reports.attacks import attack_quantities
+from reports.ledger import agreement, command, in_brief, memory_quantities
 from reports.numbers import Quantity, number, one_in, percent, plain, size, times_in_100
 from reports.safe import pieces, visible
-from reports.words import chips, headline_attack, trust, verdict
+from reports.soundness import trust
+from reports.words import chips, headline_attack, verdict
 
 
 def estimate(value: float, low: float, high: float) -> Estimate:

@@ -18,6 +18,7 @@ __all__ = [
     "load_tokenizer",
     "located",
     "open_shape",
+    "refuse_foreign_code",
     "rope_boundary",
 ]
 
@@ -127,7 +128,7 @@ def load_config(spec: ModelSpec, source: Path, *, trust_remote_code: bool) -> An
     try:
         config = AutoConfig.from_pretrained(**located(source), trust_remote_code=trust_remote_code)
     except Exception as error:  # a foreign or damaged config.json fails in many ways
-        _refuse_foreign_code(spec, error, trust_remote_code=trust_remote_code)
+        refuse_foreign_code(spec, error, trust_remote_code=trust_remote_code)
         raise ModelError(f"{spec}: the configuration cannot be read: {first_line(error)}") from error
     remote = trust_remote_code and "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
     if getattr(config, "is_encoder_decoder", False):
@@ -150,7 +151,7 @@ def located(source: Path | str) -> dict[str, Any]:
     return {"pretrained_model_name_or_path": source}
 
 
-def _refuse_foreign_code(spec: ModelSpec, error: Exception, *, trust_remote_code: bool) -> None:
+def refuse_foreign_code(spec: ModelSpec, error: Exception, *, trust_remote_code: bool) -> None:
     """Name our flag where transformers names its own."""
     if not trust_remote_code and "trust_remote_code" in str(error):
         raise ModelError(_foreign_code(spec)) from error
@@ -172,7 +173,7 @@ def load_tokenizer(spec: ModelSpec, source: Path | None = None, *, trust_remote_
             **located(source or spec.path), revision=spec.revision or "main", trust_remote_code=trust_remote_code
         )
     except Exception as error:  # a missing or damaged tokenizer fails in many ways
-        _refuse_foreign_code(spec, error, trust_remote_code=trust_remote_code)
+        refuse_foreign_code(spec, error, trust_remote_code=trust_remote_code)
         raise ModelError(f"{spec}: the tokenizer cannot be loaded: {first_line(error)}") from error
 
 

@@ -30,9 +30,12 @@ __all__ = [
     "ModelFiles",
     "choose_device",
     "choose_dtype",
+    "fingerprint_config",
     "input_device",
     "load_weights",
     "open_model",
+    "read_folder",
+    "resolve_source",
 ]
 
 
@@ -87,11 +90,11 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelFile
         package that is not installed, or code of its own and ``trust_remote_code`` is not given.
     """
     spec = spec.with_base()
-    source = _resolve(spec, trust_remote_code=trust_remote_code)
+    source = resolve_source(spec, trust_remote_code=trust_remote_code)
     file = find_gguf(spec, source)
     source = file or source
     gguf = None if file is None else read_gguf(spec, file)
-    stored = _read_folder(spec, source) if gguf is None else _read_gguf(spec, source, gguf)
+    stored = read_folder(spec, source) if gguf is None else _read_gguf(spec, source, gguf)
     config = load_config(spec, source, trust_remote_code=trust_remote_code)
     text_config = config.get_text_config()
     if gguf is not None:
@@ -105,7 +108,7 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelFile
         config=config,
         tokenizer=load_tokenizer(spec, source, trust_remote_code=trust_remote_code),
         weights_sha256=stored.sha256,
-        config_sha256=stored.sha256 if gguf else _fingerprint_config(source, trust_remote_code=trust_remote_code),
+        config_sha256=stored.sha256 if gguf else fingerprint_config(source, trust_remote_code=trust_remote_code),
         architecture=architecture,
         n_parameters=n_parameters,
         n_vocabulary=int(text_config.vocab_size),
@@ -213,7 +216,7 @@ def choose_dtype(dtype: str, *, device: str, stored: str) -> str:
     return "float32" if device == "cpu" or stored not in ("float16", "bfloat16") else stored
 
 
-def _resolve(spec: ModelSpec, *, trust_remote_code: bool) -> Path:
+def resolve_source(spec: ModelSpec, *, trust_remote_code: bool) -> Path:
     """Return the local folder or GGUF file of a model, fetching a hub id without its pickles and code."""
     path = Path(spec.path)
     if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
@@ -246,7 +249,7 @@ def _kind(path: Path) -> str:
     return "folder" if path.is_dir() else "file"
 
 
-def _read_folder(spec: ModelSpec, folder: Path) -> StoredWeights:
+def read_folder(spec: ModelSpec, folder: Path) -> StoredWeights:
     """Fingerprint the safetensors of a model folder, with those of its adapter."""
     if not (folder / "config.json").is_file():
         raise ModelError(f"{spec.path}: no config.json in this folder; give a Hugging Face model folder")
@@ -270,7 +273,7 @@ def _read_gguf(spec: ModelSpec, path: Path, facts: GgufFacts) -> StoredWeights:
     return StoredWeights(digest, facts.dtype)
 
 
-def _fingerprint_config(folder: Path, *, trust_remote_code: bool) -> str:
+def fingerprint_config(folder: Path, *, trust_remote_code: bool) -> str:
     """Hash what decides, besides the weights, what the model computes."""
     return fingerprint([folder / "config.json", *(sorted(folder.glob("*.py")) if trust_remote_code else ())])
 

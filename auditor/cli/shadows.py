@@ -1,0 +1,104 @@
+"""``auditor shadows``: shadow models on known random halves of the audited texts, for LiRA and RMIA."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .output import make_console, make_folder, print_document, quiet_libraries
+
+__all__ = ["shadows"]
+
+
+@click.command()
+@click.option("--target", metavar="M", required=True, help="Model whose architecture and tokenizer the shadows take.")
+@click.option("--members", metavar="DATA", required=True, help="Texts the target was trained on.")
+@click.option("--non-members", metavar="DATA", required=True, help="Texts that it was not trained on.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("shadows"), show_default=True,
+              help="Folder for the models and manifest.json.")  # fmt: skip
+@click.option("--models", "n_models", type=int, default=8, show_default=True, metavar="K",
+              help="Shadows, an even number; 4 or more for online LiRA.")  # fmt: skip
+@click.option("--base", metavar="M", help="Weights that every shadow starts from, as the target did.  [default: new]")
+@click.option("--lora", "lora_rank", type=int, metavar="RANK",
+              help="Train a LoRA adapter of this rank on the base.  [default: all weights]")  # fmt: skip
+@click.option("--epochs", type=float, default=10.0, show_default=True, help="Passes over a half; best the target's.")
+@click.option("--steps", type=int, metavar="N", help="Updates of each shadow, instead of --epochs.")
+@click.option("--batch-size", type=int, default=8, show_default=True)
+@click.option(
+    "--learning-rate",
+    type=float,
+    metavar="R",
+    help="[default: 2.2/sqrt(parameters); from a base a quarter of it; ten times that with --lora]",
+)
+@click.option("--max-tokens", type=int, metavar="N", help="Train on at most N tokens of a text, as the audit scores.")
+@click.option("--prefix-token", metavar="auto|none|bos|eos|ID", default="auto", show_default=True,
+              help="What stands before a text, as in the audit.")  # fmt: skip
+@click.option("--text-field", metavar="NAME", default="text", show_default=True, help="Column that holds the text.")
+@click.option("--split", metavar="NAME", default="train", show_default=True, help="Split of a `datasets` data set.")
+@click.option("--non-members-split", metavar="NAME", help="Split of the non-members.  [default: that of --split]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the halves, first weights and orders.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps")
+@click.option("--workers", type=click.IntRange(min=1),
+              help="Trainings at the same time.  [default: the cores; 1 on an accelerator]")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print manifest.json on stdout and nothing else.")
+def shadows(out: Path, as_json: bool, workers: int | None, **options: Any) -> None:
+    """Train shadow models on random halves of the audited texts.
+
+    Shadows come in pairs: the two models of a pair are trained on the two halves of one random split, so that half of
+    all models saw each text. Texts of one group, and copies of a text, stay in one half. Train them as the target was:
+    the same start, epochs and learning rate. Give the same DATA as to `audit`.
+
+    What is interrupted goes on when started again, and --models may be raised later. `audit --shadows` uses the
+    folder. Its manifest names texts by hashes only; the models themselves remember texts: keep them as private.
+    """
+    quiet_libraries()
+    from reports.shadows import render_shadows
+
+    from ..data import load_samples
+    from ..documents import to_text
+    from ..experiments.shadows import train_shadows
+    from ..experiments.workers import cores
+    from ..progress import runs_progress
+
+    members, non_members, plan = _plan(options)
+    data = load_samples(members, non_members)
+    make_folder(out)
+    with runs_progress(make_console(stderr=True), f"training {plan.n_models} shadows") as on_progress:
+        manifest, n_reused = train_shadows(
+            plan,
+            data,
+            folder=out,
+            workers=workers or (cores() if plan.device == "cpu" else 1),
+            on_progress=on_progress,
+        )
+    if as_json:
+        print_document(to_text(manifest))
+        return
+    console = make_console(stderr=False)
+    console.print(render_shadows(manifest, n_reused=n_reused))
+    console.print(
+        f"\nUse them: auditor audit --target {options['target']} --members {options['members']} "
+        f"--non-members {options['non_members']} --shadows {out}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _plan(options: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Say where the texts are, and what is to be trained; a mistake is found before anything is read."""
+    from ..config import DataSpec, ModelSpec
+    from ..engine.loading.models import choose_device
+    from ..experiments.shadows import ShadowPlan
+
+    field, split = options["text_field"], options["split"]
+    names = ("n_models", "lora_rank", "epochs", "steps", "batch_size", "learning_rate", "max_tokens", "prefix_token")
+    plan = ShadowPlan(
+        target=ModelSpec.parse(options["target"]),
+        base=None if options["base"] is None else ModelSpec.parse(options["base"]),
+        seed=options["seed"],
+        device=choose_device(options["device"]),
+        **{name: options[name] for name in names},
+    )
+    members = DataSpec(path=options["members"], text_field=field, split=split)
+    non_members = DataSpec(path=options["non_members"], text_field=field, split=options["non_members_split"] or split)
+    return members, non_members, plan

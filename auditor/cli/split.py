@@ -1,0 +1,132 @@
+"""``auditor split``: members and non-members drawn at random from one corpus, with a manifest to check against."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import ConfigError
+from .output import make_console, make_folder, print_document
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..splits import SplitManifest
+
+__all__ = ["split"]
+
+
+@click.command()
+@click.argument("data", metavar="DATA")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FOLDER",
+              help="Folder for members.jsonl, non_members.jsonl and manifest.json.")  # fmt: skip
+@click.option("--member-share", type=float, default=0.5, show_default=True, metavar="S",
+              help="Share of the texts to train on.")  # fmt: skip
+@click.option("--holdout-share", type=float, default=0.0, show_default=True, metavar="S",
+              help="Share set aside in holdout.jsonl, for a reference model or for shots.")  # fmt: skip
+@click.option("--near-duplicates", default="0.8", show_default=True, metavar="J|keep",
+              help="Jaccard similarity from which only the first of several texts is kept, or keep all.")  # fmt: skip
+@click.option("--by-group", is_flag=True, help="Keep texts of one `group` on one side.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of the random split.")
+@click.option("--text-field", metavar="NAME", default="text", show_default=True, help="Column that holds the text.")
+@click.option("--split", "data_split", metavar="NAME", default="train", show_default=True,
+              help="Split of a `datasets` data set.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace the files of an earlier split in FOLDER.")
+@click.option("--json", "as_json", is_flag=True, help="Print manifest.json on stdout and nothing else.")
+def split(
+    data: str,
+    out: Path,
+    member_share: float,
+    holdout_share: float,
+    near_duplicates: str,
+    by_group: bool,
+    seed: int,
+    text_field: str,
+    data_split: str,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Split a corpus at random into members and non-members, before training.
+
+    Copies and near-duplicates are dropped first, so that nothing but training tells the sides apart. Train on
+    members.jsonl, keep non_members.jsonl out of training, and give both to `auditor audit` with --split-manifest.
+
+    DATA is of any form that `auditor audit` takes, with a column `text`, and optionally `id` and `group`.
+    """
+    from ..config import DataSpec
+    from ..documents import to_text
+    from ..splits import make_split, write_split
+
+    _check_folder(out, force=force)
+    made = make_split(
+        DataSpec(path=data, text_field=text_field, split=data_split),
+        member_share=member_share,
+        holdout_share=holdout_share,
+        near_duplicates=_similarity(near_duplicates),
+        by_group=by_group,
+        seed=seed,
+    )
+    make_folder(out)
+    write_split(made, out)
+    if as_json:
+        print_document(to_text(made.manifest))
+        return
+    console = make_console(stderr=False)
+    console.print(_table(made.manifest))
+    for line in _lines(made.manifest, out):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _similarity(given: str) -> float | None:
+    """Read ``J`` or ``keep``."""
+    if given == "keep":
+        return None
+    try:
+        return float(given)
+    except ValueError as error:
+        raise ConfigError(f"--near-duplicates must be a number in (0, 1], or keep, got {given!r}") from error
+
+
+def _check_folder(out: Path, *, force: bool) -> None:
+    """Refuse to mix a split with other files, before anything is read."""
+    from ..splits import FILES
+
+    if not out.is_dir():
+        return
+    held = sorted(entry.name for entry in out.iterdir())
+    others = [name for name in held if name not in FILES]
+    if held and not (force and not others):
+        hint = "choose another folder" if others else "choose another folder, or replace the split with --force"
+        raise ConfigError(f"--out {out}: the folder is not empty; {hint}")
+
+
+def _table(manifest: "SplitManifest") -> "Table":
+    """Show the parts and their sizes."""
+    from rich.table import Table
+
+    table = Table("part", "texts", "groups", "bytes", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    parts = {"members": manifest.members, "non-members": manifest.non_members, "holdout": manifest.holdout}
+    for name, part in parts.items():
+        if part is not None:
+            groups = "-" if part.n_groups is None else f"{part.n_groups:,}"
+            table.add_row(name, f"{part.n_texts:,}", groups, f"{part.n_bytes:,}")
+    return table
+
+
+def _lines(manifest: "SplitManifest", out: Path) -> list[str]:
+    """Say what was left out, and what to do next."""
+    near = "near-duplicates kept"
+    if manifest.near_duplicates is not None:
+        similar = f"Jaccard similarity of {manifest.near_duplicates:g} or more"
+        near = f"{manifest.n_near_duplicates_dropped:,} near-duplicates ({similar})"
+    lines = [f"Of {manifest.n_texts_read:,} texts: dropped {manifest.n_copies_dropped:,} copies, {near}."]
+    if manifest.n_unchecked:
+        lines.append(f"{manifest.n_unchecked:,} further candidate pairs of near-duplicates were not compared.")
+    lines += manifest.notes
+    return [
+        *lines,
+        f"Train on {out / 'members.jsonl'}, then: auditor audit --members {out / 'members.jsonl'} "
+        f"--non-members {out / 'non_members.jsonl'} --split-manifest {out / 'manifest.json'} ...",
+    ]

@@ -1,0 +1,364 @@
+"""What an attack needs of the target besides token scores: measured once a text, and kept for the next run.
+
+A file a kind of measure beside the score store: JSON lines, a line a text, appended and made durable every few texts.
+A line holds the key of the text's row in the target's first pass, the numbers, and a checksum of both; a torn or
+damaged line costs the text it stands for, and nothing else. Only numbers are written, never text. The file is for its
+owner only: it says of whole texts how the model knows them.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+from typing import IO, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from attacks.base import Continuations, Need
+
+from ..config import AuditConfig
+from ..errors import ModelError, ResultError
+from .continuations import N_CONTINUATIONS, SAMPLING, Writer, halves
+from .forward import OutOfMemory
+from .gradients import ORDERS, check_differentiable, choose_parameters, gradient_norms
+from .loading.configs import first_line
+from .loading.models import choose_device, load_weights
+from .opened import OpenedModel
+from .plan import Pass, Plan
+from .scoring import Progress, ScoringProgress
+from .store import PassKey
+
+__all__ = ["MEASURES_VERSION", "MeasureStore", "Measures", "check_measurable", "measure_missing"]
+
+MEASURES_VERSION = 1
+"""Raised whenever a measure gives other numbers; older ones are then not used."""
+
+_SECONDS_BETWEEN_WRITES = 2.0
+"""A killed run loses as much as this, and the text in flight."""
+
+Measure = Callable[[str], list[float]]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measures:
+    """The measures of all samples; what was not asked for is None.
+
+    Parameters
+    ----------
+    notes : tuple of str
+        What a reader of the numbers should know.
+    n_measured, n_reused : int
+        Distinct texts over all kinds of measures: measured now, and found in the store.
+    norms : ndarray of float64, shape (n_samples, 3), optional
+        In the order of :data:`auditor.engine.gradients.ORDERS`.
+    written : ndarray of float64, shape (n_samples, 2 * n_continuations), optional
+        Recall of each continuation, then zlib bytes of each.
+    """
+
+    notes: tuple[str, ...] = ()
+    n_measured: int = 0
+    n_reused: int = 0
+    norms: Values | None = None
+    written: Values | None = None
+
+    def gradient_norms(self, places: slice) -> dict[str, Values] | None:
+        """Return what :class:`attacks.base.Signals` calls ``gradient_norms``, of some samples."""
+        return None if self.norms is None else dict(zip(ORDERS, self.norms[places].T.copy(), strict=True))
+
+    def continuations(self, places: slice) -> Continuations | None:
+        """Return what :class:`attacks.base.Signals` calls ``continuations``, of some samples."""
+        if self.written is None:
+            return None
+        recall, n_bytes = np.split(self.written[places], 2, axis=1)
+        return Continuations(recall=recall, zlib_bytes=n_bytes.astype(np.int64))
+
+
+class MeasureStore:
+    """The stored numbers of one kind of measure of one model.
+
+    Parameters
+    ----------
+    root : Path
+        The ``scores`` folder of an audit.
+    kind : str
+        First part of the file's name.
+    key : PassKey
+    parameters : mapping of str to object
+        What the numbers depend on besides model, text and version; JSON values.
+    n_values : int
+        Numbers of a text.
+    """
+
+    def __init__(self, root: Path, kind: str, key: PassKey, parameters: Mapping[str, object], n_values: int) -> None:
+        stated = json.dumps([asdict(key), kind, parameters, MEASURES_VERSION], sort_keys=True)
+        self.path = root / f"{kind}-{hashlib.sha256(stated.encode()).hexdigest()[:20]}.jsonl"
+        self._n_values = n_values
+
+    def rows(self) -> Iterator[tuple[bytes, list[float]]]:
+        """Yield the numbers of every stored text by its key; a text may come twice.
+
+        Raises
+        ------
+        ResultError
+            If there is a file and it cannot be read.
+        """
+        try:
+            with suppress(FileNotFoundError), open(self.path, "rb") as file:
+                for line in file:
+                    if (row := _read_line(line)) and len(row[1]) == self._n_values:
+                        yield row
+        except OSError as error:
+            raise ResultError(f"cannot read the measures {self.path}: {error.strerror or error}") from error
+
+    def append(self, rows: Mapping[bytes, Sequence[float]]) -> None:
+        """Write the numbers of some texts durably, each under its key.
+
+        The file is locked meanwhile, so that a line without an end is that of a process that died, and is cut off.
+
+        Raises
+        ------
+        ResultError
+            If they cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "a+b", opener=_for_owner) as file:
+                with suppress(OSError):  # a file system without locks
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                _cut_torn_line(file)
+                file.write(b"".join(_line(key, values) for key, values in rows.items()))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise ResultError(
+                f"cannot write the measures {self.path}: {error.strerror or error}; what is in it is kept, run again "
+                "to go on"
+            ) from error
+
+
+def check_measurable(model: OpenedModel, needs: frozenset[Need]) -> None:
+    """Refuse, before anything is scored, a target that cannot be measured as the attacks need.
+
+    Raises
+    ------
+    ModelError
+        For gradients of quantised weights.
+    """
+    if Need.GRADIENTS in needs:
+        check_differentiable(model.files)
+
+
+def measure_missing(
+    plan: Plan,
+    config: AuditConfig,
+    needs: frozenset[Need],
+    *,
+    scores_folder: Path,
+    on_progress: Callable[[ScoringProgress], None] | None = None,
+) -> Measures:
+    """Measure of the target what the attacks need and the store does not have.
+
+    Equal texts are measured once, longest first; the target is loaded only if something is missing. This is done in
+    the process that calls it: of several processes, and with engine ray, only the first one is to do so.
+
+    Parameters
+    ----------
+    needs : frozenset of Need
+        Without ``GRADIENTS`` and ``CONTINUATIONS`` nothing is done.
+    on_progress : callable, optional
+        Called after every text; a text counts with its scored tokens, once for each kind of measure.
+
+    Raises
+    ------
+    ModelError
+        If the target has no gradient or not a finite one, or does not fit in memory; what was measured is kept.
+    ResultError
+        If the store cannot be read or written.
+    """
+    one = plan.passes[0]
+    check_measurable(one.model, needs)
+    todo = {kind.need: _Todo(kind, one, scores_folder) for kind in _kinds(one.model) if kind.need in needs}
+    n_missing = sum(len(part.places) for part in todo.values())
+    notes = _notes(plan, one.model, needs)
+    if n_missing:
+        progress = Progress(sum(one.n_tokens(part.places) for part in todo.values()), on_progress)
+        progress.add(0, "loading the target")
+        weights, unused = _load(one.model, config)
+        notes += [unused] if unused else []
+        for part in todo.values():
+            if len(part.places):
+                part.run(weights, plan.texts, progress)
+    return Measures(
+        notes=tuple(notes),
+        n_measured=n_missing,
+        n_reused=sum(len(part.distinct) for part in todo.values()) - n_missing,
+        norms=todo[Need.GRADIENTS].by_sample() if Need.GRADIENTS in todo else None,
+        written=todo[Need.CONTINUATIONS].by_sample() if Need.CONTINUATIONS in todo else None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """One kind of measure: what its numbers depend on, how many there are, how a loaded model is made to give them."""
+
+    need: Need
+    doing: str
+    parameters: Mapping[str, object]
+    n_values: int
+    prepare: Callable[[Any, OpenedModel], Measure]
+
+
+def _kinds(model: OpenedModel) -> tuple[_Kind, ...]:
+    """List the kinds of measures there are."""
+    return (
+        _Kind(
+            need=Need.GRADIENTS,
+            doing="taking the target's gradient",
+            parameters={"orders": ORDERS},
+            n_values=len(ORDERS),
+            prepare=_gradients,
+        ),
+        _Kind(
+            need=Need.CONTINUATIONS,
+            doing="letting the target write on",
+            parameters={**SAMPLING, "window": model.encoder.window},
+            n_values=2 * N_CONTINUATIONS,
+            prepare=lambda weights, opened: Writer(weights, opened).compare,
+        ),
+    )
+
+
+def _gradients(weights: Any, model: OpenedModel) -> Measure:
+    """Make the measure of gradient norms."""
+    parameters, encoder = choose_parameters(weights, model.files), model.encoder
+    return lambda text: gradient_norms(weights, parameters, encoder.sequences(encoder.encode([text])[0]))
+
+
+class _Todo:
+    """What one kind of measure has of all distinct texts, and what is still missing (NaN), longest first."""
+
+    def __init__(self, kind: _Kind, one: Pass, scores_folder: Path) -> None:
+        self._kind, self._one = kind, one
+        self._store = MeasureStore(scores_folder, str(kind.need), one.model.key, kind.parameters, kind.n_values)
+        self.distinct, self._row_of = np.unique(one.keys, return_inverse=True)
+        self._values = np.full((len(self.distinct), kind.n_values), np.nan)
+        rows = {key: row for row, key in enumerate(self.distinct.tolist())}
+        for key, values in self._store.rows():
+            if key in rows:
+                self._values[rows[key]] = values
+        places = one.distinct()
+        self.places = places[np.isnan(self._values[self._row_of[places], 0])]
+
+    def by_sample(self) -> Values:
+        """Return the numbers of every sample, shape (n_samples, n_values)."""
+        return np.asarray(self._values[self._row_of])
+
+    def run(self, weights: Any, texts: Sequence[str], progress: Progress) -> None:
+        """Measure what is missing; what was measured is stored even if a text fails."""
+        measure = self._kind.prepare(weights, self._one.model)
+        fresh: dict[bytes, list[float]] = {}
+        written = monotonic()
+        try:
+            for place in self.places.tolist():
+                fresh[self._one.keys[place]] = values = self._measured(measure, texts[place], place)
+                self._values[self._row_of[place]] = values
+                progress.add(int(self._one.n_scored[place]), self._kind.doing)
+                if monotonic() - written >= _SECONDS_BETWEEN_WRITES:
+                    due, fresh = fresh, {}
+                    self._store.append(due)
+                    written = monotonic()
+        finally:
+            if fresh:
+                self._store.append(fresh)
+
+    def _measured(self, measure: Measure, text: str, place: int) -> list[float]:
+        """Measure one text, and refuse what is no number."""
+        with self._failures(place):
+            values = measure(text)
+        if not np.isfinite(values).all():
+            n_samples = int((self._one.keys == self._one.keys[place]).sum())
+            raise ModelError(
+                f"{self._one.model.files.spec}: {self._kind.doing} gave a number that is not finite, for the text of "
+                f"{n_samples} of {len(self._one.keys)} samples (float16 overflows in many models); use --dtype "
+                "bfloat16 or float32"
+            )
+        return values
+
+    @contextmanager
+    def _failures(self, place: int) -> Iterator[None]:
+        """Say at what size of text the model failed, and what may help."""
+        try:
+            yield
+        except (RuntimeError, IndexError, ValueError, AssertionError, MemoryError) as error:
+            of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "memory" in str(error).lower()
+            raise (OutOfMemory if of_memory else ModelError)(
+                f"{self._one.model.files.spec}: {self._kind.doing} failed on a text of up to "
+                f"{self._one.longest[place]} tokens at once: {first_line(error)}; if it is out of memory lower "
+                f"--max-tokens or leave out the attacks that need {self._kind.need}"
+            ) from error
+
+
+def _load(model: OpenedModel, config: AuditConfig) -> tuple[Any, str]:
+    """Load the target in this process; a cluster's device need not exist here."""
+    return load_weights(
+        model.files,
+        dtype=model.key.dtype,
+        device=choose_device(config.device) if config.engine == "ray" else model.device,
+        device_map=config.device_map,
+        trust_remote_code=config.trust_remote_code,
+    )
+
+
+def _notes(plan: Plan, model: OpenedModel, needs: frozenset[Need]) -> list[str]:
+    """Say what the numbers are made of where one might expect something else."""
+    notes = []
+    if Need.GRADIENTS in needs and model.files.spec.adapter is not None:
+        notes.append("gradient norms are those of the adapter's tensors alone, which is what was trained")
+    if Need.GRADIENTS in needs and model.key.dtype == "float16":
+        notes.append(
+            "small gradients vanish in float16: gradient norms are more exact with --dtype bfloat16 or float32"
+        )
+    if Need.CONTINUATIONS in needs and (n_short := sum(not halves(text)[1] for text in plan.texts)):
+        notes.append(f"{n_short} of {len(plan.texts)} texts have fewer than two words, so no second half: recall 0")
+    return notes
+
+
+def _line(key: bytes, values: Sequence[float]) -> bytes:
+    """Write the numbers of one text."""
+    body = json.dumps({"key": key.decode(), "values": list(values)}, allow_nan=False)
+    return f'{body[:-1]}, "crc32": {zlib.crc32(body.encode())}}}\n'.encode()
+
+
+def _read_line(line: bytes) -> tuple[bytes, list[float]] | None:
+    """Read a line back; None if it is not to the byte what was written."""
+    try:
+        row = json.loads(line)
+        key, values = row["key"].encode(), [float(value) for value in row["values"]]
+        return (key, values) if _line(key, values) == line else None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+
+
+def _cut_torn_line(file: IO[bytes]) -> None:
+    """Cut off what a process that died left of a line at the end."""
+    size = file.seek(0, os.SEEK_END)
+    if not size:
+        return
+    file.seek(size - 1)
+    if file.read(1) != b"\n":
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def _for_owner(path: str, flags: int) -> int:
+    """Open a file that only its owner may read."""
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,133 @@
+"""What an audit reads before it opens a model: the texts of both sides and of the attacks, and who saw what."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks import Attack, Need
+
+from .choosing import Headline, choose_attacks, choose_headline
+from .config import AuditConfig, DataSpec, ModelSpec
+from .data import SampleSet, load_samples, load_texts
+from .errors import ConfigError
+from .shadows import ShadowSet, load_shadows
+
+__all__ = ["Inputs", "read_inputs"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Everything but the models.
+
+    Parameters
+    ----------
+    config : AuditConfig
+        As given, but that shadow models stand among the references.
+    attacks : tuple of Attack
+    headline : Headline
+    data : SampleSet
+    shots, member_shots, frequency_texts : tuple of str
+    seen : ndarray of bool, shape (n_references, n_samples), or None
+        Which reference trained on which text, as far as known.
+    warnings : tuple of str
+        What was left out on the way.
+    """
+
+    config: AuditConfig
+    attacks: tuple[Attack, ...]
+    headline: Headline
+    data: SampleSet
+    shots: tuple[str, ...]
+    member_shots: tuple[str, ...]
+    frequency_texts: tuple[str, ...]
+    seen: NDArray[np.bool_] | None
+    warnings: tuple[str, ...]
+
+
+def read_inputs(config: AuditConfig) -> Inputs:
+    """Choose the attacks and read every text.
+
+    Raises
+    ------
+    ConfigError, DataError
+        For attacks whose needs are not met, and for texts that cannot be used.
+    """
+    attacks, warnings = choose_attacks(config)
+    data = load_samples(
+        config.members, config.non_members, drop=None if config.drop_ids is None else Path(config.drop_ids)
+    )
+    if config.non_members is None:
+        warnings.append("no non-members were given: bits and rankings only, no AUC; totals are uncalibrated")
+    texts = {}
+    for name in ("shots", "member_shots", "frequency_corpus"):
+        texts[name], notes = _other_texts(getattr(config, name), f"--{name.replace('_', '-')}", data)
+        warnings += [f"{name.replace('_', ' ')}: {note}" for note in notes]
+    seen = None
+    if config.shadows is not None:
+        shadows = load_shadows(config.shadows)
+        seen = _who_saw_what(shadows, len(config.references), data)
+        attacks, left_out = _possible(attacks, seen, shadows, data)
+        warnings += left_out
+        models = tuple(ModelSpec.parse(str(model)) for model in shadows.models)
+        config = replace(config, references=(*config.references, *models))
+    return Inputs(
+        config=config,
+        attacks=tuple(attacks),
+        headline=choose_headline(config, attacks),
+        data=data,
+        shots=texts["shots"],
+        member_shots=texts["member_shots"],
+        frequency_texts=texts["frequency_corpus"],
+        seen=seen,
+        warnings=tuple(warnings),
+    )
+
+
+def _other_texts(spec: DataSpec | None, option: str, data: SampleSet) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Read texts that stand beside the evaluated ones, none of which may be among them; and what was left out.
+
+    An evaluated text among the shots would recognise itself.
+    """
+    if spec is None:
+        return (), ()
+    texts, notes = load_texts(spec)
+    evaluated = set(data.text_sha256)
+    shared = sum(hashlib.sha256(text.encode()).hexdigest() in evaluated for text in texts)
+    if shared:
+        raise ConfigError(
+            f"{option}: {shared} of {len(texts)} texts are among the members or non-members; texts that are evaluated "
+            "too fake an AUC: take other texts"
+        )
+    return texts, notes
+
+
+def _who_saw_what(shadows: ShadowSet, n_references: int, data: SampleSet) -> NDArray[np.bool_]:
+    """Which reference trained on which text: plain references on none, shadows on those of their half."""
+    seen = shadows.seen(data.text_sha256)
+    return np.concatenate([np.zeros((n_references, len(data)), dtype=np.bool_), seen])
+
+
+def _possible(
+    attacks: Sequence[Attack], seen: NDArray[np.bool_], shadows: ShadowSet, data: SampleSet
+) -> tuple[list[Attack], list[str]]:
+    """Leave out attacks that these shadow models are too few for, or that need texts which none of them saw."""
+    n_in, n_out = seen.sum(axis=0), (~seen).sum(axis=0)
+    fewest = {Need.SHADOWS: int(np.minimum(n_in, n_out).min()), Need.SEVERAL_REFERENCES: int(n_out.min())}
+    unknown = shadows.n_unknown(data.text_sha256)
+    why = f" ({unknown} texts were never given to `auditor shadows`)" if unknown else ""
+    notes = []
+    kept = list(attacks)
+    for need, what in ((Need.SHADOWS, "saw and two that did not see"), (Need.SEVERAL_REFERENCES, "did not see")):
+        left_out = [attack.label for attack in kept if need in attack.needs and fewest[need] < 2]
+        if left_out:
+            notes.append(f"left out, as not every text has two models that {what} it{why}: {', '.join(left_out)}")
+        kept = [attack for attack in kept if attack.label not in left_out]
+    if int(n_out.min()) < 1:
+        raise ConfigError(
+            "--shadows: a text was seen by every model; nothing that never saw it is left to compare with"
+        )
+    return kept, notes

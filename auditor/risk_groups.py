@@ -1,0 +1,209 @@
+"""Where is the risk concentrated? Members by group, length, rarity of their words and number of copies."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from .results import Estimate, RiskBreakdown, RiskGroup
+from .stats.clusters import Array, Ids, cluster_ids, with_copies
+from .stats.intervals import mean
+from .stats.metrics import auc
+from .stats.paired import holm
+
+__all__ = ["Scored", "break_down"]
+
+LEAST_IN_GROUP = 5  # to be listed
+LEAST_FOR_ESTIMATES = 10
+MAX_GROUPS = 20
+COPIES = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, None))
+
+_Mask = NDArray[np.bool_]
+_Group = tuple[str, _Mask]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scored:
+    """What is known of each sample.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_samples,)
+        Of the headline attack, higher for members.
+    is_member : ndarray of bool, shape (n_samples,)
+    clusters : sequence of (str or None), length n_samples
+        Samples that are not independent.
+    text_keys : sequence, length n_samples
+        Equal for equal texts.
+    signed_bits, posterior : ndarray of shape (n_samples,), or None
+    level : float
+    """
+
+    scores: Array
+    is_member: _Mask
+    clusters: Sequence[str | None] | None
+    text_keys: Sequence[Hashable]
+    signed_bits: Array | None
+    posterior: Array | None
+    level: float
+
+
+def break_down(
+    samples: Scored,
+    *,
+    units: Sequence[str | None],
+    n_bytes: NDArray[np.integer],
+    rarity: Array | None,
+    n_copies: NDArray[np.integer],
+) -> tuple[RiskBreakdown, ...]:
+    """Set groups of members beside each other, along four properties.
+
+    Parameters
+    ----------
+    samples : Scored
+    units : sequence of (str or None), length n_samples
+        Group that the data name for each sample: the 20 largest with at least 5 members are set beside each other.
+    n_bytes : ndarray of int, shape (n_samples,)
+    rarity : ndarray of shape (n_samples,), or None
+        Mean TF-IDF weight of the words; both are cut at the members' quartiles.
+    n_copies : ndarray of int, shape (n_samples,)
+        Times that the text stands among the members.
+
+    Returns
+    -------
+    tuple of RiskBreakdown
+        Estimates of a group are undefined below 10 members. By group, samples of a group count as independent unless
+        they are copies: the group is what is asked about, not a draw. Everywhere else `Scored.clusters` holds.
+        The p-value is Kruskal and Wallis's of the members' scores, with one value, the mean rank, for all samples of a
+        cluster in a group, so that no cluster counts twice there.
+    """
+    copies = with_copies([None] * samples.is_member.size, samples.text_keys)
+    named, left_out = _by_unit(units, samples.is_member)
+    within = replace(samples, clusters=_own_clusters(samples, copies))
+    found = [
+        _breakdown(within, "group", "name", named, left_out),
+        _breakdown(
+            samples, "length", "bytes", list(_by_quartile(n_bytes.astype(np.float64), samples.is_member, ".0f"))
+        ),
+    ]
+    if rarity is not None:
+        quartiles = list(_by_quartile(rarity, samples.is_member, ".3g"))
+        found.append(_breakdown(samples, "rarity", "mean TF-IDF weight of a word", quartiles))
+    found.append(
+        _breakdown(samples, "copies", "copies among the members", list(_by_copies(n_copies, samples.is_member)))
+    )
+    adjusted = holm([breakdown.p_value for breakdown in found])
+    return tuple(replace(b, p_value=p) for b, p in zip(found, adjusted, strict=True))
+
+
+def _own_clusters(samples: Scored, copies: Sequence[str | None] | None) -> list[str | None]:
+    """Members in the clusters of their copies only, non-members in those that they have."""
+    none = [None] * samples.is_member.size
+    pairs = zip(samples.is_member, copies or none, samples.clusters or none, strict=True)
+    return [copy if member else cluster for member, copy, cluster in pairs]
+
+
+def _by_unit(units: Sequence[str | None], is_member: _Mask) -> tuple[list[_Group], int]:
+    """Give the groups that the data name, the largest first, and how many are left out."""
+    counts = Counter(unit for unit, member in zip(units, is_member, strict=True) if member and unit is not None)
+    kept = [unit for unit, count in counts.most_common(MAX_GROUPS) if count >= LEAST_IN_GROUP]
+    masks = {unit: ~is_member for unit in kept}
+    for index in np.flatnonzero(is_member).tolist():
+        unit = units[index]
+        if unit is not None and unit in masks:
+            masks[unit][index] = True
+    return list(masks.items()), len(counts) - len(kept)
+
+
+def _by_quartile(values: Array, is_member: _Mask, form: str) -> Iterator[_Group]:
+    """Cut at the members' quartiles; the ends take non-members beyond them."""
+    if not is_member.any():
+        return
+    own = values[is_member]
+    cuts = np.unique(np.quantile(own, [0.25, 0.5, 0.75], method="inverted_cdf"))
+    number = np.searchsorted(cuts, values, side="left")
+    for part in np.unique(number[is_member]):
+        inside = own[number[is_member] == part]
+        yield f"{inside.min():{form}}-{inside.max():{form}}", number == part
+
+
+def _by_copies(n_copies: NDArray[np.integer], is_member: _Mask) -> Iterator[_Group]:
+    """Powers of two; against all non-members."""
+    for low, high in COPIES:
+        inside = is_member & (n_copies >= low) & (n_copies <= (n_copies.max() if high is None else high))
+        if inside.any():
+            label = f"{low}+" if high is None else str(low) if low == high else f"{low}-{high}"
+            yield label, inside | ~is_member
+
+
+def _breakdown(
+    samples: Scored,
+    by: Literal["group", "length", "rarity", "copies"],
+    unit: str,
+    groups: Sequence[_Group],
+    n_left_out: int = 0,
+) -> RiskBreakdown:
+    p_value, reason = _equal_risk(samples, groups)
+    return RiskBreakdown(
+        by=by,
+        unit=unit,
+        groups=tuple(_risk_group(samples, label, here) for label, here in groups),
+        p_value=p_value,
+        n_groups_left_out=n_left_out,
+        undefined_reason=reason,
+    )
+
+
+def _risk_group(samples: Scored, label: str, here: _Mask) -> RiskGroup:
+    """Measure the members of one group, and the non-members that they are set against."""
+    members = here & samples.is_member
+    n = int(members.sum())
+    few = f"at least {LEAST_FOR_ESTIMATES} members are needed, got {n}" if n < LEAST_FOR_ESTIMATES else None
+
+    def average(values: Array | None, without: str) -> Estimate:
+        problem = few or (without if values is None else None)
+        if problem is not None or values is None:
+            return Estimate.undefined(str(problem), level=samples.level, n_members=n)
+        return mean(values[members], level=samples.level, groups=_of(samples.clusters, members))
+
+    area = (
+        Estimate.undefined(few, level=samples.level, n_members=n, n_non_members=int(here.sum()) - n)
+        if few
+        else auc(samples.scores[here], samples.is_member[here], level=samples.level, groups=_of(samples.clusters, here))
+    )
+    posterior = average(samples.posterior, "there are no posteriors")
+    return RiskGroup(
+        label=label,
+        n_members=n,
+        mean_bits=None if samples.signed_bits is None else average(samples.signed_bits, ""),
+        auc=area,
+        posterior=posterior.mapped(lambda end: min(max(end, 0.0), 1.0)),
+    )
+
+
+def _of(clusters: Sequence[str | None] | None, here: _Mask) -> list[str | None] | None:
+    return None if clusters is None else [clusters[index] for index in np.flatnonzero(here).tolist()]
+
+
+def _equal_risk(samples: Scored, groups: Sequence[_Group]) -> tuple[float | None, str | None]:
+    """P-value of equal scores in all groups of members, or why there is none."""
+    ranks = stats.rankdata(samples.scores)
+    cluster = cluster_ids(samples.is_member.size, samples.clusters)
+    cells = [_cluster_means(ranks, cluster, here & samples.is_member) for _, here in groups]
+    told = [cell for cell in cells if cell.size >= LEAST_IN_GROUP]
+    if len(told) < 2:
+        return None, f"at least 2 groups of {LEAST_IN_GROUP} independent members are needed, got {len(told)}"
+    if np.ptp(np.concatenate(told)) == 0:
+        return None, "all members have the same score"
+    return float(stats.kruskal(*told).pvalue), None
+
+
+def _cluster_means(values: Array, cluster: Ids, here: _Mask) -> Array:
+    """Mean of each cluster's values in a group."""
+    number = np.unique(cluster[here], return_inverse=True)[1]
+    means: Array = np.bincount(number, weights=values[here]) / np.bincount(number)
+    return means

@@ -1,0 +1,308 @@
+"""How is a corpus split honestly into members and non-members, and does an audit keep to the split?"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import DataSpec
+from .data import SampleSet, load_corpus
+from .data.near_duplicates import ChosenTexts, near_duplicate_pairs
+from .documents import read_document, to_text
+from .errors import ConfigError, DataError
+from .results import CheckResult
+from .samples import whole_file
+from .soundness import TOO_FEW_SAMPLES
+from .stats.clusters import cluster_ids
+from .version import __version__
+
+__all__ = [
+    "FILES",
+    "Split",
+    "SplitManifest",
+    "SplitSide",
+    "check_manifest",
+    "make_split",
+    "read_manifest",
+    "write_split",
+]
+
+FILES = ("members.jsonl", "non_members.jsonl", "holdout.jsonl", "manifest.json")
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSide:
+    """One part of a split: its size, and the hash of each text, UTF-8, in order."""
+
+    n_texts: int
+    n_groups: int | None
+    n_bytes: int
+    text_sha256: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitManifest:
+    """How a corpus was split, so that an audit can be checked against it. The order of the fields is the file format.
+
+    Parameters
+    ----------
+    kind, schema_version, auditor_version : str
+    source : str
+        As given.
+    source_sha256 : str
+        Of the ids and texts of the source, in order; see `SampleSet.sha256`.
+    seed : int
+    member_share, holdout_share : float
+        Asked for, of all texts that were kept.
+    by_group : bool
+        Whether texts of one group stayed together.
+    near_duplicates : float or None
+        Jaccard similarity from which texts were near-duplicates; None if those were kept.
+    n_texts_read, n_copies_dropped, n_near_duplicates_dropped : int
+        Of every text, and of every cluster of near-duplicates, the first was kept.
+    n_unchecked : int
+        Candidate pairs of near-duplicates that were not compared; see `NearDuplicates`.
+    members, non_members : SplitSide
+    holdout : SplitSide or None
+        Texts for a reference model or for shots: neither members nor audited.
+    notes : tuple of str
+        What was left out while reading.
+    """
+
+    kind: Literal["split"] = "split"
+    schema_version: str = "1.0"
+    auditor_version: str
+    source: str
+    source_sha256: str
+    seed: int
+    member_share: float
+    holdout_share: float
+    by_group: bool
+    near_duplicates: float | None
+    n_texts_read: int
+    n_copies_dropped: int
+    n_near_duplicates_dropped: int
+    n_unchecked: int
+    members: SplitSide
+    non_members: SplitSide
+    holdout: SplitSide | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """A manifest, and the rows of the corpus that each part holds, by the part's name."""
+
+    manifest: SplitManifest
+    corpus: SampleSet
+    rows: dict[str, Rows]
+
+
+def make_split(
+    source: DataSpec,
+    *,
+    member_share: float = 0.5,
+    holdout_share: float = 0.0,
+    near_duplicates: float | None = 0.8,
+    by_group: bool = False,
+    seed: int = 0,
+) -> Split:
+    """Split a corpus at random, after dropping copies and near-duplicates.
+
+    Every unit, a text or with ``by_group`` all texts of a group, has the same chance to be on each side, so that
+    nothing but training can tell the sides apart.
+
+    Parameters
+    ----------
+    source : DataSpec
+    member_share, holdout_share : float
+        Shares of the texts that are kept; the non-members are the rest. With groups, as near as whole groups come.
+    near_duplicates : float, in (0, 1], or None
+        Jaccard similarity from which only the first of a cluster is kept; None keeps them all.
+    by_group : bool
+        Keep the texts of a group together. A text without a group is one of its own.
+    seed : int, not negative
+
+    Raises
+    ------
+    ConfigError
+        For shares, a similarity or a seed that are out of range.
+    DataError
+        If the corpus cannot be read, or is too small for the fewest texts on a side that an audit judges.
+    """
+    _check_options(member_share, holdout_share, near_duplicates, seed)
+    corpus, notes = load_corpus(source)
+    if by_group and not any(corpus.groups):
+        raise ConfigError("--by-group: no text has a group; name the unit of each text in a column `group`")
+    distinct = np.unique(np.array(corpus.text_sha256), return_index=True)[1]
+    distinct.sort()
+    kept, n_unchecked = distinct, 0
+    if near_duplicates is not None:
+        pairs = near_duplicate_pairs(ChosenTexts(corpus.texts, distinct), threshold=near_duplicates)
+        kept = distinct[np.unique(pairs.clusters(), return_index=True)[1]]
+        n_unchecked = pairs.n_unchecked
+    units = [corpus.groups[row] if by_group else None for row in kept]
+    parts = _draw(units, (holdout_share, member_share), np.random.default_rng(seed))
+    rows = {name: kept[part] for name, part in zip(("holdout", "members", "non_members"), parts, strict=True)}
+    for name in ("members", "non_members"):
+        if rows[name].size < TOO_FEW_SAMPLES:
+            raise DataError(
+                f"{name}: {rows[name].size} of the {kept.size} texts that are left after dropping "
+                f"{len(corpus) - kept.size} copies and near-duplicates; an audit needs at least {TOO_FEW_SAMPLES} "
+                "on each side: give more texts or other shares"
+            )
+    manifest = SplitManifest(
+        auditor_version=__version__,
+        source=str(source),
+        source_sha256=corpus.sha256(),
+        seed=seed,
+        member_share=member_share,
+        holdout_share=holdout_share,
+        by_group=by_group,
+        near_duplicates=near_duplicates,
+        n_texts_read=len(corpus),
+        n_copies_dropped=len(corpus) - int(distinct.size),
+        n_near_duplicates_dropped=int(distinct.size - kept.size),
+        n_unchecked=n_unchecked,
+        members=_side(corpus, rows["members"]),
+        non_members=_side(corpus, rows["non_members"]),
+        holdout=_side(corpus, rows["holdout"]) if rows["holdout"].size else None,
+        notes=notes,
+    )
+    return Split(manifest=manifest, corpus=corpus, rows=rows)
+
+
+def write_split(split: Split, folder: Path) -> list[Path]:
+    """Write the texts of each part as JSON lines (id, text, group), and the manifest last; return the files.
+
+    Raises
+    ------
+    ResultError
+        If one cannot be written.
+    """
+    files = []
+    for name in ("members", "non_members", "holdout"):
+        path = folder / f"{name}.jsonl"
+        if not split.rows[name].size:
+            path.unlink(missing_ok=True)  # of an earlier split, and in no manifest
+            continue
+        with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(_json_lines(split.corpus, split.rows[name]))
+        files.append(path)
+    files.append(folder / "manifest.json")
+    with whole_file(files[-1]) as partial:
+        partial.write_text(to_text(split.manifest), encoding="utf-8", newline="\n")
+    return files
+
+
+def read_manifest(path: Path) -> SplitManifest:
+    """Read what `auditor split` wrote: the file, or its folder.
+
+    Raises
+    ------
+    ResultError
+        If it is not a manifest.
+    """
+    file = path / "manifest.json" if path.is_dir() else path
+    return read_document(file, SplitManifest, version="1.0", what="split manifest (`auditor split`)")
+
+
+def check_manifest(path: Path, data: SampleSet) -> CheckResult:
+    """Check that every audited text is on the side that the manifest put it on; subsets are fine.
+
+    Texts are told by the hash of the whole text: one that was changed since is not in the manifest.
+
+    Raises
+    ------
+    ResultError
+        If the manifest cannot be read.
+    """
+    manifest = read_manifest(path)
+    members, non_members = (frozenset(side.text_sha256) for side in (manifest.members, manifest.non_members))
+    holdout = frozenset(manifest.holdout.text_sha256 if manifest.holdout else ())
+    wrong, unknown, held_out = [], [], []
+    for sample_id, key, member in zip(data.ids, data.text_sha256, data.is_member, strict=True):
+        if key in (members if member else non_members):
+            continue
+        if key in members or (member and key in non_members | holdout):
+            wrong.append(sample_id)
+        elif key in holdout:
+            held_out.append(sample_id)
+        else:
+            unknown.append(sample_id)
+    audited = set(data.text_sha256)
+    detail = (
+        f"audited {len(audited & members)} of {len(members)} members and {len(audited & non_members)} of "
+        f"{len(non_members)} non-members of the manifest"
+    )
+    faults = {
+        "on the other side of it": wrong,
+        "not in it": unknown,
+        "non-members of its holdout, which a reference or shots may have seen": held_out,
+    }
+    found = [f"{len(ids)} {fault}" for fault, ids in faults.items() if ids]
+    offenders = (*wrong, *unknown, *held_out)
+    return CheckResult(
+        name="split_manifest",
+        verdict="veto" if wrong else "warn" if offenders else "pass",
+        figure=float(len(offenders)),
+        unit="samples not as in the manifest",
+        detail="; ".join([detail, *found]),
+        remedy=(
+            "audit the files that `auditor split` wrote, or leave out the samples listed in drop-ids.txt: --drop-ids"
+            if offenders
+            else None
+        ),
+        sample_ids=offenders,
+    )
+
+
+def _check_options(member_share: float, holdout_share: float, near_duplicates: float | None, seed: int) -> None:
+    """Refuse what no split can be made with."""
+    if not 0 < member_share < 1:
+        raise ConfigError(f"--member-share must lie between 0 and 1, both excluded, got {member_share:g}")
+    if not 0 <= holdout_share < 1 - member_share:
+        raise ConfigError(
+            f"--holdout-share must be at least 0 and leave non-members beside a member share of {member_share:g}, "
+            f"got {holdout_share:g}"
+        )
+    if near_duplicates is not None and not 0 < near_duplicates <= 1:
+        raise ConfigError(f"--near-duplicates must be in (0, 1], or keep, got {near_duplicates:g}")
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"seed must be in [0, 2**32), got {seed}")
+
+
+def _draw(groups: Sequence[str | None], shares: Sequence[float], rng: np.random.Generator) -> list[Rows]:
+    """Deal whole units, shuffled, to parts of these shares and a last one of the rest; places in order."""
+    unit = cluster_ids(len(groups), groups)
+    sizes = np.bincount(unit)
+    order = rng.permutation(sizes.size)
+    filled = np.concatenate([[0], np.cumsum(sizes[order])])
+    wanted = np.cumsum(shares) * len(groups)
+    ends = [int(np.abs(filled - target).argmin()) for target in wanted]  # the nearest that whole units come
+    dealt = np.split(order, ends)
+    return [np.flatnonzero(np.isin(unit, part)) for part in dealt]
+
+
+def _side(corpus: SampleSet, rows: Rows) -> SplitSide:
+    """Describe one part."""
+    named = {corpus.groups[row] for row in rows} - {None}
+    return SplitSide(
+        n_texts=int(rows.size),
+        n_groups=len(named) or None,
+        n_bytes=int(corpus.text_bytes[rows].sum()),
+        text_sha256=tuple(corpus.text_sha256[row] for row in rows),
+    )
+
+
+def _json_lines(corpus: SampleSet, rows: Rows) -> Iterable[str]:
+    """Write a text a line."""
+    for row in rows:
+        sample = corpus[int(row)]
+        yield json.dumps({"id": sample.id, "text": sample.text, "group": sample.group}, ensure_ascii=False) + "\n"

@@ -1,0 +1,201 @@
+"""Who is at risk? Probabilities of membership, the worst members, and where the risk is concentrated."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from auditor.results import RiskBreakdown, RiskGroup, RiskResult, StabilityResult, TailResult
+
+from .numbers import Quantity, p_value, percent, plural
+from .probabilities import calibration_quantities, calibration_sentence
+from .safe import visible
+
+__all__ = [
+    "DIFFERENT",
+    "GROUPS",
+    "BreakdownRow",
+    "TailRow",
+    "above_sentence",
+    "breakdown_rows",
+    "breakdown_sentence",
+    "breakdown_title",
+    "drawn_breakdown",
+    "has_bits",
+    "left_out_sentence",
+    "most_at_risk",
+    "probabilities_sentence",
+    "quantities",
+    "shown_breakdowns",
+    "stability_sentence",
+    "tail_rows",
+]
+
+GROUPS = 12
+"""Groups shown of one breakdown; the statistician's table holds the others."""
+
+DIFFERENT = 0.05
+"""Adjusted p-value up to which groups are said to differ."""
+
+_LABEL = 60
+_BY = {"group": "group", "length": "length", "rarity": "rarity of the words", "copies": "number of copies"}
+
+
+class TailRow(NamedTuple):
+    """The worst share of the members: what they hold on average, and at least."""
+
+    label: str
+    mean: Quantity
+    least: Quantity
+
+
+class BreakdownRow(NamedTuple):
+    """The members of one group; ``bits`` is None without a reference."""
+
+    label: str
+    n_members: int
+    bits: Quantity | None
+    auc: Quantity
+    posterior: Quantity
+
+
+def probabilities_sentence(risk: RiskResult) -> str:
+    """Say what the probabilities were made of, and whether they can be taken at their word, or why there are none."""
+    if risk.undefined_reason is not None:
+        return f"No probabilities of membership: {risk.undefined_reason}."
+    made = f"Each text's probability of membership comes from {risk.posterior_attack}."
+    return f"{made} {calibration_sentence(risk.calibration)}"
+
+
+def above_sentence(risk: RiskResult) -> str:
+    """Count who is named with confidence, rightly and wrongly; empty without probabilities."""
+    if risk.members_above is None or risk.non_members_above is None:
+        return ""
+    brier = risk.calibration.brier if risk.calibration else None
+    members = f" of {brier.n_members:,}" if brier and brier.n_members else ""
+    others = f" of {brier.n_non_members:,}" if brier and brier.n_non_members else ""
+    return (
+        f"Beyond a probability of 90%: {risk.members_above:,}{members} members, and "
+        f"{risk.non_members_above:,}{others} non-members, which are false alarms."
+    )
+
+
+def tail_rows(risk: RiskResult) -> tuple[TailRow, ...]:
+    """Write the worst shares of the members, the worst first."""
+    return tuple(
+        TailRow(f"Worst {percent(tail.share)}", *_tail(tail)) for tail in sorted(risk.tails, key=lambda t: t.share)
+    )
+
+
+def _tail(tail: TailResult) -> tuple[Quantity, Quantity]:
+    worst = f"worst {percent(tail.share)}"
+    return (
+        Quantity(label=f"Mean bits, {worst}", unit="bits a member", estimate=tail.mean_bits),
+        Quantity(label=f"Least bits, {worst}", unit="bits", estimate=tail.quantile_bits),
+    )
+
+
+def breakdown_title(part: RiskBreakdown) -> str:
+    """Name a breakdown, with the unit of its labels where it needs one."""
+    return f"By {_BY[part.by]}" + (f" ({part.unit})" if part.by in ("length", "rarity") and part.unit else "")
+
+
+def shown_breakdowns(risk: RiskResult) -> tuple[RiskBreakdown, ...]:
+    """Order the breakdowns: those whose groups differ most surely first, the undefined last."""
+    return tuple(sorted(risk.breakdowns, key=lambda part: 2.0 if part.p_value is None else part.p_value))
+
+
+def drawn_breakdown(risk: RiskResult) -> RiskBreakdown | None:
+    """Pick the breakdown that is drawn: the surest that has two groups with an AUC."""
+    for part in shown_breakdowns(risk):
+        if sum(group.auc.value is not None for group in part.groups) > 1:
+            return part
+    return None
+
+
+def breakdown_rows(part: RiskBreakdown) -> tuple[BreakdownRow, ...]:
+    """Write at most twelve groups: named ones by their risk, lengths and copies in their order."""
+    groups = sorted(part.groups, key=_risk, reverse=True) if part.by == "group" else part.groups
+    return tuple(
+        BreakdownRow(visible(group.label, _LABEL), group.n_members, *_group(group)) for group in groups[:GROUPS]
+    )
+
+
+def _risk(group: RiskGroup) -> float:
+    return -1.0 if group.auc.value is None else group.auc.value
+
+
+def _group(group: RiskGroup) -> tuple[Quantity | None, Quantity, Quantity]:
+    return (
+        None if group.mean_bits is None else Quantity(label="Mean bits", unit="bits", estimate=group.mean_bits),
+        Quantity(label="AUC", unit="", estimate=group.auc),
+        Quantity(label="Mean probability", unit="%", estimate=group.posterior),
+    )
+
+
+def has_bits(part: RiskBreakdown) -> bool:
+    """Whether bits are known of any group."""
+    return any(group.mean_bits is not None for group in part.groups)
+
+
+def most_at_risk(part: RiskBreakdown) -> RiskGroup | None:
+    """Find the group on which the attack does best."""
+    known = [group for group in part.groups if group.auc.value is not None]
+    return max(known, key=_risk, default=None)
+
+
+def breakdown_sentence(part: RiskBreakdown) -> str:
+    """Say whether the groups differ, and which is most at risk."""
+    if part.undefined_reason is not None or part.p_value is None:
+        return f"Not defined: {part.undefined_reason or 'no reason given'}."
+    p = p_value(part.p_value)
+    p = f"p {p}" if p.startswith("<") else f"p = {p}"
+    if part.p_value > DIFFERENT:
+        return f"No measurable difference between {plural(len(part.groups), 'group')} (adjusted {p})."
+    worst = most_at_risk(part)
+    most = ""
+    if worst is not None:
+        area = Quantity(label="", unit="", estimate=worst.auc)
+        most = f"; most at risk: {visible(worst.label, _LABEL)}, AUC {area.text}"
+    return f"The risk differs (adjusted {p}){most}."
+
+
+def left_out_sentence(part: RiskBreakdown) -> str:
+    """Count the groups that are not shown, and those too small to measure."""
+    hidden = max(0, len(part.groups) - GROUPS)
+    lines = [f"{plural(hidden, 'more group')} in report.html, under every number."] if hidden else []
+    if part.n_groups_left_out:
+        lines.append(f"{plural(part.n_groups_left_out, 'smaller group')} left out.")
+    return " ".join(lines)
+
+
+def stability_sentence(stability: StabilityResult | None) -> str:
+    """Say whether other references would name the same members; empty if there is one reference at most."""
+    if stability is None:
+        return ""
+    same = stability.same_worst
+    lead = "much the same" if same >= 0.7 else "partly the same" if same >= 0.4 else "largely other"
+    return (
+        f"Another reference would name {lead} members as most at risk: between pairs of {stability.n_references} "
+        f"references, {_share(same)} of the worst {percent(stability.worst_share)} agree (lowest pair "
+        f"{_share(stability.same_worst_lowest)}), and bits correlate at {stability.rank_correlation:.2f} in rank "
+        f"(lowest pair {stability.rank_correlation_lowest:.2f})."
+    ).replace("-0.", "−0.")
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.0f}%"
+
+
+def quantities(risk: RiskResult) -> Iterator[tuple[str, Quantity]]:
+    """Walk every estimate with the part of the statistician's table that it belongs to."""
+    if risk.calibration is not None:
+        for quantity in calibration_quantities(risk.calibration):
+            yield "at risk: probabilities", quantity
+    for tail in risk.tails:
+        for quantity in _tail(tail):
+            yield "at risk: the worst members", quantity
+    for part in risk.breakdowns:
+        for group in part.groups:
+            for found in _group(group):
+                if found is not None:
+                    label = f"{found.label}, {visible(group.label, _LABEL)}"
+                    yield f"at risk by {part.by}", Quantity(label=label, unit=found.unit, estimate=found.estimate)

@@ -1,0 +1,16 @@
+"""How bad is a finding? A tone, and a sign for it, so that no meaning hangs on colour alone."""
+
+from typing import Literal
+
+__all__ = ["SEVERITY", "SYMBOLS", "TONES", "Tone"]
+
+Tone = Literal["bad", "warn", "info", "ok"]
+
+SYMBOLS: dict[Tone, str] = {"bad": "✖", "warn": "▲", "info": "●", "ok": "✔"}
+"""A sign for each tone."""
+
+SEVERITY: tuple[Tone, ...] = ("bad", "warn", "info", "ok")
+"""The tones, worst first."""
+
+TONES: dict[str, Tone] = {"veto": "bad", "warn": "warn", "pass": "ok"}
+"""The tone of a check's verdict."""

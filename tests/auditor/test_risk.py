@@ -1,0 +1,178 @@
+"""Who is at risk: posteriors, rarity, breakdowns and stability, by hand and against scikit-learn and scipy."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+
+from auditor.rarity import WORD, count_copies, text_rarity
+from auditor.risk import assess_risk, stability
+from auditor.stats.metrics import auc
+
+LEVEL = 0.95
+TEXTS = ["the cat sat", "a the dog dog", "rare zyx cat", "", "the the the", "dog cat a b c"]
+
+
+def assess(scores, is_member, **given):
+    n = is_member.size
+    known = {
+        "clusters": None,
+        "text_keys": range(n),
+        "units": [None] * n,
+        "n_bytes": np.arange(n) % 97,
+        "n_copies": np.ones(n, dtype=np.int64),
+        "level": LEVEL,
+        "seed": 0,
+    }
+    return assess_risk(scores, is_member, headline="loss", **(known | given))
+
+
+def draw(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    is_member = np.arange(2 * n) < n
+    return np.random.default_rng(seed).normal(size=2 * n) + is_member, is_member
+
+
+def groups_of(risk, by):
+    return next(b for b in risk.result.breakdowns if b.by == by)
+
+
+class TestRarity:
+    def test_against_scikit_learn(self):
+        # corpus of the last three texts; of members, nothing is left out
+        is_member = np.array([True] * 3 + [False] * 3)
+        model = TfidfVectorizer(norm=None, token_pattern=WORD).fit(TEXTS[3:])
+        counter = CountVectorizer(token_pattern=WORD)
+        weights = dict(zip(model.get_feature_names_out(), model.idf_ - 1, strict=True))
+        unseen = np.log(4)  # ln((1 + 3) / (1 + 0))
+        words = [counter.build_analyzer()(text) for text in TEXTS[:3]]
+        expected = [np.mean([weights.get(word, unseen) for word in text]) for text in words]
+        found = text_rarity(lambda: [TEXTS], is_member)
+        assert found[:3] == pytest.approx(expected)
+        assert found[3] == 0  # no words
+
+    def test_blocks_are_no_matter_and_own_text_does_not_count(self):
+        is_member = np.array([True] * 3 + [False] * 3)
+        whole = text_rarity(lambda: [TEXTS], is_member)
+        assert np.array_equal(whole, text_rarity(lambda: [TEXTS[:4], TEXTS[4:]], is_member))
+        # "the the the" as a non-member: of the two others none has "the", ln(3 / 1)
+        assert whole[4] == pytest.approx(np.log(3))
+
+    def test_without_non_members_all_texts_are_the_corpus(self):
+        found = text_rarity(lambda: [["x", "x", "y"]], np.ones(3, dtype=bool))
+        assert found == pytest.approx([np.log(3 / 2), np.log(3 / 2), np.log(3)])
+
+    def test_copies_given(self):
+        is_member = np.array([True, True, False])
+        assert count_copies(["x", "y", "z"], is_member, np.array([4, 1, 9])).tolist() == [4, 1, 0]
+
+
+class TestStability:
+    def test_against_scipy(self):
+        rng = np.random.default_rng(0)
+        bits = [rng.normal(size=60) for _ in range(3)]
+        found = stability(bits)
+        pairs = [stats.spearmanr(bits[i], bits[j]).statistic for i, j in ((0, 1), (0, 2), (1, 2))]
+        assert found.rank_correlation == pytest.approx(np.mean(pairs))
+        assert found.rank_correlation_lowest == pytest.approx(min(pairs))
+        assert found.n_references == 3
+
+    def test_same_worst_by_hand(self):
+        first = np.arange(50.0)
+        second = first.copy()
+        second[[45, 46]] = -1  # two of the worst five leave, 43 and 44 come in
+        assert stability([first, second]).same_worst == pytest.approx(3 / 5)
+
+    def test_none(self):
+        assert stability([np.arange(50.0)]) is None
+        assert stability([np.arange(49.0)] * 2) is None
+        assert stability([np.arange(50.0), np.zeros(50)]) is None
+
+
+class TestRisk:
+    def test_the_few_that_are_certain_are_named(self):
+        scores, is_member = draw(500)
+        scores -= is_member
+        scores[:50] += 9
+        found = assess(scores, is_member, signed_bits=scores)
+        assert 48 <= found.result.members_above <= 52
+        assert found.result.non_members_above <= 5
+        assert (found.posterior[:50] > 0.9).all()
+        assert found.result.calibration.calibrated
+
+    def test_ranks_only_and_deterministic(self):
+        scores, is_member = draw(100)
+        assert assess(scores, is_member).result == assess(np.exp(scores), is_member).result
+
+    def test_group_against_all_non_members(self):
+        scores, is_member = draw(100)
+        units = ["a"] * 30 + ["b"] * 62 + ["c"] * 4 + ["e"] * 4 + [None] * 100
+        clusters = [f"{unit} {i % 5}" for i, unit in enumerate(units[:100])] + [None] * 100
+        found = groups_of(assess(scores, is_member, units=units, clusters=clusters, signed_bits=scores), "group")
+        assert [(g.label, g.n_members) for g in found.groups] == [("b", 62), ("a", 30)]
+        assert found.n_groups_left_out == 2  # 4 members each
+        here = np.r_[0:30, 100:200]
+        assert found.groups[1].auc.value == auc(scores[here], is_member[here], level=LEVEL).value
+        assert found.groups[1].mean_bits.value == pytest.approx(scores[:30].mean())
+        assert found.groups[1].posterior.low >= 0
+
+    def test_kruskal_wallis_against_scipy_holm_adjusted(self):
+        scores, is_member = draw(100)
+        units, quarter = [f"g{i % 4}" for i in range(200)], np.arange(100) // 25
+        found = assess(scores, is_member, units=units, n_bytes=np.tile(np.arange(100), 2))
+        by_unit, by_length = (
+            stats.kruskal(*(scores[:100][key == g] for g in range(4))).pvalue for key in (np.arange(100) % 4, quarter)
+        )
+        least, most = sorted([by_unit, by_length])
+        p_values = sorted(b.p_value for b in found.result.breakdowns if b.p_value is not None)
+        assert p_values == pytest.approx([min(1, 2 * least), max(min(1, 2 * least), most)])
+        assert groups_of(found, "copies").p_value is None
+        assert "at least 2 groups" in groups_of(found, "copies").undefined_reason
+
+    def test_length_is_set_against_the_same_length(self):
+        scores, is_member = draw(100)
+        n_bytes = np.tile(np.arange(100), 2)
+        found = groups_of(assess(scores, is_member, n_bytes=n_bytes), "length")
+        assert [g.label for g in found.groups] == ["0-24", "25-49", "50-74", "75-99"]
+        here = np.r_[25:50, 125:150]
+        assert found.groups[1].auc.value == auc(scores[here], is_member[here], level=LEVEL).value
+
+    def test_copies_by_powers_of_two(self):
+        scores, is_member = draw(100)
+        n_copies = np.r_[np.ones(60), np.full(9, 2), np.full(20, 4), np.full(11, 40), np.zeros(100)].astype(int)
+        found = groups_of(assess(scores, is_member, n_copies=n_copies), "copies")
+        assert [(g.label, g.n_members) for g in found.groups] == [("1", 60), ("2", 9), ("3-4", 20), ("17+", 11)]
+        assert "at least 10 members" in found.groups[1].auc.undefined_reason
+        assert found.groups[3].auc.n_non_members == 100
+
+    def test_copies_are_one_value_of_the_test(self):
+        scores, is_member = draw(100)
+        units = [f"g{i % 2}" for i in range(200)]
+        once = groups_of(assess(scores, is_member, units=units), "group").p_value
+        again = np.r_[np.repeat(np.arange(100), 3), 100:200]
+        keys = [f"{i}" for i in again]
+        repeated = assess(scores[again], is_member[again], units=[units[i] for i in again], text_keys=keys)
+        assert groups_of(repeated, "group").p_value == pytest.approx(once, rel=0.3)
+
+    def test_without_non_members(self):
+        scores = np.random.default_rng(1).normal(size=600)
+        found = assess(scores, np.ones(600, dtype=bool), signed_bits=scores, rarity=np.abs(scores))
+        assert found.result.undefined_reason == "there are no non-members"
+        assert (found.posterior, found.result.members_above, found.result.calibration) == (None, None, None)
+        assert all(tail.mean_bits.value > 0 for tail in found.result.tails)
+        length = groups_of(found, "length").groups[0]
+        assert length.auc.undefined_reason == "there are no non-members"
+        assert length.mean_bits.value is not None
+
+    def test_without_bits_there_is_no_tail(self):
+        found = assess(*draw(50))
+        assert found.result.tails == ()
+        assert all(g.mean_bits is None for b in found.result.breakdowns for g in b.groups)
+
+    @pytest.mark.parametrize("n", [1, 6, 12, 60])
+    def test_constant_and_few_scores_give_no_nan(self, n):
+        scores, is_member = np.zeros(2 * n), np.arange(2 * n) < n
+        found = assess(scores, is_member, signed_bits=scores, rarity=scores, units=["u"] * (2 * n))
+        json.dumps(asdict(found.result), allow_nan=False)

@@ -1,0 +1,265 @@
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from auditor.config import DataSpec
+from auditor.data import SampleSet, drop_ids_text, load_samples, read_drop_ids
+from auditor.data.near_duplicates import near_duplicate_pairs
+from auditor.documents import to_text
+from auditor.errors import ConfigError, DataError, ResultError
+from auditor.splits import check_manifest, make_split, read_manifest, write_split
+
+Record = dict[str, object]
+
+
+def text(seed: int, *, change: int | None = None) -> str:
+    drawn = [f"w{number}" for number in np.random.default_rng(seed).integers(0, 10**6, 60)]
+    if change is not None:
+        drawn[change] = "changed"
+    return " ".join(drawn)
+
+
+def written(path: Path, records: Sequence[Record]) -> DataSpec:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return DataSpec(path=str(path))
+
+
+def lines(path: Path) -> list[Record]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> DataSpec:
+    """60 texts, 3 copies of the first and 2 near-duplicates of the second, with ids."""
+    texts = [text(i) for i in range(60)] + [text(0)] * 3 + [text(1, change=5), text(1, change=50)]
+    return written(tmp_path / "corpus.jsonl", [{"id": f"d{i}", "text": one} for i, one in enumerate(texts)])
+
+
+@pytest.fixture
+def parts(corpus: DataSpec, tmp_path: Path) -> Path:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    write_split(make_split(corpus, holdout_share=0.1, seed=4), folder)
+    return folder
+
+
+def loaded(folder: Path, drop: Path | None = None) -> SampleSet:
+    paths = (folder / "members.jsonl", folder / "non_members.jsonl")
+    members, non_members = (DataSpec(path=str(path)) for path in paths)
+    return load_samples(members, non_members, drop=drop)
+
+
+def test_every_distinct_text_goes_to_one_part_once(corpus: DataSpec, parts: Path) -> None:
+    manifest = read_manifest(parts)
+    assert (manifest.n_texts_read, manifest.n_copies_dropped, manifest.n_near_duplicates_dropped) == (65, 3, 2)
+    by_part = [lines(parts / f"{name}.jsonl") for name in ("members", "non_members", "holdout")]
+    assert [len(part) for part in by_part] == [30, 24, 6]
+    assert sorted(str(one["id"]) for part in by_part for one in part) == sorted(f"d{i}" for i in range(60))
+    source = {one["id"]: one["text"] for one in lines(Path(corpus.path))}
+    for part in by_part:
+        places = [int(str(one["id"])[1:]) for one in part]
+        assert places == sorted(places)  # the order of the source
+    assert all(one["text"] == source[one["id"]] for part in by_part for one in part)
+
+
+def test_the_manifest_holds_hashes_in_order_and_no_text(corpus: DataSpec, parts: Path) -> None:
+    manifest = read_manifest(parts)
+    for name, side in (("members", manifest.members), ("non_members", manifest.non_members)):
+        texts = [str(one["text"]) for one in lines(parts / f"{name}.jsonl")]
+        assert list(side.text_sha256) == [hashlib.sha256(one.encode()).hexdigest() for one in texts]
+        assert (side.n_texts, side.n_bytes, side.n_groups) == (len(texts), sum(map(len, texts)), None)
+    document = (parts / "manifest.json").read_text()
+    assert not any(word in document for word in text(7).split())
+    digest = hashlib.sha256()
+    for one in lines(Path(corpus.path)):
+        for part in (str(one["id"]).encode(), str(one["text"]).encode()):
+            digest.update(len(part).to_bytes(8, "big") + part)
+    assert manifest.source_sha256 == digest.hexdigest()
+
+
+def test_the_seed_decides(corpus: DataSpec) -> None:
+    first, again, other = (make_split(corpus, seed=seed) for seed in (1, 1, 2))
+    assert to_text(first.manifest) == to_text(again.manifest)
+    assert first.manifest.members != other.manifest.members
+
+
+def test_every_text_is_a_member_equally_often(tmp_path: Path) -> None:
+    spec = written(tmp_path / "c.jsonl", [{"text": text(i)} for i in range(80)])
+    runs = 100
+    times = np.zeros(80)
+    for seed in range(runs):
+        times[make_split(spec, member_share=0.25, near_duplicates=None, seed=seed).rows["members"]] += 1
+    assert times.sum() == 20 * runs  # always a quarter of them
+    assert np.abs(times - 0.25 * runs).max() < 4.5 * (runs * 0.25 * 0.75) ** 0.5
+
+
+def test_near_duplicates_can_be_kept(corpus: DataSpec) -> None:
+    manifest = make_split(corpus, near_duplicates=None).manifest
+    assert (manifest.near_duplicates, manifest.n_near_duplicates_dropped, manifest.n_copies_dropped) == (None, 0, 3)
+    assert manifest.members.n_texts + manifest.non_members.n_texts == 62
+
+
+def test_no_near_duplicate_is_left_between_the_parts(parts: Path) -> None:
+    assert near_duplicate_pairs(list(loaded(parts).texts)).first.size == 0
+
+
+def test_groups_stay_together(tmp_path: Path) -> None:
+    groups = [f"g{i // 5}" if i < 90 else None for i in range(120)]
+    spec = written(tmp_path / "c.jsonl", [{"text": text(i), "group": group} for i, group in enumerate(groups)])
+    split = make_split(spec, by_group=True, member_share=0.4, seed=3)
+    sides = [{groups[row] for row in split.rows[name]} - {None} for name in ("members", "non_members")]
+    assert sides[0].isdisjoint(sides[1])
+    assert sum(map(len, sides)) == 18
+    assert abs(split.rows["members"].size - 48) <= 2  # as near as groups of five come
+    assert split.manifest.members.n_groups == len(sides[0])
+    apart = make_split(spec, member_share=0.4, seed=3)
+    assert {groups[row] for row in apart.rows["members"]} & {groups[row] for row in apart.rows["non_members"]} - {None}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"member_share": 0.0}, "--member-share must lie between 0 and 1"),
+        ({"member_share": 1.0}, "--member-share must lie between 0 and 1"),
+        ({"member_share": float("nan")}, "--member-share must lie between 0 and 1"),
+        ({"holdout_share": 0.5}, "--holdout-share"),
+        ({"holdout_share": -0.1}, "--holdout-share"),
+        ({"near_duplicates": 0.0}, "--near-duplicates"),
+        ({"seed": -1}, "seed"),
+        ({"by_group": True}, "--by-group: no text has a group"),
+    ],
+)
+def test_impossible_options(corpus: DataSpec, options: dict[str, float], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        make_split(corpus, **options)
+
+
+def test_too_few_texts_and_shared_ids(tmp_path: Path) -> None:
+    few = written(tmp_path / "few.jsonl", [{"text": text(i)} for i in range(39)])
+    with pytest.raises(DataError, match=r"members: 19 of the 39|members: 20 of the 39|at least 20 on each side"):
+        make_split(few)
+    twice = written(tmp_path / "twice.jsonl", [{"text": text(i), "id": "same"} for i in range(50)])
+    with pytest.raises(DataError, match="an id may stand for one sample"):
+        make_split(twice)
+
+
+def test_an_audit_of_the_parts_keeps_to_the_manifest(parts: Path) -> None:
+    check = check_manifest(parts / "manifest.json", loaded(parts))
+    assert (check.verdict, check.figure, check.sample_ids, check.remedy) == ("pass", 0.0, (), None)
+    assert "30 of 30 members and 24 of 24 non-members" in check.detail
+
+
+def test_a_subset_passes_and_its_share_is_said(parts: Path, tmp_path: Path) -> None:
+    ids = [str(one["id"]) for one in lines(parts / "members.jsonl")[:10]]
+    drop = tmp_path / "drop.txt"
+    drop.write_text(drop_ids_text(ids, comment="why"))
+    check = check_manifest(parts, loaded(parts, drop))
+    assert check.verdict == "pass"
+    assert "20 of 30 members" in check.detail
+
+
+Edit = Callable[[list[Record], list[Record], list[Record]], None]
+
+
+@pytest.mark.parametrize(
+    ("edit", "verdict", "said"),
+    [
+        (lambda members, others, held: (others.append(members.pop(3)), None)[1], "veto", "1 on the other side"),
+        (lambda members, others, held: (members.append(others.pop(3)), None)[1], "veto", "1 on the other side"),
+        (lambda members, others, held: members.append(held[0]), "veto", "1 on the other side"),
+        (lambda members, others, held: others.append(held[0]), "warn", "1 non-members of its holdout"),
+        (lambda members, others, held: others.append({"id": "new", "text": "unheard of"}), "warn", "1 not in it"),
+    ],
+)
+def test_a_text_that_is_not_where_the_manifest_put_it(parts: Path, edit: Edit, verdict: str, said: str) -> None:
+    by_part = [lines(parts / f"{name}.jsonl") for name in ("members", "non_members", "holdout")]
+    before = [{str(one["id"]) for one in part} for part in by_part[:2]]
+    edit(*by_part)
+    after = [{str(one["id"]) for one in part} for part in by_part[:2]]
+    moved = (after[0] - before[0]) | (after[1] - before[1])
+    for name, part in zip(("members", "non_members"), by_part, strict=False):
+        written(parts / f"{name}.jsonl", part)
+    check = check_manifest(parts, loaded(parts))
+    assert check.verdict == verdict
+    assert said in check.detail
+    assert set(check.sample_ids) == moved
+    assert len(moved) == check.figure == 1
+
+
+def test_a_manifest_that_is_none(parts: Path, tmp_path: Path) -> None:
+    path = parts / "manifest.json"
+    path.write_text(path.read_text().replace('"kind": "split"', '"kind": "capacity"'))
+    with pytest.raises(ResultError, match="not a split manifest"):
+        read_manifest(path)
+    with pytest.raises(ResultError, match="cannot read"):
+        read_manifest(tmp_path / "none.json")
+
+
+def test_the_manifest_is_read_back_as_it_was(corpus: DataSpec, parts: Path) -> None:
+    made = make_split(corpus, holdout_share=0.1, seed=4).manifest
+    assert read_manifest(parts) == replace(made, notes=())
+
+
+# Leaving samples out
+
+
+@pytest.fixture
+def two_sides(tmp_path: Path) -> tuple[DataSpec, DataSpec]:
+    members = written(tmp_path / "m.jsonl", [{"text": f"member text {i}"} for i in range(4)])
+    others = written(tmp_path / "n.jsonl", [{"text": f"other text {i}", "id": f"#{i}"} for i in range(3)])
+    return members, others
+
+
+def test_samples_are_left_out_and_the_other_ids_stay(two_sides: tuple[DataSpec, DataSpec], tmp_path: Path) -> None:
+    drop = tmp_path / "drop.txt"
+    drop.write_text('# a comment\n\nmember-1\r\n  \n"#0"\n', encoding="utf-8")
+    data = load_samples(*two_sides, drop=drop)
+    assert data.ids == ("member-0", "member-2", "member-3", "#1", "#2")
+    assert list(data.texts) == ["member text 0", "member text 2", "member text 3", "other text 1", "other text 2"]
+    assert (data.n_dropped("members"), data.n_dropped("non_members")) == (1, 1)
+    assert data.notes["members"] == ("left out 1 sample named with --drop-ids",)
+    whole = load_samples(*two_sides)
+    assert (whole.n_dropped("members"), whole.notes["members"]) == (0, ())
+
+
+def test_dropping_can_mend_a_text_on_both_sides(two_sides: tuple[DataSpec, DataSpec], tmp_path: Path) -> None:
+    members = two_sides[0]
+    others = written(tmp_path / "o.jsonl", [{"text": "member text 1"}, {"text": "fine"}])
+    drop = tmp_path / "drop.txt"
+    drop.write_text("non_member-0\n")
+    assert load_samples(members, others, drop=drop).ids[-1] == "non_member-1"
+
+
+def test_ids_that_no_sample_has_are_named(two_sides: tuple[DataSpec, DataSpec], tmp_path: Path) -> None:
+    drop = tmp_path / "drop.txt"
+    drop.write_text("member-0\n" + "".join(f"x{i}\n" for i in range(7)))
+    with pytest.raises(DataError, match=r"7 ids of no sample: 'x0', 'x1', 'x2', 'x3', 'x4' and 2 more"):
+        load_samples(*two_sides, drop=drop)
+
+
+def test_a_side_is_never_left_out_whole(two_sides: tuple[DataSpec, DataSpec], tmp_path: Path) -> None:
+    drop = tmp_path / "drop.txt"
+    drop.write_text(drop_ids_text(["#0", "#1", "#2"], comment="all"))
+    with pytest.raises(DataError, match="non_members: --drop-ids names every sample"):
+        load_samples(*two_sides, drop=drop)
+
+
+def test_a_file_that_cannot_be_read(two_sides: tuple[DataSpec, DataSpec], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--drop-ids: cannot read"):
+        load_samples(*two_sides, drop=tmp_path / "none.txt")
+    (tmp_path / "bad.txt").write_text('member-0\n"half\n')
+    with pytest.raises(DataError, match="line 2: a line that starts with a quote"):
+        load_samples(*two_sides, drop=tmp_path / "bad.txt")
+
+
+def test_any_id_comes_back(tmp_path: Path) -> None:
+    ids = ["plain", "#hash", '"quoted"', "two\nlines", " spaces ", "  ", "", "\u2028", "é", "tab\t", "\\", "\ufeff"]
+    path = tmp_path / "drop.txt"
+    path.write_text(drop_ids_text([*ids, "plain"], comment="two\nlines"), encoding="utf-8", newline="\n")
+    assert read_drop_ids(path) == frozenset(ids)
+    assert path.read_text().count("plain") == 1

@@ -1,0 +1,115 @@
+"""``auditor shadows``: from texts to shadow models, what it prints, and what it refuses."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auditor.shadows import load_shadows
+
+Ran = Any  # a run: code, out, err; see conftest.py
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def shadows(run: Run, tiny_models: dict[str, Path], tiny_data: dict[str, Path], tmp_path: Path) -> Callable[..., Ran]:
+    def call(*more: object) -> Ran:
+        return run(
+            *("shadows", "--target", tiny_models["target"], "--members", tiny_data["members"]),
+            *("--non-members", tiny_data["non_members"], "--out", tmp_path / "out", "--workers", 1),
+            *("--steps", 2, "--learning-rate", 1e-9, *more),
+        )
+
+    return call
+
+
+def test_shadows_are_trained_then_used_again(
+    shadows: Callable[..., Ran], tiny_data: dict[str, Path], tmp_path: Path
+) -> None:
+    ran = shadows("--models", 4)
+    assert ran.code == 0, ran
+    for words in ("4 models trained, 0 reused", "shadow-03", "no gap", f"--shadows {tmp_path / 'out'}", "60 different"):
+        assert words in ran.out
+    hashes = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*/model.safetensors")}
+    ran = shadows("--models", 4)
+    assert "0 models trained, 4 reused" in ran.out
+    assert hashes == {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*/model.safetensors")}
+    document = shadows("--models", 4, "--json").document
+    assert document == json.loads((tmp_path / "out" / "manifest.json").read_text())
+    found = load_shadows(tmp_path / "out")
+    assert found.manifest.seen().sum(axis=1).tolist() == [30] * 4
+    printed = ran.out + ran.err
+    texts = [json.loads(line)["text"] for line in tiny_data["members"].read_text().splitlines()]
+    assert not any(text in printed for text in texts)
+
+
+def test_adapters_are_trained_and_audited_as_models(
+    shadows: Callable[..., Ran], run: Run, tiny_models: dict[str, Path], tiny_data: dict[str, Path], tmp_path: Path
+) -> None:
+    ran = shadows("--models", 2, "--base", tiny_models["reference"], "--lora", 2)
+    assert ran.code == 0, ran
+    assert "LoRA of rank 2 on" in " ".join(ran.out.split())
+    assert "few shadows" in ran.out
+    one, other = load_shadows(tmp_path / "out").models
+    ran = run(
+        *("audit", "--target", one, "--reference", other, "--members", tiny_data["members"], "--out", tmp_path / "a"),
+        *("--non-members", tiny_data["non_members"], "--attack", "loss", "--json"),
+    )
+    assert ran.code == 0, ran
+
+
+@pytest.mark.slow
+def test_processes_change_no_weight(shadows: Callable[..., Ran], tmp_path: Path) -> None:
+    one = shadows("--json").document["shadows"]
+    two = shadows("--json", "--workers", 2, "--out", tmp_path / "two").document["shadows"]
+    assert [run["weights_sha256"] for run in one] == [run["weights_sha256"] for run in two]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--models", 3), "even number"),
+        (("--models", 0), "even number"),
+        (("--lora", 4), "needs a base"),
+        (("--lora", 0, "--base", "TARGET"), "lora-rank must be greater than 0"),
+        (("--members", "nowhere.jsonl"), "no such file"),
+        (("--members", "NON_MEMBERS"), "exact text of a member"),
+        (("--text-field", "body"), "no column"),
+        (("--target", "./nowhere"), "no such model folder"),
+        (("--base", "OTHER"), "must be like the target"),
+        (("--device", "cuda:99"), "cannot be used"),
+        (("--max-tokens", 0), "max-tokens must be greater than 0"),
+        (("--epochs", "many"), "not a valid float"),
+    ],
+)
+def test_mistakes_are_one_line_and_code_2(
+    shadows: Callable[..., Ran],
+    tiny_models: dict[str, Path],
+    tiny_data: dict[str, Path],
+    helpers: Callable[[str], Any],
+    tmp_path: Path,
+    more: tuple[object, ...],
+    words: str,
+) -> None:
+    known: dict[object, object] = {"TARGET": tiny_models["target"], "NON_MEMBERS": tiny_data["non_members"]}
+    if "OTHER" in more:
+        known["OTHER"] = helpers("save_gpt2")(tmp_path / "wide", seed=0, n_positions=640)
+    ran = shadows(*(known.get(one, one) for one in more))
+    assert (ran.code, ran.err.count("\n")) == (2, 1), ran
+    assert words in ran.err
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+def test_the_texts_are_asked_for(run: Run, tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    ran = run("shadows", "--target", tiny_models["target"], "--out", tmp_path / "out")
+    assert ran.code == 2
+    assert "--members" in ran.err
+
+
+def test_other_options_are_refused_by_name(shadows: Callable[..., Ran]) -> None:
+    assert shadows("--models", 2).code == 0
+    ran = shadows("--models", 2, "--seed", 4)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "seed (0 there, 4 now)" in ran.err
