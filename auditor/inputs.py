@@ -15,6 +15,7 @@ from .config import AuditConfig, DataSpec, ModelSpec
 from .data import SampleSet, load_samples, load_texts
 from .errors import ConfigError
 from .shadows import ShadowSet, load_shadows
+from .splits import read_manifest
 
 __all__ = ["Inputs", "read_inputs"]
 
@@ -57,6 +58,8 @@ def read_inputs(config: AuditConfig) -> Inputs:
         For attacks whose needs are not met, and for texts that cannot be used.
     """
     attacks, warnings = choose_attacks(config)
+    if config.split_manifest is not None:
+        read_manifest(Path(config.split_manifest))  # a mistake in it is told before hours of scoring
     data = load_samples(
         config.members, config.non_members, drop=None if config.drop_ids is None else Path(config.drop_ids)
     )

@@ -15,6 +15,7 @@ from .choosing import needs_of, without_misaligned
 from .combination import combine
 from .config import AuditConfig
 from .engine.loading.adapters import count_adapter
+from .engine.loading.models import resolve_source
 from .engine.passes import Collected, collect_signals, score_share
 from .engine.ranks import ALONE, Rank
 from .engine.scoring import ScoringProgress
@@ -84,6 +85,8 @@ def audit(
     inputs = read_inputs(config)
     data, headline = inputs.data, inputs.headline
     check_stated_size(config, data.n_distinct("members"))
+    if config.retrained is not None:
+        resolve_source(config.retrained, trust_remote_code=config.trust_remote_code)  # before hours of scoring
     collected = _collect(inputs, inputs.config, scores_folder, on_progress, rank)
     attacks, left_out = without_misaligned(inputs.attacks, headline, aligned=collected.plan.aligned)
     scores = score_samples(attacks, collected)

@@ -153,6 +153,12 @@ def helpers() -> Callable[[str], Any]:
     return globals().__getitem__
 
 
+@pytest.fixture(scope="session")
+def helpers_of_session() -> Callable[[str], Any]:
+    """Return the same for fixtures that last a session."""
+    return globals().__getitem__
+
+
 class Ran(NamedTuple):
     """What a run of the command line left behind."""
 
