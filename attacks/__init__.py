@@ -9,7 +9,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 
-from .base import AFTER_SHOTS, LOWERCASE, Attack, Continuations, Need, Signals, TokenScores
+from .base import AFTER_SHOTS, LOWERCASE, Attack, ComparingAttack, Continuations, Need, Signals, TokenScores
 from .con_recall import ConRecall
 from .dc_pdd import DCPDD
 from .ez import EZ
@@ -41,6 +41,7 @@ __all__ = [
     "SURP",
     "WBC",
     "Attack",
+    "ComparingAttack",
     "ConRecall",
     "Continuations",
     "GradientNorm",

@@ -20,6 +20,7 @@ __all__ = [
     "SWAPPED",
     "Attack",
     "BoolArray",
+    "ComparingAttack",
     "Continuations",
     "FloatArray",
     "IntArray",
@@ -288,3 +289,23 @@ class Attack(ABC):
         return self.name + "".join(
             f"{':' if i == 0 else ','}{key}={value}" for i, (key, value) in enumerate(changed.items())
         )
+
+
+@dataclass(frozen=True)
+class ComparingAttack(Attack):
+    """An attack that compares samples with each other, by a few numbers of each.
+
+    The numbers are made block by block, so that memory grows by them alone.
+    """
+
+    @abstractmethod
+    def features(self, signals: Signals) -> FloatArray:
+        """Return what the comparison needs of each sample, from that sample alone, shape (n_samples, n_features)."""
+
+    @abstractmethod
+    def compare(self, features: FloatArray) -> FloatArray:
+        """Score every sample from the features of all, shape (n_samples,)."""
+
+    def score(self, signals: Signals) -> FloatArray:
+        """Compare the samples of some signals."""
+        return self.compare(self.features(signals))

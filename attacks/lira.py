@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .base import Attack, BoolArray, FloatArray, Need, Signals
+from .base import BoolArray, ComparingAttack, FloatArray, Need, Signals
 
 __all__ = ["LiRA", "LiRAOffline", "logit"]
 
@@ -26,7 +26,7 @@ def logit(logprob: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class _LikelihoodRatio(Attack):
+class _LikelihoodRatio(ComparingAttack):
     """What both attacks share: the statistic and how a normal is fitted to that of several models."""
 
     statistic: str = "logit"
@@ -38,12 +38,12 @@ class _LikelihoodRatio(Attack):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be {' or '.join(allowed)}, got {getattr(self, name)!r}")
 
-    def _statistics(self, signals: Signals) -> tuple[FloatArray, FloatArray]:
-        """Statistic of the target, shape (n_samples,), and of the references, shape (n_references, n_samples)."""
+    def features(self, signals: Signals) -> FloatArray:
+        """Return the statistic of the target and of each reference, and whether that reference never saw the text."""
         totals = np.stack([scores.total_logprob for scores in (signals.target, *signals.references)])
         means = totals / signals.target.n_tokens
         statistics = logit(means) if self.statistic == "logit" else means
-        return statistics[0], statistics[1:]
+        return np.concatenate([statistics, signals.unseen]).T
 
     def _fit(self, statistics: FloatArray, counted: BoolArray) -> tuple[FloatArray, FloatArray]:
         """Centre of each text, shape (n_samples,), and standard deviation, of each text or of all in one."""
@@ -60,6 +60,12 @@ class _LikelihoodRatio(Attack):
             raise ValueError(f"variance={self.variance} needs at least 2 models of a kind {where}, got 1")
         std = np.maximum(np.sqrt(squares / degrees), _SMALLEST_STD)
         return means if self.centre == "mean" else np.nanmedian(values, axis=0), std
+
+
+def _parts(features: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Take the target's statistic, those of the references, and who never saw the text, out of the features."""
+    n_references = features.shape[1] // 2
+    return features[:, 0], features[:, 1 : n_references + 1].T, features[:, n_references + 1 :].T > 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class LiRA(_LikelihoodRatio):
     summary: ClassVar[str] = "log-likelihood ratio of the target's score between shadow models that trained or did not"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.SHADOWS})
 
-    def score(self, signals: Signals) -> FloatArray:
+    def compare(self, features: FloatArray) -> FloatArray:
         """Return the log-likelihood ratio of each text.
 
         Raises
@@ -97,9 +103,9 @@ class LiRA(_LikelihoodRatio):
         ValueError
             If a text has no model of one kind, or too few for the variance asked for.
         """
-        target, references = self._statistics(signals)
-        centre_in, std_in = self._fit(references, ~signals.unseen)
-        centre_out, std_out = self._fit(references, signals.unseen)
+        target, references, unseen = _parts(features)
+        centre_in, std_in = self._fit(references, ~unseen)
+        centre_out, std_out = self._fit(references, unseen)
         z_in, z_out = (target - centre_in) / std_in, (target - centre_out) / std_out
         return np.asarray((z_out**2 - z_in**2) / 2 + np.log(std_out / std_in))
 
@@ -120,7 +126,7 @@ class LiRAOffline(_LikelihoodRatio):
     summary: ClassVar[str] = "standard deviations of the target's score above that of models that never saw the text"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.SEVERAL_REFERENCES})
 
-    def score(self, signals: Signals) -> FloatArray:
+    def compare(self, features: FloatArray) -> FloatArray:
         """Return the standard score of each text.
 
         Raises
@@ -128,6 +134,6 @@ class LiRAOffline(_LikelihoodRatio):
         ValueError
             If there are too few models for the variance asked for.
         """
-        target, references = self._statistics(signals)
-        centre, std = self._fit(references, signals.unseen)
+        target, references, unseen = _parts(features)
+        centre, std = self._fit(references, unseen)
         return np.asarray((target - centre) / std)

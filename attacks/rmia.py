@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .base import Attack, BoolArray, FloatArray, Need, Signals
+from .base import BoolArray, ComparingAttack, FloatArray, Need, Signals
 
 __all__ = ["RMIA", "share_of_others_below"]
 
@@ -29,7 +29,7 @@ def share_of_others_below(values: FloatArray, gap: float) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class RMIA(Attack):
+class RMIA(ComparingAttack):
     """Share of a population whose likelihood ratio the text beats (Zarifzadeh et al. 2024).
 
     The share of texts z with ``(p_x / p(x)) / (p_z / p(z)) >= gamma``: ``p_x`` is the target's probability of the
@@ -71,20 +71,21 @@ class RMIA(Attack):
         if not 0 < self.gamma < math.inf:
             raise ValueError(f"gamma must be a number above 0, got {self.gamma}")
 
-    def score(self, signals: Signals) -> FloatArray:
-        """Return the share of the other texts that each text beats."""
-        ratio = signals.target.mean_logprob - self._expected_logprob(signals)
-        return share_of_others_below(ratio, math.log(self.gamma))
-
-    def _expected_logprob(self, signals: Signals) -> FloatArray:
-        """``ln p(x)``, nats per token, shape (n_samples,)."""
+    def features(self, signals: Signals) -> FloatArray:
+        """Return ``ln(p_x / p(x))`` of each text, offline and online; NaN online for a text that no reference saw."""
         logprob = np.stack([scores.total_logprob for scores in signals.references]) / signals.target.n_tokens
-        unseen = signals.unseen
-        out = _log_mean_exp(logprob, unseen)
-        if not unseen.all(axis=0).any():
-            return np.asarray(np.logaddexp(_log_mean_exp(logprob, ~unseen), out) - math.log(2))
+        out, seen = _log_mean_exp(logprob, signals.unseen), ~signals.unseen
         certain = math.log((1 - self.a) / 2) if self.a < 1 else -math.inf
-        return np.asarray(np.logaddexp(math.log((1 + self.a) / 2) + out, certain))
+        offline = np.logaddexp(math.log((1 + self.a) / 2) + out, certain)
+        online = np.full_like(offline, np.nan)
+        both = seen.any(axis=0)
+        online[both] = np.logaddexp(_log_mean_exp(logprob[:, both], seen[:, both]), out[both]) - math.log(2)
+        return np.asarray(signals.target.mean_logprob - np.stack([offline, online])).T
+
+    def compare(self, features: FloatArray) -> FloatArray:
+        """Return the share of the other texts that each text beats, online if that can be done for all of them."""
+        offline, online = features.T
+        return share_of_others_below(offline if np.isnan(online).any() else online, math.log(self.gamma))
 
 
 def _log_mean_exp(logprob: FloatArray, counted: BoolArray) -> FloatArray:

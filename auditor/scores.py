@@ -1,13 +1,15 @@
 """From signals to one row of numbers a sample: attack scores and code lengths, a block of samples at a time."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks import Attack, Signals
+from attacks import Attack, ComparingAttack, Signals
+from attacks.base import FloatArray
 
 from .errors import AuditError
 from .memorization import SampleBits, code_bits, sample_bits
@@ -76,6 +78,7 @@ def score_samples(attacks: Sequence[Attack], source: SignalSource) -> SampleScor
     scores = {attack.label: np.full(n, np.nan) for attack in attacks}
     target_bits, reference_bits = np.zeros(n), np.zeros(n)
     each: list[Scores] = []
+    features: dict[str, list[FloatArray]] = {attack.label: [] for attack in attacks}
     for places, signals in source.blocks():
         if signals.references:
             bits = sample_bits(signals.target, signals.references, seen=signals.seen)
@@ -85,11 +88,18 @@ def score_samples(attacks: Sequence[Attack], source: SignalSource) -> SampleScor
         else:
             target_bits[places] = code_bits(signals.target)
         for attack in attacks:
-            if attack.per_sample:
-                scores[attack.label][places] = _score(attack, signals)
+            with _named(attack):
+                if isinstance(attack, ComparingAttack):
+                    features[attack.label].append(attack.features(signals))
+                elif attack.per_sample:
+                    scores[attack.label][places] = _checked(attack, attack.score(signals), signals.n_samples)
     for attack in attacks:
-        if not attack.per_sample:
-            scores[attack.label][:] = _score(attack, source.signals)
+        with _named(attack):
+            if isinstance(attack, ComparingAttack):
+                compared = attack.compare(np.concatenate(features[attack.label]))
+                scores[attack.label][:] = _checked(attack, compared, n)
+            elif not attack.per_sample:
+                scores[attack.label][:] = _checked(attack, attack.score(source.signals), n)
         _refuse_undefined(attack, scores[attack.label], source.sample_ids)
     return SampleScores(
         target_bits=target_bits,
@@ -99,14 +109,20 @@ def score_samples(attacks: Sequence[Attack], source: SignalSource) -> SampleScor
     )
 
 
-def _score(attack: Attack, signals: Signals) -> Scores:
-    """Score some samples with one attack."""
+@contextmanager
+def _named(attack: Attack) -> Iterator[None]:
+    """Say which attack it was that could not score."""
     try:
-        scores = np.asarray(attack.score(signals), dtype=np.float64)
+        yield
     except (ValueError, LookupError) as error:
         raise AuditError(f"attack {attack.label}: {error}") from error
-    if scores.shape != (signals.n_samples,):
-        raise AuditError(f"attack {attack.label} gave scores of shape {scores.shape} for {signals.n_samples} samples")
+
+
+def _checked(attack: Attack, found: FloatArray, n_samples: int) -> Scores:
+    """Refuse anything but one number a sample."""
+    scores = np.asarray(found, dtype=np.float64)
+    if scores.shape != (n_samples,):
+        raise AuditError(f"attack {attack.label} gave scores of shape {scores.shape} for {n_samples} samples")
     return scores
 
 
