@@ -42,7 +42,8 @@ class RMIA(ComparingAttack):
     The paper draws z from a population of its own. Here z runs over all other evaluated texts, whatever side they
     are on: no label is looked at. Either way the score is an increasing function of ``p_x / p(x)``, so ROC and AUC are
     those of this ratio but for ties, and with gamma = 1 and this population there are no other ties than the
-    ratio's. The share only gives the ratio a scale. One text alone scores 0.
+    ratio's. The share only gives the ratio a scale. One text alone scores 0. Against a single reference, with a = 1,
+    the ranks would be those of the attack ``reference``: it takes several.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ class RMIA(ComparingAttack):
     name: ClassVar[str] = "rmia"
     paper: ClassVar[str] = "arXiv:2312.03262"
     summary: ClassVar[str] = "share of the other texts that the target favours less, over what references expect"
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.REFERENCE})
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.SEVERAL_REFERENCES})
 
     def __post_init__(self) -> None:
         for name, value in self.params().items():

@@ -15,7 +15,7 @@ Run = Callable[..., Ran]
 N = 60
 SEEN_BY_ALL_ATTACKS = {
     *("loss", "reference", "zlib", "lowercase", "min_k", "min_k_plus_plus", "recall", "con_recall", "pac", "surp"),
-    *("neighbourhood_swap", "ez", "wbc", "max_renyi", "dc_pdd", "gradient_norm", "samia", "rmia"),
+    *("neighbourhood_swap", "ez", "wbc", "max_renyi", "dc_pdd", "gradient_norm", "samia"),
 }
 
 
