@@ -170,12 +170,15 @@ class Quantity:
 
     @property
     def _decimals(self) -> int:
-        """Digits that the interval supports: two significant ones of its width."""
+        """Digits that the interval supports: two significant ones of its width; of a rate no more than three in all."""
         low, high = self.estimate.low, self.estimate.high
         if self.unit == "" or low is None or high is None:
             return 3
         width = (high - low) * (100 if self.unit == "%" else 1)
-        return 1 if width <= 0 else max(0, min(4, 1 - math.floor(math.log10(width))))
+        supported = 1 if width <= 0 else max(0, min(4, 1 - math.floor(math.log10(width))))
+        if self.unit != "%" or not self.estimate.value:
+            return supported
+        return min(supported, max(0, 2 - math.floor(math.log10(abs(100 * self.estimate.value)))))
 
     def _write(self, value: float | None) -> str:
         if value is None:
