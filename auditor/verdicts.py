@@ -1,0 +1,119 @@
+"""What a gate says: the frozen document of a policy applied to a result. The order of the fields is the file format."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["GATES_VERSION", "GateOutcome", "GateReport", "Outcome"]
+
+GATES_VERSION = "1.0"
+
+Outcome = Literal["pass", "fail", "inconclusive", "refused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateOutcome:
+    """One gate: a limit, what was measured, and what follows.
+
+    Parameters
+    ----------
+    gate : str
+        Name of the gate, and for a metric of several attacks the attack after a slash: ``membership/min_k``.
+    metric : str
+        Path of the figure in the result, such as ``attacks.reference.auc``.
+    description : str
+        The metric in words.
+    least, most : float or None
+        The limits; at least one of them.
+    value, low, high, level : float or None
+        The estimate; all None if undefined. A figure without an interval (a count, a largest sample) has equal ends
+        and no level.
+    unit : str
+    n_members, n_non_members : int or None
+    method : str
+        How the interval was made.
+    outcome : {"pass", "fail", "inconclusive", "refused"}
+        ``pass``: the whole interval is within the limits. ``fail``: the whole interval lies beyond one, and the figure
+        does so after correction for all gates of the policy. ``inconclusive``: neither. ``refused``: the audit is not
+        sound, so nothing may be concluded.
+    p_value, p_value_holm : float or None
+        One-sided, of the figure being within the limits; as it is, and adjusted for all gates.
+    stops : bool
+        Whether this outcome fails the run (it failed, or it is inconclusive or refused and the policy stops those, and
+        no waiver covers it).
+    reason : str
+        Why, in one sentence.
+    waived_by : str or None
+        Reason of the waiver that covers the gate, if there is one that has not expired.
+    waived_until : str or None
+        Last day of that waiver, ISO.
+    sample_ids : tuple of str
+        Samples to look at, the worst first, where the metric is of single samples.
+    """
+
+    gate: str
+    metric: str
+    description: str
+    least: float | None
+    most: float | None
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float | None
+    unit: str
+    n_members: int | None
+    n_non_members: int | None
+    method: str
+    outcome: Outcome
+    p_value: float | None
+    p_value_holm: float | None
+    stops: bool
+    reason: str
+    waived_by: str | None = None
+    waived_until: str | None = None
+    sample_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateReport:
+    """All gates of a policy on one document, as ``auditor gate --json`` prints it.
+
+    Parameters
+    ----------
+    result, result_sha256 : str
+        The document that was judged, its path and the hash of its bytes.
+    kind : {"audit", "prediction", "comparison"}
+        What kind of document it is.
+    subject : str
+        The model, in a word for people.
+    policy, policy_sha256 : str
+        Path of the policy or ``built-in``, and the hash of its text.
+    soundness : {"pass", "warn", "veto"} or None
+        Of the audit; None for documents that have none.
+    correction : str
+        How several gates are corrected for, in a sentence.
+    passed : bool
+        Whether nothing stops the run.
+    exit_code : {0, 1}
+        1 if something stops it, unless ``warn_only``.
+    warn_only : bool
+    gates : tuple of GateOutcome
+        In the order of the policy.
+    notes : tuple of str
+        Waivers that have expired or match nothing, and the like.
+    """
+
+    schema_version: str = GATES_VERSION
+    auditor_version: str
+    result: str
+    result_sha256: str
+    kind: Literal["audit", "prediction", "comparison"]
+    subject: str
+    policy: str
+    policy_sha256: str
+    soundness: Literal["pass", "warn", "veto"] | None
+    correction: str
+    passed: bool
+    exit_code: Literal[0, 1]
+    warn_only: bool
+    gates: tuple[GateOutcome, ...]
+    notes: tuple[str, ...] = ()
