@@ -1,69 +1,129 @@
-"""How well does each attack do, what is left of it beyond what the texts alone tell, and who is at risk?"""
+"""From evidence to estimates: may a verdict be given, how much is held, how good is each attack, who is at risk?"""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from attacks import Attack
 
-from .blind import BlindBaseline
-from .config import AuditConfig
-from .data import SampleSet
-from .memorization import separate_references
-from .rarity import count_copies, text_rarity
-from .results import AttackResult
+from .combination import Combination, combine
+from .evidence import Evidence
+from .laws.capacity import BitsPerParameter
+from .memorization import dataset_memorization, separate_references, top_samples
+from .overlap import check_overlap
+from .results import AttackResult, Estimate, MemorizationResult, SelectionResult, SoundnessResult
 from .risk import Risk, assess_risk
-from .samples import SampleTable
-from .scores import SampleScores
-from .selection import auc_p_values
+from .selection import auc_p_values, select
+from .soundness import ModelFacts, check_soundness
+from .splits import check_manifest
 from .stats.adjusted import length_strata, residualised_auc, stratified_auc
 from .stats.metrics import evaluate
 
-__all__ = ["attack_results", "with_risk"]
+__all__ = [
+    "attack_results",
+    "combine_attacks",
+    "estimate_memorization",
+    "judge_soundness",
+    "select_attack",
+    "who_is_at_risk",
+]
 
-Groups = Sequence[str | None] | None
 
-_BLOCK = 1024
-"""Texts held at once."""
-
-
-def attack_results(
-    attacks: Sequence[Attack],
-    config: AuditConfig,
-    table: SampleTable,
-    groups: Groups,
-    blind: BlindBaseline | None,
-    rng: np.random.Generator,
-) -> tuple[AttackResult, ...]:
-    """Measure every attack, with p-values adjusted for all of them.
-
-    Parameters
-    ----------
-    groups : sequence of (str or None), length n_samples, or None
-        Clusters.
-    blind : BlindBaseline or None
-        What the texts alone tell; None without non-members. The AUC is then also given for the part of each score that
-        neither this nor the length explains, and among texts of about equal length.
-    rng : numpy.random.Generator
-        Of the bootstrap of clusters.
-    """
-    p_values = auc_p_values(table.scores, table.is_member, groups)
-    return tuple(
-        _attack_result(attack, config, table, groups, blind, p_values[attack.label], rng) for attack in attacks
+def judge_soundness(evidence: Evidence) -> SoundnessResult:
+    """Run the soundness checks."""
+    config, table, plan = evidence.config, evidence.table, evidence.collected.plan
+    target, *references = [
+        ModelFacts(
+            weights_sha256=model.files.weights_sha256,
+            stored_dtype=model.files.stored_dtype,
+            dtype=model.key.dtype,
+            quantization=(model.files.quantization or {}).get("quant_method"),
+        )
+        for model in evidence.collected.models
+    ]
+    found = check_overlap(evidence.overlap, table.is_member, table.sample_id)
+    if config.split_manifest is not None:
+        found.append(check_manifest(Path(config.split_manifest), evidence.data))
+    return check_soundness(
+        is_member=table.is_member,
+        groups=evidence.groups,
+        n_bytes=table.n_bytes,
+        text_keys=evidence.text_keys,
+        unread=plan.unread,
+        reference_bits=table.reference_bits,
+        signed_bits=table.signed_bits,
+        target=target,
+        references=references,
+        aligned=plan.aligned,
+        fpr_targets=config.fpr_targets,
+        blind=evidence.blind,
+        extra=found,
     )
 
 
+def estimate_memorization(
+    evidence: Evidence, capacity: BitsPerParameter, rng: np.random.Generator
+) -> MemorizationResult | None:
+    """Estimate the bits of the dataset and rank the samples; None without a reference.
+
+    Parameters
+    ----------
+    capacity : BitsPerParameter
+    rng : numpy.random.Generator
+        Of the split behind the certified bound.
+    """
+    config, table, bits = evidence.config, evidence.table, evidence.scores.bits
+    if bits is None:
+        return None
+    target = evidence.collected.models[0].files
+    ranked = top_samples(
+        bits,
+        is_member=table.is_member,
+        sample_ids=table.sample_id,
+        text_sha256=table.text_sha256,
+        n_tokens=table.n_tokens,
+        texts=table.text,
+    )
+    found = dataset_memorization(
+        bits,
+        table.is_member,
+        groups=evidence.groups,
+        n_tokens=table.n_tokens,
+        n_bytes=table.n_bytes,
+        n_references=len(config.references),
+        n_parameters=target.n_parameters,
+        capacity=capacity,
+        level=config.confidence,
+        rng=rng,
+        samples=ranked,
+    )
+    if target.spec.adapter is None:
+        return found
+    unknown = "the capacity of an adapter on a trained base is not known; capacity_bits is the base's"
+    return replace(found, capacity_used=Estimate.undefined(unknown, level=config.confidence))
+
+
+def attack_results(evidence: Evidence, rng: np.random.Generator) -> tuple[AttackResult, ...]:
+    """Measure every attack, with p-values adjusted for all of them.
+
+    With non-members the AUC is also given for the part of each score that neither the looks of the texts nor their
+    length explain, and among texts of about equal length.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Of the bootstrap of clusters.
+    """
+    p_values = auc_p_values(evidence.table.scores, evidence.table.is_member, evidence.groups)
+    return tuple(_attack_result(attack, evidence, p_values[attack.label], rng) for attack in evidence.attacks)
+
+
 def _attack_result(
-    attack: Attack,
-    config: AuditConfig,
-    table: SampleTable,
-    groups: Groups,
-    blind: BlindBaseline | None,
-    p_values: tuple[float | None, float | None],
-    rng: np.random.Generator,
+    attack: Attack, evidence: Evidence, p_values: tuple[float | None, float | None], rng: np.random.Generator
 ) -> AttackResult:
     """Measure one attack."""
+    config, table, groups, blind = evidence.config, evidence.table, evidence.groups, evidence.blind
     scores, is_member, level = table.scores[attack.label], table.is_member, config.confidence
     measured = evaluate(scores, is_member, fpr_targets=config.fpr_targets, level=level, groups=groups, rng=rng)
     residualised = within_strata = None
@@ -92,52 +152,51 @@ def _attack_result(
     )
 
 
-def with_risk(
-    table: SampleTable,
-    *,
-    config: AuditConfig,
-    data: SampleSet,
-    texts: Sequence[str],
-    text_keys: Sequence[str],
-    scores: SampleScores,
-    groups: Groups,
-    headline: str,
-    blind: BlindBaseline | None,
-) -> tuple[SampleTable, Risk]:
-    """Tell who is at risk, and put what was found of each sample into its row.
-
-    Parameters
-    ----------
-    texts : sequence of str, length n_samples
-        As scored; read a block at a time.
-    text_keys : sequence of str, length n_samples
-        Equal for equal texts, as scored.
-    headline : str
-        Label of the attack whose scores become probabilities of membership.
-    """
-
-    def blocks() -> Iterator[Sequence[str]]:
-        return (texts[start : start + _BLOCK] for start in range(0, len(texts), _BLOCK))
-
-    stated = np.array([1 if copies is None else copies for copies in data.copies], dtype=np.int64)
-    n_copies = count_copies(text_keys, table.is_member, stated)
-    rarity = text_rarity(blocks, table.is_member)
-    each = scores.each_reference_bits
-    separate = [] if each is None else [bits - table.target_bits for bits in separate_references(each)]
-    risk = assess_risk(
-        table.scores[headline],
-        table.is_member,
-        headline=headline,
-        clusters=groups,
-        text_keys=text_keys,
-        units=data.groups,
-        n_bytes=table.n_bytes,
-        n_copies=n_copies,
-        rarity=rarity,
-        signed_bits=table.signed_bits,
-        single_bits=separate,
+def select_attack(evidence: Evidence) -> SelectionResult:
+    """Say which attack was declared, and what choosing the best one is worth."""
+    config, headline = evidence.config, evidence.inputs.headline
+    return select(
+        evidence.table.scores,
+        evidence.table.is_member,
+        evidence.groups,
+        headline=headline.label,
+        declared_by=headline.declared_by,
         level=config.confidence,
         seed=config.seed,
     )
-    blind_score = None if blind is None else blind.score
-    return replace(table, posterior=risk.posterior, blind_score=blind_score, rarity=rarity, n_copies=n_copies), risk
+
+
+def combine_attacks(evidence: Evidence) -> Combination:
+    """Train a classifier on the scores of all attacks, cross-fitted."""
+    config = evidence.config
+    return combine(
+        evidence.table.scores,
+        evidence.table.is_member,
+        evidence.groups,
+        fpr_targets=config.fpr_targets,
+        level=config.confidence,
+        seed=config.seed,
+    )
+
+
+def who_is_at_risk(evidence: Evidence) -> Risk:
+    """Tell who is at risk, and where the risk is concentrated."""
+    table, headline = evidence.table, evidence.inputs.headline.label
+    each = evidence.scores.each_reference_bits
+    separate = [] if each is None else [bits - table.target_bits for bits in separate_references(each)]
+    assert table.n_copies is not None
+    return assess_risk(
+        table.scores[headline],
+        table.is_member,
+        headline=headline,
+        clusters=evidence.groups,
+        text_keys=evidence.text_keys,
+        units=evidence.data.groups,
+        n_bytes=table.n_bytes,
+        n_copies=table.n_copies,
+        rarity=table.rarity,
+        signed_bits=table.signed_bits,
+        single_bits=separate,
+        level=evidence.config.confidence,
+        seed=evidence.config.seed,
+    )
