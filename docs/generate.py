@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from attacks import BUILTIN, Need
+from auditor.choosing import when_run
 from auditor.cli import cli
 from auditor.config import AuditConfig
 from reports import curve_schema, json_schema
@@ -39,10 +40,11 @@ def command_pages() -> str:
 
 
 def attack_page() -> str:
-    """Every attack: formula, needs, paper."""
+    """Every attack: formula, when it is run, needs, paper."""
     rows = "\n".join(
         f"| `{name}` | {attack.summary} | {', '.join(f'`{k}={v}`' for k, v in attack().params().items()) or '-'} "
-        f"| {', '.join(sorted(attack.needs)) or '-'} | {attack.paper} | `{attack.__module__.replace('.', '/')}.py` |"
+        f"| {when_run(attack.needs).removeprefix('run ')} | {', '.join(sorted(attack.needs)) or '-'} "
+        f"| {attack.paper} | `{attack.__module__.replace('.', '/')}.py` |"
         for name, attack in BUILTIN.items()
     )
     needs = "\n".join(f"- `{need}`: {_need_doc(need)}" for need in Need)
@@ -51,8 +53,9 @@ def attack_page() -> str:
     )
     return (
         f"{NOTE}# Attacks\n\nA score is higher for members, always. One forward pass per model and text view serves "
-        "all attacks.\n\n"
-        "| attack | score | parameters | needs | paper | file |\n|---|---|---|---|---|---|\n"
+        "all attacks; gradients and continuations take passes of their own. *Run when named* also means with "
+        "`--attack all`. [attacks-guide.md](attacks-guide.md) says what each input is and what breaks it.\n\n"
+        "| attack | score | parameters | run | needs | paper | file |\n|---|---|---|---|---|---|---|\n"
         f"{rows}\n\nNeeds:\n\n{needs}\n\n{details}\n"
     )
 
