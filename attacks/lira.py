@@ -9,7 +9,7 @@ from .base import BoolArray, ComparingAttack, FloatArray, Need, Signals
 
 __all__ = ["LiRA", "LiRAOffline", "logit"]
 
-_CHOICES = {"statistic": ("logit", "loss"), "variance": ("fixed", "per_sample"), "centre": ("mean", "median")}
+_CHOICES = {"statistic": ("logit", "loss"), "variance": ("shared", "fixed", "per_sample"), "centre": ("mean", "median")}
 _LARGEST_LOGPROB = -float(np.finfo(np.float32).epsneg)
 _SMALLEST_STD = 1e-6
 
@@ -30,7 +30,7 @@ class _LikelihoodRatio(ComparingAttack):
     """What both attacks share: the statistic and how a normal is fitted to that of several models."""
 
     statistic: str = "logit"
-    variance: str = "fixed"
+    variance: str = "shared"
     centre: str = "mean"
 
     def __post_init__(self) -> None:
@@ -45,21 +45,40 @@ class _LikelihoodRatio(ComparingAttack):
         statistics = logit(means) if self.statistic == "logit" else means
         return np.concatenate([statistics, signals.unseen]).T
 
-    def _fit(self, statistics: FloatArray, counted: BoolArray) -> tuple[FloatArray, FloatArray]:
-        """Centre of each text, shape (n_samples,), and standard deviation, of each text or of all in one."""
+    def _fit(self, statistics: FloatArray, kinds: tuple[BoolArray, ...]) -> list[tuple[FloatArray, FloatArray]]:
+        """Fit a normal to the models of each kind.
+
+        Returns
+        -------
+        list of (centre, std)
+            Centre of each text, shape (n_samples,), and the standard deviation of each text or of all in one.
+        """
+        fits = [self._moments(statistics, counted) for counted in kinds]
+        if self.variance == "shared":
+            squares = sum(one.sum(keepdims=True) for _, one, _ in fits)
+            degrees = sum(one.sum(keepdims=True) for _, _, one in fits)
+            return [(centre, _std(squares, degrees, "shared")) for centre, _, _ in fits]
+        if self.variance == "fixed":
+            fits = [(centre, a.sum(keepdims=True), b.sum(keepdims=True)) for centre, a, b in fits]
+        return [(centre, _std(squares, degrees, self.variance)) for centre, squares, degrees in fits]
+
+    def _moments(self, statistics: FloatArray, counted: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Centre of each text, and its sum of squares about the mean with the degrees of freedom behind it."""
         n_models = counted.sum(axis=0)
         if n_models.min() == 0:
             raise ValueError(f"{self.name} needs models of both kinds for every text, got none of one kind for some")
         values = np.where(counted, statistics, np.nan)
         means = np.nanmean(values, axis=0)
-        squares, degrees = np.nansum((values - means) ** 2, axis=0), n_models - 1
-        if self.variance == "fixed":
-            squares, degrees = squares.sum(keepdims=True), degrees.sum(keepdims=True)
-        if degrees.min() < 1:
-            where = "for some text" if self.variance == "fixed" else "for every text"
-            raise ValueError(f"variance={self.variance} needs at least 2 models of a kind {where}, got 1")
-        std = np.maximum(np.sqrt(squares / degrees), _SMALLEST_STD)
-        return means if self.centre == "mean" else np.nanmedian(values, axis=0), std
+        squares = np.nansum((values - means) ** 2, axis=0)
+        return means if self.centre == "mean" else np.nanmedian(values, axis=0), squares, n_models - 1
+
+
+def _std(squares: FloatArray, degrees: FloatArray, variance: str) -> FloatArray:
+    """Take the standard deviation, with a floor."""
+    if degrees.min() < 1:
+        where = "for every text" if variance == "per_sample" else "for some text"
+        raise ValueError(f"variance={variance} needs at least 2 models of a kind {where}, got 1")
+    return np.asarray(np.maximum(np.sqrt(squares / degrees), _SMALLEST_STD))
 
 
 def _parts(features: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray]:
@@ -81,11 +100,14 @@ class LiRA(_LikelihoodRatio):
     ----------
     statistic : {"logit", "loss"}
         ``ln(p / (1 - p))`` as in the paper, or ``ln p``, the mean log-probability of the tokens.
-    variance : {"fixed", "per_sample"}
-        ``fixed``: one variance of all texts, pooled after each was centred on its own mean, with as many degrees of
-        freedom as models and texts less the means: for few models (the paper: below 64). Public code takes that of
-        all values uncentred, which is mostly how texts differ. ``per_sample``: of each text, with n - 1 degrees of
-        freedom; it takes two models of a kind. No standard deviation is below 1e-6 nats.
+    variance : {"shared", "fixed", "per_sample"}
+        ``fixed``: one variance of all texts for models of a kind, pooled after each text was centred on its own mean,
+        with as many degrees of freedom as models and texts less the means: for few models (the paper: below 64).
+        Public code takes that of all values uncentred, which is mostly how texts differ. ``shared``: one variance of
+        all texts and both kinds. Of two normals the wider one wins at both ends: where the "in" one is narrower, the
+        paper's ratio falls again beyond it, and a target that was trained longer than its shadows looks like a
+        non-member; with one variance the ratio only rises. ``per_sample``: of each text, with n - 1 degrees of freedom;
+        it takes two models of a kind. No standard deviation is below 1e-6 nats.
     centre : {"mean", "median"}
         Of the normals: the paper's mean, or the median of its code. Variances are about the mean either way.
     """
@@ -104,8 +126,7 @@ class LiRA(_LikelihoodRatio):
             If a text has no model of one kind, or too few for the variance asked for.
         """
         target, references, unseen = _parts(features)
-        centre_in, std_in = self._fit(references, ~unseen)
-        centre_out, std_out = self._fit(references, unseen)
+        (centre_in, std_in), (centre_out, std_out) = self._fit(references, (~unseen, unseen))
         z_in, z_out = (target - centre_in) / std_in, (target - centre_out) / std_out
         return np.asarray((z_out**2 - z_in**2) / 2 + np.log(std_out / std_in))
 
@@ -135,5 +156,5 @@ class LiRAOffline(_LikelihoodRatio):
             If there are too few models for the variance asked for.
         """
         target, references, unseen = _parts(features)
-        centre, std = self._fit(references, unseen)
+        ((centre, std),) = self._fit(references, (unseen,))
         return np.asarray((target - centre) / std)

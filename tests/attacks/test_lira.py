@@ -55,9 +55,10 @@ SMALL = make_signals(
 def test_online_by_hand() -> None:
     # a: in -1, -3: mean -2, squares 2; out -4, -8: mean -6, squares 8
     # b: in -1, -5: mean -3, squares 8; out -5, -7: mean -6, squares 2
-    # fixed: variance (2 + 8) / (1 + 1) = 5 on both sides
+    # fixed: variance (2 + 8) / (1 + 1) = 5 on both sides, so shared: (2 + 8 + 8 + 2) / 4 = 5, too
     # a: ((-2+6)^2 - (-2+2)^2) / 10 = 1.6; b: ((-7+6)^2 - (-7+3)^2) / 10 = -1.5
-    np.testing.assert_allclose(LiRA(statistic="loss").score(SMALL), [1.6, -1.5])
+    for variance in ("shared", "fixed"):
+        np.testing.assert_allclose(LiRA(statistic="loss", variance=variance).score(SMALL), [1.6, -1.5])
     # per sample: a: 16 / (2 * 8) - 0 / 4 + ln(8 / 2) / 2 = 1 + ln 2; b: 1 / (2 * 2) - 16 / (2 * 8) - ln 2 = -.75 - ln 2
     expected = [1 + math.log(2), -0.75 - math.log(2)]
     np.testing.assert_allclose(LiRA(statistic="loss", variance="per_sample").score(SMALL), expected)
@@ -92,8 +93,13 @@ def test_mean_log_probability_is_taken_per_token_of_the_target() -> None:
     np.testing.assert_allclose(LiRAOffline(statistic="loss").score(signals), [math.sqrt(2)])
 
 
+def _pooled(phi: Array, sides: list[NDArray[np.bool_]]) -> float:
+    residuals = [x - np.mean(phi[one[:, j], j]) for one in sides for j in range(9) for x in phi[one[:, j], j]]
+    return math.fsum(r * r for r in residuals) / (len(residuals) - 9 * len(sides))
+
+
 @pytest.mark.parametrize("centre", ["mean", "median"])
-@pytest.mark.parametrize("variance", ["fixed", "per_sample"])
+@pytest.mark.parametrize("variance", ["shared", "fixed", "per_sample"])
 def test_against_scipy(variance: str, centre: str) -> None:
     signals = random_signals()
     seen = signals.seen
@@ -104,8 +110,8 @@ def test_against_scipy(variance: str, centre: str) -> None:
     def spread(side: NDArray[np.bool_], i: int) -> float:
         if variance == "per_sample":
             return float(np.std(phi[side[:, i], i], ddof=1))
-        residuals = [x - np.mean(phi[side[:, j], j]) for j in range(9) for x in phi[side[:, j], j]]
-        return math.sqrt(math.fsum(r * r for r in residuals) / (len(residuals) - 9))
+        sides = [side, ~side] if variance == "shared" else [side]
+        return math.sqrt(_pooled(phi, sides))
 
     middle = np.mean if centre == "mean" else np.median
     online, offline = [], []
@@ -116,6 +122,8 @@ def test_against_scipy(variance: str, centre: str) -> None:
         offline.append(outside.cdf(own[i]))
     np.testing.assert_allclose(LiRA(variance=variance, centre=centre).score(signals), online, rtol=1e-9)
     found = LiRAOffline(variance=variance, centre=centre).score(signals)
+    if variance == "shared":  # of one kind of models only: those that never saw the text
+        found = found * np.sqrt(_pooled(phi, [~seen]) / _pooled(phi, [~seen, seen]))
     np.testing.assert_allclose(stats.norm.cdf(found), offline, rtol=1e-9)
     assert np.argsort(found).tolist() == np.argsort(offline).tolist()
 
@@ -180,7 +188,7 @@ def test_logit_by_hand_and_at_its_ends() -> None:
     np.testing.assert_allclose(certain, math.log(2**24), rtol=1e-6)
 
 
-@pytest.mark.parametrize("variance", ["fixed", "per_sample"])
+@pytest.mark.parametrize("variance", ["shared", "fixed", "per_sample"])
 def test_models_that_agree_exactly_give_finite_scores(variance: str) -> None:
     signals = make_signals([0.0, -2.0], [[0.0, -2.0]] * 4, [[True, False], [False, True]] * 2)
     for name in ("lira", "lira_offline"):
@@ -190,12 +198,26 @@ def test_models_that_agree_exactly_give_finite_scores(variance: str) -> None:
         assert np.isfinite(get_attack(name, {"variance": variance}).score(far)).all()
 
 
+def test_a_target_trained_for_longer_than_its_shadows_still_looks_like_a_member() -> None:
+    """The paper's ratio of two normals falls beyond the narrower one; with one variance it only rises."""
+    seen = np.array([[True], [True], [True], [False], [False], [False]])
+    models = [[-3.0], [-3.1], [-2.9], [-5.0], [-4.0], [-6.0]]
+    phi = np.linspace(-6, 0, 13)
+
+    def curve(variance: str) -> Array:
+        attack = LiRA(statistic="loss", variance=variance)
+        return np.concatenate([attack.score(make_signals([x], models, seen)) for x in phi])
+
+    assert (np.diff(curve("shared")) > 0).all()
+    assert curve("fixed")[-1] < curve("fixed")[5] < curve("fixed")[6]  # at 0, -3.5 and -3 nats
+
+
 def test_too_few_models_are_said() -> None:
     three = make_signals(
         [-1.0, -1.0], [[-1.0, -2.0], [-3.0, -4.0], [-2.0, -2.0]], [[True, False], [False, True], [False, False]]
     )
     with pytest.raises(ValueError, match=r"variance=fixed needs at least 2 models of a kind for some text, got 1"):
-        LiRA().score(three)
+        LiRA(variance="fixed").score(three)
     assert np.isfinite(LiRAOffline(variance="per_sample").score(three)).all()
     mixed = make_signals([-1.0, -1.0], [[-1.0, -2.0], [-3.0, -4.0]], [[True, False], [False, False]])
     assert np.isfinite(LiRAOffline().score(mixed)).all()
@@ -208,7 +230,7 @@ def test_too_few_models_are_said() -> None:
 @pytest.mark.parametrize("name", ["lira", "lira_offline"])
 @pytest.mark.parametrize(
     ("key", "allowed"),
-    [("statistic", "logit or loss"), ("variance", "fixed or per_sample"), ("centre", "mean or median")],
+    [("statistic", "logit or loss"), ("variance", "shared or fixed or per_sample"), ("centre", "mean or median")],
 )
 def test_parameters_are_words(name: str, key: str, allowed: str) -> None:
     for wrong in ("xyz", 1, None):
