@@ -9,7 +9,16 @@ from attacks import BUILTIN, Attack, Need, get_attack
 from .config import AttackSpec, AuditConfig
 from .errors import ConfigError
 
-__all__ = ["ALL", "Headline", "choose_attacks", "choose_headline", "needs_of", "when_run", "without_misaligned"]
+__all__ = [
+    "ALL",
+    "Headline",
+    "choose_attacks",
+    "choose_headline",
+    "is_by_name",
+    "needs_of",
+    "when_run",
+    "without_misaligned",
+]
 
 ALL = "all"
 """Name that stands for every built-in attack that the inputs allow, whatever it costs."""
@@ -77,7 +86,7 @@ def choose_headline(config: AuditConfig, attacks: Sequence[Attack]) -> Headline:
 def needs_of(attacks: Sequence[Attack], config: AuditConfig) -> frozenset[Need]:
     """Union of what attacks need; aligned tokens only if the attacks were named, so that none may be left out."""
     needs = frozenset[Need]().union(*(attack.needs for attack in attacks))
-    return needs if _are_named(config) else needs - {Need.ALIGNED_TOKENS}
+    return needs if is_by_name(config) else needs - {Need.ALIGNED_TOKENS}
 
 
 def without_misaligned(
@@ -110,7 +119,8 @@ def when_run(needs: frozenset[Need]) -> str:
     return f"run{given.removeprefix(' and')}" if given else "run always"
 
 
-def _are_named(config: AuditConfig) -> bool:
+def is_by_name(config: AuditConfig) -> bool:
+    """Whether the attacks were named, so that none of them may be left out."""
     return bool(config.attacks) and config.attacks[0].name != ALL
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attacks import Attack, Need
 
-from .choosing import Headline, choose_attacks, choose_headline
+from .choosing import Headline, choose_attacks, choose_headline, is_by_name
 from .config import AuditConfig, DataSpec, ModelSpec
 from .data import SampleSet, load_samples, load_texts
 from .errors import ConfigError
@@ -65,6 +65,12 @@ def read_inputs(config: AuditConfig) -> Inputs:
     )
     if config.non_members is None:
         warnings.append("no non-members were given: bits and rankings only, no AUC; totals are uncalibrated")
+    if config.retrained in config.references:
+        warnings.append("the retrained model is a reference, too: attacks on it with that reference find nothing")
+    if config.retrained == config.target:
+        raise ConfigError(
+            f"--retrained {config.retrained} is the target: give a model that never saw the members"
+        )
     texts = {}
     for name in ("shots", "member_shots", "frequency_corpus"):
         texts[name], notes = _other_texts(getattr(config, name), f"--{name.replace('_', '-')}", data)
@@ -73,7 +79,7 @@ def read_inputs(config: AuditConfig) -> Inputs:
     if config.shadows is not None:
         shadows = load_shadows(config.shadows)
         seen = _who_saw_what(shadows, len(config.references), data)
-        attacks, left_out = _possible(attacks, seen, shadows, data)
+        attacks, left_out = _possible(config, attacks, seen, shadows, data)
         warnings += left_out
         models = tuple(ModelSpec.parse(str(model)) for model in shadows.models)
         config = replace(config, references=(*config.references, *models))
@@ -115,17 +121,20 @@ def _who_saw_what(shadows: ShadowSet, n_references: int, data: SampleSet) -> NDA
 
 
 def _possible(
-    attacks: Sequence[Attack], seen: NDArray[np.bool_], shadows: ShadowSet, data: SampleSet
+    config: AuditConfig, attacks: Sequence[Attack], seen: NDArray[np.bool_], shadows: ShadowSet, data: SampleSet
 ) -> tuple[list[Attack], list[str]]:
-    """Leave out attacks that these shadow models are too few for, or that need texts which none of them saw."""
+    """Leave out attacks that these shadow models are too few for; refuse if they were asked for by name."""
     n_in, n_out = seen.sum(axis=0), (~seen).sum(axis=0)
     fewest = {Need.SHADOWS: int(np.minimum(n_in, n_out).min()), Need.SEVERAL_REFERENCES: int(n_out.min())}
     unknown = shadows.n_unknown(data.text_sha256)
-    why = f" ({unknown} texts were never given to `auditor shadows`)" if unknown else ""
+    why = f" ({unknown} texts were never given to `auditor shadows`)" if unknown else " (train more: --models)"
     notes = []
+    asked_for = {attack.label for attack in attacks} if is_by_name(config) else {config.headline}
     kept = list(attacks)
     for need, what in ((Need.SHADOWS, "saw and two that did not see"), (Need.SEVERAL_REFERENCES, "did not see")):
         left_out = [attack.label for attack in kept if need in attack.needs and fewest[need] < 2]
+        if refused := [label for label in left_out if label in asked_for]:
+            raise ConfigError(f"attack {', '.join(refused)}: not every text has two shadow models that {what} it{why}")
         if left_out:
             notes.append(f"left out, as not every text has two models that {what} it{why}: {', '.join(left_out)}")
         kept = [attack for attack in kept if attack.label not in left_out]

@@ -240,9 +240,7 @@ def _how(pairs: NearDuplicates) -> str:
 
 
 def _drop_remedy(side: str, n: int) -> str:
-    return (
-        f"leave out the {n} {side} listed in drop-ids.txt: --drop-ids drop-ids.txt; or split anew with `auditor split`"
-    )
+    return f"leave out {n} {side} (--drop-ids), or split anew with `auditor split`"
 
 
 def _ids(chosen: Mask, sample_ids: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from time import monotonic
 
 import numpy as np
 
-from .choosing import needs_of
+from .choosing import needs_of, without_misaligned
 from .config import AuditConfig
 from .engine.loading.adapters import count_adapter
 from .engine.loading.models import resolve_source
@@ -83,7 +83,8 @@ def audit(
     attacks = attack_results(evidence, rng)
     combination, risk = combine_attacks(evidence), who_is_at_risk(evidence)
     data = describe_data(config, evidence.data, evidence.collected, evidence.table)
-    no_combination = [f"no combination of attacks: {combination.undefined_reason}"] * (combination.result is None)
+    missing = combination.undefined_reason if len(attacks) > 1 else None
+    no_combination = [f"no combination of attacks: {missing}"] if missing else []
     result = AuditResult(
         provenance=describe_run(evidence.collected, started_at, monotonic() - started),
         config=asdict(config),
@@ -147,9 +148,10 @@ def _compare_with_retrained(
         return None
     retrained, its_rank = _turns(config, rank)[1]
     collected = collect(evidence.inputs, retrained, scores_folder=scores_folder, on_progress=on_progress, rank=its_rank)
-    theirs = score_samples(evidence.attacks, collected)
+    attacks, _ = without_misaligned(evidence.attacks, evidence.inputs.headline, aligned=collected.plan.aligned)
+    theirs = score_samples(attacks, collected)
     return compare_with_retrained(
-        target=ours.attacks,
+        target={attack.label: ours.attacks[attack.label] for attack in attacks},
         retrained=theirs.attacks,
         target_bits=ours.target_bits,
         retrained_bits=theirs.target_bits,

@@ -3,6 +3,7 @@
 import platform
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
 
 from .engine.opened import OpenedModel
 from .engine.passes import Collected
@@ -11,6 +12,8 @@ from .results import ModelProvenance, Provenance
 from .version import __version__
 
 __all__ = ["describe_run"]
+
+_Role = Literal["target", "reference", "shadow"]
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "scipy", "pyarrow")
 
@@ -28,15 +31,23 @@ def describe_run(collected: Collected, started_at: datetime, seconds: float) -> 
         n_tokens_scored=collected.n_tokens_scored,
         n_tokens_reused=collected.n_tokens_reused,
         scoring_seconds=round(collected.seconds, 3),
-        models=tuple(_model_provenance(model) for model in collected.models),
+        models=tuple(
+            _model_provenance(model, role) for model, role in zip(collected.models, _roles(collected), strict=True)
+        ),
     )
 
 
-def _model_provenance(model: OpenedModel) -> ModelProvenance:
+def _roles(collected: Collected) -> list[_Role]:
+    """Say which model is what: a reference that trained on some of the texts is a shadow model."""
+    saw_some = [False] * (len(collected.models) - 1) if collected.seen is None else collected.seen.any(axis=1)
+    return ["target", *("shadow" if saw else "reference" for saw in saw_some)]
+
+
+def _model_provenance(model: OpenedModel, role: _Role) -> ModelProvenance:
     """Record which model scored, and how."""
     files, prefix = model.files, model.encoder.prefix
     return ModelProvenance(
-        role="target" if model.role == "target" else "reference",
+        role=role,
         path=files.spec.path,
         revision=files.spec.revision,
         adapter=files.spec.adapter,

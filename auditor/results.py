@@ -377,7 +377,8 @@ class RetrainedResult:
     """Does the target differ from a model retrained without the members, in either direction?
 
     ``margin`` is the change of AUC below which the two count as the same: ``indistinguishable`` means that the whole
-    interval of the change lies within it, ``undecided`` that it does not and holds zero as well.
+    interval of the change lies within it, ``undecided`` that it does not, and that no change holds
+    either once corrected for all attacks.
     """
 
     path: str
@@ -495,7 +496,7 @@ class DataResult:
 class ModelProvenance:
     """Which model scored, and how."""
 
-    role: Literal["target", "reference"]
+    role: Literal["target", "reference", "shadow"]
     path: str
     revision: str | None
     adapter: str | None
@@ -515,7 +516,11 @@ class ModelProvenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """What is needed to run the audit again and to trust that this is what was run."""
+    """What is needed to run the audit again and to trust that this is what was run.
+
+    ``samples_sha256`` is of the bytes of ``samples.parquet``, None if none was written; ``pack_sha256`` of the file of
+    `auditor pack` that texts and reference scores came from, None if they did not.
+    """
 
     auditor_version: str
     scoring_version: int
@@ -528,6 +533,8 @@ class Provenance:
     n_tokens_reused: int
     scoring_seconds: float
     models: tuple[ModelProvenance, ...]
+    samples_sha256: str | None = None
+    pack_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import DataSpec
-from .data import SampleSet, load_corpus
+from .data import Sample, SampleSet, load_corpus
 from .data.near_duplicates import ChosenTexts, near_duplicate_pairs
 from .documents import read_document, to_text
 from .errors import ConfigError, DataError
@@ -30,6 +30,9 @@ __all__ = [
     "read_manifest",
     "write_split",
 ]
+
+FEW_OFFENDERS = 0.1
+"""Share of the samples that may be worth leaving out; more of them are another data set."""
 
 FILES = ("members.jsonl", "non_members.jsonl", "holdout.jsonl", "manifest.json")
 
@@ -254,12 +257,8 @@ def check_manifest(path: Path, data: SampleSet) -> CheckResult:
         figure=float(len(offenders)),
         unit="samples not as in the manifest",
         detail="; ".join([detail, *found]),
-        remedy=(
-            "audit the files that `auditor split` wrote, or leave out the samples listed in drop-ids.txt: --drop-ids"
-            if offenders
-            else None
-        ),
-        sample_ids=offenders,
+        remedy="audit the files that `auditor split` wrote, each as the side it is" if offenders else None,
+        sample_ids=offenders if len(offenders) <= FEW_OFFENDERS * len(data) else (),
     )
 
 
@@ -301,8 +300,14 @@ def _side(corpus: SampleSet, rows: Rows) -> SplitSide:
     )
 
 
+def _json_line(sample: Sample) -> dict[str, object]:
+    """Keep what a later audit reads."""
+    row: dict[str, object] = {"id": sample.id, "text": sample.text, "group": sample.group}
+    return row if sample.copies is None else row | {"copies": sample.copies}
+
+
 def _json_lines(corpus: SampleSet, rows: Rows) -> Iterable[str]:
     """Write a text a line."""
     for row in rows:
         sample = corpus[int(row)]
-        yield json.dumps({"id": sample.id, "text": sample.text, "group": sample.group}, ensure_ascii=False) + "\n"
+        yield json.dumps(_json_line(sample), ensure_ascii=False) + "\n"

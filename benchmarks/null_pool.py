@@ -14,7 +14,6 @@ from null_calibration import GROUP
 from numpy.typing import NDArray
 from power import architecture, cut, fit, write
 
-from attacks import Attack
 from auditor.choosing import needs_of
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.data import load_samples, load_texts
@@ -38,7 +37,6 @@ class Pool:
     """What the audit knows of every text of the pool; ``table`` holds all but the retrained model's part."""
 
     config: AuditConfig
-    attacks: tuple[Attack, ...]
     headline: str
     table: Any  # a SampleTable of which no column that is read here is missing
     text_keys: tuple[str, ...]
@@ -103,7 +101,7 @@ def scored(config: AuditConfig, retrained: ModelSpec, scores_folder: Path) -> Po
         for m in ours.models
     )
     return Pool(
-        config=inputs.config, attacks=inputs.attacks, headline=inputs.headline.label,
+        config=inputs.config, headline=inputs.headline.label,
         table=sample_table(inputs.config, inputs.data, ours, scores), text_keys=tuple(ours.plan.text_keys),
         unread=ours.plan.unread, aligned=ours.plan.aligned, facts=facts,
         retrained=other.attacks, retrained_bits=other.target_bits,

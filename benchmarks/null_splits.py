@@ -15,18 +15,17 @@ from numpy.typing import NDArray
 
 from auditor.blind import blind_baseline
 from auditor.combination import combine
-from auditor.judging import attack_results
 from auditor.laws.capacity import BitsPerParameter
 from auditor.memorization import SampleBits, dataset_memorization
 from auditor.overlap import check_overlap, find_overlap
 from auditor.rarity import text_rarity
-from auditor.results import CalibrationResult, Estimate, RiskBreakdown, SoundnessResult
+from auditor.results import AttackResult, CalibrationResult, Estimate, RiskBreakdown, SoundnessResult
 from auditor.retraining import compare_with_retrained
 from auditor.risk import TAIL_SHARES, assess_risk
-from auditor.selection import select
+from auditor.selection import auc_p_values, select
 from auditor.soundness import check_soundness
 from auditor.stats.adjusted import length_strata, residualised_auc, stratified_auc
-from auditor.stats.metrics import auc
+from auditor.stats.metrics import auc, evaluate
 from auditor.stats.tails import tail_mean, tail_quantile
 from reports.attacks import survives
 
@@ -111,7 +110,7 @@ def above(estimate: Estimate, threshold: float) -> bool:
 def attacked(pool: Pool, split: Split) -> Iterator[Outcome]:
     """Measure every attack by itself, the verdict, and the choice among them."""
     table = split.table
-    results = attack_results(pool.attacks, pool.config, table, split.groups, None, split.rng)
+    results = attack_results(pool, split)
     strata = length_strata(table.n_bytes, split.is_member)
     for found in results:
         scores = table.scores[found.attack]
@@ -138,6 +137,22 @@ def attacked(pool: Pool, split: Split) -> Iterator[Outcome]:
     )  # fmt: skip
     yield covers("AUC of the best attack, on other texts", "", chosen.best_auc, 0.5)
     yield alarm("best attack: low end above one half", "", above(chosen.best_auc, 0.5))
+
+
+def attack_results(pool: Pool, split: Split) -> list[AttackResult]:
+    """Measure every attack as an audit does; what an attack says of itself plays no part."""
+    member, results = split.is_member, []
+    p_values = auc_p_values(split.table.scores, member, split.groups)
+    for label, scores in split.table.scores.items():
+        fprs = pool.config.fpr_targets
+        found = evaluate(scores, member, fpr_targets=fprs, level=LEVEL, groups=split.groups, rng=split.rng)
+        one = AttackResult(
+            attack=label, name=label, summary="", params={}, paper="", needs=(), roc=None, auc=found.auc,
+            advantage=found.advantage, tpr_at_fpr=found.tpr_at_fpr, f1_equal_error=found.f1_equal_error,
+            inverted=found.inverted, p_value=p_values[label][0], p_value_holm=p_values[label][1],
+        )  # fmt: skip
+        results.append(one)
+    return results
 
 
 def held(pool: Pool, split: Split) -> Iterator[Outcome]:
@@ -220,30 +235,36 @@ def looks(pool: Pool, split: Split) -> Iterator[Outcome]:
     for check in sound.checks:
         if check.name == "blind_baseline":
             yield alarm("check blind_baseline not passed", "", check.verdict != "pass")
+        elif check.name in ("near_duplicates", "near_duplicates_within", "ngram_overlap"):
+            yield alarm(f"check {check.name} not passed {CONTRAST}", "", check.verdict != "pass")
+    exact = [one for one in sound.checks if one.name in ("overlap", "distinct_models", "tokenizer", "precision")]
+    yield alarm("check of models and exact copies not passed", "", any(one.verdict != "pass" for one in exact))
     yield alarm("any check vetoes", "", sound.verdict == "veto")
 
 
 def together(pool: Pool, split: Split) -> Iterator[Outcome]:
     """Measure all attacks together, and say who is at risk."""
     table, member, seed = split.table, split.is_member, pool.config.seed
-    found = combine(
+    combined = combine(
         table.scores, member, split.groups, fpr_targets=pool.config.fpr_targets, level=LEVEL, seed=seed
-    ).result  # fmt: skip
-    if found is not None:
+    )  # fmt: skip
+    found = combined.result
+    if found is not None and combined.log_odds is not None:
         yield covers("AUC of the combination", "", found.auc, 0.5)
         yield covers("gain of the combination", "", found.gain, 0)
+        says_nothing = np.ptp(combined.log_odds) == 0  # one number for all: no threshold has an FPR between 0 and 1
         for rate in found.tpr_at_fpr:
             if rate.value is not None:
-                yield covers(f"TPR at FPR {rate.fpr:g} of the combination", "", rate, rate.fpr)
+                truth = 0.0 if says_nothing else rate.fpr
+                yield covers(f"TPR at FPR {rate.fpr:g} of the combination", "", rate, truth)
         yield alarm("combination: low end above one half", "", above(found.auc, 0.5))
         yield alarm("combination said to add something", "", above(found.gain, 0))
-        yield alarm(
-            "combination said to be uncalibrated", "", found.calibration is None or not found.calibration.calibrated
-        )
+        stated = found.calibration
+        yield alarm("combination said to be uncalibrated", "", stated is None or not stated.calibrated)
     rarity = text_rarity(lambda: [table.text or ()], member)
     posterior, breakdowns = assessed(pool, split, table.group, table.n_bytes, rarity)
     yield alarm("posterior said to be uncalibrated", "", posterior is None or not posterior.calibrated)
-    yield alarm(f"risk said to differ, properties as they are {CONTRAST}", "", differs(breakdowns))
+    yield alarm("risk said to differ", "", differs(breakdowns))
     for part in breakdowns:
         for i, group in enumerate(part.groups):
             if part.by in ("length", "rarity"):

@@ -29,7 +29,7 @@ from auditor.training import build, one_thread, save, steps_in, train
 N_SHOTS, N_COUNTED, N_REFERENCE = 3, 500, 6000
 BATCH_SIZE, VOCABULARY, WINDOW = 32, 512, 256
 WITH_SHADOWS = [
-    *("reference", "ez", "wbc", "rmia", "lira", "lira:variance=per_sample"),
+    *("reference", "ez", "wbc", "rmia", "lira", "lira:variance=fixed", "lira:variance=per_sample"),
     *("lira_offline", "lira_offline:variance=per_sample"),
 ]
 

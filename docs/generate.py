@@ -12,7 +12,9 @@ from attacks import BUILTIN, Need
 from auditor.choosing import when_run
 from auditor.cli import cli
 from auditor.config import AuditConfig
-from reports import curve_schema, json_schema
+from auditor.documents import document_schema
+from auditor.verdicts import GateReport
+from reports import comparison_schema, curve_schema, json_schema
 from reports.plots import LANDMARKS
 
 HERE = Path(__file__).parent
@@ -114,7 +116,9 @@ def pages() -> dict[Path, str]:
         HERE / "config.md": config_page(),
         HERE / "landmarks.md": landmarks_page(),
         HERE / "result.schema.json": json.dumps(json_schema(), indent=1) + "\n",
+        HERE / "comparison.schema.json": json.dumps(comparison_schema(), indent=1) + "\n",
         HERE / "curve.schema.json": json.dumps(curve_schema(), indent=1) + "\n",
+        HERE / "gates.schema.json": json.dumps(document_schema(GateReport), indent=1) + "\n",
     }
 
 

@@ -9,20 +9,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Group
 
+    from auditor.comparing import AuditComparison
     from auditor.curve import Curve
     from auditor.demo import CopiesRow
     from auditor.measured import Calibration, CapacityMeasurement
     from auditor.predictions import Prediction
     from auditor.results import AuditResult
+    from auditor.verdicts import GateReport
 
 __all__ = [
+    "COMPARISON_RENDERERS",
     "CURVE_RENDERERS",
+    "GATE_RENDERERS",
     "RENDERERS",
+    "comparison_schema",
     "curve_schema",
     "from_json",
     "json_schema",
     "render_calibration",
     "render_capacity",
+    "render_comparison",
     "render_curve",
     "render_demo",
     "render_prediction",
@@ -76,6 +82,101 @@ CURVE_RENDERERS: dict[str, Callable[["Curve"], str]] = {
     "json": _curve_json,
 }
 """The same for the curve of several checkpoints."""
+
+
+def _gate_junit(report: "GateReport") -> str:
+    from .ci.junit import to_junit
+
+    return to_junit(report)
+
+
+def _gate_sarif(report: "GateReport") -> str:
+    from .ci.sarif import to_sarif
+
+    return to_sarif(report)
+
+
+def _gate_summary(report: "GateReport") -> str:
+    from .ci.summary import to_summary
+
+    return to_summary(report)
+
+
+def _gate_annotations(report: "GateReport") -> str:
+    from .ci.annotations import to_annotations
+
+    return to_annotations(report)
+
+
+def _gate_badge_svg(report: "GateReport") -> str:
+    from .ci.badge import to_badge_svg
+
+    return to_badge_svg(report)
+
+
+def _gate_badge_json(report: "GateReport") -> str:
+    from .ci.badge import to_badge_json
+
+    return to_badge_json(report)
+
+
+def _gate_model_card(report: "GateReport") -> str:
+    from .ci.model_card import to_model_card
+
+    return to_model_card(report)
+
+
+GATE_RENDERERS: dict[str, Callable[["GateReport"], str]] = {
+    "junit": _gate_junit,
+    "sarif": _gate_sarif,
+    "summary": _gate_summary,
+    "annotations": _gate_annotations,
+    "badge_svg": _gate_badge_svg,
+    "badge_json": _gate_badge_json,
+    "model_card": _gate_model_card,
+}
+"""The formats of a gate's verdict."""
+
+
+def _comparison_html(comparison: "AuditComparison") -> str:
+    from .comparison import to_html
+
+    return to_html(comparison)
+
+
+def _comparison_markdown(comparison: "AuditComparison") -> str:
+    from .comparison import to_markdown
+
+    return to_markdown(comparison)
+
+
+def _comparison_json(comparison: "AuditComparison") -> str:
+    from auditor.documents import to_text
+
+    return to_text(comparison)
+
+
+COMPARISON_RENDERERS: dict[str, Callable[["AuditComparison"], str]] = {
+    "html": _comparison_html,
+    "md": _comparison_markdown,
+    "json": _comparison_json,
+}
+"""The same for the comparison of two audits."""
+
+
+def render_comparison(comparison: "AuditComparison") -> "Group":
+    """Render the comparison of two audits for the terminal (see :mod:`reports.comparison`)."""
+    from .comparison import render_terminal as render
+
+    return render(comparison)
+
+
+def comparison_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the document of a comparison."""
+    from auditor.comparing import AuditComparison
+    from auditor.documents import document_schema
+
+    return document_schema(AuditComparison)
 
 
 def render_curve(curve: "Curve") -> "Group":

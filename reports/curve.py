@@ -21,11 +21,10 @@ from .numbers import Change, Quantity, count, percent, plain, plural, times_in_1
 from .safe import visible
 from .to_html import style_sheet, templates
 from .to_markdown import code, details, escaped, table_lines
-from .tones import SYMBOLS, TONES, Tone
+from .tones import STYLES, SYMBOLS, TONES, Tone
 
-__all__ = ["render_terminal", "to_html", "to_markdown"]
+__all__ = ["markdown_cell", "render_terminal", "terminal_cell", "to_html", "to_markdown"]
 
-_STYLES: dict[Tone, str] = {"bad": "red", "warn": "yellow", "info": "blue", "ok": "green"}
 _TICKS = 8
 _WARNINGS = 4
 
@@ -59,7 +58,8 @@ def finding(curve: Curve) -> Finding:
         )
     elif any(point.bits_change_p is not None for point in curve.points):
         tone, title = "info", "No rise beyond chance"
-        grows = "Between no two neighbouring checkpoints do the bits rise by more than chance explains."
+        among = "sound " if len(sound) < len(curve.points) else ""
+        grows = f"Between no two neighbouring {among}checkpoints do the bits rise by more than chance explains."
     else:
         tone, title = "info", "No rise was tested"
         grows = "There are no two checkpoints with bits to compare."
@@ -233,7 +233,8 @@ def to_html(curve: Curve) -> str:
     return templates().get_template("curve.html.j2").render(context).rstrip() + "\n"
 
 
-def _markdown_cell(quantity: Quantity | None, missing: Sequence[str]) -> str:
+def markdown_cell(quantity: Quantity | None, missing: Sequence[str]) -> str:
+    """Write value and interval; nothing for None, and for what is undefined the number of its reason."""
     if quantity is None:
         return ""
     if not quantity.defined:
@@ -248,7 +249,7 @@ def to_markdown(curve: Curve) -> str:
         (
             code(point.label),
             f"{SYMBOLS[TONES[point.soundness]]} {point.soundness}" if point.soundness else "—",
-            *(_markdown_cell(cell, missing) for cell in cells(curve, point)),
+            *(markdown_cell(cell, missing) for cell in cells(curve, point)),
         )
         for point in curve.points
     ]
@@ -256,9 +257,7 @@ def to_markdown(curve: Curve) -> str:
         (
             code(point.label),
             *(
-                "<br>".join(
-                    f"{'TPR ' if i else ''}{_markdown_cell(cell, missing)}" for i, cell in enumerate(pair or ())
-                )
+                "<br>".join(f"{'TPR ' if i else ''}{markdown_cell(cell, missing)}" for i, cell in enumerate(pair or ()))
                 for pair in attack_cells(curve, point)
             ),
         )
@@ -292,7 +291,8 @@ def to_markdown(curve: Curve) -> str:
     return "\n".join(line for line, before in zip(lines, ["", *lines], strict=False) if line or before).rstrip() + "\n"
 
 
-def _terminal_cell(quantity: Quantity | None) -> Text:
+def terminal_cell(quantity: Quantity | None) -> Text:
+    """Write value and interval on two lines; nothing for None."""
     if quantity is None:
         return Text("")
     if not quantity.defined:
@@ -305,7 +305,7 @@ def render_terminal(curve: Curve) -> Group:
     found = finding(curve)
     panel = Panel(
         Text(visible(found.sentence, 2 * safe.LINE)), title=Text(f" {SYMBOLS[found.tone]} {found.title} "),
-        title_align="left", border_style=_STYLES[found.tone], box=box.ROUNDED, padding=(0, 1),
+        title_align="left", border_style=STYLES[found.tone], box=box.ROUNDED, padding=(0, 1),
     )  # fmt: skip
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim")
     table.collapse_padding = True
@@ -316,15 +316,15 @@ def render_terminal(curve: Curve) -> Group:
         label = Text(visible(point.label, safe.ID), style="bold")
         if point.soundness is not None:
             tone = TONES[point.soundness]
-            label.append(f"\n{SYMBOLS[tone]} {point.soundness}", style=f"not bold {_STYLES[tone]}")
-        bits, bits_change, _, auc, auc_change = (_terminal_cell(cell) for cell in cells(curve, point))
+            label.append(f"\n{SYMBOLS[tone]} {point.soundness}", style=f"not bold {STYLES[tone]}")
+        bits, bits_change, _, auc, auc_change = (terminal_cell(cell) for cell in cells(curve, point))
         table.add_row(label, bits, bits_change, auc, auc_change)
     lines = notes(curve)
     grid = Table.grid(padding=(0, 1))
     grid.add_column(width=1)
     grid.add_column(overflow="fold")
     for mark, line in lines[:_WARNINGS]:
-        grid.add_row(Text(SYMBOLS[mark], style=_STYLES[mark]), Text(visible(line, 300)))
+        grid.add_row(Text(SYMBOLS[mark], style=STYLES[mark]), Text(visible(line, 300)))
     if len(lines) > _WARNINGS:
         grid.add_row("", Text(f"{plural(len(lines) - _WARNINGS, 'more note')} in the report", style="dim"))
     title = Text(f"{plural(len(curve.points), 'checkpoint')} of {visible(curve.target, 60)}", style="bold")

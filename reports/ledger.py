@@ -26,6 +26,7 @@ __all__ = [
     "memory_quantities",
     "model_rows",
     "models",
+    "references_word",
     "run_rows",
     "side_rows",
 ]
@@ -239,8 +240,22 @@ MODELS = 4
 
 
 def models(result: AuditResult, role: str) -> tuple[ModelProvenance, ...]:
-    """List the models that played a role."""
-    return tuple(model for model in result.provenance.models if model.role == role)
+    """List the models that played a role; shadow models are references of the texts that they did not see."""
+    roles = ("reference", "shadow") if role == "reference" else (role,)
+    return tuple(model for model in result.provenance.models if model.role in roles)
+
+
+def references_word(result: AuditResult) -> str:
+    """Name many references by their number and kind.
+
+    Examples
+    --------
+    ``4 shadow models``, ``1 reference and 8 shadow models``
+    """
+    named = models(result, "reference")
+    n_shadows = sum(model.role == "shadow" for model in named)
+    parts = [plural(len(named) - n_shadows, "reference")] if len(named) > n_shadows else []
+    return " and ".join([*parts, *([plural(n_shadows, "shadow model")] if n_shadows else [])])
 
 
 def described(result: AuditResult) -> tuple[ModelProvenance, ...]:

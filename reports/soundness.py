@@ -111,8 +111,8 @@ def drop_action(result: AuditResult) -> str:
     return f"{_listed(len(ids))}: {_AGAIN}, and check that the rest passes." if ids else ""
 
 
-_AGAIN = "run again with --drop-ids OUT/drop-ids.txt"
+_AGAIN = "run again with --drop-ids and that file"
 
 
 def _listed(n: int) -> str:
-    return f"{plural(n, 'sample')} listed in drop-ids.txt"
+    return f"{plural(n, 'sample')} listed in drop-ids.txt, beside this report"

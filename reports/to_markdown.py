@@ -87,7 +87,7 @@ def _top(result: AuditResult) -> list[str]:
 def _references(result: AuditResult) -> str:
     models = ledger.models(result, "reference")
     if len(models) > ledger.MODELS:
-        return plural(len(models), "model")
+        return ledger.references_word(result)
     return ", ".join(code(model.path) for model in models) or "none"
 
 

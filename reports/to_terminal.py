@@ -61,7 +61,7 @@ def _heading(result: AuditResult) -> Text:
     line.append(safe.visible(targets[0].path, 40) if targets else "—", style="bold")
     line.append(" against ")
     named = ", ".join(safe.visible(model.path, 40) for model in references) or "no reference"
-    line.append(named if len(references) <= 2 else plural(len(references), "reference"), style="bold")
+    line.append(named if len(references) <= 2 else ledger.references_word(result), style="bold")
     line.append(f" · {plural(data.members.n_samples, 'member')}, {others}", style="dim")
     return line
 
@@ -203,7 +203,7 @@ def _risk(result: AuditResult) -> list[RenderableType]:
         lines.append(("info", above))
     tails = [f"{row.label.lower()} {row.mean.text}" for row in risk.tail_rows(found) if row.mean.defined]
     if tails:
-        lines.append(("info", f"Mean bits of the {'; '.join(tails)}"))
+        lines.append(("info", f"Mean bits: {'; '.join(tails)}"))
     for part in risk.shown_breakdowns(found):
         if part.p_value is not None:
             differs: Tone = "warn" if part.p_value <= risk.DIFFERENT else "info"
@@ -218,12 +218,13 @@ def _retrained(result: AuditResult) -> list[RenderableType]:
     if part is None:
         return []
     rows, net = retrained.rows(result), retrained.bits(part)
-    table = _grid("Attack", "target", "retrained", "change of AUC", "p adj.", "finding")
+    table = _grid("Attack", "target", "retr.", "change of AUC", "p adj.", "finding")
+    table.columns[0].no_wrap = True
     for row in rows[:_COMPARED]:
         change = Text(row.change.value, style="bold").append(f" {row.change.interval}", style="not bold dim")
-        finding = Text(f"{SYMBOLS[row.tone]} {row.finding}", style=_STYLES[row.tone])
+        finding = Text(f"{SYMBOLS[row.tone]} {row.finding.removesuffix(' memory')}", style=_STYLES[row.tone])
         figures = (Text(text) for text in (row.target.value, row.retrained.value))
-        table.add_row(_text(row.attack, limit=24), *figures, change, Text(row.p), finding)
+        table.add_row(_text(row.attack, limit=18), *figures, change, Text(row.p), finding)
     more = len(rows) - _COMPARED
     rest = [Text(f"  and {plural(more, 'more attack')} in the report", style="dim")] if more > 0 else []
     said: list[tuple[Tone, str]] = [

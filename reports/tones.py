@@ -2,12 +2,15 @@
 
 from typing import Literal
 
-__all__ = ["SEVERITY", "SYMBOLS", "TONES", "Tone"]
+__all__ = ["SEVERITY", "STYLES", "SYMBOLS", "TONES", "Tone"]
 
 Tone = Literal["bad", "warn", "info", "ok"]
 
 SYMBOLS: dict[Tone, str] = {"bad": "✖", "warn": "▲", "info": "●", "ok": "✔"}
 """A sign for each tone."""
+
+STYLES: dict[Tone, str] = {"bad": "red", "warn": "yellow", "info": "blue", "ok": "green"}
+"""The colour of each tone on a terminal."""
 
 SEVERITY: tuple[Tone, ...] = ("bad", "warn", "info", "ok")
 """The tones, worst first."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,8 +138,13 @@ def test_shadows_are_references_for_what_they_did_not_see(
     result = read(tmp_path)
     assert {"lira", "lira_offline", "rmia", "reference"} <= set(by_label(result))
     assert by_label(result)["lira"]["auc"]["low"] > 0.7
-    assert [model["role"] for model in result["provenance"]["models"]] == ["target"] + ["reference"] * 4
+    assert [model["role"] for model in result["provenance"]["models"]] == ["target"] + ["shadow"] * 4
     assert result["risk"]["stability"]["n_references"] == 2
+    assert result["memorization"]["n_references"] == 4
+    options = ("--target", world["reference"], "--members", world["members"], "--non-members", world["non_members"])
+    assert run("shadows", *options, "--out", tmp_path / "pair", "--models", 2, "--steps", 2, "--workers", 1).code == 0
+    ran = audit(reference=None, shadows=tmp_path / "pair", attack="lira")
+    assert (ran.code, "two shadow models that saw" in ran.err) == (2, True)
     _check_first_text_against_a_loop(shadows, world, tmp_path, helpers("naive_logprobs"))
 
 
@@ -167,8 +173,12 @@ def test_unlearning_is_judged_against_a_retrained_model(audit: Run, world: dict[
     found = read(tmp_path)["retrained"]
     assert found["finding"] == "residual"
     assert found["net_bits_per_member"]["low"] > 0
-    assert audit(attack="loss", retrained=world["target"]).code == 0
+    same = tmp_path / "same"
+    shutil.copytree(world["target"], same)
+    assert audit(attack="loss", retrained=same).code == 0
     assert read(tmp_path)["retrained"]["finding"] == "indistinguishable"
+    ran = audit(attack="loss", retrained=world["target"])
+    assert (ran.code, "is the target" in ran.err) == (2, True)
     ran = audit(attack="loss", target=world["retrained"], retrained=world["target"])  # the worst case of over-erasure
     assert read(tmp_path)["retrained"]["finding"] == "over_erased"
     assert "over-erased" in ran.out.lower()

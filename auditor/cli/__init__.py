@@ -14,11 +14,15 @@ from ..version import __version__
 from .audit import audit
 from .calibrate import calibrate
 from .capacity import capacity
+from .compare import compare
 from .demo import demo
+from .gate import gate
+from .pack import pack
 from .predict import predict
 from .report import attacks, report
 from .shadows import shadows
 from .split import split
+from .verify import verify
 
 __all__ = ["cli", "main"]
 
@@ -34,7 +38,21 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in (audit, split, predict, capacity, calibrate, shadows, demo, report, attacks):
+for _command in (
+    audit,
+    split,
+    pack,
+    predict,
+    capacity,
+    calibrate,
+    shadows,
+    demo,
+    report,
+    attacks,
+    compare,
+    gate,
+    verify,
+):
     cli.add_command(_command)
 
 

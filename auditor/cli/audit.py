@@ -1,5 +1,6 @@
 """``auditor audit``, and the run of an audit that the demonstration shares."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,14 @@ from .output import make_console, make_folder, print_document, quiet_libraries, 
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
     from rich.console import Group
 
     from ..config import AuditConfig
     from ..engine.ranks import Rank
     from ..pipeline import Audit
+    from ..probe_pack import Unpacked
 
 __all__ = ["audit", "run_audit"]
 
@@ -38,6 +41,8 @@ __all__ = ["audit", "run_audit"]
 @click.option("--neighbours", type=int, metavar="N", help="Rewritings of each text.  [default: 10]")
 @click.option("--frequency-corpus", metavar="DATA", help="Other texts, whose token frequencies dc_pdd divides by.")
 @click.option("--shadows", metavar="FOLDER", help="Models trained on random halves of the texts by `auditor shadows`.")
+@click.option("--pack", "pack", type=click.Path(path_type=Path), metavar="FILE",
+              help="Texts, reference scores and settings of `auditor pack`: only the target is run.")  # fmt: skip
 @click.option("--retrained", metavar="M",
               help="Model trained like the target, never on the members: what unlearning should lead to.")  # fmt: skip
 @click.option("--retrained-margin", type=float, metavar="D",
@@ -95,7 +100,7 @@ __all__ = ["audit", "run_audit"]
     is_flag=True,
     help="Print result.json (of several checkpoints curve.json) on stdout and nothing else.",
 )
-def audit(out: Path, config_file: Path | None, as_json: bool, **options: Any) -> None:
+def audit(out: Path, config_file: Path | None, pack: Path | None, as_json: bool, **options: Any) -> None:
     """Audit a checkpoint, or all of a training run: bits per sample, attacks, a report.
 
     DATA is a .jsonl, .json, .csv, .parquet, .txt or .arrow file (.gz and .zst too), a folder of them, or a
@@ -108,13 +113,28 @@ def audit(out: Path, config_file: Path | None, as_json: bool, **options: Any) ->
     """
     from ..engine.ranks import Rank
 
-    (target, configs), rank = _audit_configs(config_file, options), Rank.from_environment()
-    if not rank.is_first:
-        _help(configs.values(), out, rank)
-    elif len(configs) == 1:
-        run_audit(next(iter(configs.values())), out, as_json=as_json, rank=_turn(rank, 1))
-    else:
-        _run_curve(target, configs, out, as_json=as_json, rank=rank)
+    rank = Rank.from_environment()
+    with _opened(pack, out, rank) as packed:
+        target, configs = _audit_configs(config_file, options, packed)
+        if not rank.is_first:
+            _help(configs.values(), out, rank)
+        elif len(configs) == 1:
+            run_audit(next(iter(configs.values())), out, as_json=as_json, rank=_turn(rank, 1), pack=packed)
+        else:
+            _run_curve(target, configs, out, as_json=as_json, rank=rank, pack=packed)
+
+
+def _opened(pack: Path | None, out: Path, rank: "Rank") -> "AbstractContextManager[Unpacked | None]":
+    """Unpack what is to be audited, if it comes in a pack."""
+    if pack is None:
+        return nullcontext()
+    if rank.world > 1:
+        raise ConfigError("--pack is for one process: run it without torchrun or accelerate launch")
+    quiet_libraries()
+    from ..probe_pack import opened_pack
+
+    make_folder(out)
+    return opened_pack(pack, out / "scores")
 
 
 def _help(configs: "Iterable[AuditConfig]", out: Path, rank: "Rank") -> None:
@@ -132,7 +152,9 @@ def _turn(rank: "Rank", checkpoint: int) -> "Rank":
     return replace(rank, run=f"{rank.run}-{checkpoint}")
 
 
-def _audit_configs(config_file: Path | None, options: dict[str, Any]) -> "tuple[str, dict[str, AuditConfig]]":
+def _audit_configs(
+    config_file: Path | None, options: dict[str, Any], pack: "Unpacked | None" = None
+) -> "tuple[str, dict[str, AuditConfig]]":
     """Merge the configuration file and the flags, which win; return the target and what to audit by its path."""
     from ..config import AuditConfig, is_count, load_config_file
     from ..engine.loading.checkpoints import expand_checkpoints
@@ -147,17 +169,21 @@ def _audit_configs(config_file: Path | None, options: dict[str, Any]) -> "tuple[
         if key in given:
             given[key] = list(given[key])
     given = (load_config_file(config_file) if config_file else {}) | given
+    if pack is not None:
+        given = pack.options(given)
     target = given.get("target")
     if not isinstance(target, str):
         return "", {"": AuditConfig.from_options(given)}  # which says what is missing
     return target, {path: AuditConfig.from_options(given | {"target": path}) for path in expand_checkpoints(target)}
 
 
-def run_audit(config: "AuditConfig", out: Path, *, as_json: bool, rank: "Rank | None" = None) -> "Audit":
+def run_audit(
+    config: "AuditConfig", out: Path, *, as_json: bool, rank: "Rank | None" = None, pack: "Unpacked | None" = None
+) -> "Audit":
     """Audit, write every output, print the summary."""
     from reports import RENDERERS, render_terminal
 
-    done = _audit_into(config, out, scores_folder=out / "scores", rank=rank)
+    done = _audit_into(config, out, scores_folder=out / "scores", rank=rank, pack=pack)
     if as_json:
         print_document(RENDERERS["json"](done.result))
     else:
@@ -165,7 +191,9 @@ def run_audit(config: "AuditConfig", out: Path, *, as_json: bool, rank: "Rank | 
     return done
 
 
-def _run_curve(target: str, configs: "dict[str, AuditConfig]", out: Path, *, as_json: bool, rank: "Rank") -> None:
+def _run_curve(
+    target: str, configs: "dict[str, AuditConfig]", out: Path, *, as_json: bool, rank: "Rank", pack: "Unpacked | None"
+) -> None:
     """Audit each checkpoint into a folder of its own, write the curve after each, print it at the end.
 
     Raises
@@ -183,7 +211,7 @@ def _run_curve(target: str, configs: "dict[str, AuditConfig]", out: Path, *, as_
     for i, (name, (path, config)) in enumerate(zip(names, configs.items(), strict=True), 1):
         make_console(stderr=True).print(f"Checkpoint {i} of {len(configs)}: {name}", markup=False, soft_wrap=True)
         try:
-            done = _audit_into(config, out / name, scores_folder=out / "scores", rank=_turn(rank, i))
+            done = _audit_into(config, out / name, scores_folder=out / "scores", rank=_turn(rank, i), pack=pack)
         except ModelError as error:
             if rank.world > 1:
                 raise
@@ -204,11 +232,14 @@ def _run_curve(target: str, configs: "dict[str, AuditConfig]", out: Path, *, as_
         raise ModelError(f"{n} of {len(configs)} checkpoints could not be audited: {first.path}: {first.reason}{more}")
 
 
-def _audit_into(config: "AuditConfig", out: Path, *, scores_folder: Path, rank: "Rank | None") -> "Audit":
+def _audit_into(
+    config: "AuditConfig", out: Path, *, scores_folder: Path, rank: "Rank | None", pack: "Unpacked | None" = None
+) -> "Audit":
     """Audit and write every output."""
     quiet_libraries()
     from reports import RENDERERS
 
+    from ..checksums import write_checksums
     from ..engine.ranks import ALONE
     from ..pipeline import audit as run
     from ..progress import scoring_progress
@@ -216,12 +247,24 @@ def _audit_into(config: "AuditConfig", out: Path, *, scores_folder: Path, rank: 
     make_folder(out)
     with scoring_progress(make_console(stderr=True)) as on_progress:
         done = run(config, scores_folder=scores_folder, on_progress=on_progress, rank=rank or ALONE)
-    write(out / "result.json", RENDERERS["json"](done.result))
+    if pack is not None:
+        done = replace(done, result=pack.restated(done.result))
     done.samples.write_parquet(out / "samples.parquet")
+    done = _vouched_for(done, out / "samples.parquet")
+    write(out / "result.json", RENDERERS["json"](done.result))
     write(out / "report.html", RENDERERS["html"](done.result))
     write(out / "report.md", RENDERERS["md"](done.result))
     _write_drop_ids(done, config, out / "drop-ids.txt")
+    write_checksums(out)
     return done
+
+
+def _vouched_for(done: "Audit", samples: Path) -> "Audit":
+    """Name the table of samples in the result by its hash."""
+    from ..checksums import file_sha256
+
+    provenance = replace(done.result.provenance, samples_sha256=file_sha256(samples))
+    return replace(done, result=replace(done.result, provenance=provenance))
 
 
 def _write_drop_ids(done: "Audit", config: "AuditConfig", path: Path) -> None:

@@ -7,6 +7,7 @@ shingles of five consecutive characters instead, single spaces between its words
 shingle. The two kinds are not compared with each other.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,6 +39,7 @@ MANY_TEXTS = 200_000
 _BLOCK_TEXTS = 1000
 _CACHED_TEXTS = 4096
 _STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no word of an n-gram is lost
+_WORD = re.compile(r"\w+")
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
@@ -192,7 +194,7 @@ def ngram_share(texts: Sequence[str], is_member: NDArray[np.bool_], *, n: int = 
        whole training set: the share is a lower bound of theirs.
     """
     sides = (np.flatnonzero(is_member), np.flatnonzero(~is_member))
-    members, others = ((_ngrams(_word_hashes(texts[int(i)].lower().split()), n) for i in side) for side in sides)
+    members, others = ((_ngrams(_word_hashes(_words(texts[int(i)])), n) for i in side) for side in sides)
     known = np.unique(np.concatenate([*members, np.empty(0, dtype=np.uint64)]))
     return np.array([_known_share(grams, known) for grams in others], dtype=np.float64)
 
@@ -231,14 +233,21 @@ def _bands(threshold: float) -> tuple[int, int]:
 
 def _shingles(text: str) -> Hashes:
     """Hash the shingles of a text: sorted, each once, at least one."""
-    words = text.lower().split()
+    words = _words(text)
     if len(words) < FEWEST_WORDS or sum(map(len, words)) >= LONGEST_WORDS * len(words):
-        units = _mixed(np.frombuffer(" ".join(words).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64) + _STEP)
+        units = _mixed(
+            np.frombuffer(" ".join(text.lower().split()).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64) + _STEP
+        )
     else:
         units = _word_hashes(words)
     if not units.size:
         return np.zeros(1, dtype=np.uint64)  # white space alone
     return np.unique(_ngrams(units, min(SHINGLE, units.size)))
+
+
+def _words(text: str) -> list[str]:
+    """Cut a text into words, without case and punctuation."""
+    return _WORD.findall(text.lower())
 
 
 def _word_hashes(words: Sequence[str]) -> Hashes:

@@ -14,6 +14,7 @@ from attacks.base import AFTER_MEMBER_SHOTS, AFTER_SHOTS, Need, Signals
 from ..config import AuditConfig
 from ..errors import ConfigError, ResultError
 from .frequencies import count_tokens
+from .loading.recorded import refuse_unscored
 from .measures import Measures, check_measurable, measure_missing
 from .neighbours import neighbour_views
 from .opened import OpenedModel, open_models
@@ -151,6 +152,8 @@ def collect_signals(
         started = time.monotonic()
         n_tokens = sum(int(one.n_scored.sum()) for one in plan.passes)
         stored = plan.stored(scores_folder)
+        for one in plan.passes:
+            refuse_unscored(one.model.files.source, n_texts=len(one.missing(stored)))
         n_missing = sum(one.n_tokens(one.missing(stored)) for one in plan.passes)
         work = score_on_ray if config.engine == "ray" else partial(score_missing, share=rank.share)
         ways, notes = work(plan, models, config, stored=stored, scores_folder=scores_folder, on_progress=on_progress)

@@ -24,7 +24,8 @@ Bools = NDArray[np.bool_]
 class TrainingTexts:
     """The different texts of an audit, by increasing hash, as a model is trained on them.
 
-    ``copies`` counts each, ``units`` numbers what belongs together, ``sequences`` are token ids with the prefix.
+    ``copies`` counts each (rows, or what their column ``copies`` says), ``units`` numbers what belongs together,
+    ``sequences`` are token ids with the prefix.
     """
 
     sha256: tuple[str, ...]
@@ -49,9 +50,9 @@ def prepare_texts(data: SampleSet, files: ModelFiles, encoder: Encoder) -> Train
     DataError
         If a text has no token to predict.
     """
-    hashes, first, place, copies = np.unique(
-        np.array(data.text_sha256), return_index=True, return_inverse=True, return_counts=True
-    )
+    hashes, first, place = np.unique(np.array(data.text_sha256), return_index=True, return_inverse=True)
+    stated = [max(1, 1 if copies is None else copies) for copies in data.copies]
+    copies = np.bincount(place, weights=stated)
     kept = [_cut(encoder, data.texts[i]) for i in first.tolist()]
     scored = [encoder.sequences(ids)[0] for ids, _ in kept]
     check_scorable([one.n_scored for one in scored], [data.ids[i] for i in first], has_prefix=bool(encoder.prefix.ids))

@@ -280,8 +280,8 @@ def test_samples_to_drop_are_named_five_at_most(full: AuditResult) -> None:
     )
     line = drop_line(check)
     assert line == (
-        r"7 samples listed in drop-ids.txt (<i>0\x1b, <i>1\x1b, <i>2\x1b, <i>3\x1b, <i>4\x1b and 2 more): "
-        "run again with --drop-ids OUT/drop-ids.txt."
+        r"7 samples listed in drop-ids.txt, beside this report (<i>0\x1b, <i>1\x1b, <i>2\x1b, <i>3\x1b, <i>4\x1b and 2 more): "
+        "run again with --drop-ids and that file."
     )
     assert drop_line(replace(check, sample_ids=())) == ""
     assert any("14 samples listed in drop-ids.txt" in step for step in actions(full))
@@ -297,7 +297,7 @@ def test_checks_are_named_for_people() -> None:
 
 def test_many_references_are_counted_and_listed(full: AuditResult) -> None:
     html, md = RENDERERS["html"](full), RENDERERS["md"](full)
-    assert "9 models" in html
+    assert "9 references" in html
     assert "8 more references" in html
     assert all(f"shadows/model-{i}" in html and f"shadows/model-{i}" in md for i in range(8))
     assert html.count("<h3>Reference</h3>") == md.count("**Reference**") == 1

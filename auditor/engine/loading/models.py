@@ -24,6 +24,7 @@ from .configs import (
 )
 from .gguf_files import GgufFacts, check_rotary, find_gguf, read_gguf
 from .quantization import quantization_of, require, require_quantizer, stored_precision
+from .recorded import read_record
 from .weights import StoredWeights, fingerprint, read_tensors, weight_files
 
 __all__ = [
@@ -94,7 +95,8 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelFile
     file = find_gguf(spec, source)
     source = file or source
     gguf = None if file is None else read_gguf(spec, file)
-    stored = read_folder(spec, source) if gguf is None else _read_gguf(spec, source, gguf)
+    stored = read_record(source) if gguf is None else _read_gguf(spec, source, gguf)
+    stored = stored or read_folder(spec, source)
     config = load_config(spec, source, trust_remote_code=trust_remote_code)
     text_config = config.get_text_config()
     if gguf is not None:

@@ -1,0 +1,42 @@
+"""``auditor compare``: what changed between two audits, text by text where the texts are the same."""
+
+from pathlib import Path
+
+import click
+
+from .output import make_console, make_folder, print_document, write
+
+__all__ = ["compare"]
+
+
+@click.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path),
+              help="Folder for comparison.json, comparison.html and comparison.md.")  # fmt: skip
+@click.option("--confidence", type=float, default=0.95, show_default=True, help="Level of every interval.")
+@click.option("--json", "as_json", is_flag=True, help="Print comparison.json on stdout and nothing else.")
+def compare(old: Path, new: Path, out: Path | None, confidence: float, as_json: bool) -> None:
+    """Say what changed from the audit OLD to the audit NEW (the folders that `auditor audit --out` wrote).
+
+    Texts that both audits hold are compared one by one, so that a change is seen that the two intervals would hide;
+    audits without common texts are compared as independent ones, and marked so. Also listed: members that became highly
+    memorized or no longer are, and whatever else differs (reference, precision, prefix, options, data), with what that
+    means for the figures. The exit code is 0 whatever changed: `auditor gate` judges a comparison.json.
+    """
+    from reports import COMPARISON_RENDERERS, render_comparison
+
+    from ..comparing import compare_audits
+
+    comparison = compare_audits(old, new, level=confidence)
+    if out is not None:
+        make_folder(out)
+        for form, render in COMPARISON_RENDERERS.items():
+            write(out / f"comparison.{form}", render(comparison))
+    if as_json:
+        print_document(COMPARISON_RENDERERS["json"](comparison))
+        return
+    console = make_console(stderr=False)
+    console.print(render_comparison(comparison))
+    if out is not None:
+        console.print(f"\nReport: {out / 'comparison.html'}", markup=False, soft_wrap=True)

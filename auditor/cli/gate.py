@@ -1,0 +1,155 @@
+"""``auditor gate``: does a result keep to a policy? The exit code says so."""
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import ConfigError
+from .output import make_console, print_document, write
+
+if TYPE_CHECKING:
+    from ..judged import Judged
+    from ..policy import Policy
+    from ..verdicts import GateReport
+
+__all__ = ["gate"]
+
+DEFAULT_POLICY = Path("policy.toml")
+FORMATS = ("junit", "sarif", "summary", "badge", "model_card")
+
+
+@click.command()
+@click.argument("result", type=click.Path(path_type=Path, allow_dash=True), required=False)
+@click.option("--policy", "policy_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Limits, from a TOML file.  [default: a built-in policy]")  # fmt: skip
+@click.option("--baseline", type=click.Path(path_type=Path), metavar="RESULT",
+              help="An earlier audit to compare with, for gates on change.*")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON and nothing else.")
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML: a test case a gate.")
+@click.option("--sarif", type=click.Path(path_type=Path), metavar="FILE", help="Write SARIF 2.1.0.")
+@click.option("--summary", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write a job summary in Markdown; with $GITHUB_STEP_SUMMARY set it is added there too.")  # fmt: skip
+@click.option("--annotations", is_flag=True, help="Print annotations for GitHub (with --json to stderr).")
+@click.option("--badge", type=click.Path(path_type=Path), metavar="FILE", help="Write a badge: .svg or .json.")
+@click.option("--model-card", type=click.Path(path_type=Path), metavar="FILE", help="Write a section of a model card.")
+@click.option("--warn-only", is_flag=True, help="Exit with 0 whatever the verdict; all else stays the same.")
+@click.option("--list", "list_paths", is_flag=True, help="List every figure of RESULT with its path, and stop.")
+@click.option("--init", is_flag=True, help="Write the built-in policy, commented, to --policy (or policy.toml).")
+def gate(
+    result: Path | None,
+    policy_file: Path | None,
+    baseline: Path | None,
+    as_json: bool,
+    annotations: bool,
+    warn_only: bool,
+    list_paths: bool,
+    init: bool,
+    **outputs: Path | None,
+) -> int:
+    """Hold a RESULT against a policy: exit code 0 passed, 1 a gate stops it, 2 anything else.
+
+    RESULT is the result.json of an audit or its folder, what `auditor predict --json` printed, or the comparison.json
+    of two audits; - reads it from stdin.
+    """
+    if init:
+        return _init(result, policy_file or DEFAULT_POLICY)
+    if result is None:
+        raise ConfigError("no RESULT given: a result.json or its folder (or --init, to write a policy)")
+    badge = outputs["badge"]
+    if badge is not None and badge.suffix.lower() not in (".svg", ".json"):
+        raise ConfigError(f"--badge {badge}: a badge is an .svg or a .json file")
+    from ..policy import built_in_policy, read_policy
+
+    policy = built_in_policy() if policy_file is None else read_policy(policy_file)
+    judged = _judged(result, baseline)
+    if list_paths:
+        return _list(judged)
+    report = _report(policy, judged, warn_only)
+    _print(report, as_json=as_json)
+    _deliver(report, outputs, annotations=annotations, as_json=as_json)
+    return report.exit_code
+
+
+def _init(result: Path | None, file: Path) -> int:
+    """Write the built-in policy; never over a file that is there."""
+    from ..policy import built_in_text
+
+    if result is not None:
+        raise ConfigError(f"--init writes a policy and judges nothing: leave {result} out")
+    try:
+        with file.open("x", encoding="utf-8", newline="\n") as stream:
+            stream.write(built_in_text())
+    except FileExistsError as error:
+        raise ConfigError(f"{file} exists already; --init overwrites nothing, name another file (--policy)") from error
+    except OSError as error:
+        raise ConfigError(f"cannot write {file}: {error.strerror}") from error
+    make_console(stderr=True).print(f"Policy: {file}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _judged(result: Path, baseline: Path | None) -> "Judged":
+    """Read the document, and compare it with its baseline if there is one."""
+    from ..judged import read_bytes, read_judged, with_changes
+
+    if str(result) == "-":
+        if baseline is not None:
+            raise ConfigError("--baseline needs the samples of both audits: give RESULT as a folder, not as -")
+        return read_judged(sys.stdin.buffer.read(), "stdin")
+    data, file = read_bytes(result)
+    judged = read_judged(data, str(file))
+    if baseline is None:
+        return judged
+    if judged.kind != "audit":
+        raise ConfigError(f"--baseline compares two audits, and {file} is a {judged.kind}")
+    from ..comparing import compare_audits
+
+    return with_changes(judged, compare_audits(baseline, file.parent))
+
+
+def _list(judged: "Judged") -> int:
+    from reports.gates import figure_line
+
+    for path, figures in judged.figures.items():
+        click.echo(figure_line(path, figures))
+    return 0
+
+
+def _report(policy: "Policy", judged: "Judged", warn_only: bool) -> "GateReport":
+    from ..gates import judge
+
+    return judge(policy, judged, today=datetime.now(UTC).date(), warn_only=warn_only)
+
+
+def _print(report: "GateReport", *, as_json: bool) -> None:
+    if as_json:
+        from ..documents import to_text
+
+        print_document(to_text(report))
+        return
+    from reports.gates import render_gates
+
+    make_console(stderr=False).print(render_gates(report), soft_wrap=True)
+
+
+def _deliver(report: "GateReport", outputs: dict[str, Path | None], *, annotations: bool, as_json: bool) -> None:
+    """Write every format that was asked for; what cannot be written is an error, never a verdict."""
+    from reports import GATE_RENDERERS
+
+    for form in FORMATS:
+        file = outputs[form]
+        if file is not None:
+            name = f"badge_{file.suffix.lower().removeprefix('.')}" if form == "badge" else form
+            write(file, GATE_RENDERERS[name](report))
+    if annotations:
+        click.echo(GATE_RENDERERS["annotations"](report), nl=False, err=as_json)
+    page = os.environ.get("GITHUB_STEP_SUMMARY")
+    if page:
+        try:
+            with open(page, "a", encoding="utf-8", newline="\n") as stream:
+                stream.write(GATE_RENDERERS["summary"](report))
+        except OSError as error:
+            raise ConfigError(f"cannot add to $GITHUB_STEP_SUMMARY ({page}): {error.strerror}") from error

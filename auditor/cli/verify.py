@@ -1,0 +1,59 @@
+"""``auditor verify``: does an audit still say what it measured?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import ResultError
+from .output import make_console, print_document, quiet_libraries
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..verifying import Verification
+
+__all__ = ["verify"]
+
+
+@click.command()
+@click.argument("result", type=click.Path(path_type=Path))
+@click.option("--data/--no-data", default=True, show_default=True, help="Read the texts again, if they are here.")
+@click.option("--models/--no-models", default=True, show_default=True,
+              help="Hash the weights again, if they are here (about a second a gigabyte).")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print every claim as JSON on stdout and nothing else.")
+def verify(result: Path, data: bool, models: bool, as_json: bool) -> None:
+    """Compute again what the RESULT of an audit (result.json, or its folder) claims.
+
+    Checksums of the files; counts, AUCs, the other figures of every attack and the bits from samples.parquet; texts
+    and weights where they still lie where the audit found them. Says what no longer matches, what could not be
+    checked and why. Exit code 2 if anything does not match.
+    """
+    quiet_libraries()
+    from ..documents import to_text
+    from ..verifying import verify as run
+
+    found = run(result, data=data, models=models)
+    if as_json:
+        print_document(to_text(found))
+    else:
+        make_console(stderr=False).print(_table(found))
+    if differing := found.of("differs"):
+        n = len(found.claims) - len(found.of("not_checked"))
+        first = f"{differing[0].name}: {differing[0].detail}"
+        raise ResultError(f"{len(differing)} of {n} claims of {found.result} do not match; {first}")
+
+
+def _table(found: "Verification") -> "Table":
+    """Show every claim in a row."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from reports.safe import PATH, visible
+
+    words = {"matches": ("matches", "green"), "differs": ("DIFFERS", "bold red"), "not_checked": ("not checked", "dim")}
+    table = Table("claim", "", "what was found", box=None, pad_edge=False)
+    for claim in found.claims:
+        word, style = words[claim.status]
+        table.add_row(Text(visible(claim.name, PATH)), Text(word, style=style), Text(visible(claim.detail, 1000)))
+    return table

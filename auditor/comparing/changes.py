@@ -1,0 +1,229 @@
+"""How much did each figure change between two audits, text by text where the texts are the same?"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..results import Estimate
+from ..samples import SampleTable
+from ..stats import intervals
+from ..stats.changes import independent_change, tpr_change
+from ..stats.clusters import with_copies
+from ..stats.metrics import auc, tpr_at_fpr
+from ..stats.paired import Change, auc_change, holm, mean_change
+from .pairing import Matched
+
+__all__ = ["MetricChange", "metric_changes"]
+
+Array = NDArray[np.float64]
+Names = list[str | None] | None
+
+BITS = {
+    "debiased_bits_per_member": "bits a member, clipped, less those of a non-member",
+    "net_bits_per_member": "signed bits a member, less those of a non-member",
+    "mean_bits_members": "signed bits a member",
+    "clipped_bits_per_member": "bits a member, clipped, UNCALIBRATED",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricChange:
+    """One figure before and after.
+
+    Parameters
+    ----------
+    metric : str
+        Path of the figure in a result, such as ``attacks.reference.auc`` or ``memorization.net_bits_per_member``;
+        of a rate its false-positive rate is added: ``attacks.reference.tpr_at_fpr.0.01``.
+    description : str
+        The figure in words.
+    unit : {"", "share", "bits"}
+    old, new : Estimate
+        Of the samples that are compared: those that both audits hold, if ``paired``.
+    change : Estimate
+        New minus old.
+    p_value, p_value_holm : float or None
+        Two-sided, of no change; as it is, and adjusted by Holm over all changes of the comparison.
+    paired : bool
+        Whether each text is its own control.
+    """
+
+    metric: str
+    description: str
+    unit: str
+    old: Estimate
+    new: Estimate
+    change: Estimate
+    p_value: float | None
+    p_value_holm: float | None
+    paired: bool
+
+
+class _View(NamedTuple):
+    """The samples of one audit that are compared."""
+
+    is_member: NDArray[np.bool_]
+    groups: Names
+    signed: Array | None
+    memorized: Array | None
+    scores: dict[str, Array]
+
+
+def metric_changes(
+    old: SampleTable, new: SampleTable, matched: Matched, *, labels: Sequence[str], fprs: Sequence[float], level: float
+) -> tuple[MetricChange, ...]:
+    """Measure every change that both audits allow, with p-values adjusted over all of them.
+
+    Parameters
+    ----------
+    old, new : SampleTable
+    matched : Matched
+        If it is paired, only its rows are used; otherwise all, and the two audits count as independent.
+    labels : sequence of str
+        Attacks that both audits ran alike, in the order of the rows.
+    fprs : sequence of float
+        False-positive rates.
+    level : float
+        Of every interval, each on its own.
+
+    Returns
+    -------
+    tuple of MetricChange
+        AUC and rates need non-members in both audits, as do bits less those of a non-member; bits need a reference
+        in both.
+    """
+    paired = matched.pairing.paired
+    if paired:
+        first, second = _view(old, matched.old), _view(new, matched.new)
+        groups = _joint_groups(old, new, matched)
+        views = first._replace(groups=groups), second._replace(groups=groups)
+    else:
+        views = _view(old, np.arange(len(old.sample_id))), _view(new, np.arange(len(new.sample_id)))
+    calibrated = not any(view.is_member.all() for view in views)
+    rows = list(_bits_rows(views, calibrated, paired, level))
+    if calibrated:
+        rows += [row for label in labels for row in _attack_rows(views, label, fprs, paired, level)]
+    adjusted = holm([row.p_value for row in rows])
+    return tuple(replace(row, p_value_holm=p) for row, p in zip(rows, adjusted, strict=True))
+
+
+def _view(samples: SampleTable, rows: NDArray[np.int64]) -> _View:
+    def part(values: Array | None) -> Array | None:
+        return None if values is None else values[rows]
+
+    return _View(
+        is_member=samples.is_member[rows],
+        groups=with_copies([samples.group[i] for i in rows], [samples.text_sha256[i] for i in rows]),
+        signed=part(samples.signed_bits),
+        memorized=part(samples.memorized_bits),
+        scores={label: scores[rows] for label, scores in samples.scores.items()},
+    )
+
+
+def _joint_groups(old: SampleTable, new: SampleTable, matched: Matched) -> Names:
+    """Cluster of each pair: the newer audit's group, or the older one's where only that one names it."""
+    named = [
+        new.group[i] if new.group[i] is not None else old.group[j]
+        for i, j in zip(matched.new, matched.old, strict=True)
+    ]
+    return with_copies(named, [new.text_sha256[i] for i in matched.new])
+
+
+def _bits_rows(views: tuple[_View, _View], calibrated: bool, paired: bool, level: float) -> Iterator[MetricChange]:
+    """Yield the changes of bits."""
+    signed, memorized = [view.signed for view in views], [view.memorized for view in views]
+    kinds = (
+        [("debiased_bits_per_member", memorized, True), ("net_bits_per_member", signed, True)]
+        if calibrated
+        else [("clipped_bits_per_member", memorized, False)]
+    )
+    for name, values, against_others in [*kinds, ("mean_bits_members", signed, False)]:
+        before, after = values
+        if before is None or after is None:
+            return
+        old, new = (_mean(view, bits, against_others, level) for view, bits in zip(views, (before, after), strict=True))
+        if paired:
+            here = np.ones_like(views[1].is_member) if against_others else views[1].is_member
+            groups = _picked(views[1].groups, here)
+            change = mean_change(before[here], after[here], views[1].is_member[here], level=level, groups=groups)
+        else:
+            change = independent_change(old, new)
+        yield _row(f"memorization.{name}", BITS[name], "bits", old, new, change, paired)
+
+
+def _mean(view: _View, bits: Array, against_others: bool, level: float) -> Estimate:
+    """Mean of the members, less that of the non-members if asked for."""
+    members = view.is_member
+    ours, theirs = _picked(view.groups, members), _picked(view.groups, ~members)
+    if not against_others:
+        return intervals.mean(bits[members], level=level, groups=ours)
+    return intervals.mean_difference(bits[members], bits[~members], level=level, groups_x=ours, groups_y=theirs)
+
+
+def _attack_rows(
+    views: tuple[_View, _View], label: str, fprs: Iterable[float], paired: bool, level: float
+) -> Iterator[MetricChange]:
+    """Yield the changes of an attack's AUC and rates."""
+    before, after = (view.scores[label] for view in views)
+    is_member, groups = views[1].is_member, views[1].groups
+
+    def row(
+        metric: str, description: str, unit: str, measure: Callable[[_View], Estimate], pair: Callable[[], Change]
+    ) -> MetricChange:
+        old, new = (measure(view) for view in views)
+        change = pair() if paired else independent_change(old, new, bound=1.0)
+        return _row(f"attacks.{label}.{metric}", description, unit, old, new, change, paired)
+
+    def area(view: _View) -> Estimate:
+        return auc(view.scores[label], view.is_member, level=level, groups=view.groups)
+
+    yield row(
+        "auc", f"AUC of {label}", "", area, lambda: auc_change(before, after, is_member, level=level, groups=groups)
+    )
+    for fpr in fprs:
+
+        def rate(view: _View, fpr: float = fpr) -> Estimate:
+            found = tpr_at_fpr(view.scores[label], view.is_member, fpr=fpr, level=level, groups=view.groups)
+            return _plain(found)
+
+        def pair(fpr: float = fpr) -> Change:
+            return tpr_change(before, after, is_member, fpr=fpr, level=level, groups=groups)
+
+        yield row(f"tpr_at_fpr.{fpr:g}", f"TPR of {label} at an FPR of {100 * fpr:g}%", "share", rate, pair)
+
+
+def _plain(estimate: Estimate) -> Estimate:
+    """Drop what a subclass adds: the row says it."""
+    return Estimate(
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        level=estimate.level,
+        method=estimate.method,
+        n_members=estimate.n_members,
+        n_non_members=estimate.n_non_members,
+        undefined_reason=estimate.undefined_reason,
+    )
+
+
+def _row(
+    metric: str, description: str, unit: str, old: Estimate, new: Estimate, change: Change, paired: bool
+) -> MetricChange:
+    return MetricChange(
+        metric=metric,
+        description=description,
+        unit=unit,
+        old=old,
+        new=new,
+        change=change.estimate,
+        p_value=change.p_value,
+        p_value_holm=None,
+        paired=paired,
+    )
+
+
+def _picked(groups: Names, here: NDArray[np.bool_]) -> Names:
+    return None if groups is None else [group for group, counted in zip(groups, here, strict=True) if counted]

@@ -1,0 +1,158 @@
+"""Which members became highly memorized, and which no longer are?"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..samples import SampleTable
+from .pairing import Matched
+
+__all__ = ["HighSample", "HighSamples", "high_samples"]
+
+Array = NDArray[np.float64]
+
+LEAST_BITS = 10.0
+QUANTILE = 0.99
+N_TOP = 20
+N_LISTED = 100
+
+Why = Literal["threshold", "top", "both"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HighSample:
+    """A member that entered or left the highly memorized ones.
+
+    Parameters
+    ----------
+    sample_id : str
+        In the audit in which it is highly memorized.
+    text_sha256 : str
+    why : {"threshold", "top", "both"}
+        It crossed the threshold of its audit, entered or left the twenty members with most bits, or both.
+    old_bits, new_bits : float or None
+        Signed bits; None where the audit does not hold the sample, cut at the same place.
+    """
+
+    sample_id: str
+    text_sha256: str
+    why: Why
+    old_bits: float | None
+    new_bits: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HighSamples:
+    """The highly memorized members of two audits.
+
+    Parameters
+    ----------
+    old_threshold, new_threshold : float, bits
+        Signed bits beyond which a member counts as highly memorized: 10, or the 99 % point of the audit's non-members
+        where that is more.
+    n_old, n_new : int
+        Members beyond it in each audit, of all its members.
+    n_appeared, n_vanished : int
+        Members that entered or left, by threshold or top 20.
+    appeared, vanished : tuple of HighSample
+        Those with most bits first; at most 100 of each.
+    """
+
+    old_threshold: float
+    new_threshold: float
+    n_old: int
+    n_new: int
+    n_appeared: int
+    n_vanished: int
+    appeared: tuple[HighSample, ...]
+    vanished: tuple[HighSample, ...]
+
+
+class _Ranked(NamedTuple):
+    """An audit's samples by their bits."""
+
+    bits: Array
+    threshold: float
+    high: NDArray[np.bool_]
+    top: NDArray[np.bool_]
+
+
+def high_samples(old: SampleTable, new: SampleTable, matched: Matched) -> HighSamples | None:
+    """Compare the highly memorized members of two audits.
+
+    Returns
+    -------
+    HighSamples or None
+        None if an audit has no bits, or no member is in both.
+    """
+    before, after = _ranked(old), _ranked(new)
+    if before is None or after is None or not matched.pairing.n_members:
+        return None
+    forward = dict(zip(matched.new.tolist(), matched.old.tolist(), strict=True))
+    backward = {ours: theirs for theirs, ours in forward.items()}
+    appeared = _entered(new, after, before, forward)
+    vanished = _entered(old, before, after, backward)
+    return HighSamples(
+        old_threshold=before.threshold,
+        new_threshold=after.threshold,
+        n_old=int(before.high.sum()),
+        n_new=int(after.high.sum()),
+        n_appeared=len(appeared),
+        n_vanished=len(vanished),
+        appeared=tuple(_samples(new, appeared[:N_LISTED], after.bits, before.bits, forward, is_new=True)),
+        vanished=tuple(_samples(old, vanished[:N_LISTED], before.bits, after.bits, backward, is_new=False)),
+    )
+
+
+def _ranked(samples: SampleTable) -> _Ranked | None:
+    bits = samples.signed_bits
+    if bits is None:
+        return None
+    others = bits[~samples.is_member]
+    threshold = LEAST_BITS
+    if others.size:
+        threshold = max(threshold, float(np.quantile(others, QUANTILE, method="higher")))
+    top = np.zeros(bits.size, dtype=np.bool_)
+    top[_most(samples, bits, np.flatnonzero(samples.is_member))[:N_TOP]] = True
+    return _Ranked(bits=bits, threshold=threshold, high=samples.is_member & (bits > threshold), top=top)
+
+
+def _most(samples: SampleTable, bits: Array, rows: NDArray[np.int64]) -> list[int]:
+    """Order rows by their bits, the most first; equal ones by text and id, so that no table's order matters."""
+    return sorted(rows.tolist(), key=lambda i: (-bits[i], samples.text_sha256[i], samples.sample_id[i]))
+
+
+def _entered(samples: SampleTable, here: _Ranked, there: _Ranked, place: dict[int, int]) -> list[tuple[int, Why]]:
+    """Find rows that are high here and not there; those not held there count if they are beyond the threshold."""
+    found: list[tuple[int, Why]] = []
+    for i in _most(samples, here.bits, np.flatnonzero(here.high | here.top)):
+        other = place.get(i)
+        crossed = bool(here.high[i]) and (other is None or not there.high[other])
+        rose = other is not None and bool(here.top[i]) and not there.top[other]
+        if crossed or rose:
+            found.append((i, "both" if crossed and rose else "threshold" if crossed else "top"))
+    return found
+
+
+def _samples(
+    samples: SampleTable,
+    rows: Sequence[tuple[int, Why]],
+    here: Array,
+    there: Array,
+    place: dict[int, int],
+    *,
+    is_new: bool,
+) -> Iterator[HighSample]:
+    for i, why in rows:
+        ours = float(here[i])
+        theirs = float(there[place[i]]) if i in place else None
+        yield HighSample(
+            sample_id=samples.sample_id[i],
+            text_sha256=samples.text_sha256[i],
+            why=why,
+            old_bits=theirs if is_new else ours,
+            new_bits=ours if is_new else theirs,
+        )

@@ -1,0 +1,307 @@
+"""Does a result keep to a policy? Every gate held against its interval, corrected for all of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from scipy import stats
+
+from .errors import ConfigError
+from .judged import Judged, kind_of_path
+from .metric_paths import Figure
+from .policy import Gate, Policy, Waiver, check_metric
+from .stats.paired import holm
+from .verdicts import GateOutcome, GateReport, Outcome
+from .version import __version__
+
+__all__ = ["exceedance_p_value", "judge"]
+
+_MODEL_CHECKS = frozenset({"distinct_models", "tokenizer", "precision"})
+_OF_MEMBERS_ALONE = frozenset(
+    {
+        "memorization.largest_sample_bits",
+        "memorization.mean_bits_members",
+        "memorization.clipped_bits_per_member",
+        "memorization.clipped_total_bits",
+        "memorization.bits_per_token",
+        "memorization.bits_per_byte",
+    }
+)
+_OF_NO_SAMPLES = frozenset(
+    {"memorization.capacity_bits", "memorization.bits_per_parameter", "memorization.n_parameters"}
+)
+_SAID_APART = ("prediction.prediction.", "extraction.", "canaries.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """A gate beside the figure that it is about; adjusted p-values of its lower and upper limit come later."""
+
+    gate: Gate
+    figure: Figure
+    several: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.gate.name}/{self.figure.label}" if self.several else self.gate.name
+
+
+def judge(policy: Policy, judged: Judged, *, today: date, warn_only: bool = False) -> GateReport:
+    """Hold a document against a policy.
+
+    Parameters
+    ----------
+    policy : Policy
+    judged : Judged
+    today : date
+        The day on which waivers are read.
+    warn_only : bool
+        Report everything as it is, but with exit code 0.
+
+    Raises
+    ------
+    ConfigError
+        If a gate names a figure that no document has, or no gate is about this kind of document.
+
+    Notes
+    -----
+    A gate passes if its whole interval lies within the limits. That needs no correction for several gates: a policy
+    passes only if every gate does, and whatever the one limit that is truly broken, its own gate passes with a
+    probability of at most ``(1 - level) / 2`` (an intersection-union test, [1]_). Failing does need one: a policy
+    fails if any gate does, and of forty gates on models that leak nothing one would fail by chance in most runs. A
+    gate therefore fails if its interval lies beyond the limit and its p-value, adjusted for every limit of the policy
+    by Holm's method, is at most ``(1 - level) / 2`` too; then the chance that any gate fails whose figure is within
+    its limits is at most that. ``correction = "none"`` leaves the adjustment out. Waived gates count, so that a waiver
+    makes no other gate stricter or milder. Figures without an interval are compared as they are, and not counted.
+
+    References
+    ----------
+    .. [1] Berger, *Multiparameter hypothesis testing and acceptance sampling*, Technometrics 24, 1982.
+    """
+    tests, notes = _tests(policy, judged)
+    raw = [_p_values(test, judged) for test in tests]
+    flat = [p for pair in raw for p in pair]
+    adjusted = holm(flat) if policy.correction == "holm" else flat
+    outcomes = tuple(
+        _outcome(test, policy, judged, today, raw[i], (adjusted[2 * i], adjusted[2 * i + 1]))
+        for i, test in enumerate(tests)
+    )
+    stopped = any(outcome.stops for outcome in outcomes)
+    return GateReport(
+        auditor_version=__version__,
+        result=judged.path,
+        result_sha256=judged.sha256,
+        kind=judged.kind,
+        subject=judged.subject,
+        policy=policy.source,
+        policy_sha256=policy.sha256,
+        soundness=judged.soundness,
+        correction=_said_correction(policy, tests, flat),
+        passed=not stopped,
+        exit_code=1 if stopped and not warn_only else 0,
+        warn_only=warn_only,
+        gates=outcomes,
+        notes=(*_waiver_notes(policy, today), *_doubts(judged), *notes),
+    )
+
+
+def exceedance_p_value(figure: Figure, limit: float, *, above: bool) -> float | None:
+    """One-sided p-value of a figure being within its limit, got from its interval.
+
+    Parameters
+    ----------
+    figure : Figure
+    limit : float
+    above : bool
+        Whether to lie above the limit is to break it.
+
+    Returns
+    -------
+    float or None
+        How far the end of the interval on the side of the limit would have to be stretched to reach it, on the normal
+        scale: at most ``(1 - level) / 2`` exactly if the interval excludes the limit. If the interval ends at the
+        value itself, it only tells that much: then exactly ``(1 - level) / 2``, or 1. None without an interval.
+
+    Examples
+    --------
+    >>> figure = Figure(path="auc", label=None, description="", unit="", method="", level=0.95,
+    ...                 value=0.7, low=0.65, high=0.75)
+    >>> round(exceedance_p_value(figure, 0.65, above=True), 6)  # the interval just reaches the limit
+    0.025
+    >>> round(exceedance_p_value(figure, 0.60, above=True), 6)  # twice as far: sf(2 * 1.96)
+    4.4e-05
+    """
+    if figure.level is None or figure.value is None or figure.low is None or figure.high is None:
+        return None
+    beyond = figure.value - limit if above else limit - figure.value
+    reach = figure.value - figure.low if (beyond > 0) == above else figure.high - figure.value
+    if reach <= 0:
+        return (1 - figure.level) / 2 if beyond > 0 else 1.0
+    return float(stats.norm.sf(beyond / reach * stats.norm.isf((1 - figure.level) / 2)))
+
+
+def _tests(policy: Policy, judged: Judged) -> tuple[list[_Test], list[str]]:
+    """Find the figures of every gate; note the gates that are about another kind of document."""
+    tests: list[_Test] = []
+    elsewhere: list[str] = []
+    for gate in policy.gates:
+        check_metric(gate, judged.figures)
+        found = judged.figures.get(gate.metric, ())
+        several = ".any." in gate.metric
+        if found:
+            tests += [_Test(gate, figure, several and figure.label is not None) for figure in found]
+        elif _is_about(gate, judged):
+            tests.append(_Test(gate, _not_there(gate, judged), False))
+        else:
+            elsewhere.append(gate.name)
+    if not tests:
+        raise ConfigError(f"policy {policy.source}: no gate is about {_a(judged.kind)}, so there is nothing to judge")
+    notes = [f"not judged, about other documents than {_a(judged.kind)}: {', '.join(elsewhere)}"] if elsewhere else []
+    return tests, notes
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind == "audit" else f"a {kind}"
+
+
+def _is_about(gate: Gate, judged: Judged) -> bool:
+    """Whether a document of this kind may have the figure of a gate; an audit may be given a baseline."""
+    kind = kind_of_path(gate.metric)
+    return kind == judged.kind or (kind == "comparison" and judged.kind == "audit")
+
+
+def _not_there(gate: Gate, judged: Judged) -> Figure:
+    """Stand in for a figure that this document could have and does not."""
+    part, inner = gate.metric.split(".")[0], ".".join(gate.metric.split(".")[:2])
+    reason = judged.missing.get(inner) or judged.missing.get(part, f"not measured in this {judged.kind}")
+    if part not in judged.missing and ".tpr_at_fpr." in gate.metric:
+        reason = f"not measured at this rate in this {judged.kind} (--fpr)"
+    return Figure(
+        path=gate.metric, label=None, description=gate.metric, unit="", value=None, low=None, high=None, level=None,
+        method="", undefined_reason=reason,
+    )  # fmt: skip
+
+
+def _refusal(path: str, judged: Judged) -> str | None:
+    """Say why nothing may be concluded from a figure, if the audit is not sound enough for it."""
+    if path.startswith("change."):
+        named = ", ".join(judged.change_vetoes)
+        return f"nothing may be concluded from this comparison: {named}" if named else None
+    if judged.kind != "audit" or path in _OF_NO_SAMPLES or path.startswith(_SAID_APART):
+        return None
+    if judged.soundness is None:
+        return "the audit holds no soundness checks, so its figures may not be judged"
+    vetoes = judged.vetoes
+    if path in _OF_MEMBERS_ALONE:  # members alone, against the reference: other texts do not matter, the models do
+        vetoes = tuple(name for name in vetoes if name in _MODEL_CHECKS)
+    elif judged.soundness == "veto" and not vetoes:
+        vetoes = ("soundness",)
+    return f"the audit is not sound: {', '.join(vetoes)}" if vetoes else None
+
+
+def _p_values(test: _Test, judged: Judged) -> tuple[float | None, float | None]:
+    """P-values of breaking the lower and the upper limit; None where there is no limit, no interval or no verdict."""
+    gate, figure = test.gate, test.figure
+    if _refusal(figure.path, judged) is not None:
+        return None, None
+    below = None if gate.min is None else exceedance_p_value(figure, gate.min, above=False)
+    above = None if gate.max is None else exceedance_p_value(figure, gate.max, above=True)
+    return below, above
+
+
+def _outcome(
+    test: _Test,
+    policy: Policy,
+    judged: Judged,
+    today: date,
+    raw: tuple[float | None, float | None],
+    adjusted: tuple[float | None, float | None],
+) -> GateOutcome:
+    gate, figure = test.gate, test.figure
+    outcome, reason = _decide(test, judged, adjusted)
+    waiver = _waiver_of(gate, policy.waivers, today)
+    decisions = {"pass": "pass", "fail": "fail", "inconclusive": policy.inconclusive, "refused": policy.unsound}
+    return GateOutcome(
+        gate=test.name,
+        metric=figure.path if test.several else gate.metric,
+        description=gate.description or figure.description,
+        least=gate.min,
+        most=gate.max,
+        value=figure.value,
+        low=figure.low,
+        high=figure.high,
+        level=figure.level,
+        unit=figure.unit,
+        n_members=figure.n_members,
+        n_non_members=figure.n_non_members,
+        method=figure.method,
+        outcome=outcome,
+        p_value=_least(raw),
+        p_value_holm=_least(adjusted) if policy.correction == "holm" else None,
+        stops=decisions[outcome] == "fail" and waiver is None,
+        reason=reason,
+        waived_by=waiver.reason if waiver else None,
+        waived_until=waiver.expires.isoformat() if waiver else None,
+        sample_ids=tuple(name for name, value in figure.sample_ids if gate.max is not None and value > gate.max),
+    )
+
+
+def _least(p_values: Iterable[float | None]) -> float | None:
+    return min((p for p in p_values if p is not None), default=None)
+
+
+def _decide(test: _Test, judged: Judged, adjusted: tuple[float | None, float | None]) -> tuple[Outcome, str]:
+    """Compare the interval of a figure with the limits of its gate."""
+    gate, figure = test.gate, test.figure
+    refusal = _refusal(figure.path, judged)
+    if refusal is not None:
+        return "refused", refusal
+    if figure.value is None or figure.low is None or figure.high is None:
+        return "inconclusive", figure.undefined_reason or "the figure is not defined"
+    what = "the figure" if figure.low == figure.high and figure.level is None else "the whole interval"
+    if (gate.min is None or figure.low >= gate.min) and (gate.max is None or figure.high <= gate.max):
+        return "pass", f"{what} is within the limit"
+    sides = (
+        ("below", gate.min is not None and figure.high < gate.min, adjusted[0]),
+        ("above", gate.max is not None and figure.low > gate.max, adjusted[1]),
+    )
+    for side, is_beyond, p in sides:
+        if is_beyond and (figure.level is None or p is None or p <= (1 - figure.level) / 2):
+            return "fail", f"{what} is {side} the limit"
+        if is_beyond:
+            return "inconclusive", f"{what} is {side} the limit, but with so many gates that may be chance"
+    limits = "a limit" if gate.min is not None and gate.max is not None else "the limit"
+    return "inconclusive", f"the interval holds {limits}; more texts would make it narrower"
+
+
+def _waiver_of(gate: Gate, waivers: Sequence[Waiver], today: date) -> Waiver | None:
+    """Return the waiver of a gate that holds longest, if any has not expired."""
+    valid = [waiver for waiver in waivers if waiver.covers(gate.name, today)]
+    return max(valid, key=lambda waiver: waiver.expires, default=None)
+
+
+def _waiver_notes(policy: Policy, today: date) -> list[str]:
+    """Say which waivers are over or match nothing."""
+    names = {gate.name for gate in policy.gates}
+    notes = []
+    for waiver in policy.waivers:
+        if waiver.gate not in names:
+            notes.append(f"the waiver of {waiver.gate!r} matches no gate of the policy")
+        elif today > waiver.expires:
+            notes.append(f"EXPIRED: the waiver of {waiver.gate!r} ended on {waiver.expires} ({waiver.reason})")
+    return sorted(notes, key=lambda note: not note.startswith("EXPIRED"))
+
+
+def _doubts(judged: Judged) -> list[str]:
+    return [f"read with care, checks warn: {', '.join(judged.doubts)}"] if judged.doubts else []
+
+
+def _said_correction(policy: Policy, tests: Sequence[_Test], p_values: Sequence[float | None]) -> str:
+    n_limits = sum(p is not None for p in p_values)
+    if policy.correction == "none":
+        return "none: each gate fails by chance as often as its interval misses"
+    if not n_limits:
+        return "none needed: no figure has a confidence interval that could miss"
+    allowed = sorted({f"{(1 - test.figure.level) / 2:.6g}" for test in tests if test.figure.level is not None})
+    limits = "1 limit" if n_limits == 1 else f"{n_limits} limits"
+    return f"Holm over {limits}: to fail, a gate also needs an adjusted p-value of at most {' or '.join(allowed)}"

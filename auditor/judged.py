@@ -1,0 +1,308 @@
+"""What can be held against a policy? An audit, a prediction or a comparison, checked, with its figures."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from attacks import BUILTIN
+
+from .comparing import COMPARISON_VERSION, AuditComparison
+from .documents import from_text, to_text
+from .errors import ResultError
+from .metric_paths import ANY, Figure, PathPattern, catalogue, path_patterns
+from .predictions import Prediction
+from .results import SCHEMA_VERSION, AuditResult, Verdict
+
+__all__ = ["Judged", "Kind", "kind_of_path", "may_exist", "read_bytes", "read_judged", "with_changes"]
+
+Kind = Literal["audit", "prediction", "comparison"]
+
+AUDIT_PARTS = ("attacks", "combination", "memorization", "risk", "retrained", "prediction", "extraction", "canaries")
+BEST, LARGEST = "attacks.best.auc", "memorization.largest_sample_bits"
+_OF_ATTACK = re.compile(r"attacks\.(?P<label>.+?)\.(?P<leaf>[a-z_]\w*(?:\.[0-9][0-9.e-]*)?)")
+APPEARED = "change.high.n_appeared"
+NOT_IN_BOTH = "not measured in both audits"
+SINGLE = "no interval: read off single samples"
+FILES = ("result.json", "comparison.json", "prediction.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A document that a policy is applied to.
+
+    Parameters
+    ----------
+    path, sha256 : str
+        Where it was read from, and the hash of its bytes.
+    kind : {"audit", "prediction", "comparison"}
+    subject : str
+        The model, in a word for people.
+    soundness : {"pass", "warn", "veto"} or None
+        Of the audit; None if there were no checks.
+    vetoes, change_vetoes, doubts : tuple of str
+        Names of the checks that veto; what forbids a verdict on changes against a baseline; what warns.
+    figures : mapping of str to tuple of Figure
+        Every figure by its path.
+    missing : mapping of str to str
+        Why a part of the document holds no figures, by its name.
+    """
+
+    path: str
+    sha256: str
+    kind: Kind
+    subject: str
+    soundness: Verdict | None
+    vetoes: tuple[str, ...]
+    change_vetoes: tuple[str, ...] = ()
+    doubts: tuple[str, ...]
+    figures: Mapping[str, tuple[Figure, ...]]
+    missing: Mapping[str, str]
+
+
+def read_judged(data: bytes, path: str) -> Judged:
+    """Read a document that can be judged: ``result.json``, ``comparison.json`` or what ``predict --json`` printed.
+
+    Parameters
+    ----------
+    data : bytes
+    path : str
+        Where they come from, for messages and for the report.
+
+    Raises
+    ------
+    ResultError
+        In one line, if they are no such document or not what they claim to be.
+    """
+    try:
+        text = data.decode("utf-8")
+        plain = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ResultError(f"cannot judge {path}: not valid JSON ({str(error)[:80]})") from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    if not isinstance(plain, dict):
+        raise ResultError(f"cannot judge {path}: not a document of an audit, a prediction or a comparison")
+    try:
+        if "changes" in plain:
+            return _comparison(text, path, sha256)
+        if "attacks" in plain or "memorization" in plain:
+            return _audit(text, path, sha256)
+        if "law" in plain and "ceiling" in plain:
+            return _prediction(text, path, sha256)
+    except ResultError as error:
+        raise ResultError(f"cannot judge {path}: {error}") from error
+    hint = "; gate the result.json of a checkpoint" if "checkpoints" in plain else ""
+    raise ResultError(f"cannot judge {path}: not a document of an audit, a prediction or a comparison{hint}")
+
+
+def read_bytes(path: Path) -> tuple[bytes, Path]:
+    """Read a document, given itself or its folder; also return which file it was.
+
+    Raises
+    ------
+    ResultError
+        If it cannot be read.
+    """
+    file = path
+    if path.is_dir():
+        file = next((path / name for name in FILES if (path / name).exists()), path / FILES[0])
+    try:
+        return file.read_bytes(), file
+    except OSError as error:
+        raise ResultError(f"cannot read {file}: {error.strerror}") from error
+
+
+def with_changes(judged: Judged, comparison: AuditComparison) -> Judged:
+    """Add what changed against a baseline (``change.*``) to the figures of an audit.
+
+    Parameters
+    ----------
+    judged : Judged
+        An audit.
+    comparison : AuditComparison
+        Of the baseline with it.
+    """
+    figures = {**judged.figures, **_changes(comparison)}
+    missing = {**judged.missing, "change": NOT_IN_BOTH}
+    doubts = (*judged.doubts, *_doubts(comparison))
+    return replace(judged, figures=figures, missing=missing, change_vetoes=_vetoes(comparison), doubts=doubts)
+
+
+def _changes(comparison: AuditComparison) -> dict[str, tuple[Figure, ...]]:
+    """Name every change by the path of the figure that changed: ``change.attacks.reference.auc``."""
+    found: dict[str, tuple[Figure, ...]] = {}
+    for one in comparison.changes:
+        measured = catalogue(json.loads(to_text({"change": one.change})))["change"][0]
+        of_attack = _OF_ATTACK.fullmatch(one.metric)
+        figure = replace(
+            measured,
+            path=f"change.{one.metric}",
+            label=of_attack["label"] if of_attack else None,
+            description=f"change of {one.description}",
+            unit="bits" if one.unit == "bits" else "",
+        )
+        found[figure.path] = (figure,)
+        if of_attack:
+            general = f"change.attacks.{ANY}.{of_attack['leaf']}"
+            found[general] = (*found.get(general, ()), figure)
+            if of_attack["label"] == comparison.headline_attack:
+                found[f"change.attacks.headline.{of_attack['leaf']}"] = (figure,)
+    if comparison.high is not None:
+        n, listed = comparison.high.n_appeared, comparison.high.appeared
+        found[APPEARED] = (
+            _counted(APPEARED, "members that became highly memorized", n, [(one.sample_id, n) for one in listed]),
+        )
+    return found
+
+
+def _vetoes(comparison: AuditComparison) -> tuple[str, ...]:
+    """Name what forbids a verdict on a change, a veto of either audit included."""
+    named = tuple(one.what for one in comparison.differences if one.effect == "diagnosis")
+    return named or (("soundness of an audit",) if comparison.soundness == "veto" else ())
+
+
+def _doubts(comparison: AuditComparison) -> tuple[str, ...]:
+    """Name what else may move a change than the model."""
+    return tuple(f"{one.what} differs" for one in comparison.differences if one.effect == "caution")
+
+
+def _counted(path: str, description: str, value: float, samples: Sequence[tuple[str, float]], unit: str = "") -> Figure:
+    """Take a figure that is no estimate: what is counted or read off single samples."""
+    return Figure(
+        path=path, label=None, description=description, unit=unit, value=float(value), low=float(value),
+        high=float(value), level=None, method=SINGLE, sample_ids=tuple(samples),
+    )  # fmt: skip
+
+
+def _audit(text: str, path: str, sha256: str) -> Judged:
+    result = from_text(text, AuditResult, version=SCHEMA_VERSION, what="result document")
+    plain = json.loads(text)
+    figures = catalogue(plain, AUDIT_PARTS)
+    missing = {part: "not run in this audit" for part in AUDIT_PARTS if not plain.get(part)}
+    missing["change"] = "no baseline to compare with was given (--baseline)"
+    if result.selection is None:
+        missing |= dict.fromkeys(("attacks.headline", "attacks.best"), "this audit declared no attack before looking")
+    if result.memorization is None:
+        missing["memorization"] = "not measured in this audit: bits need a reference model"
+    targets = [model.path for model in result.provenance.models if model.role == "target"]
+    checks = result.soundness.checks if result.soundness else ()
+    return Judged(
+        path=path,
+        sha256=sha256,
+        kind="audit",
+        subject=targets[0] if targets else "unknown target",
+        soundness=result.soundness.verdict if result.soundness else None,
+        vetoes=tuple(check.name for check in checks if check.verdict == "veto"),
+        doubts=tuple(check.name for check in checks if check.verdict == "warn"),
+        figures={**figures, **_aliases(result, plain, figures)},
+        missing=missing,
+    )
+
+
+def _aliases(
+    result: AuditResult, plain: Mapping[str, Any], figures: Mapping[str, tuple[Figure, ...]]
+) -> dict[str, tuple[Figure, ...]]:
+    """Name what people ask for: the attack declared before looking, the honest best one, the worst sample."""
+    found: dict[str, tuple[Figure, ...]] = {}
+    if result.selection is not None:
+        for part in ("attacks", "retrained.attacks"):
+            declared = f"{part}.{result.selection.headline}."
+            for path in [path for path in figures if path.startswith(declared)]:
+                found[f"{part}.headline.{path.removeprefix(declared)}"] = figures[path]
+        (best,) = catalogue({"best_auc": plain["selection"]["best_auc"]})["best_auc"]
+        words = "AUC of the best attack, chosen on other texts than it is measured on"
+        found[BEST] = (replace(best, path=BEST, description=words),)
+    if result.memorization is not None:
+        found[LARGEST] = (_largest(result),)
+    return found
+
+
+def _largest(result: AuditResult) -> Figure:
+    """Take the bits of the most memorized member; they are of one text, so there is nothing to be uncertain about."""
+    samples = result.memorization.top_samples if result.memorization else ()
+    ranked = sorted(((s.sample_id, s.signed_bits) for s in samples if s.is_member), key=lambda s: -s[1])
+    figure = _counted(LARGEST, "bits of the most memorized member", ranked[0][1] if ranked else 0.0, ranked, "bits")
+    if ranked:
+        return replace(figure, n_members=result.data.members.n_samples)
+    return replace(figure, value=None, low=None, high=None, undefined_reason="no member is ranked in this audit")
+
+
+def _prediction(text: str, path: str, sha256: str) -> Judged:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        found = TypeAdapter(Prediction).validate_json(text, strict=True)
+        plain = json.loads(to_text(found))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ResultError(f"not a prediction: {where}: {first['msg']}"[:300]) from error
+    except ValueError as error:
+        raise ResultError(f"not a prediction: {error}") from error
+    return Judged(
+        path=path,
+        sha256=sha256,
+        kind="prediction",
+        subject=f"a plan of {found.params:,} parameters and {found.samples:,.0f} samples",
+        soundness=None,
+        vetoes=(),
+        doubts=(),
+        figures=catalogue(plain),
+        missing={part: "not part of this prediction" for part, value in plain.items() if value is None},
+    )
+
+
+def _comparison(text: str, path: str, sha256: str) -> Judged:
+    found = from_text(text, AuditComparison, version=COMPARISON_VERSION, what="comparison")
+    return Judged(
+        path=path,
+        sha256=sha256,
+        kind="comparison",
+        subject=found.new.target,
+        soundness=found.soundness,
+        vetoes=(),
+        change_vetoes=_vetoes(found),
+        doubts=_doubts(found),
+        figures=_changes(found),
+        missing={"change": NOT_IN_BOTH},
+    )
+
+
+@cache
+def _known_paths() -> dict[Kind, list[PathPattern]]:
+    """Return every path that a document of each kind may have; a change is named by what changed."""
+    names = "|".join(BUILTIN)
+    entries = {"attack": rf"(?:headline|{ANY}|(?:{names})(?::.+?)?)"}
+    prediction = list(Prediction.__dataclass_fields__)
+    audit = path_patterns(AuditResult, AUDIT_PARTS, entries)
+    changed = [_changed(pattern) for pattern in audit if pattern.example.startswith(("attacks.", "memorization."))]
+    return {
+        "audit": [_exactly(BEST), _exactly(LARGEST), *audit],
+        "prediction": path_patterns(Prediction, prediction, {}),
+        "comparison": [_exactly(APPEARED), *changed],
+    }
+
+
+def _exactly(path: str) -> PathPattern:
+    return PathPattern(regex=re.compile(re.escape(path)), example=path)
+
+
+def _changed(pattern: PathPattern) -> PathPattern:
+    return PathPattern(regex=re.compile(rf"change\.{pattern.regex.pattern}"), example=f"change.{pattern.example}")
+
+
+def kind_of_path(path: str) -> Kind | None:
+    """Say in which kind of document a path may be found; None if in none."""
+    for kind, patterns in _known_paths().items():
+        if any(pattern.regex.fullmatch(path) for pattern in patterns):
+            return kind
+    return None
+
+
+def may_exist() -> list[str]:
+    """List an example of every path that some document may have."""
+    return [pattern.example for patterns in _known_paths().values() for pattern in patterns]

@@ -1,0 +1,206 @@
+"""How is a pack made? References scored, and what an audit needs of them written into one file (see `probe_pack`)."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from attacks import Need
+
+from .archives import write_archive
+from .blind import blind_baseline, blind_check
+from .checksums import file_sha256
+from .choosing import needs_of
+from .config import AuditConfig, DataSpec, ModelSpec
+from .data import SampleSet, Side
+from .documents import to_text
+from .engine.forward import SequenceScores
+from .engine.loading.recorded import RECORD, write_record
+from .engine.loading.weights import StoredWeights
+from .engine.opened import OpenedModel, open_models, open_one
+from .engine.passes import Collected, collect_signals
+from .engine.plan import make_plan
+from .engine.scoring import ScoringProgress
+from .engine.store import SCORING_VERSION, ScoreStore
+from .errors import ConfigError
+from .inputs import Inputs, read_inputs
+from .overlap import check_overlap, find_overlap, near_duplicate_groups
+from .probe_pack import MANIFEST, MEMBER, SETTINGS, SIDES, PackedReference, PackedSide, PackManifest, refuse_code
+from .results import CheckResult
+from .version import __version__
+
+__all__ = ["make_pack"]
+
+_MODEL_FILES = ("config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+                "vocab.txt", "merges.txt", "*.model", "chat_template.jinja")  # fmt: skip
+_ROWS = 256
+"""Rows of the store written at once."""
+
+
+def make_pack(
+    options: Mapping[str, Any],
+    path: Path,
+    *,
+    scores_folder: Path | None = None,
+    on_progress: Callable[[ScoringProgress], None] | None = None,
+) -> PackManifest:
+    """Score the references, and write texts, scores, settings and fingerprints into one file.
+
+    Parameters
+    ----------
+    options : mapping of str to object
+        As `AuditConfig.from_options` takes them, without a target.
+    path : Path
+        File to write, readable for its owner only.
+    scores_folder : Path, optional
+        Score store to take scores from and to keep them in, such as that of an audit; none is kept if None.
+
+    Raises
+    ------
+    AuditError
+        With one line: what was given, what is allowed, what to do.
+    """
+    config = _config(options)
+    inputs = read_inputs(config)
+    with TemporaryDirectory(prefix="auditor-pack-") as name:
+        folder = Path(name)
+        references_only = replace(config, target=config.references[0], references=config.references[1:])
+        collected = collect_signals(
+            references_only,
+            sample_ids=inputs.data.ids,
+            texts=_cut_texts(references_only, inputs),
+            needs=frozenset(),
+            scores_folder=scores_folder or folder / "store",
+            on_progress=on_progress,
+        )
+        windows = [model.encoder.window for model in collected.models if model.encoder.window is not None]
+        _write_texts(inputs.data, folder)
+        _copy_rows(collected, scores_folder or folder / "store", folder / "scores")
+        references = tuple(_reference(i, model, config, folder) for i, model in enumerate(collected.models))
+        dtype = _one_dtype(references)
+        names = sorted(
+            str(file.relative_to(folder))
+            for file in folder.rglob("*")
+            if file.is_file() and MEMBER.fullmatch(str(file.relative_to(folder))) and file.name != RECORD
+        )
+        manifest = PackManifest(
+            auditor_version=__version__,
+            scoring_version=SCORING_VERSION,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            settings={key: options[key] for key in SETTINGS if options.get(key) is not None} | {"dtype": dtype},
+            members=_side(inputs.data, config.members, "members"),
+            non_members=None if config.non_members is None else _side(inputs.data, config.non_members, "non_members"),
+            window_tokens=min(windows, default=None),
+            references=references,
+            soundness=_soundness(inputs, collected),
+            files={name: file_sha256(folder / name) for name in names},
+        )
+        write_archive(path, (MANIFEST, to_text(manifest).encode()), folder, names)
+    return manifest
+
+
+def _config(options: Mapping[str, Any]) -> AuditConfig:
+    """Check the options of a pack as those of an audit."""
+    if not options.get("references"):
+        raise ConfigError("a pack needs a --reference, whose scores it is to hold")
+    if options.get("trust_remote_code"):
+        raise ConfigError("models that need trust-remote-code cannot be packed: a pack holds no code")
+    return AuditConfig.from_options({**options, "target": options["references"][0]})
+
+
+def _cut_texts(config: AuditConfig, inputs: Inputs) -> Sequence[str]:
+    """Cut long texts where an audit will: some attacks show a target views that are longer than the text."""
+    needs = needs_of(inputs.attacks, inputs.config) & {Need.LOWERCASE}
+    plan = make_plan(
+        open_models(config),
+        sample_ids=inputs.data.ids,
+        texts=inputs.data.texts,
+        needs=needs,
+        cut=config.long_texts == "cut",
+        rewrite=lambda _texts: ([], []),
+    )
+    return plan.texts
+
+
+def _write_texts(data: SampleSet, folder: Path) -> None:
+    """Write each side as JSON lines, as `load_samples` reads them."""
+    for side in SIDES:
+        rows = data.rows(side)
+        if not rows:
+            continue
+        with open(folder / f"{side}.jsonl", "w", encoding="ascii") as file:
+            for row in rows:
+                sample = data[row]
+                kept = {"id": sample.id, "text": sample.text, "group": sample.group, "copies": sample.copies}
+                file.write(json.dumps({key: value for key, value in kept.items() if value is not None}) + "\n")
+
+
+def _copy_rows(collected: Collected, source: Path, target: Path) -> None:
+    """Copy the rows of these texts, and no others, into a store of their own."""
+    for key in {one.model.key for one in collected.plan.passes}:
+        wanted = {row for one in collected.plan.passes if one.model.key == key for row in one.keys.tolist()}
+        with ScoreStore(target, key) as store:
+            batch: dict[str, SequenceScores] = {}
+            for row, scores in ScoreStore(source, key).rows():
+                if row in wanted:
+                    wanted.remove(row)
+                    batch[row.decode()] = scores
+                if len(batch) == _ROWS or (batch and not wanted):
+                    store.append(batch)
+                    batch = {}
+
+
+def _reference(i: int, model: OpenedModel, config: AuditConfig, folder: Path) -> PackedReference:
+    """Copy configuration and tokenizer of a reference, and see that they are read back as the same."""
+    spec, source = model.files.spec, model.files.source
+    if not source.is_dir():
+        raise ConfigError(f"reference {spec}: a GGUF file cannot be packed without its weights; convert it to a folder")
+    own = folder / "references" / str(i)
+    own.mkdir(parents=True)
+    for file in {file for pattern in _MODEL_FILES for file in source.glob(pattern) if file.is_file()}:
+        shutil.copyfile(file, own / file.name)
+    refuse_code(own, spec)
+    write_record(own, StoredWeights(model.files.weights_sha256, model.files.stored_dtype), window=None)
+    again = open_one(ModelSpec(path=str(own)), model.role, config, model.device)
+    if again.key != model.key or again.files.stored_dtype != model.files.stored_dtype:
+        raise ConfigError(f"reference {spec}: cannot be packed, as its tokenizer is made of more than its usual files")
+    return PackedReference(
+        path=spec.path, revision=spec.revision, adapter=spec.adapter, stored_dtype=model.files.stored_dtype,
+        key=model.key,
+    )  # fmt: skip
+
+
+def _one_dtype(references: Sequence[PackedReference]) -> str:
+    """Name the precision that all references ran in, and that a target will."""
+    dtypes = sorted({reference.key.dtype for reference in references})
+    if len(dtypes) > 1:
+        raise ConfigError(f"the references ran in {' and '.join(dtypes)}: name one precision with --dtype")
+    return dtypes[0]
+
+
+def _side(data: SampleSet, spec: DataSpec, side: Side) -> PackedSide:
+    """Say where the texts of a side came from."""
+    return PackedSide(
+        path=spec.path,
+        text_field=spec.text_field,
+        split=spec.split,
+        n_samples=len(data.rows(side)),
+        n_dropped=data.n_dropped(side),
+        sha256=data.sha256(side),
+        notes=tuple(data.notes.get(side, ())),
+    )
+
+
+def _soundness(inputs: Inputs, collected: Collected) -> tuple[CheckResult, ...]:
+    """Check what can be checked without a target: what the sides have in common, and whether texts alone tell them."""
+    data, texts = inputs.data, collected.plan.texts
+    overlap = find_overlap(texts, data.is_member, collected.plan.text_keys)
+    found = check_overlap(overlap, data.is_member, data.ids)
+    if inputs.config.non_members is not None:
+        groups = near_duplicate_groups(overlap, data.groups)
+        found.append(blind_check(blind_baseline(texts, data.is_member, groups, seed=inputs.config.seed)))
+    return tuple(found)

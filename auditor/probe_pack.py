@@ -1,0 +1,268 @@
+"""What does a job need to audit a target without the references? Texts, their reference scores and settings, in a file.
+
+The file is a zip of stored members: ``manifest.json``, the texts of each side, and of each reference the rows of the
+score store, configuration and tokenizer, but no weights. It holds the texts: it is as confidential as they are.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from .archives import read_member, unpack_members
+from .checksums import file_sha256
+from .config import ModelSpec
+from .data import Side
+from .documents import from_text
+from .engine.loading.models import open_model
+from .engine.loading.recorded import write_record
+from .engine.loading.weights import StoredWeights
+from .engine.store import SCORING_VERSION, PassKey, ScoreStore
+from .engine.tokens import tokenizer_fingerprint
+from .errors import ConfigError, DataError, ResultError
+from .results import AuditResult, CheckResult, SideData
+from .samples import whole_file
+
+__all__ = [
+    "MANIFEST",
+    "MEMBER",
+    "SETTINGS",
+    "SIDES",
+    "PackManifest",
+    "PackedReference",
+    "PackedSide",
+    "Unpacked",
+    "opened_pack",
+    "read_pack",
+    "refuse_code",
+]
+
+VERSION = "1.0"
+MANIFEST = "manifest.json"
+WARNING = (
+    "This file holds the texts of both sides, and says which of them a model was trained on: keep it as confidential "
+    "as the texts."
+)
+SETTINGS = ("attacks", "headline", "max_tokens", "long_texts", "prefix_token", "dtype", "confidence", "fpr_targets",
+            "seed", "bits_per_parameter")  # fmt: skip
+"""Keys of an audit's configuration that a pack settles."""
+
+SIDES: tuple[Side, ...] = ("members", "non_members")
+_ELSEWHERE = ("references", *SIDES, "text_field", "split", "non_members_split", "drop_ids", "split_manifest",
+              "shadows")  # fmt: skip
+"""Further keys that cannot be given beside a pack."""
+
+_MODEL_FILE = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,80}\.(json|model|txt|jinja)"
+MEMBER = re.compile(
+    rf"(members|non_members)\.jsonl|references/[0-9]{{1,3}}/{_MODEL_FILE}"
+    r"|scores/[0-9a-f]{20}/[0-9a-f]{32}\.(arrow|ledger)"
+)
+_MOST_MANIFEST_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedSide:
+    """The texts of one side: where they came from, and what was done to them."""
+
+    path: str
+    text_field: str
+    split: str
+    n_samples: int
+    n_dropped: int
+    sha256: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedReference:
+    """A reference that was run: what it was, and under which key its scores lie in the store."""
+
+    path: str
+    revision: str | None
+    adapter: str | None
+    stored_dtype: str
+    key: PassKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackManifest:
+    """What is in a pack; the order of the fields is the file format.
+
+    Parameters
+    ----------
+    settings : mapping of str to object
+        As in the configuration of an audit: those that a verdict depends on are settled before a target is seen.
+    window_tokens : int or None
+        Most tokens of a text that were scored: a target with a shorter window needs another pack.
+    soundness : tuple of CheckResult
+        What the texts alone say; an audit checks them again, with the target.
+    files : mapping of str to str
+        SHA-256 of every other member.
+    """
+
+    schema_version: str = VERSION
+    warning: str = WARNING
+    auditor_version: str
+    scoring_version: int
+    created_at: str
+    settings: Mapping[str, Any]
+    members: PackedSide
+    non_members: PackedSide | None
+    window_tokens: int | None
+    references: tuple[PackedReference, ...]
+    soundness: tuple[CheckResult, ...]
+    files: Mapping[str, str]
+
+
+def read_pack(path: Path) -> PackManifest:
+    """Read what is in a pack; the texts stay where they are.
+
+    Raises
+    ------
+    DataError, ResultError, ConfigError
+        If it is not a pack, or not one that this version can use.
+    """
+    head = read_member(path, MANIFEST, most_bytes=_MOST_MANIFEST_BYTES)
+    try:
+        manifest = from_text(head.decode(), PackManifest, version=VERSION, what="manifest of a pack")
+    except (ResultError, UnicodeDecodeError) as error:
+        raise ResultError(f"{path}: {error}") from error
+    if manifest.scoring_version != SCORING_VERSION:
+        raise ConfigError(
+            f"{path}: made by auditor {manifest.auditor_version}, whose scores this version does not use: pack again"
+        )
+    if unknown := sorted(set(manifest.settings) - set(SETTINGS)):
+        raise DataError(f"{path}: not a pack: it settles {unknown[0][:80]!a}")
+    return manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpacked:
+    """A pack in a folder of its own, for as long as an audit runs."""
+
+    path: Path
+    sha256: str
+    folder: Path
+    manifest: PackManifest
+
+    def options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Add to the options of an audit what the pack holds.
+
+        Raises
+        ------
+        ConfigError
+            If they name something that the pack settles, or that needs models or texts which it does not hold.
+        """
+        if settled := [key for key in (*SETTINGS, *_ELSEWHERE) if given.get(key) is not None]:
+            option = settled[0].replace("_", "-")
+            raise ConfigError(f"{option} cannot be given with --pack, which settles it: leave it out, or pack again")
+        if given.get("trust_remote_code"):
+            raise ConfigError("trust-remote-code cannot be given with --pack: a pack could then bring code")
+        held = [side for side in SIDES if getattr(self.manifest, side) is not None]
+        sides: dict[str, str] = {side: str(self.folder / f"{side}.jsonl") for side in held}
+        references = [str(self.folder / "references" / str(i)) for i in range(len(self.manifest.references))]
+        return {**given, **self.manifest.settings, **sides, "references": references}
+
+    def restated(self, result: AuditResult) -> AuditResult:
+        """Name texts and references as what they are, not by the folder that they were in for a while."""
+        manifest, provenance = self.manifest, result.provenance
+        specs: dict[str, Any] = {name: _data_spec(getattr(manifest, name)) for name in SIDES}
+        references = [
+            asdict(ModelSpec(path=one.path, revision=one.revision, adapter=one.adapter)) for one in manifest.references
+        ]
+        models = [
+            replace(model, path=one.path, revision=one.revision, adapter=one.adapter,
+                    scoring_path="not run: all scores were in the pack")
+            for model, one in zip(provenance.models[1:], manifest.references, strict=True)
+        ]  # fmt: skip
+        members = _restated_side(result.data.members, manifest.members)
+        assert members is not None
+        return replace(
+            result,
+            provenance=replace(provenance, models=(provenance.models[0], *models), pack_sha256=self.sha256),
+            config={**result.config, **specs, "references": references},
+            data=replace(
+                result.data,
+                members=members,
+                non_members=_restated_side(result.data.non_members, manifest.non_members),
+            ),
+        )
+
+
+@contextmanager
+def opened_pack(path: Path, scores_folder: Path) -> Iterator[Unpacked]:
+    """Unpack into a folder that only its owner may read and that is removed in the end; scores go to the store.
+
+    Raises
+    ------
+    AuditError
+        If the file is not a pack, is damaged, or holds anything else.
+    """
+    manifest = read_pack(path)
+    with TemporaryDirectory(prefix="auditor-pack-") as name:
+        folder = Path(name)
+        unpack_members(path, folder, head=MANIFEST, sha256=manifest.files, pattern=MEMBER)
+        for i, reference in enumerate(manifest.references):
+            own = folder / "references" / str(i)
+            refuse_code(own, path)
+            weights = StoredWeights(reference.key.weights_sha256, reference.stored_dtype)
+            write_record(own, weights, window=manifest.window_tokens)
+            files = open_model(ModelSpec(path=str(own)))
+            key = replace(
+                reference.key,
+                config_sha256=files.config_sha256,
+                tokenizer_sha256=tokenizer_fingerprint(files.tokenizer),
+            )
+            if key != reference.key:
+                raise ConfigError(
+                    f"{path}: the installed transformers reads the tokenizer of {reference.path} otherwise than the "
+                    "one that packed it: pack again with these versions"
+                )
+            _add_scores(folder / "scores" / key.folder_name, scores_folder, key)
+        yield Unpacked(path=path, sha256=file_sha256(path), folder=folder, manifest=manifest)
+
+
+def refuse_code(folder: Path, named: object) -> None:
+    """Refuse a configuration or tokenizer that names code of its own.
+
+    Raises
+    ------
+    ConfigError
+        If one does, or is not JSON.
+    """
+    for file in sorted(folder.glob("*.json")):
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise ConfigError(f"{named}: {file.name} is not JSON") from error
+        if isinstance(document, dict) and "auto_map" in document:
+            raise ConfigError(f"{named}: {file.name} names code of its own (auto_map), and a pack holds no code")
+
+
+def _add_scores(packed: Path, scores_folder: Path, key: PassKey) -> None:
+    """Put the rows of a pass into a store, unless they are in it from an earlier run with the same pack."""
+    with ScoreStore(scores_folder, key):  # makes the folders, for their owner
+        for file in sorted(packed.glob("*.*"), reverse=True):  # a ledger vouches for what is there: rows first
+            place = scores_folder / key.folder_name / file.name
+            if not place.is_file() or place.stat().st_size != file.stat().st_size:
+                with whole_file(place) as partial:
+                    shutil.copy2(file, partial)
+
+
+def _restated_side(found: SideData | None, packed: PackedSide | None) -> SideData | None:
+    """Say of a side what was done to its texts before they were packed."""
+    if found is None or packed is None:
+        return None
+    return replace(found, path=packed.path, n_dropped=packed.n_dropped, notes=packed.notes)
+
+
+def _data_spec(side: PackedSide | None) -> dict[str, str] | None:
+    """Name the data of a side as a configuration does."""
+    if side is None:
+        return None
+    return {"path": side.path, "text_field": side.text_field, "split": side.split}

@@ -1,0 +1,407 @@
+"""Does an audit still say what it measured? Its claims computed again, as far as what they rest on is at hand."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checksums import OUTPUTS, file_sha256, read_checksums
+from .config import DataSpec, ModelSpec
+from .data import load_samples
+from .documents import read_document
+from .engine.loading.models import open_model
+from .engine.tokens import tokenizer_fingerprint
+from .errors import AuditError, ConfigError, DataError, ResultError
+from .laws.capacity import BitsPerParameter
+from .memorization import SampleBits, dataset_memorization, top_samples
+from .results import SCHEMA_VERSION, AttackResult, AuditResult, Estimate, MemorizationResult, SideData
+from .selection import auc_p_values
+from .stats.metrics import evaluate
+
+__all__ = ["Claim", "Status", "Verification", "verify"]
+
+VERSION = "1.0"
+Status = Literal["matches", "differs", "not_checked"]
+
+_RELATIVE, _ABSOLUTE = 1e-9, 1e-12
+"""Differences that another version of a library may make by rounding."""
+
+
+_REST = (
+    "soundness, selection, combination, risk, retrained and prediction rest on texts, folds and models; only the "
+    "checksum of result.json vouches for them"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One thing that an audit says, and whether it still holds; ``detail`` says what differs, or why none can tell."""
+
+    name: str
+    status: Status
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """All claims of one audit; written as JSON in the order of the fields."""
+
+    schema_version: str = VERSION
+    result: str
+    claims: tuple[Claim, ...]
+
+    def of(self, status: Status) -> list[Claim]:
+        """Return the claims of one status."""
+        return [claim for claim in self.claims if claim.status == status]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """The columns of ``samples.parquet`` that claims rest on."""
+
+    columns: Mapping[str, Any]
+
+    def floats(self, name: str) -> NDArray[np.float64]:
+        return np.array(self.columns[name], dtype=np.float64)
+
+    def ints(self, name: str) -> NDArray[np.int64]:
+        return np.array(self.columns[name], dtype=np.int64)
+
+    @property
+    def is_member(self) -> NDArray[np.bool_]:
+        return np.array(self.columns["is_member"], dtype=np.bool_)
+
+    @property
+    def groups(self) -> list[str | None] | None:
+        """Units that the data named; near-duplicates, which join them, cannot be told without the texts."""
+        named: list[str | None] = self.columns["group"]
+        return named if any(group is not None for group in named) else None
+
+
+def verify(path: Path, *, data: bool = True, models: bool = True) -> Verification:
+    """Compute again what an audit claims.
+
+    Parameters
+    ----------
+    path : Path
+        ``result.json``, or its folder.
+    data, models : bool
+        Also read the texts, and hash the weights, where they still lie where the audit found them.
+
+    Returns
+    -------
+    Verification
+        Values and intervals are computed again from ``samples.parquet``; an interval that rests on clusters of
+        near-duplicates cannot be, for which texts are alike is not written.
+
+    Raises
+    ------
+    ConfigError, ResultError
+        If there is no result, or it is not a result document.
+    """
+    if (path / "curve.json").is_file() and not (path / "result.json").is_file():
+        raise ConfigError(f"{path} holds the curve of several checkpoints; give the folder of one of them")
+    file = path / "result.json" if path.is_dir() else path
+    result = read_document(file, AuditResult, version=SCHEMA_VERSION, what="result document")
+    claims = [*_files(file), *_samples(result, file.parent / "samples.parquet")]
+    if data:
+        claims.append(_texts(result, file.parent / "samples.parquet"))
+    if models:
+        claims += _weights(result)
+    return Verification(result=str(file), claims=tuple(claims))
+
+
+def _claim(name: str, differences: Sequence[str], fine: str) -> Claim:
+    """Make a claim of what was compared: it differs if anything does."""
+    if not differences:
+        return Claim(name=name, status="matches", detail=fine)
+    more = f" (and {len(differences) - 4} more)" if len(differences) > 4 else ""
+    return Claim(name=name, status="differs", detail="; ".join(differences[:4]) + more)
+
+
+def _unknown(name: str, why: str) -> Claim:
+    return Claim(name=name, status="not_checked", detail=why)
+
+
+def _files(file: Path) -> Iterator[Claim]:
+    """Compare the files with the checksums beside them."""
+    folder = file.parent
+    try:
+        stated = read_checksums(folder)
+    except ResultError as error:
+        yield Claim(name="checksums.json", status="differs", detail=str(error))
+        return
+    if stated is None:
+        yield _unknown("files", "no checksums.json beside the result")
+        return
+    if absent := [name for name in ("result.json", "samples.parquet") if name not in stated]:
+        yield Claim(name="checksums.json", status="differs", detail=f"does not vouch for {' and '.join(absent)}")
+    for name in (name for name in OUTPUTS if name in stated):
+        if not (folder / name).is_file():
+            yield Claim(name=name, status="differs", detail="the file is gone")
+        else:
+            same = file_sha256(folder / name) == stated[name]
+            yield _claim(name, [] if same else ["other bytes than were written (SHA-256)"], "SHA-256 as written")
+
+
+def _samples(result: AuditResult, path: Path) -> Iterator[Claim]:
+    """Compute every figure again that follows from the rows of the samples."""
+    if not path.is_file():
+        yield _unknown("samples", "no samples.parquet beside the result: no figure can be computed again")
+        return
+    stated = result.provenance.samples_sha256
+    if stated is None:
+        yield _unknown("samples", "the result names no hash of samples.parquet")
+    else:
+        same = stated == file_sha256(path)
+        yield _claim("samples", [] if same else ["not the samples.parquet that the result names"], "as the result says")
+    makers: list[tuple[str, Callable[[_Rows], Claim]]] = [("data", lambda rows: _sides(result, rows))]
+    makers += [
+        (f"attack {attack.attack}", lambda rows, attack=attack: _attack(result, attack, rows))  # type: ignore[misc]
+        for attack in result.attacks
+    ]
+    if result.memorization is not None:
+        makers.append(("bits", lambda rows: _bits(result, rows)))
+    try:
+        rows = _Rows(columns=_read_rows(path))
+    except Exception as error:  # a damaged parquet file fails in many ways
+        detail = f"samples.parquet cannot be read ({type(error).__name__})"
+        yield Claim(name="data", status="differs", detail=detail)
+        return
+    yield _unknown("the rest", _REST)
+    for name, make in makers:
+        try:
+            yield make(rows)
+        except KeyError as error:
+            yield Claim(name=name, status="differs", detail=f"samples.parquet has no column {error.args[0]!r}")
+        except (ValueError, TypeError) as error:
+            detail = f"samples.parquet does not hold what this was made of ({type(error).__name__})"
+            yield Claim(name=name, status="differs", detail=detail)
+
+
+def _read_rows(path: Path) -> dict[str, list[Any]]:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    names = [name for name in file.schema_arrow.names if name != "text"]
+    rows: dict[str, list[Any]] = file.read(columns=names).to_pydict()
+    return rows
+
+
+def _sides(result: AuditResult, rows: _Rows) -> Claim:
+    """Compare sizes of the sides, and what is one number a sample."""
+    found: list[str] = []
+    ids = rows.columns["sample_id"]
+    if len(set(ids)) != len(ids):
+        found.append(f"{len(ids) - len(set(ids))} sample ids stand twice")
+    sides: list[tuple[str, SideData | None, bool]] = [
+        ("members", result.data.members, True),
+        ("non_members", result.data.non_members, False),
+    ]
+    for name, side, member in sides:
+        here = rows.is_member == member
+        counts = {"n_samples": int(here.sum())}
+        counts |= {key: int(rows.ints(key)[here].sum()) for key in ("n_bytes", "n_tokens")}
+        for key, count in counts.items():
+            given = 0 if side is None else getattr(side, key)
+            if given != count:
+                found.append(f"data.{name}.{key}: {given} stated, {count} found")
+    if result.risk is not None and result.risk.members_above is not None:
+        above = rows.floats("posterior")[rows.is_member] > 0.9
+        if int(above.sum()) != result.risk.members_above:
+            found.append(f"risk.members_above: {result.risk.members_above} stated, {int(above.sum())} found")
+    return _claim("data", found, f"{len(ids)} samples; counts, bytes and tokens of both sides agree")
+
+
+def _attack(result: AuditResult, attack: AttackResult, rows: _Rows) -> Claim:
+    """Measure an attack again from its column of scores."""
+    level, groups = float(result.config["confidence"]), rows.groups
+    scores = {one.attack: rows.floats(f"score.{one.attack}") for one in result.attacks}
+    fpr_targets = [one.fpr for one in attack.tpr_at_fpr]
+    rng = np.random.default_rng(0)
+    measured = evaluate(
+        scores[attack.attack], rows.is_member, fpr_targets=fpr_targets, level=level, groups=groups, rng=rng
+    )
+    pairs = [
+        ("auc", attack.auc, measured.auc),
+        ("advantage", attack.advantage, measured.advantage),
+        ("f1_equal_error", attack.f1_equal_error, measured.f1_equal_error),
+    ]
+    pairs += [
+        (f"tpr_at_fpr {stated.fpr:g}", stated, found)
+        for stated, found in zip(attack.tpr_at_fpr, measured.tpr_at_fpr, strict=True)
+    ]
+    name = f"attack {attack.attack}"
+    random = {"advantage"} if groups is not None else set[str]()  # a bootstrap of clusters
+    differences, unsure = _compare(pairs, random)
+    if not unsure and not random:
+        p_value, p_holm = auc_p_values(scores, rows.is_member, groups)[attack.attack]
+        differences += _numbers("p_value", attack.p_value, p_value)
+        differences += _numbers("p_value_holm", attack.p_value_holm, p_holm)
+        differences += _inside("roc", attack.roc, measured.roc)
+        if attack.inverted != measured.inverted:
+            differences.append(f"inverted: {attack.inverted} stated, {measured.inverted} found")
+    auc = "undefined" if attack.auc.value is None else f"{attack.auc.value:.4f}"
+    return _claim(name, differences, f"AUC {auc} and the other figures{_but(unsure)}")
+
+
+def _bits(result: AuditResult, rows: _Rows) -> Claim:
+    """Compute the bits of the samples and of the data set again."""
+    stated = result.memorization
+    assert stated is not None
+    target, reference = rows.floats("target_bits"), rows.floats("reference_bits")
+    bits = SampleBits(target=target, reference=reference)
+    found: list[str] = []
+    for name, values in (("signed_bits", bits.signed), ("memorized_bits", bits.memorized)):
+        if n := int((~np.isclose(rows.floats(name), values, rtol=_RELATIVE, atol=1e-9)).sum()):
+            found.append(f"samples: {name} of {n} samples is not what their bits give")
+    again = _memorization_again(result, stated, bits, rows)
+    estimates = [f.name for f in fields(MemorizationResult) if isinstance(getattr(stated, f.name), Estimate)]
+    if result.provenance.models[0].adapter is not None:
+        estimates.remove("capacity_used")
+    clustered = stated.mean_bits_members.method != again.mean_bits_members.method
+    drawn = {"information_lower_bound_per_member"} if clustered else set[str]()
+    differences, unsure = _compare([(f, getattr(stated, f), getattr(again, f)) for f in estimates], drawn)
+    found += differences
+    found += _numbers("capacity_bits", stated.capacity_bits, again.capacity_bits)
+    found += _inside("signed_bits_histogram", stated.signed_bits_histogram, again.signed_bits_histogram)
+    found += _top(stated, again)
+    if result.provenance.models[0].n_parameters != stated.n_parameters:
+        found.append(f"n_parameters: {stated.n_parameters} stated, but not of the target")
+    return _claim("bits", found, f"bits of {len(target)} samples, totals and the most memorized{_but(unsure)}")
+
+
+def _memorization_again(
+    result: AuditResult, stated: MemorizationResult, bits: SampleBits, rows: _Rows
+) -> MemorizationResult:
+    columns, is_member = rows.columns, rows.is_member
+    ranked = top_samples(
+        bits, is_member=is_member, sample_ids=columns["sample_id"], text_sha256=columns["text_sha256"],
+        n_tokens=rows.ints("n_tokens"), texts=None,
+    )  # fmt: skip
+    return dataset_memorization(
+        bits, is_member, groups=rows.groups, n_tokens=rows.ints("n_tokens"), n_bytes=rows.ints("n_bytes"),
+        n_references=stated.n_references, n_parameters=stated.n_parameters,
+        capacity=BitsPerParameter(stated.bits_per_parameter, stated.bits_per_parameter_source),
+        level=float(result.config["confidence"]), rng=np.random.default_rng(int(result.config["seed"])),
+        samples=ranked,
+    )  # fmt: skip
+
+
+def _top(stated: MemorizationResult, again: MemorizationResult) -> list[str]:
+    """Compare the most memorized samples, whose order among equal bits is nobody's claim."""
+    if len(stated.top_samples) != len(again.top_samples):
+        return [f"top_samples: {len(stated.top_samples)} stated, {len(again.top_samples)} found"]
+    return [
+        f"top_samples[{i}] is not the row of samples.parquet"
+        for i, (one, other) in enumerate(zip(stated.top_samples, again.top_samples, strict=True))
+        if (one.sample_id, one.text_sha256, one.n_tokens) != (other.sample_id, other.text_sha256, other.n_tokens)
+        or not _close(one.signed_bits, other.signed_bits)
+        or not _close(one.memorized_bits, other.memorized_bits)
+    ]
+
+
+def _compare(pairs: Sequence[tuple[str, Estimate, Estimate]], drawn: set[str]) -> tuple[list[str], list[str]]:
+    """Compare estimates; also name those whose interval was made in a way that the samples alone do not tell.
+
+    Parameters
+    ----------
+    drawn : set of str
+        Names of those that are drawn at random, by clusters that may not be known.
+    """
+    differences, unsure = list[str](), list[str]()
+    for name, stated, found in pairs:
+        comparable = stated.method == found.method and name not in drawn
+        if comparable:
+            for end in ("value", "low", "high"):
+                differences += _numbers(f"{name}.{end}", getattr(stated, end), getattr(found, end))
+        elif name not in drawn and stated.value is not None and found.value is not None:
+            differences += _numbers(f"{name}.value", stated.value, found.value)
+        if not comparable:
+            unsure.append(name)
+    return differences, unsure
+
+
+def _but(unsure: Sequence[str]) -> str:
+    """Say which intervals were left as they are."""
+    return f"; not the intervals of {', '.join(unsure)}, which rest on clusters of texts" if unsure else ""
+
+
+def _numbers(name: str, stated: float | None, found: float | None) -> list[str]:
+    return [] if _close(stated, found) else [f"{name}: {stated} stated, {found} found"]
+
+
+def _close(stated: float | None, found: float | None) -> bool:
+    if stated is None or found is None:
+        return stated is found
+    return math.isclose(stated, found, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)
+
+
+def _inside(name: str, stated: object, found: object) -> list[str]:
+    """Compare two dataclasses of sequences of numbers."""
+    if stated is None or found is None or not is_dataclass(stated):
+        return [] if stated is found else [f"{name}: {'none' if stated is None else 'one'} stated"]
+    for f in fields(stated):
+        ours, theirs = getattr(stated, f.name), getattr(found, f.name)
+        if not isinstance(ours, str) and (
+            len(ours) != len(theirs) or not np.allclose(ours, theirs, rtol=_RELATIVE, atol=_ABSOLUTE)
+        ):
+            return [f"{name}.{f.name}: other numbers than the samples give"]
+    return []
+
+
+def _texts(result: AuditResult, samples: Path) -> Claim:
+    """Read the texts again, if they still lie where they were."""
+    sides = {name: result.config.get(name) for name in ("members", "non_members")}
+    specs = {name: DataSpec(**side) for name, side in sides.items() if side is not None}
+    if gone := [spec.path for spec in specs.values() if not Path(spec.path).exists()]:
+        return _unknown("texts", f"not here: {', '.join(gone)}")
+    dropped = result.config.get("drop_ids")
+    if dropped is not None and not Path(dropped).exists():
+        return _unknown("texts", f"the list of samples left out is not here: {dropped}")
+    try:
+        data = load_samples(specs["members"], specs.get("non_members"), drop=None if dropped is None else Path(dropped))
+    except DataError as error:
+        return Claim(name="texts", status="differs", detail=str(error))
+    found = [
+        f"{name}: other texts or ids than were audited (SHA-256)"
+        for name, side in (("members", result.data.members), ("non_members", result.data.non_members))
+        if side is not None and data.sha256("members" if name == "members" else "non_members") != side.sha256
+    ]
+    if samples.is_file() and not found:
+        try:
+            rows = _read_rows(samples)
+            same = list(data.ids) == rows["sample_id"] and list(data.text_sha256) == rows["text_sha256"]
+        except Exception:  # told already
+            same = True
+        found += [] if same else ["the rows of samples.parquet are not those of the texts"]
+    return _claim("texts", found, f"{len(data)} texts and ids as audited (SHA-256)")
+
+
+def _weights(result: AuditResult) -> Iterator[Claim]:
+    """Hash the weights and tokenizers again of models that are at hand."""
+    models: list[tuple[str, ModelSpec, str, str | None]] = []
+    for one in result.provenance.models:
+        spec = ModelSpec(path=one.path, revision=one.revision, adapter=one.adapter)
+        models.append((one.role, spec, one.weights_sha256, one.tokenizer_sha256))
+    retrained = result.config.get("retrained")
+    if result.retrained is not None and retrained is not None:
+        models.append(("retrained", ModelSpec(**retrained), result.retrained.weights_sha256, None))
+    for role, spec, weights, tokenizer in models:
+        name = f"{role} {spec}"
+        if not Path(spec.path).exists():
+            yield _unknown(name, "not a file or folder here; nothing is fetched to check it")
+            continue
+        try:
+            files = open_model(spec)
+        except AuditError as error:
+            yield _unknown(name, str(error))
+            continue
+        found = [] if files.weights_sha256 == weights else ["other weights than were audited (SHA-256)"]
+        if tokenizer is not None and tokenizer_fingerprint(files.tokenizer) != tokenizer:
+            found.append("another tokenizer than was used")
+        yield _claim(name, found, "weights and tokenizer as audited (SHA-256)")

@@ -1,0 +1,32 @@
+"""A gate's verdict as GitHub workflow commands: one line for each gate that does not pass, and nothing else."""
+
+from auditor.verdicts import GateOutcome, GateReport
+from reports.safe import LINE, visible
+
+from . import phrases
+
+__all__ = ["to_annotations"]
+
+_DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+_PROPERTY = _DATA | {":": "%3A", ",": "%2C"}
+
+
+def to_annotations(report: GateReport) -> str:
+    """Render the gates that do not pass as ``::error``, ``::warning`` or ``::notice`` commands, the worst first.
+
+    An error breaks the build; a warning does not, because the policy lets it through or the run only warns; a notice
+    is covered by a waiver.
+    """
+    return "".join(_command(gate, report) for gate in phrases.worst_first(report) if gate.outcome != "pass")
+
+
+def _command(gate: GateOutcome, report: GateReport) -> str:
+    kind = "error" if phrases.blocks(gate, report) else "notice" if phrases.waiver(gate) else "warning"
+    title = f"{phrases.LABELS[report.kind]} gate {visible(gate.gate)}"
+    message = "\n".join(line for line in (phrases.sentence(gate), phrases.sample_line(gate)) if line)
+    return f"::{kind} title={_escaped(title, _PROPERTY)}::{_escaped(message, _DATA)}\n"
+
+
+def _escaped(text: str, table: dict[str, str]) -> str:
+    shown = visible(text, 4 * LINE, keep="\n")
+    return "".join(table.get(char, char) for char in shown)

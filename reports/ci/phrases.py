@@ -1,0 +1,211 @@
+"""What every format says of a gate: its figure, its limit, its outcome in words, and how bad that is."""
+
+from auditor.results import Estimate
+from auditor.verdicts import GateOutcome, GateReport, Outcome
+from reports.numbers import Quantity, number, p_value, percent, plural
+from reports.safe import ID, visible
+from reports.tones import Tone
+
+__all__ = [
+    *("LABELS", "REMEDIES", "blocks", "correction", "counted", "figure", "interval", "limit", "outcome", "p_shown"),
+    *("remedies", "sample_line", "sentence", "shown_interval", "soundness", "title", "tone", "verdict", "waiver"),
+    "worst_first",
+]
+
+LABELS = {
+    "audit": "memorization",
+    "prediction": "predicted memorization",
+    "comparison": "change of memorization",
+}
+"""What was judged, in a word or two, by kind of document."""
+
+REMEDIES: dict[Outcome, str] = {
+    "fail": (
+        "Beyond the limit: look at the samples it names, take out or deduplicate them, train for fewer epochs or with "
+        "differential privacy, and audit again. A risk that is accepted is written into the policy as a waiver with a "
+        "reason and an expiry date."
+    ),
+    "refused": "Refused: mend what the soundness checks of the report name first, then audit again.",
+    "inconclusive": "Inconclusive: audit more texts, so that the interval narrows; measure what is said to be missing.",
+}
+"""What to do about a gate that does not pass, by what came of it."""
+
+_WORDS = {
+    "pass": "within the limit",
+    "fail": "beyond the limit",
+    "inconclusive": "cannot be told",
+    "refused": "no verdict",
+}
+_WORST: tuple[Outcome, ...] = ("fail", "refused", "inconclusive", "pass")
+_SOUNDNESS = {
+    "pass": "The soundness checks of the audit passed.",
+    "warn": "A soundness check of the audit warns: read the figures with care.",
+    "veto": "A soundness check of the audit forbids a verdict: the figures are for diagnosis only.",
+}
+_SHOWN_IDS = 5
+
+
+def blocks(gate: GateOutcome, report: GateReport) -> bool:
+    """Tell whether the gate breaks the build: it stops the run, and the run is not one that only warns."""
+    return gate.stops and not report.warn_only
+
+
+def tone(gate: GateOutcome) -> Tone:
+    """Say how bad the outcome is."""
+    return "ok" if gate.outcome == "pass" else "bad" if gate.stops else "warn"
+
+
+def worst_first(report: GateReport) -> tuple[GateOutcome, ...]:
+    """Order the gates: what stops the run, what does not pass, what passes; else as in the policy."""
+    return tuple(sorted(report.gates, key=lambda gate: (not gate.stops, _WORST.index(gate.outcome))))
+
+
+def _exact(value: float, unit: str) -> str:
+    if unit == "%":
+        return percent(value).replace("-", "−")
+    return number(value, 0) if abs(value) >= 1e5 else f"{value:.6g}".replace("-", "−")
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return visible(text if unit in ("", "%") else f"{text} {unit}")
+
+
+def _quantity(gate: GateOutcome) -> Quantity | None:
+    """Return the figure as an estimate; None if it is undefined or has no interval."""
+    if gate.value is None or gate.level is None:
+        return None
+    made = Estimate(
+        value=gate.value,
+        low=gate.low,
+        high=gate.high,
+        level=gate.level,
+        method=gate.method,
+        n_members=gate.n_members or 0,
+        n_non_members=gate.n_non_members or 0,
+    )
+    return Quantity(label=gate.description, unit=gate.unit, estimate=made)
+
+
+def figure(gate: GateOutcome) -> str:
+    """Write the figure with its unit; ``not defined`` if there is none.
+
+    Its unit is written as :class:`reports.numbers.Quantity` does: ``"%"`` for a rate between 0 and 1, ``""`` for a
+    pure number.
+    """
+    quantity = _quantity(gate)
+    if quantity is not None:
+        return visible(quantity.value_with_unit)
+    return "not defined" if gate.value is None else _with_unit(_exact(gate.value, gate.unit), gate.unit)
+
+
+def interval(gate: GateOutcome) -> str:
+    """Write the interval as ``low to high``; empty if there is none."""
+    quantity = _quantity(gate)
+    return "" if quantity is None else quantity.span
+
+
+def shown_interval(gate: GateOutcome) -> str:
+    """Write the interval with its level, or why there is none."""
+    if gate.level is not None and gate.value is not None:
+        return f"{interval(gate)} ({percent(gate.level)})"
+    return "—" if gate.value is None else "none: counted, not estimated"
+
+
+def limit(gate: GateOutcome) -> str:
+    """Write what the policy allows."""
+    least, most = (None if end is None else _exact(end, gate.unit) for end in (gate.least, gate.most))
+    if least is not None and most is not None:
+        return _with_unit(f"{least} to {most}", gate.unit)
+    if most is not None:
+        return _with_unit(f"at most {most}", gate.unit)
+    return "any value" if least is None else _with_unit(f"at least {least}", gate.unit)
+
+
+def p_shown(gate: GateOutcome) -> str:
+    """Write the p-value: the one adjusted for all gates, unless the policy adjusts none."""
+    return p_value(gate.p_value if gate.p_value_holm is None else gate.p_value_holm)
+
+
+def correction(report: GateReport) -> str:
+    """Say how several gates are corrected for."""
+    return f"Correction for several gates: {visible(report.correction)}."
+
+
+def waiver(gate: GateOutcome) -> str:
+    """Say which waiver covers the gate; empty if none does."""
+    if gate.waived_by is None:
+        return ""
+    until = f" until {visible(gate.waived_until)}" if gate.waived_until else ""
+    return f"waived{until}: {visible(gate.waived_by)}"
+
+
+def outcome(gate: GateOutcome) -> str:
+    """Say in words what came of the gate, and why that does not stop the run if it does not."""
+    words = f"{gate.outcome}: {_WORDS[gate.outcome]}"
+    if gate.outcome == "pass" or gate.stops:
+        return words
+    return f"{words}, {'waived' if gate.waived_by is not None else 'which the policy lets through'}"
+
+
+def sample_line(gate: GateOutcome) -> str:
+    """Name the first samples to look at, and say how many more there are; empty if there are none."""
+    if not gate.sample_ids:
+        return ""
+    shown = ", ".join(visible(one, ID) for one in gate.sample_ids[:_SHOWN_IDS])
+    more = len(gate.sample_ids) - _SHOWN_IDS
+    return f"Samples to look at: {shown}{f', and {more:,} more' if more > 0 else ''}."
+
+
+def sentence(gate: GateOutcome) -> str:
+    """Say on one line what was measured, what is allowed and what follows."""
+    between = f", {percent(gate.level)} interval {interval(gate)}" if gate.level and gate.value is not None else ""
+    measured = f"{visible(gate.description)}: {figure(gate)}{between}; allowed: {limit(gate)}."
+    through = "" if gate.stops or gate.outcome == "pass" else waiver(gate) or "the policy lets this through"
+    return f"{measured} {gate.outcome.capitalize()}: {visible(gate.reason)}{f' ({through})' if through else ''}"
+
+
+def remedies(*outcomes: Outcome) -> str:
+    """Say what to do about these outcomes, the worst first; empty if all of them are passes."""
+    return " ".join(REMEDIES[one] for one in REMEDIES if one in outcomes)
+
+
+def counted(report: GateReport, *, stopping: bool) -> str:
+    """Count the gates that do not pass by what came of them: ``1 fail, 2 inconclusive``; empty if there are none."""
+    found = [gate for gate in report.gates if gate.outcome != "pass" and gate.stops == stopping]
+    waived = [gate for gate in found if gate.waived_by is not None and not gate.stops]
+    rest = [gate.outcome for gate in found if gate not in waived]
+    parts: list[tuple[int, str]] = [(rest.count(word), word) for word in _WORST]
+    return ", ".join(f"{n:,} {word}" for n, word in (*parts, (len(waived), "waived")) if n)
+
+
+def verdict(report: GateReport) -> str:
+    """Say in a few words what the gates said: ``pass``, ``fail: 2 gates``, ``refused``, ``inconclusive``."""
+    if not report.gates:
+        return "no gates"
+    stopping = [gate.outcome for gate in report.gates if gate.stops]
+    if failed := stopping.count("fail"):
+        return f"fail: {plural(failed, 'gate')}"
+    if stopping:
+        return "refused" if "refused" in stopping else "inconclusive"
+    through = counted(report, stopping=False)
+    return f"pass, {through}" if through else "pass"
+
+
+def title(report: GateReport) -> str:
+    """Say in a sentence whether the run may go on."""
+    many = plural(len(report.gates), "gate")
+    through = counted(report, stopping=False)
+    beside = f" Let through: {through}." if through else ""
+    if not report.gates:
+        return "The policy holds no gate: nothing was judged."
+    if report.passed:
+        return f"Passed: nothing stops this run.{beside}" if through else f"Passed: {many}, all within their limits."
+    said = f"Not passed: of {many}, {counted(report, stopping=True)}.{beside}"
+    return f"{said} Warnings only: the run goes on." if report.warn_only else said
+
+
+def soundness(report: GateReport) -> str:
+    """Say whether the figures can be trusted; empty for documents that have no checks."""
+    if report.soundness is None:
+        return "" if report.kind != "audit" else "Unknown: no soundness check was run."
+    return _SOUNDNESS[report.soundness]

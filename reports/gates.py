@@ -1,0 +1,81 @@
+"""The verdict of the gates on the terminal: the worst first, one line a gate, and what the run does about it."""
+
+from rich.console import Group
+from rich.text import Text
+
+from auditor.metric_paths import Figure
+from auditor.verdicts import GateOutcome, GateReport
+
+from . import safe
+from .ci import phrases
+from .numbers import number, plain
+from .tones import SYMBOLS, Tone
+
+__all__ = ["figure_line", "render_gates"]
+
+_STYLES: dict[Tone, str] = {"bad": "red", "warn": "yellow", "info": "blue", "ok": "green"}
+_IDS = 5
+_NAME = 60
+
+
+def render_gates(report: GateReport) -> Group:
+    """Compose the lines; print them with ``soft_wrap``, so that a gate stays on one line."""
+    width = max((len(_name(gate)) for gate in report.gates), default=0)
+    lines = [line for gate in phrases.worst_first(report) for line in _gate(gate, width)]
+    notes = [Text(f"{SYMBOLS['warn']} {safe.visible(note)}", style="yellow") for note in report.notes]
+    return Group(_heading(report), *lines, *notes, Text(f"Correction: {report.correction}", style="dim"), _last(report))
+
+
+def figure_line(path: str, figures: tuple[Figure, ...]) -> str:
+    """Write what ``auditor gate --list`` says of a path: the figure, or how many there are."""
+    name = safe.visible(path, safe.PATH)
+    if len(figures) > 1:
+        return f"{name}\t{len(figures)} figures, a gate each"
+    (figure,) = figures
+    if figure.value is None or figure.low is None or figure.high is None:
+        return f"{name}\tnot defined: {safe.visible(figure.undefined_reason or '', safe.LINE)}"
+    ends = "" if figure.low == figure.high else f" [{plain(figure.low)} to {plain(figure.high)}]"
+    return f"{name}\t{plain(figure.value)}{ends} {figure.unit}".rstrip()
+
+
+def _heading(report: GateReport) -> Text:
+    subject, policy = (safe.visible(text, safe.PATH) for text in (report.subject, report.policy))
+    line = Text(subject, style="bold").append(f" · {report.kind} {safe.visible(report.result, safe.PATH)}", "not bold")
+    return line.append(f" · policy {policy}", style="not bold dim")
+
+
+def _name(gate: GateOutcome) -> str:
+    return safe.visible(gate.gate, _NAME)
+
+
+def _gate(gate: GateOutcome, width: int) -> list[Text]:
+    """Say what was measured, what is allowed and what follows; then the samples to look at."""
+    tone = phrases.tone(gate)
+    line = Text(f"{SYMBOLS[tone]} {_name(gate):<{width}}", style=f"bold {_STYLES[tone]}")
+    line.append(f"  {_measured(gate)}, {phrases.limit(gate)}: ", style="not bold default")
+    line.append(phrases.outcome(gate).partition(":")[0].upper(), style=f"bold {_STYLES[tone]}")
+    line.append(f", {safe.visible(gate.reason)}", style="not bold default")
+    if gate.waived_by is not None:
+        line.append(f" ({phrases.waiver(gate)})", style="not bold yellow")
+    elif gate.outcome != "pass" and not gate.stops:
+        line.append(" (the policy lets it through)", style="not bold yellow")
+    if not gate.sample_ids:
+        return [line]
+    shown = ", ".join(safe.visible(one, safe.ID) for one in gate.sample_ids[:_IDS])
+    more = len(gate.sample_ids) - _IDS
+    return [line, Text(f"    samples: {shown}{f', and {more:,} more' if more > 0 else ''}", style="dim")]
+
+
+def _measured(gate: GateOutcome) -> str:
+    """Write the figure with its interval, or with the band of a prediction."""
+    if gate.value is None or gate.low is None or gate.high is None:
+        return "not defined"
+    span = phrases.interval(gate)
+    if gate.level is None and gate.low < gate.high:
+        span = f"{number(gate.low, 3)} to {number(gate.high, 3)}"
+    return f"{phrases.figure(gate)} [{span}]" if span else phrases.figure(gate)
+
+
+def _last(report: GateReport) -> Text:
+    style = "green" if report.passed else "yellow" if report.warn_only else "red"
+    return Text(f"{phrases.title(report)} Exit code {report.exit_code}.", style=f"bold {style}")

@@ -1,0 +1,427 @@
+"""The callback sees the model as it is, logs what an audit says, stops when told, and leaves training untouched."""
+
+import importlib.util
+import logging
+import math
+import random
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from auditor.errors import ConfigError, DataError, ModelError
+from auditor.results import Estimate
+
+KEYS = {
+    f"audit/{name}{end}"
+    for name in ("loss_auc", "reference_auc", "bits_per_member", "bits_per_token", "capacity_used")
+    for end in ("", "_low", "_high")
+}
+N_SIDE = 20
+STEPS = 60
+
+
+@pytest.fixture(scope="module")
+def texts(helpers_of_session: Any) -> tuple[list[str], list[str]]:
+    make_texts = helpers_of_session("make_texts")
+    return make_texts(N_SIDE, seed=1), make_texts(N_SIDE, seed=2)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(helpers_of_session: Any) -> Any:
+    made = helpers_of_session("build_tokenizer")()
+    made.pad_token = made.eos_token
+    return made
+
+
+def make_trainer(texts: Any, tokenizer: Any, folder: Path, *, steps: int = STEPS, model: Any = None, **options: Any):
+    """Make a trainer whose model has dropout, and whose data order is random: both draw random numbers."""
+    import torch
+    from transformers import (
+        DataCollatorForLanguageModeling,
+        GPT2Config,
+        GPT2LMHeadModel,
+        Trainer,
+        TrainingArguments,
+        set_seed,
+    )
+
+    set_seed(0)
+    torch.set_num_threads(1)
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=0
+    )
+    arguments = {
+        "output_dir": str(folder),
+        "max_steps": steps,
+        "per_device_train_batch_size": 8,
+        "learning_rate": 1e-2,
+        "logging_steps": 10,
+        "report_to": [],
+        "save_strategy": "no",
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
+    return Trainer(
+        model=model or GPT2LMHeadModel(config),
+        args=TrainingArguments(**arguments | options),
+        train_dataset=[{"input_ids": tokenizer(text)["input_ids"]} for text in texts[0]],
+        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
+        processing_class=tokenizer,
+    )
+
+
+def weights(trainer: Any) -> dict[str, Any]:
+    return {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+
+
+class Recorder:
+    """Stand where W&B and TensorBoard stand: a callback that was there first."""
+
+    def __init__(self) -> None:
+        from transformers import TrainerCallback
+
+        self.logged: list[tuple[int, dict[str, float]]] = []
+        outer = self
+
+        class Callback(TrainerCallback):
+            def on_log(self, args, state, control, logs=None, **others):
+                outer.logged.append((state.global_step, dict(logs)))
+
+        self.callback = Callback()
+
+
+@pytest.fixture(scope="module")
+def trained(texts: Any, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Train once with the callback, and once without."""
+    from auditor.training_callback import MemorizationCallback
+
+    plain = make_trainer(texts, tokenizer, tmp_path_factory.mktemp("plain"))
+    plain.train()
+    watched = make_trainer(texts, tokenizer, tmp_path_factory.mktemp("watched"))
+    recorder = Recorder()
+    watched.add_callback(recorder.callback)
+    callback = MemorizationCallback(*texts, every_steps=20)
+    callback.attach(watched).train()
+    return SimpleNamespace(plain=plain, watched=watched, callback=callback, logged=recorder.logged)
+
+
+def audits(history: Any) -> list[dict[str, float]]:
+    return [entry for entry in history if "audit/loss_auc" in entry]
+
+
+def test_training_is_the_same_to_the_last_bit(trained: Any) -> None:
+    import torch
+
+    plain, watched = weights(trained.plain), weights(trained.watched)
+    assert all(torch.equal(plain[name], watched[name]) for name in plain)
+    without = [entry for entry in trained.watched.state.log_history if "audit/loss_auc" not in entry]
+    losses = [
+        [entry["loss"] for entry in history if "loss" in entry]
+        for history in (trained.plain.state.log_history, without)
+    ]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == STEPS // 10  # an audit's entry takes the place of none
+    assert trained.watched.model.training == trained.plain.model.training
+
+
+def test_it_logs_every_figure_at_every_look(trained: Any) -> None:
+    entries = audits(trained.watched.state.log_history)
+    assert [entry["step"] for entry in entries] == [0, 20, 40, 60]
+    for entry in entries:
+        assert set(entry) == {*KEYS, "audit/seconds", "epoch", "step"}
+        assert all(type(value) in (float, int) and math.isfinite(value) for value in entry.values())
+
+
+def test_callbacks_that_were_there_first_see_it(trained: Any) -> None:
+    seen = [(step, logs) for step, logs in trained.logged if "audit/loss_auc" in logs]
+    assert [step for step, _ in seen] == [0, 20, 40, 60]
+    assert all(set(logs) >= KEYS for _, logs in seen)
+
+
+def test_memorization_rises_from_nothing(trained: Any) -> None:
+    entries = audits(trained.watched.state.log_history)
+    first, last = entries[0], entries[-1]
+    assert first["audit/bits_per_member"] == 0
+    assert first["audit/reference_auc"] == 0.5
+    assert last["audit/reference_auc"] > 0.9
+    assert last["audit/bits_per_member_low"] > 0
+    assert last["audit/loss_auc"] > first["audit/loss_auc"]
+    assert last["audit/capacity_used_low"] > 0
+
+
+def test_the_last_figures_are_those_of_an_audit(
+    trained: Any, texts: Any, tokenizer: Any, helpers: Any, tmp_path: Path
+) -> None:
+    """Independent oracle: plain logits of each text alone, in float64, and the formulas written out."""
+    naive_logprobs = helpers("naive_logprobs")
+    model = trained.watched.model.eval()
+    loss = []
+    for text in [*texts[0], *texts[1]]:
+        ids = [0, *tokenizer(text, add_special_tokens=False)["input_ids"]]
+        loss.append(np.mean(naive_logprobs(model, ids, 1)))
+    wins = [(member > other) + 0.5 * (member == other) for member in loss[:N_SIDE] for other in loss[N_SIDE:]]
+    assert trained.callback.figures["loss_auc"].value == pytest.approx(np.mean(wins))
+
+
+def test_with_a_reference_the_figures_are_those_of_auditor_audit(
+    texts: Any, tokenizer: Any, tiny_models: Any, tmp_path: Path, helpers: Any
+) -> None:
+    from auditor.config import AttackSpec, AuditConfig, DataSpec, ModelSpec
+    from auditor.pipeline import audit
+    from auditor.training_callback import MemorizationCallback
+
+    write_jsonl = helpers("write_jsonl")
+    long = [
+        [text + " the of and a to in" * 12 if i % 3 == 0 else text for i, text in enumerate(side)] for side in texts
+    ]
+    sides = [
+        str(write_jsonl(tmp_path / f"{name}.jsonl", side, prefix=name)) for name, side in zip("mn", long, strict=True)
+    ]
+    trainer = make_trainer(texts, tokenizer, tmp_path / "run", steps=4)
+    callback = MemorizationCallback(*sides, every_steps=4, reference=tiny_models["reference"])
+    callback.attach(trainer).train()
+    trainer.model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    result = audit(
+        AuditConfig(
+            target=ModelSpec.parse(str(tmp_path / "model")),
+            references=(ModelSpec.parse(str(tiny_models["reference"])),),
+            members=DataSpec(path=sides[0]),
+            non_members=DataSpec(path=sides[1]),
+            attacks=(AttackSpec(name="loss"), AttackSpec(name="reference")),
+            device="cpu",
+        ),
+        scores_folder=tmp_path / "scores",
+    ).result
+    held = result.memorization
+    expected = {attack.attack: attack.auc for attack in result.attacks}
+    found = callback.figures
+    assert result.data.members.n_cut > 0
+    assert found["loss_auc"].value == pytest.approx(expected["loss"].value)
+    assert found["reference_auc"].value == pytest.approx(expected["reference"].value)
+    assert found["bits_per_member"].value == pytest.approx(held.debiased_bits_per_member.value, abs=1e-3)
+    assert found["capacity_used"].value == pytest.approx(held.capacity_used.value, abs=1e-6)
+
+
+def test_a_rule_stops_training_and_the_log_says_so(texts: Any, tokenizer: Any, tmp_path: Path, caplog: Any) -> None:
+    from auditor.training_callback import MemorizationCallback, StopAbove
+
+    trainer = make_trainer(texts, tokenizer, tmp_path)
+    callback = MemorizationCallback(*texts, every_steps=10, stop_when=StopAbove({"reference_auc": 0.7}))
+    with caplog.at_level(logging.WARNING, logger="auditor"):
+        callback.attach(trainer).train()
+    stopped_at = trainer.state.global_step
+    assert stopped_at in (10, 20, 30, 40, 50)
+    assert "reference_auc" in callback.stop_reason
+    assert callback.stop_reason in caplog.text
+    entries = audits(trainer.state.log_history)
+    assert [entry["step"] for entry in entries if "audit/stopped" in entry] == [stopped_at]
+    assert not any(text in caplog.text for side in texts for text in side)
+
+
+def test_the_rule_sees_intervals_corrected_for_the_number_of_looks(texts: Any, tokenizer: Any, tmp_path: Path) -> None:
+    from auditor.training_callback import MemorizationCallback
+
+    seen = []
+
+    def watch(figures: Any) -> None:
+        seen.append(dict(figures))
+
+    callback = MemorizationCallback(*texts, every_steps=2, stop_when=watch, at_end=False)
+    callback.attach(make_trainer(texts, tokenizer, tmp_path, steps=10)).train()
+    assert len(seen) == 5
+    assert all(figures["loss_auc"].level == pytest.approx(1 - 0.05 / 5) for figures in seen)
+    assert callback.figures["loss_auc"].level == 0.95
+    logged, given = callback.figures["loss_auc"], seen[-1]["loss_auc"]
+    assert given.value == logged.value
+    assert given.low < logged.low < logged.high < given.high
+
+
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize("options", [{"gradient_checkpointing": True}, {"bf16": True}])
+def test_it_works_with(texts: Any, tokenizer: Any, tmp_path: Path, options: dict[str, Any]) -> None:
+    """Mixed precision wraps the model's forward in autocast, checkpointing its layers; both stay as they are."""
+    from auditor.training_callback import MemorizationCallback
+
+    plain = make_trainer(texts, tokenizer, tmp_path / "plain", steps=4, **options)
+    plain.train()
+    watched = make_trainer(texts, tokenizer, tmp_path / "watched", steps=4, **options)
+    forward = {}
+    callback = MemorizationCallback(*texts, every_steps=2, stop_when=lambda _: forward.update(vars(watched.model)))
+    callback.attach(watched).train()
+    first, second = map(weights, (plain, watched))
+    assert all(first[name].equal(second[name]) for name in first)
+    assert len(audits(watched.state.log_history)) == 3
+    assert forward.get("forward") == vars(watched.model).get("forward")
+
+
+def test_the_mode_of_every_module_and_all_random_states_are_put_back(tokenizer: Any, tiny_models: Any) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from auditor.probe import undisturbed
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_models["target"]).train()
+    model.transformer.h[0].eval()  # a frozen layer, say
+    modes = [module.training for module in model.modules()]
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    with pytest.raises(KeyError), undisturbed(model):  # noqa: PT012
+        assert not any(module.training for module in model.modules())
+        random.random(), np.random.rand(), torch.rand(1)  # noqa: NPY002
+        raise KeyError
+    assert [module.training for module in model.modules()] == modes
+    assert random.getstate() == states[0]
+    assert (np.random.get_state()[1] == states[1]).all()  # noqa: NPY002
+    assert torch.get_rng_state().equal(states[2])
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+def test_a_model_in_pieces_is_refused(tiny_models: Any) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from auditor.probe import whole_model
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_models["target"])
+    assert whole_model(torch.nn.DataParallel(model)) is model
+    assert whole_model(torch.compile(model)) is model
+    model.lm_head.weight.ds_id = 0
+    with pytest.raises(ModelError, match="only a part of the model"):
+        whole_model(model)
+    with pytest.raises(ModelError, match="only a part of the model"):
+        whole_model(AutoModelForCausalLM.from_pretrained(tiny_models["target"]).to("meta"))
+
+
+def test_memory_that_runs_out_shrinks_the_batches(trained: Any, texts: Any, tokenizer: Any, monkeypatch: Any) -> None:
+    from auditor import probe
+    from auditor.config import AuditConfig, DataSpec, ModelSpec
+    from auditor.engine.forward import OutOfMemory, Scorer
+
+    config = AuditConfig(target=ModelSpec(path="none"), members=DataSpec(path="none"))
+    model = trained.watched.model
+    ready = probe.Probe.open(
+        probe.read_probe(*texts), model, tokenizer, config, has_reference=False, folder=Path("none")
+    )
+    score, sizes = Scorer.score, []
+
+    def tight(self: Any, batch: Any) -> Any:
+        sizes.append(len(batch))
+        if len(batch) > 3:
+            raise OutOfMemory("out of memory")
+        return score(self, batch)
+
+    monkeypatch.setattr(probe.Scorer, "score", tight)
+    again = ready.score(model)
+    assert max(sizes) > 3
+    np.testing.assert_allclose(again.total_logprob, ready.reference.total_logprob, atol=1e-3)
+
+
+def test_sides_that_differ_before_training_are_told(texts: Any, tokenizer: Any, tmp_path: Path, caplog: Any) -> None:
+    from auditor.training_callback import MemorizationCallback
+
+    knows = make_trainer(texts, tokenizer, tmp_path / "before")
+    knows.train()
+    again = make_trainer(texts, tokenizer, tmp_path / "again", steps=1, model=knows.model)
+    MemorizationCallback(*texts, every_steps=1, at_end=False).attach(again).train()
+    assert "before training the loss alone tells members from non-members" in caplog.text
+
+
+def test_what_cannot_work_is_refused_before_training(texts: Any, tokenizer: Any, tmp_path: Path) -> None:
+    from auditor.training_callback import MemorizationCallback, StopAbove
+
+    with pytest.raises(ConfigError, match="every_steps"):
+        MemorizationCallback(*texts, every_steps=0)
+    with pytest.raises(DataError, match="1 texts are both"):
+        MemorizationCallback(texts[0], [texts[0][3]], every_steps=1)
+    with pytest.raises(DataError, match="one side has no text"):
+        MemorizationCallback(texts[0], [], every_steps=1)
+    for strange in ("", None, "\ud800"):
+        with pytest.raises(DataError, match="non_member-1 is not a text"):
+            MemorizationCallback(texts[0], ["fine", strange], every_steps=1)
+    with pytest.raises(ConfigError, match="two files, or two lists"):
+        MemorizationCallback(texts[0], "some.jsonl", every_steps=1)
+    with pytest.raises(ConfigError, match="limits are numbers of loss_auc"):
+        StopAbove({"auc": 0.6})
+    trainer = make_trainer(texts, tokenizer, tmp_path, steps=1)
+    trainer.add_callback(MemorizationCallback(*texts, every_steps=1))
+    with pytest.raises(ConfigError, match="attach"):
+        trainer.train()
+    trainer = make_trainer(texts, tokenizer, tmp_path, steps=1)
+    trainer.processing_class = trainer.callback_handler.processing_class = None
+    with pytest.raises(ConfigError, match="tokenizer"):
+        MemorizationCallback(*texts, every_steps=1).attach(trainer).train()
+
+
+def test_a_run_that_goes_on_needs_a_reference(texts: Any, tokenizer: Any, tmp_path: Path) -> None:
+    from auditor.training_callback import MemorizationCallback
+
+    make_trainer(texts, tokenizer, tmp_path, steps=2, save_strategy="steps", save_steps=2).train()
+    trainer = make_trainer(texts, tokenizer, tmp_path, steps=4)
+    MemorizationCallback(*texts, every_steps=2).attach(trainer)
+    with pytest.raises(ConfigError, match="give a reference"):
+        trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+
+
+def estimate(low: float, value: float, high: float) -> Estimate:
+    return Estimate(value=value, low=low, high=high, level=0.95, method="given", n_members=9, n_non_members=9)
+
+
+def test_stop_above_wants_the_whole_interval_beyond() -> None:
+    from auditor.training_callback import StopAbove
+
+    rule = StopAbove({"loss_auc": 0.6, "bits_per_member": 2.0})
+    harmless = {"loss_auc": estimate(0.59, 0.7, 0.8), "bits_per_member": estimate(1.0, 2.5, 3.0)}
+    assert rule(harmless) is None
+    assert rule(harmless | {"bits_per_member": Estimate.undefined("none", level=0.95)}) is None
+    said = rule(harmless | {"loss_auc": estimate(0.61, 0.7, 0.8)})
+    assert said == "loss_auc 0.7 [0.61, 0.8] is above 0.6"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="trl is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_it_works_with_the_trainer_of_trl(texts: Any, tokenizer: Any, tmp_path: Path) -> None:
+    import datasets
+    from trl import SFTConfig, SFTTrainer
+
+    from auditor.training_callback import MemorizationCallback
+
+    def train(folder: Path, watched: bool) -> Any:
+        model = make_trainer(texts, tokenizer, folder).model
+        trainer = SFTTrainer(
+            model=model,
+            args=SFTConfig(
+                output_dir=str(folder),
+                max_steps=STEPS,
+                per_device_train_batch_size=8,
+                learning_rate=1e-2,
+                logging_steps=20,
+                report_to=[],
+                save_strategy="no",
+                use_cpu=True,
+                disable_tqdm=True,
+                max_length=64,
+                bf16=False,
+            ),
+            train_dataset=datasets.Dataset.from_dict({"text": texts[0]}),
+            processing_class=tokenizer,
+        )
+        if watched:
+            MemorizationCallback(*texts, every_steps=30).attach(trainer)
+        trainer.train()
+        return trainer
+
+    plain, watched = train(tmp_path / "plain", False), train(tmp_path / "watched", True)
+    first, second = weights(plain), weights(watched)
+    assert all(first[name].equal(second[name]) for name in first)
+    entries = audits(watched.state.log_history)
+    assert [entry["step"] for entry in entries] == [0, 30, 60]
+    assert entries[-1]["audit/reference_auc"] > 0.9
+    others = [entry for entry in watched.state.log_history if "loss" in entry]
+    for entry, expected in zip(others, [e for e in plain.state.log_history if "loss" in e], strict=True):
+        assert {k: v for k, v in entry.items() if "_per_second" not in k} == {
+            k: v for k, v in expected.items() if "_per_second" not in k
+        }

@@ -1,0 +1,141 @@
+"""``auditor compare`` from end to end: two audits of tiny models, their files, exit codes and what stays private."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+from auditor.cli import cli
+from auditor.comparing import read_comparison
+
+ROOT = Path(__file__).parents[1]
+Run = Callable[..., Any]
+SECRET = "Ada"  # in every text of the tiny data
+
+
+@pytest.fixture(scope="module")
+def audits(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_models: dict[str, Path],
+    tiny_data: dict[str, Path],
+    helpers_of_session: Callable[[str], Any],
+) -> dict[str, Path]:
+    """Audit two targets on the same texts, one of them with other settings too, and one on other texts."""
+    root = tmp_path_factory.mktemp("audits")
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_models["target"])
+    later = helpers_of_session("save_gpt2")(root / "later", seed=7, tokenizer=tokenizer)
+    make_texts, write_jsonl = helpers_of_session("make_texts"), helpers_of_session("write_jsonl")
+    other = {
+        side: write_jsonl(root / f"{side}.jsonl", make_texts(30, seed=seed), prefix=side)
+        for side, seed in (("m", 5), ("n", 6))
+    }
+
+    def audit(name: str, target: Path, members: Path, non_members: Path, *more: object) -> Path:
+        arguments = ["audit", "--target", target, "--reference", tiny_models["reference"], "--out", root / name,
+                     "--members", members, "--non-members", non_members, "--fpr", "0.1",
+                     "--attack", "loss", "--attack", "reference", *more]  # fmt: skip
+        ran = CliRunner().invoke(cli, [str(one) for one in arguments], catch_exceptions=False)
+        assert ran.exit_code == 0, ran.output
+        return root / name
+
+    sides = tiny_data["members"], tiny_data["non_members"]
+    return {
+        "old": audit("old", tiny_models["target"], *sides),
+        "new": audit("new", later, *sides),
+        "cut": audit("cut", later, *sides, "--max-tokens", 12),
+        "other": audit("other", later, other["m"], other["n"]),
+    }
+
+
+def test_a_comparison_is_printed_and_written(run: Run, audits: dict[str, Path], tmp_path: Path) -> None:
+    ran = run("compare", audits["old"], audits["new"], "--out", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    assert "Compared:" in ran.out
+    assert "AUC of reference" in ran.out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("comparison.json", "comparison.html", "comparison.md")
+    }
+    document = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    jsonschema.validate(document, json.loads((ROOT / "docs" / "comparison.schema.json").read_text()))
+    found = read_comparison(tmp_path / "out" / "comparison.json")
+    assert found.reading == "sound"
+    assert {one.what for one in found.differences} == {"target path", "target weights"}
+    assert (found.pairing.n_members, found.pairing.n_non_members) == (30, 30)
+    results = [json.loads((audits[name] / "result.json").read_text()) for name in ("old", "new")]
+    for row in found.changes:
+        old, new = (_figure(result, row.metric) for result in results)
+        assert (row.old.value, row.new.value) == pytest.approx((old, new)), row.metric  # all samples are in both
+        assert row.change.value == pytest.approx(new - old), row.metric
+    for path in (tmp_path / "out").iterdir():
+        assert SECRET not in path.read_text(), path
+    assert SECRET not in ran.out
+
+
+def _figure(result: dict[str, Any], metric: str) -> float:
+    part, name, *rest = metric.split(".")
+    if part == "memorization":
+        return result[part][name]["value"]
+    attack = next(one for one in result[part] if one["attack"] == name)
+    if rest[0] == "auc":
+        return attack["auc"]["value"]
+    return next(one["value"] for one in attack["tpr_at_fpr"] if f"{one['fpr']:g}" == ".".join(rest[1:]))
+
+
+def test_json_prints_the_document_and_nothing_else(run: Run, audits: dict[str, Path]) -> None:
+    ran = run("compare", audits["old"], audits["new"] / "result.json", "--json", "--confidence", "0.9")
+    assert ran.err == ""
+    assert ran.document["level"] == 0.9
+    assert ran.document["schema_version"] == "1.0"
+
+
+def test_an_audit_beside_itself(run: Run, audits: dict[str, Path]) -> None:
+    ran = run("compare", audits["new"], audits["new"])
+    assert ran.code == 0
+    assert "No change beyond chance" in ran.out
+
+
+def test_other_settings_are_told_before_the_figures_are_believed(run: Run, audits: dict[str, Path]) -> None:
+    found = run("compare", audits["new"], audits["cut"], "--json").document
+    assert found["reading"] == "caution"
+    assert {one["what"]: one["effect"] for one in found["differences"]}["option max_tokens"] == "caution"
+    assert found["pairing"]["n_cut_differently"] > 0
+
+
+def test_other_texts_are_compared_unpaired(run: Run, audits: dict[str, Path]) -> None:
+    found = run("compare", audits["old"], audits["other"], "--json").document
+    assert not found["pairing"]["paired"]
+    assert all("NOT paired" in row["change"]["method"] for row in found["changes"])
+    assert "NOT paired" in run("compare", audits["old"], audits["other"]).out
+
+
+def test_what_cannot_be_compared_is_an_error_of_one_line(run: Run, audits: dict[str, Path], tmp_path: Path) -> None:
+    mixed = tmp_path / "mixed"
+    shutil.copytree(audits["old"], mixed, ignore=shutil.ignore_patterns("scores"))
+    shutil.copy(audits["new"] / "samples.parquet", mixed)
+    for arguments, message in (
+        ((audits["old"], tmp_path / "none"), "is no folder"),
+        ((audits["old"], mixed), "does not belong to the result.json beside it"),
+        ((audits["old"], audits["new"], "--confidence", "95"), "a percentage? use 0.95"),
+        ((audits["old"],), "Missing argument 'NEW'"),
+    ):
+        ran = run("compare", *arguments)
+        assert ran.code == 2
+        assert ran.out == ""
+        assert message in ran.err
+        assert ran.err.startswith("Error: ")
+        assert ran.err.count("\n") == 1
+
+
+def test_a_gate_judges_a_comparison(run: Run, audits: dict[str, Path], tmp_path: Path) -> None:
+    assert run("compare", audits["old"], audits["new"], "--out", tmp_path).code == 0
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[gates.change]\nmetric = "change.attacks.reference.auc"\nmost = 1.0\n')
+    ran = run("gate", tmp_path / "comparison.json", "--policy", policy)
+    assert ran.code in (0, 1), ran.err

@@ -1,0 +1,244 @@
+"""``auditor gate`` as its users meet it: exit codes, formats, policies, and nothing private in the log."""
+
+import importlib.util
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+import reports
+from auditor.documents import to_text
+from auditor.errors import ResultError
+from auditor.policy import built_in_text
+
+PASSING = 'version = 1\n[[gate]]\nname = "auc"\nmetric = "attacks.reference.auc"\nmax = 0.99\n'
+FAILING = PASSING.replace("0.99", "0.6")
+UNDECIDED = PASSING.replace("0.99", "0.93")
+BROKEN = PASSING.replace("max", "maxx")
+CODES = {"passing": 0, "failing": 1, "undecided": 1, "broken": 2}
+
+
+@pytest.fixture(scope="module")
+def made() -> ModuleType:
+    """The hand-made audits that the reports are tested with."""
+    place = Path(__file__).parent / "reports" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("hand_made_audits_for_gates", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def place(tmp_path: Path, made: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an audit and a policy of each kind; the job summary of a pipeline is not set."""
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "result.json").write_text(to_text(made.build_full()), encoding="utf-8")
+    for name, text in (("passing", PASSING), ("failing", FAILING), ("undecided", UNDECIDED), ("broken", BROKEN)):
+        (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+FORMATS = {
+    "terminal": [],
+    "json": ["--json"],
+    "annotations": ["--annotations"],
+    "junit": ["--junit", "j.xml"],
+    "sarif": ["--sarif", "s.sarif"],
+    "summary": ["--summary", "s.md"],
+    "badge": ["--badge", "b.svg"],
+    "badge_json": ["--badge", "b.json"],
+    "model_card": ["--model-card", "m.md"],
+}
+EVERYTHING = [option for name, options in FORMATS.items() if name != "badge_json" for option in options]
+
+
+@pytest.mark.parametrize("policy", CODES)
+@pytest.mark.parametrize("options", [*FORMATS.values(), EVERYTHING], ids=[*FORMATS, "everything"])
+def test_the_exit_code_is_the_same_whatever_the_format(
+    run: Callable[..., Any], place: Path, monkeypatch: pytest.MonkeyPatch, policy: str, options: list[str]
+):
+    monkeypatch.chdir(place)
+    ran = run("gate", "audit", "--policy", f"{policy}.toml", *options)
+    assert ran.code == CODES[policy]
+    files = [name for name in options if "." in name]
+    assert all((place / name).stat().st_size for name in files) if ran.code != 2 else not (place / "j.xml").exists()
+
+
+@pytest.mark.parametrize(("policy", "code"), [("passing", 0), ("failing", 0), ("undecided", 0), ("broken", 2)])
+def test_warn_only_lets_a_verdict_through_and_no_error(run: Callable[..., Any], place: Path, policy: str, code: int):
+    ran = run("gate", place / "audit", "--policy", place / f"{policy}.toml", "--warn-only", "--json")
+    assert ran.code == code
+    if code == 0:
+        assert (ran.document["exit_code"], ran.document["warn_only"]) == (0, True)
+        assert ran.document["passed"] == (policy == "passing")
+
+
+@pytest.mark.parametrize("policy", ["passing", "failing"])
+def test_an_output_that_cannot_be_written_is_an_error_and_no_verdict(run: Callable[..., Any], place: Path, policy: str):
+    for options in (["--junit", place / "no" / "j.xml"], ["--badge", place / "b.png"]):
+        ran = run("gate", place / "audit", "--policy", place / f"{policy}.toml", *options)
+        assert ran.code == 2
+        assert ran.err.startswith("Error: ")
+        assert ran.err.count("\n") == 1
+
+
+def test_a_format_that_breaks_is_an_error_and_no_verdict(
+    run: Callable[..., Any], place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def broken(report: object) -> str:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setitem(reports.GATE_RENDERERS, "sarif", broken)
+    assert run("gate", place / "audit", "--policy", place / "passing.toml", "--sarif", place / "s").code == 2
+
+
+def test_the_real_command_returns_the_code_to_the_shell(place: Path):
+    command = [sys.executable, "-c", "from auditor.cli import main; main()", "gate", str(place / "audit"), "--policy"]
+    codes = {
+        policy: subprocess.run([*command, str(place / f"{policy}.toml")], capture_output=True, check=False).returncode
+        for policy in ("passing", "failing", "broken")
+    }
+    assert codes == {"passing": 0, "failing": 1, "broken": 2}
+
+
+def test_the_terminal_says_the_worst_first_and_the_code_last(run: Callable[..., Any], place: Path):
+    ran = run("gate", place / "audit", "--policy", place / "failing.toml")
+    lines = ran.out.strip().splitlines()
+    assert "support-assistant" in lines[0]
+    (line,) = [line for line in lines if line.startswith("✖")]
+    for part in ("auc", "0.931", "[0.914 to 0.948]", "at most 0.6", "FAIL", "the whole interval is above the limit"):
+        assert part in line
+    assert "Holm over 1 limit" in lines[-2]
+    assert lines[-1].endswith("Exit code 1.")
+
+
+def test_the_document_is_all_that_json_prints(run: Callable[..., Any], place: Path):
+    ran = run("gate", place / "audit", "--policy", place / "passing.toml", "--json", "--annotations")
+    document = json.loads(ran.out)
+    assert document["kind"] == "audit"
+    assert document["result"] == str(place / "audit" / "result.json")
+    assert document["gates"][0]["outcome"] == "pass"
+
+
+def test_the_job_summary_of_a_pipeline_is_added_to(
+    run: Callable[..., Any], place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    page = place / "page.md"
+    page.write_text("earlier step\n", encoding="utf-8")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    assert run("gate", place / "audit", "--policy", place / "failing.toml").code == 1
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("earlier step\n")
+    assert "0.931" in text
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(place / "no" / "page.md"))
+    assert run("gate", place / "audit", "--policy", place / "failing.toml").code == 2
+
+
+def test_init_writes_the_built_in_policy_and_overwrites_nothing(
+    run: Callable[..., Any], place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(place)
+    assert run("gate", "--init").code == 0
+    assert Path("policy.toml").read_text(encoding="utf-8") == built_in_text()
+    again = run("gate", "--init", "--policy", "policy.toml")
+    assert again.code == 2
+    assert "overwrites nothing" in again.err
+    with_file, without = (run("gate", "audit", "--json", *more) for more in (["--policy", "policy.toml"], []))
+    assert with_file.code == without.code == 1
+    ours, theirs = (json.loads(ran.out) for ran in (with_file, without))
+    assert theirs["policy"] == "built-in"
+    assert ours["gates"] == theirs["gates"]
+    assert ours["policy_sha256"] == theirs["policy_sha256"]
+    assert run("gate", "audit", "--init").code == 2
+
+
+def test_every_listed_path_can_be_gated(run: Callable[..., Any], place: Path):
+    ran = run("gate", place / "audit", "--list")
+    paths = [line.split("\t")[0] for line in ran.out.splitlines()]
+    assert {"attacks.headline.auc", "attacks.any.auc", "risk.tails.0.01.mean_bits", "attacks.best.auc"} <= set(paths)
+    plain = [path for path in paths if "<" not in path and "…" not in path]  # groups are named by the data
+    gates = "".join(f"[[gate]]\nname = 'g{i}'\nmetric = '''{path}'''\nmax = 1\n" for i, path in enumerate(plain))
+    (place / "all.toml").write_text("version = 1\n" + gates, encoding="utf-8")
+    found = json.loads(run("gate", place / "audit", "--policy", place / "all.toml", "--json").out)
+    assert {gate["gate"].split("/")[0] for gate in found["gates"]} == {f"g{i}" for i in range(len(plain))}
+
+
+def test_a_prediction_from_a_pipe(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch):
+    plan = run("predict", "--params", "124M", "--tokens", "10B", "--json").out
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(plan.encode())))
+    ran = run("gate", "-", "--json")
+    assert ran.code == 0
+    assert (ran.document["kind"], ran.document["soundness"]) == ("prediction", None)
+    leaky = run("predict", "--params", "1B", "--tokens", "10M", "--json").out
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(leaky.encode())))
+    assert run("gate", "-").code == 1
+
+
+def test_what_is_no_result_is_an_error(run: Callable[..., Any], place: Path):
+    (place / "empty.json").write_text("{}", encoding="utf-8")
+    assert run("gate", place / "empty.json").code == 2
+    assert run("gate", place / "none.json").code == 2
+    assert run("gate").code == 2
+    assert run("gate", place / "audit", "--baseline", place / "none").code == 2
+    assert run("gate", "-", "--baseline", place / "audit").code == 2
+
+
+def test_a_misspelt_metric_names_the_nearest(run: Callable[..., Any], place: Path):
+    (place / "typo.toml").write_text(PASSING.replace("reference", "referense"), encoding="utf-8")
+    ran = run("gate", place / "audit", "--policy", place / "typo.toml")
+    assert ran.code == 2
+    assert "attacks.reference.auc" in ran.err
+
+
+def test_a_baseline_is_compared_with_by_its_folder(
+    run: Callable[..., Any], place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[tuple[Path, Path]] = []
+
+    def compare(old: Path, new: Path) -> object:
+        asked.append((old, new))
+        raise ResultError("asked")
+
+    monkeypatch.setattr("auditor.comparing.compare_audits", compare)
+    assert run("gate", place / "audit" / "result.json", "--baseline", place / "old").code == 2
+    assert asked == [(place / "old", place / "audit")]
+
+
+SECRET = "the-planted-secret-4711"
+
+
+def test_no_text_of_a_sample_and_no_escape_code_in_any_output(
+    run: Callable[..., Any], place: Path, made: ModuleType, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(place)
+    result = made.build_full()
+    samples = tuple(
+        replace(one, text=SECRET, sample_id=f"\x1b[31m{one.sample_id}\n{'x' * 500}")
+        for one in result.memorization.top_samples
+    )
+    leaky = replace(result, memorization=replace(result.memorization, top_samples=samples))
+    (place / "audit" / "result.json").write_text(to_text(leaky), encoding="utf-8")
+    worst = PASSING.replace("attacks.reference.auc", "memorization.largest_sample_bits")
+    (place / "worst.toml").write_text(worst, encoding="utf-8")
+    ran = run("gate", "audit", "--policy", "worst.toml", *[option for option in EVERYTHING if option != "--json"])
+    assert ran.code == 1
+    written = [path.read_text(encoding="utf-8") for name in EVERYTHING if (path := Path(name)).exists()]
+    assert len(written) == 5
+    for text in (ran.out, ran.err, *written):
+        assert SECRET not in text
+        assert "\x1b" not in text
+    (line,) = [line for line in ran.out.splitlines() if line.startswith("    samples: ")]
+    assert "and 2 more" in line  # of seven members five are named
+    assert "\\x1b[31mrecord-04711" in line
+    shown = run("gate", "audit", "--policy", "worst.toml", "--json")
+    assert SECRET not in shown.out
