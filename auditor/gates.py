@@ -16,6 +16,8 @@ from .version import __version__
 
 __all__ = ["exceedance_p_value", "judge"]
 
+USUAL_LEVEL = 0.95
+
 _MODEL_CHECKS = frozenset({"distinct_models", "tokenizer", "precision"})
 _OF_MEMBERS_ALONE = frozenset(
     {
@@ -101,7 +103,7 @@ def judge(policy: Policy, judged: Judged, *, today: date, warn_only: bool = Fals
         exit_code=1 if stopped and not warn_only else 0,
         warn_only=warn_only,
         gates=outcomes,
-        notes=(*_waiver_notes(policy, today), *_doubts(judged), *notes),
+        notes=(*_waiver_notes(policy, today), *_doubts(judged, tests), *notes),
     )
 
 
@@ -258,7 +260,10 @@ def _decide(test: _Test, judged: Judged, adjusted: tuple[float | None, float | N
         return "refused", refusal
     if figure.value is None or figure.low is None or figure.high is None:
         return "inconclusive", figure.undefined_reason or "the figure is not defined"
-    what = "the figure" if figure.low == figure.high and figure.level is None else "the whole interval"
+    what, remedy = "the whole interval", "more texts would make it narrower"
+    if figure.level is None:
+        what = "the figure" if figure.low == figure.high else "the whole band"
+        remedy = "it is a band of predictions, an audit after training decides"
     if (gate.min is None or figure.low >= gate.min) and (gate.max is None or figure.high <= gate.max):
         return "pass", f"{what} is within the limit"
     sides = (
@@ -271,7 +276,7 @@ def _decide(test: _Test, judged: Judged, adjusted: tuple[float | None, float | N
         if is_beyond:
             return "inconclusive", f"{what} is {side} the limit, but with so many gates that may be chance"
     limits = "a limit" if gate.min is not None and gate.max is not None else "the limit"
-    return "inconclusive", f"the interval holds {limits}; more texts would make it narrower"
+    return "inconclusive", f"{what.replace('whole ', '')} holds {limits}; {remedy}"
 
 
 def _waiver_of(gate: Gate, waivers: Sequence[Waiver], today: date) -> Waiver | None:
@@ -292,8 +297,13 @@ def _waiver_notes(policy: Policy, today: date) -> list[str]:
     return sorted(notes, key=lambda note: not note.startswith("EXPIRED"))
 
 
-def _doubts(judged: Judged) -> list[str]:
-    return [f"read with care, checks warn: {', '.join(judged.doubts)}"] if judged.doubts else []
+def _doubts(judged: Judged, tests: Sequence[_Test]) -> list[str]:
+    """Say what the reader should know before trusting a verdict: checks that warn, intervals of a low level."""
+    notes = [f"read with care, checks warn: {', '.join(judged.doubts)}"] if judged.doubts else []
+    least = min((test.figure.level for test in tests if test.figure.level is not None), default=USUAL_LEVEL)
+    if least < USUAL_LEVEL:
+        notes.append(f"intervals are of {100 * least:g}%, not the usual 95%: gates pass and fail more easily")
+    return notes
 
 
 def _said_correction(policy: Policy, tests: Sequence[_Test], p_values: Sequence[float | None]) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -31,6 +32,7 @@ __all__ = [
 
 BUILT_IN = "built-in"
 VERSION = 1
+LARGEST = sys.float_info.max
 
 Decision = Literal["fail", "pass"]
 Correction = Literal["holm", "none"]
@@ -146,8 +148,8 @@ def parse_policy(text: str, source: str) -> Policy:
     """
     try:
         given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"the policy {source} is not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
+        raise ConfigError(f"the policy {source} is not valid TOML: {str(error)[:200]}") from error
     try:
         return _policy(given, source, hashlib.sha256(text.encode("utf-8")).hexdigest())
     except ConfigError as error:
@@ -194,8 +196,8 @@ def _gate(given: Mapping[str, Any], number: int) -> Gate:
 
 
 def _limit(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigError(f"{where} takes a finite number, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -LARGEST <= value <= LARGEST:
+        raise ConfigError(f"{where} takes a finite number, got {repr(value)[:40]}")
     return float(value)
 
 

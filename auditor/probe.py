@@ -44,11 +44,10 @@ def read_probe(members: Texts, non_members: Texts, text_field: str = "text") -> 
     ConfigError, DataError
         As `load_samples` does; for a side without texts, and for a text that is on both.
     """
-    files = [isinstance(side, str | Path) for side in (members, non_members)]
-    if all(files):
+    if isinstance(members, str | Path) and isinstance(non_members, str | Path):
         specs = [DataSpec(path=str(side), text_field=text_field) for side in (members, non_members)]
         return load_samples(specs[0], specs[1])
-    if any(files):
+    if isinstance(members, str | Path) or isinstance(non_members, str | Path):
         raise ConfigError("members and non_members must be two files, or two lists of texts")
     data = SampleSet.of(
         (
@@ -84,7 +83,7 @@ def whole_model(model: Any) -> Any:
     ModelError
         For a model that is sharded over processes or not in memory.
     """
-    from accelerate.utils import extract_model_from_parallel
+    from accelerate.utils import extract_model_from_parallel  # comes with the Trainer
 
     sharded = any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules())
     bare = model if sharded else extract_model_from_parallel(model, keep_torch_compile=False)
@@ -212,7 +211,7 @@ class Probe:
             sample_bits(target, [self.reference]),
             is_member,
             groups=groups,
-            n_tokens=target.n_tokens,
+            n_tokens=target.n_tokens.astype(np.int64),
             n_bytes=np.array([len(text.encode()) for text in self.texts], dtype=np.int64),
             n_references=1,
             n_parameters=model.num_parameters(),

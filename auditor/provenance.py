@@ -39,7 +39,8 @@ def describe_run(collected: Collected, started_at: datetime, seconds: float) -> 
 
 def _roles(collected: Collected) -> list[_Role]:
     """Say which model is what: a reference that trained on some of the texts is a shadow model."""
-    saw_some = [False] * (len(collected.models) - 1) if collected.seen is None else collected.seen.any(axis=1)
+    seen = collected.seen
+    saw_some = [False] * (len(collected.models) - 1) if seen is None else [bool(row.any()) for row in seen]
     return ["target", *("shadow" if saw else "reference" for saw in saw_some)]
 
 

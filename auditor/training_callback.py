@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers import Trainer, TrainerCallback
 
 from .config import AuditConfig, DataSpec, ModelSpec
 from .errors import ConfigError
+from .policy import Policy, read_policy
 from .probe import FIGURES, Probe, Texts, read_probe, undisturbed, whole_model
 from .results import Estimate
 
@@ -21,6 +23,18 @@ __all__ = ["MemorizationCallback", "StopAbove", "StopRule"]
 _LOG = logging.getLogger(__name__)
 _CONTROL_LEVEL = 0.999
 """Level at which the sides are called different before training: one false alarm in a thousand runs."""
+
+_OF_METRIC = {
+    "attacks.loss.auc": ("loss_auc",),
+    "attacks.reference.auc": ("reference_auc",),
+    "attacks.headline.auc": ("reference_auc",),
+    "attacks.best.auc": ("loss_auc", "reference_auc"),
+    "attacks.any.auc": ("loss_auc", "reference_auc"),
+    "memorization.debiased_bits_per_member": ("bits_per_member",),
+    "memorization.bits_per_token": ("bits_per_token",),
+    "memorization.capacity_used": ("capacity_used",),
+}
+"""The figures of the callback that a gate of a policy is about; there is always a reference, so it is the headline."""
 
 StopRule = Callable[[Mapping[str, Estimate]], str | None]
 """Reads the figures of one audit, and returns why training should stop, or None."""
@@ -47,6 +61,30 @@ class StopAbove:
         for name, limit in self.limits.items():
             if name not in FIGURES or not math.isfinite(limit):
                 raise ConfigError(f"cannot stop above {name} = {limit}: limits are numbers of {', '.join(FIGURES)}")
+
+    @classmethod
+    def of_policy(cls, policy: Policy) -> "StopAbove":
+        """Take from a policy the upper limits of figures that are known while training, unless they are waived today.
+
+        A gate fails here, and only here, if its whole interval is beyond the limit: what is not decided yet stops
+        nothing, whatever the policy says of inconclusive gates. Lower limits and all other figures wait for the audit.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such gate.
+        """
+        today = datetime.now(UTC).date()
+        limits: dict[str, float] = {}
+        for gate in policy.gates:
+            if gate.max is not None and not any(waiver.covers(gate.name, today) for waiver in policy.waivers):
+                for name in _OF_METRIC.get(gate.metric, ()):
+                    limits[name] = min(gate.max, limits.get(name, math.inf))
+        if not limits:
+            raise ConfigError(
+                f"policy {policy.source}: no gate can stop training; it takes a max of {', '.join(_OF_METRIC)}, not waived"
+            )
+        return cls(limits)
 
     def __call__(self, figures: Mapping[str, Estimate]) -> str | None:
         """Say which limits are broken."""
@@ -79,10 +117,13 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
         started: what training added, the style of the data included, which the difference to the non-members takes
         off.
     stop_when : callable, optional
-        Given the figures by name (see :class:`StopAbove`), returns why training should stop, or None. The intervals
+        Given the figures by name, returns why training should stop, or None; :class:`StopAbove` is one. The intervals
         that it is given are wider than those of the log: Bonferroni's correction for the planned number of looks
-        (``max_steps / every_steps``), without which repeated looks stop harmless runs more and more often. A rule
-        that reads several figures adds up their false alarms. An audit at the end stops nothing.
+        (``max_steps / every_steps``), without which repeated looks stop harmless runs more and more often, and for
+        the limits of a :class:`StopAbove`. Another rule that reads several figures adds up their false alarms. An
+        audit at the end stops nothing.
+    policy : str, Path or Policy, optional
+        Stop by the gates of a policy instead; see :meth:`StopAbove.of_policy`.
     at_end : bool
         Whether to audit the model that training ends with.
     tokenizer : optional
@@ -139,6 +180,7 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
         every_steps: int,
         reference: str | Path | None = None,
         stop_when: StopRule | None = None,
+        policy: str | Path | Policy | None = None,
         at_end: bool = True,
         tokenizer: Any = None,
         max_tokens: int | None = None,
@@ -151,6 +193,10 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         if every_steps < 1:
             raise ConfigError(f"every_steps must be at least 1, got {every_steps}")
+        if stop_when is not None and policy is not None:
+            raise ConfigError("give stop_when or policy, not both")
+        if policy is not None:
+            stop_when = StopAbove.of_policy(policy if isinstance(policy, Policy) else read_policy(Path(policy)))
         self._data = read_probe(members, non_members, text_field)
         self._config = AuditConfig(
             target=ModelSpec.parse(str(reference)),
@@ -236,7 +282,8 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
         self.figures = self._probe.estimate(scores, model, level=level)
         reason = None
         if asked and self._stop_when is not None:
-            corrected = 1 - (1 - level) / self._n_looks
+            n_limits = len(self._stop_when.limits) if isinstance(self._stop_when, StopAbove) else 1
+            corrected = 1 - (1 - level) / (self._n_looks * n_limits)
             reason = self._stop_when(self._probe.estimate(scores, model, level=corrected))
         logs = self._entries() | {f"{self._prefix}seconds": time.monotonic() - started}
         if reason is not None:
@@ -249,7 +296,7 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
 
     def _entries(self) -> dict[str, float]:
         """Return every figure with the ends of its interval; say once why one has no value."""
-        entries = {}
+        entries: dict[str, float] = {}
         for name, found in self.figures.items():
             if found.value is not None and found.low is not None and found.high is not None:
                 ends = {"": found.value, "_low": found.low, "_high": found.high}

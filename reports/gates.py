@@ -8,7 +8,7 @@ from auditor.verdicts import GateOutcome, GateReport
 
 from . import safe
 from .ci import phrases
-from .numbers import number, plain
+from .numbers import plain
 from .tones import SYMBOLS, Tone
 
 __all__ = ["figure_line", "render_gates"]
@@ -71,8 +71,6 @@ def _measured(gate: GateOutcome) -> str:
     if gate.value is None or gate.low is None or gate.high is None:
         return "not defined"
     span = phrases.interval(gate)
-    if gate.level is None and gate.low < gate.high:
-        span = f"{number(gate.low, 3)} to {number(gate.high, 3)}"
     return f"{phrases.figure(gate)} [{span}]" if span else phrases.figure(gate)
 
 

@@ -135,7 +135,9 @@ def test_what_cannot_be_compared_is_an_error_of_one_line(run: Run, audits: dict[
 
 def test_a_gate_judges_a_comparison(run: Run, audits: dict[str, Path], tmp_path: Path) -> None:
     assert run("compare", audits["old"], audits["new"], "--out", tmp_path).code == 0
-    policy = tmp_path / "policy.toml"
-    policy.write_text('[gates.change]\nmetric = "change.attacks.reference.auc"\nmost = 1.0\n')
-    ran = run("gate", tmp_path / "comparison.json", "--policy", policy)
-    assert ran.code in (0, 1), ran.err
+    for most, code in ((1.0, 0), (-1.0, 1)):
+        policy = tmp_path / "policy.toml"
+        text = f'version = 1\n[[gate]]\nname = "auc"\nmetric = "change.attacks.reference.auc"\nmax = {most}\n'
+        policy.write_text(text, encoding="utf-8")
+        assert run("gate", tmp_path / "comparison.json", "--policy", policy).code == code
+        assert run("gate", audits["new"], "--baseline", audits["old"], "--policy", policy).code == code

@@ -99,7 +99,9 @@ def figure(gate: GateOutcome) -> str:
 
 
 def interval(gate: GateOutcome) -> str:
-    """Write the interval as ``low to high``; empty if there is none."""
+    """Write the interval, or the band of a prediction, as ``low to high``; empty if there is none."""
+    if gate.level is None and gate.low is not None and gate.high is not None and gate.low < gate.high:
+        return f"{number(gate.low, 3)} to {number(gate.high, 3)}"
     quantity = _quantity(gate)
     return "" if quantity is None else quantity.span
 
@@ -108,6 +110,8 @@ def shown_interval(gate: GateOutcome) -> str:
     """Write the interval with its level, or why there is none."""
     if gate.level is not None and gate.value is not None:
         return f"{interval(gate)} ({percent(gate.level)})"
+    if band := interval(gate):
+        return f"{band} (band of the prediction)"
     return "—" if gate.value is None else "none: counted, not estimated"
 
 

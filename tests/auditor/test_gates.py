@@ -385,6 +385,13 @@ def test_a_waiver_of_no_gate_is_noted_and_the_longest_of_several_counts():
     assert report.notes == ("the waiver of 'other' matches no gate of the policy",)
 
 
+def test_intervals_of_a_low_level_are_noted():
+    held = hold(figure("attacks.a.auc", 0.5, 0.05, level=0.5))
+    report = judge(gates(("attacks.a.auc", 0.6)), held, today=TODAY)
+    assert (report.passed, len(report.notes)) == (True, 1)
+    assert "50%" in report.notes[0]
+
+
 @pytest.mark.parametrize("outcome", ["pass", "fail", "inconclusive", "refused"])
 def test_a_waiver_covers_every_outcome(outcome: str):
     half = {"pass": 0.01, "fail": 0.01, "inconclusive": 0.3, "refused": 0.01}[outcome]
@@ -412,6 +419,7 @@ def test_a_prediction_is_held_against_its_band(plan: str):
         judge(gates(("law.auc", most)), held, today=TODAY).gates[0] for most in (law.high, law.high - 1e-6)
     )
     assert (within.outcome, across.outcome, across.p_value) == ("pass", "inconclusive", None)
+    assert "the band holds the limit" in across.reason
     assert {"ceiling.auc", "memorized_bits", "bits_per_sample", "reference_attack.auc"} <= held.figures.keys()
 
 

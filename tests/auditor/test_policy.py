@@ -108,6 +108,9 @@ def test_the_commented_examples_are_a_policy_too():
         ("version = 1\n" + GATE + WAIVER.replace("2026-12-31", "2026-12-31T00:00:00"), "a day without quotes"),
         ("version = 1\n" + GATE + WAIVER.replace("expires", "expiry"), "did you mean 'expires'?"),
         ("version = ", "not valid TOML"),
+        ("version = " + "1" * 5000, "not valid TOML"),
+        ("version = " + "[" * 5000, "not valid TOML"),
+        ("version = 1\n" + GATE.replace("0.6", "1" * 400), "finite number, got 111"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_a_way_out(text: str, said: str):

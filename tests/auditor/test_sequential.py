@@ -362,36 +362,36 @@ class TestTprSequence:
 
 class TestAsymptotic:
     def test_by_hand(self):
-        # n = 100, s^2 = 100/99, error .05, rho^2 = (5.9915 + ln 6.9915) / 100 = .07936, n rho^2 + 1 = 8.936:
-        # half = sqrt(100/99 * 2 * 8.936 / (1e4 * .07936) * ln(sqrt(8.936) / .05)) = sqrt(.022747 * 4.0907) = .3050
-        e = asymptotic_mean(np.tile([-1.0, 1.0], 50), level=LEVEL, tightest_at=100)
+        # n = 400, s^2 = 400/399, error .05, rho^2 = (5.9915 + ln 6.9915) / 400 = .01984, n rho^2 + 1 = 8.936:
+        # half = sqrt(400/399 * 2 * 8.936 / (16e4 * .01984) * ln(sqrt(8.936) / .05)) = sqrt(.005644 * 4.0907) = .1519
+        e = asymptotic_mean(np.tile([-1.0, 1.0], 200), level=LEVEL, tightest_at=400)
         assert e.value == 0
-        assert e.high == pytest.approx(0.3050, abs=1e-4)
+        assert e.high == pytest.approx(0.1519, abs=1e-4)
         assert e.low == -e.high
         assert "asymptotic" in e.method
 
     def test_difference_of_equal_sides_is_wider_by_the_noise_of_both(self):
         rng = make_rng()
         x, y = rng.normal(3, 1, 200), rng.normal(1, 1, 200)
-        e = asymptotic_difference(x, y, level=LEVEL)
+        e = asymptotic_difference(x, y, level=LEVEL, tightest_at=400)
         assert e.value == pytest.approx(x.mean() - y.mean())
         # the 400 terms have variance 400 (1/200 + 1/200) = 4: half twice that of 400 values of variance 1
         both = asymptotic_mean(np.r_[x - x.mean(), y - y.mean()], level=LEVEL, tightest_at=400)
         assert (e.high - e.low) / (both.high - both.low) == pytest.approx(2, rel=0.01)
 
     def test_undefined(self):
-        assert "needs 50 samples" in str(asymptotic_mean(np.arange(49.0), level=LEVEL).undefined_reason)
-        few = asymptotic_difference(np.arange(90.0), np.arange(10.0), level=LEVEL)
+        assert "needs 200 samples" in str(asymptotic_mean(np.arange(199.0), level=LEVEL).undefined_reason)
+        few = asymptotic_difference(np.arange(900.0), np.arange(10.0), level=LEVEL)
         assert "got 10" in str(few.undefined_reason)
-        assert (few.n_members, few.n_non_members) == (90, 10)
-        assert asymptotic_mean(np.ones(60), level=LEVEL).undefined_reason == "the values do not vary"
+        assert (few.n_members, few.n_non_members) == (900, 10)
+        assert asymptotic_mean(np.ones(200), level=LEVEL).undefined_reason == "the values do not vary"
 
     def test_covers_at_all_looks(self):
         n_missed, rng = 0, make_rng()
         for _ in range(200):
-            bits = np.maximum(rng.normal(0, 5, 600), 0)
+            bits = np.maximum(rng.normal(0, 5, 1000), 0)
             true = 5 / math.sqrt(2 * math.pi)
-            looks = [asymptotic_mean(bits[:n], level=LEVEL) for n in range(50, 601, 50)]
+            looks = [asymptotic_mean(bits[:n], level=LEVEL) for n in range(200, 1001, 50)]
             n_missed += any(not e.low <= true <= e.high for e in looks)
         assert n_missed <= 19  # 200 runs at 5 percent: more has a chance below 0.5 percent
 

