@@ -81,8 +81,9 @@ class StopAbove:
                 for name in _OF_METRIC.get(gate.metric, ()):
                     limits[name] = min(gate.max, limits.get(name, math.inf))
         if not limits:
+            known = ", ".join(_OF_METRIC)
             raise ConfigError(
-                f"policy {policy.source}: no gate can stop training; it takes a max of {', '.join(_OF_METRIC)}, not waived"
+                f"policy {policy.source}: no gate can stop training; it takes a max, not waived, of {known}"
             )
         return cls(limits)
 

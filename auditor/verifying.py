@@ -1,7 +1,7 @@
 """Does an audit still say what it measured? Its claims computed again, as far as what they rest on is at hand."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -236,13 +236,14 @@ def _attack(result: AuditResult, attack: AttackResult, rows: _Rows) -> Claim:
         for stated, found in zip(attack.tpr_at_fpr, measured.tpr_at_fpr, strict=True)
     ]
     name = f"attack {attack.attack}"
-    random = {"advantage"} if groups is not None else set[str]()  # a bootstrap of clusters
-    differences, unsure = _compare(pairs, random)
-    if not unsure and not random:
+    known = _clusters_are_known(result)
+    bootstrapped = {"advantage"} if groups is not None else set[str]()  # by a generator that others used before
+    differences, unsure = _compare(pairs, known=known, unsure=bootstrapped)
+    differences += _inside("roc", attack.roc, measured.roc)
+    if known:
         p_value, p_holm = auc_p_values(scores, rows.is_member, groups)[attack.attack]
         differences += _numbers("p_value", attack.p_value, p_value)
         differences += _numbers("p_value_holm", attack.p_value_holm, p_holm)
-        differences += _inside("roc", attack.roc, measured.roc)
         if attack.inverted != measured.inverted:
             differences.append(f"inverted: {attack.inverted} stated, {measured.inverted} found")
     auc = "undefined" if attack.auc.value is None else f"{attack.auc.value:.4f}"
@@ -263,9 +264,10 @@ def _bits(result: AuditResult, rows: _Rows) -> Claim:
     estimates = [f.name for f in fields(MemorizationResult) if isinstance(getattr(stated, f.name), Estimate)]
     if result.provenance.models[0].adapter is not None:
         estimates.remove("capacity_used")
-    clustered = stated.mean_bits_members.method != again.mean_bits_members.method
-    drawn = {"information_lower_bound_per_member"} if clustered else set[str]()
-    differences, unsure = _compare([(f, getattr(stated, f), getattr(again, f)) for f in estimates], drawn)
+    known = _clusters_are_known(result)
+    if not known:
+        estimates.remove("information_lower_bound_per_member")  # its folds keep clusters whole
+    differences, unsure = _compare([(f, getattr(stated, f), getattr(again, f)) for f in estimates], known=known)
     found += differences
     found += _numbers("capacity_bits", stated.capacity_bits, again.capacity_bits)
     found += _inside("signed_bits_histogram", stated.signed_bits_histogram, again.signed_bits_histogram)
@@ -305,30 +307,32 @@ def _top(stated: MemorizationResult, again: MemorizationResult) -> list[str]:
     ]
 
 
-def _compare(pairs: Sequence[tuple[str, Estimate, Estimate]], drawn: set[str]) -> tuple[list[str], list[str]]:
-    """Compare estimates; also name those whose interval was made in a way that the samples alone do not tell.
+def _clusters_are_known(result: AuditResult) -> bool:
+    """Whether no texts are so alike that they made clusters: which ones did is not written."""
+    figures = {} if result.soundness is None else {check.name: check.figure for check in result.soundness.checks}
+    alike = [figures.get(name, 0.0) for name in ("overlap", "near_duplicates", "near_duplicates_within")]
+    return "near_duplicates_within" in figures and not any(alike)
 
-    Parameters
-    ----------
-    drawn : set of str
-        Names of those that are drawn at random, by clusters that may not be known.
-    """
-    differences, unsure = list[str](), list[str]()
+
+def _compare(
+    pairs: Sequence[tuple[str, Estimate, Estimate]], *, known: bool, unsure: Collection[str] = ()
+) -> tuple[list[str], list[str]]:
+    """Compare estimates by name, with their intervals where the clusters are known; and name those without."""
+    differences, without = list[str](), list[str]()
     for name, stated, found in pairs:
-        comparable = stated.method == found.method and name not in drawn
-        if comparable:
+        if known and name not in unsure:
             for end in ("value", "low", "high"):
                 differences += _numbers(f"{name}.{end}", getattr(stated, end), getattr(found, end))
-        elif name not in drawn and stated.value is not None and found.value is not None:
-            differences += _numbers(f"{name}.value", stated.value, found.value)
-        if not comparable:
-            unsure.append(name)
-    return differences, unsure
+        else:
+            without.append(name)
+            if stated.value is not None and found.value is not None:
+                differences += _numbers(f"{name}.value", stated.value, found.value)
+    return differences, without
 
 
-def _but(unsure: Sequence[str]) -> str:
+def _but(without: Sequence[str]) -> str:
     """Say which intervals were left as they are."""
-    return f"; not the intervals of {', '.join(unsure)}, which rest on clusters of texts" if unsure else ""
+    return f"; not the intervals of {', '.join(without)}, which rest on clusters of texts" if without else ""
 
 
 def _numbers(name: str, stated: float | None, found: float | None) -> list[str]:

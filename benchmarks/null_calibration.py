@@ -71,7 +71,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the JSON file")
     parser.add_argument("--work", type=Path, help="keeps models and scores for the next run")
     parser.add_argument("--splits", type=int, default=1000)
-    parser.add_argument("--slow-splits", type=int, default=400, help="of combination, risk and the blind baseline")
+    parser.add_argument("--slow-splits", type=int, default=400, help="of combination, risk, looks; not in groups")
+    parser.add_argument("--grouped-splits", type=int, default=500)
     parser.add_argument("--per-side", type=int, default=200)
     parser.add_argument("--small-side", type=int, default=50)
     parser.add_argument("--workers", type=int, default=1)
@@ -96,7 +97,8 @@ def run(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for number, (per_side, grouped) in enumerate(sizes):
         setting = Setting(number=number, per_side=per_side, grouped=grouped, seed=args.seed)
         counts: Counter[Outcome] = Counter()
-        for slow, n_splits in ((False, args.splits), (True, args.slow_splits)):
+        n_cheap, n_slow = (args.grouped_splits, 0) if grouped else (args.splits, args.slow_splits)
+        for slow, n_splits in ((False, n_cheap), (True, n_slow)):
             chunks = [range(first, min(first + 10, n_splits)) for first in range(0, n_splits, 10)]
             with ProcessPoolExecutor(args.workers) as workers:
                 for part in workers.map(partial(measure, pool, setting, slow), chunks):

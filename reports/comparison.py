@@ -28,6 +28,8 @@ EFFECTS: dict[Effect, Tone] = {"diagnosis": "bad", "caution": "warn", "none": "i
 WHY = {"threshold": "beyond the threshold", "top": "among the 20 with most bits", "both": "both"}
 
 _UNITS = {"share": "%"}
+_MEMBERS_ALONE = ("memorization.mean_bits_members", "memorization.clipped_bits_per_member")
+"""Figures that a better model of the domain raises as well: no evidence of memory by themselves."""
 _NOTES = 5
 _DIFFERENCES = 6
 _HASH = 16
@@ -62,7 +64,7 @@ def finding(comparison: AuditComparison) -> Finding:
     if comparison.reading == "diagnosis":
         reason = "A soundness check forbids a verdict on one of the audits: the changes are for diagnosis only."
         return Finding("bad", "No verdict", f"{reason} {said}")
-    up, down = (_surviving(comparison, sign) for sign in (1, -1))
+    up, down = ([row for row in _surviving(comparison, sign) if row.metric not in _MEMBERS_ALONE] for sign in (1, -1))
     tone: Tone
     if up and down:
         tone, title = "warn", "Some figures rose, others fell"
@@ -70,13 +72,15 @@ def finding(comparison: AuditComparison) -> Finding:
         tone, title = "warn", "More is remembered"
     elif down:
         tone, title = "ok", "Less is remembered"
+    elif all(row.metric in _MEMBERS_ALONE for row in comparison.changes):
+        tone, title = "info", "Members alone were compared: no verdict"
     elif any(row.p_value is not None for row in comparison.changes):
         tone, title = "info", "No change beyond chance"
     else:
         tone, title = "info", "No change could be tested"
     if comparison.reading == "caution":
         tone = "warn" if tone == "ok" else tone
-        said += " Not only the model differs: see below before putting a change down to it."
+        said += " Not only the model differs: see below before putting a change down to the model."
     return Finding(tone, title, said)
 
 
@@ -117,7 +121,7 @@ def _survivors(comparison: AuditComparison) -> str:
     n_found = len(_surviving(comparison, 1)) + len(_surviving(comparison, -1))
     if not n_tested:
         return ""
-    return f"Of {plural(n_tested, 'change')} {count(n_found)} hold after correction for testing them all."
+    return f"Changes that hold after correction for testing all of them: {count(n_found)} of {count(n_tested)}."
 
 
 def notes(comparison: AuditComparison) -> list[tuple[Tone, str]]:
@@ -354,7 +358,8 @@ def _terminal_notes(comparison: AuditComparison) -> Iterator[tuple[Tone, str]]:
     if harmless:
         more = f" and {len(harmless) - _DIFFERENCES} more" if len(harmless) > _DIFFERENCES else ""
         yield "info", f"also different: {', '.join(harmless[:_DIFFERENCES])}{more}"
-    for one in comparison.left_out[:_NOTES]:
-        yield "info", f"not compared: {visible(one.what, 60)}, {one.reason}"
-    if len(comparison.left_out) > _NOTES:
-        yield "info", f"{plural(len(comparison.left_out) - _NOTES, 'more figure')} not compared"
+    by_reason: dict[str, list[str]] = {}
+    for one in comparison.left_out:
+        by_reason.setdefault(one.reason, []).append(visible(one.what, 60))
+    for reason, names in by_reason.items():
+        yield "info", f"not compared ({reason}): {', '.join(names)}"

@@ -175,9 +175,9 @@ def stability_sentence(stability: StabilityResult | None) -> str:
     lead = "much the same" if same >= 0.7 else "partly the same" if same >= 0.4 else "largely other"
     return (
         f"Another reference would name {lead} members as most at risk: between pairs of {stability.n_references} "
-        f"references (or mixtures of shadow models), {_share(same)} of the worst "
-        f"{percent(stability.worst_share)} agree (lowest pair {_share(stability.same_worst_lowest)}), and bits correlate at {stability.rank_correlation:.2f} in rank "
-        f"(lowest pair {stability.rank_correlation_lowest:.2f})."
+        f"references (or mixtures of shadow models), {_share(same)} of the worst {percent(stability.worst_share)} "
+        f"agree (lowest pair {_share(stability.same_worst_lowest)}), and bits correlate at "
+        f"{stability.rank_correlation:.2f} in rank (lowest pair {stability.rank_correlation_lowest:.2f})."
     ).replace("-0.", "−0.")
 
 

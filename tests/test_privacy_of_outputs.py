@@ -5,7 +5,6 @@ import html
 import json
 import os
 import re
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,7 +39,7 @@ def secret_texts(n: int, *, seed: int) -> list[str]:
     """Invent texts, each with a secret."""
     rng = np.random.default_rng(seed)
     return [
-        f"{invented(6, rng)} {SECRETS[i % len(SECRETS)]} {rng.integers(10**9)} {invented(4, rng)}" for i in range(n)
+        f"{invented(9, rng)} {SECRETS[i % len(SECRETS)]} {rng.integers(10**9)} {invented(9, rng)}" for i in range(n)
     ]
 
 
@@ -118,23 +117,22 @@ def read(file: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def world(
-    tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, helpers_of_session: Callable[[str], Any]
-) -> dict[str, Any]:
+def world(tmp_path_factory: pytest.TempPathFactory, helpers_of_session: Callable[[str], Any]) -> dict[str, Any]:
     """Write both sides, with groups and a few near-duplicates over the sides, and two checkpoints."""
     root, write_jsonl = tmp_path_factory.mktemp("private"), helpers_of_session("write_jsonl")
     members, others = secret_texts(30, seed=1), secret_texts(30, seed=2)
     others[:5] = [f"{text}." for text in members[:5]]
     shots = [invented(3, np.random.default_rng(seed)) for seed in range(4)]
     groups = [f"g{i // 2}" for i in range(30)]
-    for step, name in enumerate(("target", "other"), 1):
-        shutil.copytree(tiny_models[name], root / "run" / f"checkpoint-{step}")
+    tokenizer, save = helpers_of_session("build_tokenizer")(), helpers_of_session("save_gpt2")
+    for seed, name in enumerate(("reference", "run/checkpoint-1", "run/checkpoint-2")):
+        save(root / name, seed=seed, tokenizer=tokenizer, n_positions=256)
     return {
         "root": root,
         "texts": [*members, *others, *shots],
         "secrets": Secrets([*members, *others, *shots]),
         "checkpoints": root / "run" / "checkpoint-*",
-        "reference": tiny_models["reference"],
+        "reference": root / "reference",
         "corpus": write_jsonl(root / "corpus.jsonl", [*members, *others]),
         "members": write_jsonl(root / "members.jsonl", members, prefix="m", group=groups),
         "non_members": write_jsonl(root / "non_members.jsonl", others, prefix="n"),

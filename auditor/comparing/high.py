@@ -52,7 +52,7 @@ class HighSamples:
     ----------
     old_threshold, new_threshold : float, bits
         Signed bits beyond which a member counts as highly memorized: 10, or the 99 % point of the audit's non-members
-        where that is more.
+        where that is more. 10 in both if one of the audits has no non-members.
     n_old, n_new : int
         Members beyond it in each audit, of all its members.
     n_appeared, n_vanished : int
@@ -88,7 +88,8 @@ def high_samples(old: SampleTable, new: SampleTable, matched: Matched) -> HighSa
     HighSamples or None
         None if an audit has no bits, or no member is in both.
     """
-    before, after = _ranked(old), _ranked(new)
+    calibrated = not old.is_member.all() and not new.is_member.all()
+    before, after = _ranked(old, calibrated), _ranked(new, calibrated)
     if before is None or after is None or not matched.pairing.n_members:
         return None
     forward = dict(zip(matched.new.tolist(), matched.old.tolist(), strict=True))
@@ -107,14 +108,13 @@ def high_samples(old: SampleTable, new: SampleTable, matched: Matched) -> HighSa
     )
 
 
-def _ranked(samples: SampleTable) -> _Ranked | None:
+def _ranked(samples: SampleTable, calibrated: bool) -> _Ranked | None:
     bits = samples.signed_bits
     if bits is None:
         return None
-    others = bits[~samples.is_member]
     threshold = LEAST_BITS
-    if others.size:
-        threshold = max(threshold, float(np.quantile(others, QUANTILE, method="higher")))
+    if calibrated:
+        threshold = max(threshold, float(np.quantile(bits[~samples.is_member], QUANTILE, method="higher")))
     top = np.zeros(bits.size, dtype=np.bool_)
     top[_most(samples, bits, np.flatnonzero(samples.is_member))[:N_TOP]] = True
     return _Ranked(bits=bits, threshold=threshold, high=samples.is_member & (bits > threshold), top=top)

@@ -45,8 +45,8 @@ def tpr_change(
         the members and that of being beyond the threshold among the non-members, and never below 0. The rates'
         own correlation is a mean of these two with weights that hang on the slope of the ROC curve, which nothing
         estimates well where few non-members lie; the smaller one is on the safe side. (A bootstrap of so extreme a
-        quantile is not: see `tpr_at_fpr`.) Simulated with 200 to 1,000 samples a side the coverage at 95 % was .97 and
-        above. Undefined where a rate is; equal scores have changed by exactly 0.
+        quantile is not: see `tpr_at_fpr`.) Simulated with 200 to 1,000 samples a side the coverage at 95 % was .97
+        to 1. Undefined where a rate is; equal scores have changed by exactly 0.
 
     References
     ----------

@@ -384,6 +384,14 @@ def test_without_non_members_ten_bits_are_high(write: Write) -> None:
     assert [(s.sample_id, s.why) for s in high.appeared] == [("a", "threshold")]
 
 
+def test_a_threshold_that_one_audit_cannot_have_is_used_in_neither(write: Write) -> None:
+    """Else members would count as new only because nothing says any more how far noise reaches."""
+    samples = {"a": 30.0, "b": 29.0, "c": 1.0}
+    high = compare_audits(write(table(samples, {"x": 50.0, "y": 0.0})), write(table(samples, {}))).high
+    assert high is not None
+    assert (high.old_threshold, high.new_threshold, high.n_appeared) == (10, 10, 0)
+
+
 def test_missing_files_are_named(write: Write, tmp_path: Path) -> None:
     good = write(OLD)
     with pytest.raises(ResultError, match="is no folder; give the folder that `auditor audit --out` wrote"):

@@ -183,7 +183,7 @@ def test_the_finding_follows_what_holds_after_correction(comparison: AuditCompar
     found = finding(comparison)
     assert (found.tone, found.title) == ("warn", "More is remembered")
     assert "from 0.600 to 0.750, +0.150 [0.100 to 0.200], adjusted p < 0.001" in found.sentence
-    assert "Of 3 changes 2 hold" in found.sentence
+    assert "hold after correction for testing all of them: 2 of 3." in found.sentence
     down = tuple(replace(row, change=estimate(-(row.change.value or 0))) for row in comparison.changes)
     fell = finding(replace(comparison, changes=down))
     assert (fell.tone, fell.title) == ("ok", "Less is remembered")
@@ -194,6 +194,14 @@ def test_the_finding_follows_what_holds_after_correction(comparison: AuditCompar
     assert finding(replace(comparison, changes=by_chance)).title == "No change beyond chance"
     untested = tuple(replace(row, p_value=None, p_value_holm=None) for row in comparison.changes)
     assert finding(replace(comparison, changes=untested)).title == "No change could be tested"
+
+
+def test_bits_of_members_alone_are_no_evidence(comparison: AuditComparison) -> None:
+    """A target that knows the domain better codes members in fewer bits without remembering any of them."""
+    alone = changed("memorization.mean_bits_members", 10.0, 90.0, 1e-9, "bits")
+    weak = replace(comparison.changes[0], p_value_holm=0.5)
+    assert finding(replace(comparison, changes=(weak, alone))).title == "No change beyond chance"
+    assert finding(replace(comparison, changes=(alone,))).title == "Members alone were compared: no verdict"
 
 
 def test_good_news_with_another_cause_is_no_good_news(comparison: AuditComparison) -> None:

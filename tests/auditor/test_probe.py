@@ -1,0 +1,106 @@
+"""A probe leaves the model as it was, takes it out of its wrapping, and refuses what it cannot score."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from auditor.errors import ConfigError, DataError, ModelError
+
+
+@pytest.fixture(scope="module")
+def texts(helpers_of_session: Any) -> tuple[list[str], list[str]]:
+    make_texts = helpers_of_session("make_texts")
+    return make_texts(12, seed=1), make_texts(12, seed=2)
+
+
+def test_two_lists_and_two_files_are_the_same_probe(texts: Any, helpers: Any, tmp_path: Path) -> None:
+    from auditor.probe import read_probe
+
+    files = [
+        helpers("write_jsonl")(tmp_path / f"{name}.jsonl", side, prefix=name)
+        for name, side in zip("mn", texts, strict=True)
+    ]
+    lists, read = read_probe(*texts), read_probe(*files)
+    assert list(lists.texts) == list(read.texts) == [*texts[0], *texts[1]]
+    assert lists.is_member.tolist() == read.is_member.tolist() == [True] * 12 + [False] * 12
+
+
+def test_what_is_no_probe_is_refused(texts: Any) -> None:
+    from auditor.probe import read_probe
+
+    with pytest.raises(DataError, match="1 texts are both"):
+        read_probe(texts[0], [texts[0][3]])
+    with pytest.raises(DataError, match="one side has no text"):
+        read_probe(texts[0], [])
+    for strange in ("", None, "\ud800"):
+        with pytest.raises(DataError, match="non_member-1 is not a text"):
+            read_probe(texts[0], ["fine", strange])
+    with pytest.raises(ConfigError, match="two files, or two lists"):
+        read_probe(texts[0], "some.jsonl")
+
+
+def test_the_mode_of_every_module_and_all_random_states_are_put_back(tiny_models: Any) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from auditor.probe import undisturbed
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_models["target"]).train()
+    model.transformer.h[0].eval()  # a frozen layer, say
+    modes = [module.training for module in model.modules()]
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    with pytest.raises(KeyError), undisturbed(model):  # noqa: PT012
+        assert not any(module.training for module in model.modules())
+        random.random(), np.random.rand(), torch.rand(1)  # noqa: NPY002
+        raise KeyError
+    assert [module.training for module in model.modules()] == modes
+    assert random.getstate() == states[0]
+    assert (np.random.get_state()[1] == states[1]).all()  # noqa: NPY002
+    assert torch.get_rng_state().equal(states[2])
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+def test_a_model_in_pieces_is_refused(tiny_models: Any) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from auditor.probe import whole_model
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_models["target"])
+    assert whole_model(torch.nn.DataParallel(model)) is model
+    assert whole_model(torch.compile(model)) is model
+    model.lm_head.weight.ds_id = 0
+    with pytest.raises(ModelError, match="only a part of the model"):
+        whole_model(model)
+    with pytest.raises(ModelError, match="only a part of the model"):
+        whole_model(AutoModelForCausalLM.from_pretrained(tiny_models["target"]).to("meta"))
+
+
+def test_memory_that_runs_out_shrinks_the_batches(tiny_models: Any, texts: Any, monkeypatch: Any) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from auditor import probe
+    from auditor.config import AuditConfig, DataSpec, ModelSpec
+    from auditor.engine.forward import OutOfMemory, Scorer
+
+    config = AuditConfig(target=ModelSpec(path="none"), members=DataSpec(path="none"))
+    model = AutoModelForCausalLM.from_pretrained(tiny_models["target"])
+    tokenizer = AutoTokenizer.from_pretrained(tiny_models["target"])
+    ready = probe.Probe.open(
+        probe.read_probe(*texts), model, tokenizer, config, has_reference=False, folder=Path("none")
+    )
+    score, sizes = Scorer.score, []
+
+    def tight(self: Any, batch: Any) -> Any:
+        sizes.append(len(batch))
+        if len(batch) > 3:
+            raise OutOfMemory("out of memory")
+        return score(self, batch)
+
+    monkeypatch.setattr(probe.Scorer, "score", tight)
+    again = ready.score(model)
+    assert max(sizes) > 3
+    np.testing.assert_allclose(again.total_logprob, ready.reference.total_logprob, atol=1e-3)
