@@ -68,9 +68,7 @@ def read_inputs(config: AuditConfig) -> Inputs:
     if config.retrained in config.references:
         warnings.append("the retrained model is a reference, too: attacks on it with that reference find nothing")
     if config.retrained == config.target:
-        raise ConfigError(
-            f"--retrained {config.retrained} is the target: give a model that never saw the members"
-        )
+        raise ConfigError(f"--retrained {config.retrained} is the target: give a model that never saw the members")
     texts = {}
     for name in ("shots", "member_shots", "frequency_corpus"):
         texts[name], notes = _other_texts(getattr(config, name), f"--{name.replace('_', '-')}", data)

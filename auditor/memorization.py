@@ -177,7 +177,7 @@ def dataset_memorization(
             return Estimate.undefined(NO_NON_MEMBERS, level=level, n_members=n_members)
         return intervals.mean_difference(x, y, level=level, groups_x=ours, groups_y=theirs)
 
-    clipped_mean = intervals.mean(clipped, level=level, groups=ours)
+    clipped_mean = intervals.mean(clipped, level=level, groups=ours, skewed=True)
     debiased = difference(clipped, clipped_non)
     held = debiased if calibrated else replace(clipped_mean, method=f"{clipped_mean.method}, clipped, UNCALIBRATED")
     capacity_bits = capacity.value * n_parameters
@@ -188,7 +188,7 @@ def dataset_memorization(
         mean_bits_members=intervals.mean(members, level=level, groups=ours),
         mean_bits_non_members=_non_member_mean(non_members, level, theirs),
         clipped_bits_per_member=clipped_mean,
-        clipped_bits_per_non_member=_non_member_mean(clipped_non, level, theirs),
+        clipped_bits_per_non_member=_non_member_mean(clipped_non, level, theirs, skewed=True),
         debiased_bits_per_member=debiased,
         net_bits_per_member=difference(members, non_members),
         information_lower_bound_per_member=_certified(members, non_members, level, rng, (ours, theirs)),
@@ -233,11 +233,11 @@ def top_samples(
     )
 
 
-def _non_member_mean(values: Bits, level: float, groups: Groups) -> Estimate:
+def _non_member_mean(values: Bits, level: float, groups: Groups, *, skewed: bool = False) -> Estimate:
     """Mean over the non-members, if there are any."""
     if not len(values):
         return Estimate.undefined("no non-members were given", level=level)
-    return intervals.mean(values, level=level, groups=groups, n_as="non_members")
+    return intervals.mean(values, level=level, groups=groups, n_as="non_members", skewed=skewed)
 
 
 def _certified(

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from .results import Estimate, RiskBreakdown, RiskGroup
-from .stats.clusters import Array, Ids, cluster_ids, with_copies
+from .stats.clusters import Array, Ids, cluster_ids, influence_spread, with_copies
 from .stats.intervals import mean
-from .stats.metrics import auc
+from .stats.metrics import auc, placements
 from .stats.paired import holm
+from .stats.roc import score_sides
 
 __all__ = ["Scored", "break_down"]
 
@@ -78,8 +79,10 @@ def break_down(
     tuple of RiskBreakdown
         Estimates of a group are undefined below 10 members. By group, samples of a group count as independent unless
         they are copies: the group is what is asked about, not a draw. Everywhere else `Scored.clusters` holds.
-        The p-value is Kruskal and Wallis's of the members' scores, with one value, the mean rank, for all samples of a
-        cluster in a group, so that no cluster counts twice there.
+        By length and by rarity the p-value is that of one AUC in all parts: scores follow both without any
+        membership, so members are set against non-members of the same part. By group and by copies, where all are set
+        against the same non-members, it is Kruskal and Wallis's of the members' scores, with one value, the mean rank,
+        for all samples of a cluster in a group, so that no cluster counts twice there.
     """
     copies = with_copies([None] * samples.is_member.size, samples.text_keys)
     named, left_out = _by_unit(units, samples.is_member)
@@ -147,7 +150,8 @@ def _breakdown(
     groups: Sequence[_Group],
     n_left_out: int = 0,
 ) -> RiskBreakdown:
-    p_value, reason = _equal_risk(samples, groups)
+    test = _equal_scores if by in ("group", "copies") else _equal_areas
+    p_value, reason = test(samples, groups)
     return RiskBreakdown(
         by=by,
         unit=unit,
@@ -189,7 +193,41 @@ def _of(clusters: Sequence[str | None] | None, here: _Mask) -> list[str | None] 
     return None if clusters is None else [clusters[index] for index in np.flatnonzero(here).tolist()]
 
 
-def _equal_risk(samples: Scored, groups: Sequence[_Group]) -> tuple[float | None, str | None]:
+def _equal_areas(samples: Scored, strata: Sequence[_Group]) -> tuple[float | None, str | None]:
+    """P-value of one AUC in all strata, or why there is none (Welch 1951, with the AUC in place of the mean)."""
+    found = [area for _, here in strata if (area := _stratum_area(samples, here)) is not None]
+    if len(found) < 2:
+        return None, f"at least 2 parts with {LEAST_IN_GROUP} independent samples a side are needed, got {len(found)}"
+    areas, variances, df = np.array(found).T
+    weights = 1 / variances
+    shares, n = weights / weights.sum(), len(found)
+    between = float(np.sum(weights * (areas - np.sum(shares * areas)) ** 2)) / (n - 1)
+    wobble = float(np.sum((1 - shares) ** 2 / df))
+    scale = 1 + 2 * (n - 2) / (n**2 - 1) * wobble
+    return float(stats.f.sf(between / scale, n - 1, (n**2 - 1) / (3 * wobble))), None
+
+
+def _stratum_area(samples: Scored, here: _Mask) -> tuple[float, float, float] | None:
+    """AUC within a stratum with its variance and degrees of freedom; None where a side is too small.
+
+    Where members and non-members are all but separated the variance is at least that of one text misranked by half.
+    """
+    sides = score_sides(samples.scores[here], samples.is_member[here], _of(samples.clusters, here))
+    if (
+        sides.problem
+        or min(np.unique(ids).size for ids in (sides.cluster_members, sides.cluster_non_members)) < LEAST_IN_GROUP
+    ):
+        return None
+    above, below = placements(sides)
+    area, least = float(above.mean()), min(above.size, below.size)
+    spread = influence_spread(
+        (above - area) / above.size, (below - area) / below.size, sides.cluster_members, sides.cluster_non_members
+    )
+    shrunk = (area * least + 0.5) / (least + 1)
+    return area, max(spread.variance, shrunk * (1 - shrunk) / least**2), min(spread.df, least - 1.0)
+
+
+def _equal_scores(samples: Scored, groups: Sequence[_Group]) -> tuple[float | None, str | None]:
     """P-value of equal scores in all groups of members, or why there is none."""
     ranks = stats.rankdata(samples.scores)
     cluster = cluster_ids(samples.is_member.size, samples.clusters)

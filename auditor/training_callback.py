@@ -67,7 +67,8 @@ class StopAbove:
         """Take from a policy the upper limits of figures that are known while training, unless they are waived today.
 
         A gate fails here, and only here, if its whole interval is beyond the limit: what is not decided yet stops
-        nothing, whatever the policy says of inconclusive gates. Lower limits and all other figures wait for the audit.
+        nothing, whatever the policy says of inconclusive gates. The best attack is each of the two that are run here.
+        Lower limits and all other figures wait for the audit.
 
         Raises
         ------

@@ -18,7 +18,7 @@ from .engine.tokens import tokenizer_fingerprint
 from .errors import AuditError, ConfigError, DataError, ResultError
 from .laws.capacity import BitsPerParameter
 from .memorization import SampleBits, dataset_memorization, top_samples
-from .results import SCHEMA_VERSION, AttackResult, AuditResult, Estimate, MemorizationResult, SideData
+from .results import SCHEMA_VERSION, AttackResult, AuditResult, Estimate, MemorizationResult
 from .selection import auc_p_values
 from .stats.metrics import evaluate
 
@@ -31,10 +31,7 @@ _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
 """Differences that another version of a library may make by rounding."""
 
 
-_REST = (
-    "soundness, selection, combination, risk, retrained and prediction rest on texts, folds and models; only the "
-    "checksum of result.json vouches for them"
-)
+_REST = "soundness, selection, combination, risk and prediction: only the checksum of result.json vouches for them"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,11 +151,9 @@ def _samples(result: AuditResult, path: Path) -> Iterator[Claim]:
         yield _unknown("samples", "no samples.parquet beside the result: no figure can be computed again")
         return
     stated = result.provenance.samples_sha256
-    if stated is None:
-        yield _unknown("samples", "the result names no hash of samples.parquet")
-    else:
-        same = stated == file_sha256(path)
-        yield _claim("samples", [] if same else ["not the samples.parquet that the result names"], "as the result says")
+    other = [] if stated == file_sha256(path) else ["not the samples.parquet that the result names"]
+    unnamed = _unknown("samples", "the result names no hash of samples.parquet")
+    yield unnamed if stated is None else _claim("samples", other, "as the result says")
     makers: list[tuple[str, Callable[[_Rows], Claim]]] = [("data", lambda rows: _sides(result, rows))]
     makers += [
         (f"attack {attack.attack}", lambda rows, attack=attack: _attack(result, attack, rows))  # type: ignore[misc]
@@ -169,17 +164,14 @@ def _samples(result: AuditResult, path: Path) -> Iterator[Claim]:
     try:
         rows = _Rows(columns=_read_rows(path))
     except Exception as error:  # a damaged parquet file fails in many ways
-        detail = f"samples.parquet cannot be read ({type(error).__name__})"
-        yield Claim(name="data", status="differs", detail=detail)
+        yield Claim(name="data", status="differs", detail=f"samples.parquet cannot be read ({type(error).__name__})")
         return
     yield _unknown("the rest", _REST)
     for name, make in makers:
         try:
             yield make(rows)
-        except KeyError as error:
-            yield Claim(name=name, status="differs", detail=f"samples.parquet has no column {error.args[0]!r}")
-        except (ValueError, TypeError) as error:
-            detail = f"samples.parquet does not hold what this was made of ({type(error).__name__})"
+        except (KeyError, ValueError, TypeError) as error:
+            detail = f"samples.parquet lacks columns, or values, that this was made of ({type(error).__name__})"
             yield Claim(name=name, status="differs", detail=detail)
 
 
@@ -198,11 +190,7 @@ def _sides(result: AuditResult, rows: _Rows) -> Claim:
     ids = rows.columns["sample_id"]
     if len(set(ids)) != len(ids):
         found.append(f"{len(ids) - len(set(ids))} sample ids stand twice")
-    sides: list[tuple[str, SideData | None, bool]] = [
-        ("members", result.data.members, True),
-        ("non_members", result.data.non_members, False),
-    ]
-    for name, side, member in sides:
+    for name, side, member in (("members", result.data.members, True), ("non_members", result.data.non_members, False)):
         here = rows.is_member == member
         counts = {"n_samples": int(here.sum())}
         counts |= {key: int(rows.ints(key)[here].sum()) for key in ("n_bytes", "n_tokens")}
@@ -273,7 +261,7 @@ def _bits(result: AuditResult, rows: _Rows) -> Claim:
     found += _inside("signed_bits_histogram", stated.signed_bits_histogram, again.signed_bits_histogram)
     found += _top(stated, again)
     if result.provenance.models[0].n_parameters != stated.n_parameters:
-        found.append(f"n_parameters: {stated.n_parameters} stated, but not of the target")
+        found.append("n_parameters: not that of the target")
     return _claim("bits", found, f"bits of {len(target)} samples, totals and the most memorized{_but(unsure)}")
 
 

@@ -31,6 +31,7 @@ if [ -n "${AUDITOR_EXTRA_ARGS:-}" ]; then
   if [ -n "$words" ]; then while IFS= read -r word; do audit+=("$word"); done <<< "$words"; fi
 fi
 
+if [ -n "${AUDITOR_POLICY:-}" ]; then auditor gate --check-policy "$AUDITOR_POLICY"; fi  # before hours of scoring
 auditor audit "${audit[@]}"
 
 gate=("$out" --junit "$out/gate-junit.xml" --sarif "$out/gate.sarif" --summary "$out/gate.md")

@@ -110,6 +110,7 @@ def test_another_tokenizer_of_the_target_is_told(run: Run, world: dict[str, Path
     assert any("read the texts as different tokens" in warning for warning in result["warnings"])
 
 
+@pytest.mark.slow
 def test_checkpoints_are_audited_with_one_pack(run: Run, world: dict[str, Path]) -> None:
     root = world["members"].parent
     path = make(run, world)
@@ -128,7 +129,9 @@ def test_the_command_says_what_is_confidential_and_what_the_texts_alone_tell(
     ran = run(*arguments, "--non-members", world["non_members"])
     assert "30 members and 30 non-members, scores of 1 reference, " in ran.out
     assert "as confidential" in ran.out
-    apart = helpers("write_jsonl")(root / "apart.jsonl", [f"{line} Yes." for line in helpers("make_texts")(30, seed=1)], prefix="n")
+    apart = helpers("write_jsonl")(
+        root / "apart.jsonl", [f"{line} Yes." for line in helpers("make_texts")(30, seed=1)], prefix="n"
+    )
     assert "veto: " in run(*arguments, "--non-members", apart).out
     assert run(*arguments, "--json").document["non_members"] is None
 

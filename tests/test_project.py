@@ -81,8 +81,16 @@ def test_constraints_pin_every_direct_dependency() -> None:
 
 def test_nothing_lies_at_the_top_that_does_not_belong_there() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
-    rooms = {"attacks", "auditor", "benchmarks", "docs", "examples", "reports", "tests"}
-    files = {".gitignore", "LICENSE", "README.md", "constraints.txt", "pyproject.toml"}
+    rooms = {"attacks", "auditor", "benchmarks", "ci", "docs", "examples", "reports", "tests"}
+    files = {
+        ".gitignore",
+        ".pre-commit-hooks.yaml",
+        "LICENSE",
+        "README.md",
+        "action.yml",
+        "constraints.txt",
+        "pyproject.toml",
+    }
     assert {name.split("/")[0] for name in tracked} <= rooms | files | {".ci"}
 
 

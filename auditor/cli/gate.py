@@ -23,7 +23,7 @@ FORMATS = ("junit", "sarif", "summary", "badge", "model_card")
 
 
 @click.command()
-@click.argument("result", type=click.Path(path_type=Path, allow_dash=True), required=False)
+@click.argument("results", metavar="[RESULT]", type=click.Path(path_type=Path, allow_dash=True), nargs=-1)
 @click.option("--policy", "policy_file", type=click.Path(path_type=Path), metavar="FILE",
               help="Limits, from a TOML file.  [default: a built-in policy]")  # fmt: skip
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="RESULT",
@@ -38,15 +38,17 @@ FORMATS = ("junit", "sarif", "summary", "badge", "model_card")
 @click.option("--model-card", type=click.Path(path_type=Path), metavar="FILE", help="Write a section of a model card.")
 @click.option("--warn-only", is_flag=True, help="Exit with 0 whatever the verdict; all else stays the same.")
 @click.option("--list", "list_paths", is_flag=True, help="List every figure of RESULT with its path, and stop.")
+@click.option("--check-policy", is_flag=True, help="Check the policies named instead of a RESULT, and stop.")
 @click.option("--init", is_flag=True, help="Write the built-in policy, commented, to --policy (or policy.toml).")
 def gate(
-    result: Path | None,
+    results: tuple[Path, ...],
     policy_file: Path | None,
     baseline: Path | None,
     as_json: bool,
     annotations: bool,
     warn_only: bool,
     list_paths: bool,
+    check_policy: bool,
     init: bool,
     **outputs: Path | None,
 ) -> int:
@@ -55,6 +57,11 @@ def gate(
     RESULT is the result.json of an audit or its folder, what `auditor predict --json` printed, or the comparison.json
     of two audits; - reads it from stdin.
     """
+    if check_policy:
+        return _check_policies(results)
+    if len(results) > 1:
+        raise ConfigError(f"one RESULT at a time, got {len(results)}")
+    result = results[0] if results else None
     if init:
         return _init(result, policy_file or DEFAULT_POLICY)
     if result is None:
@@ -72,6 +79,19 @@ def gate(
     _print(report, as_json=as_json)
     _deliver(report, outputs, annotations=annotations, as_json=as_json)
     return report.exit_code
+
+
+def _check_policies(files: tuple[Path, ...]) -> int:
+    """Read policies, and check that every gate names a figure that some document has."""
+    from ..policy import check_metric, read_policy
+
+    if not files:
+        raise ConfigError("--check-policy needs the policies: auditor gate --check-policy policy.toml")
+    for file in files:
+        for one in read_policy(file).gates:
+            check_metric(one, {})
+    make_console(stderr=True).print(f"{len(files)} policies are good", markup=False)
+    return 0
 
 
 def _init(result: Path | None, file: Path) -> int:

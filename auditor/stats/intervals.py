@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ..results import Estimate
-from .clusters import Array, Groups, Ids, Spread, cluster_ids, influence_spread, jackknife_spread
+from .clusters import Array, Groups, Ids, Spread, cluster_ids, influence_spread, jackknife_spread, skew_stretch
 
 __all__ = ["clopper_pearson", "mean", "mean_difference", "standardized_difference"]
 
@@ -60,6 +60,7 @@ def mean(
     level: float,
     groups: Groups = None,
     n_as: Literal["members", "non_members"] = "members",
+    skewed: bool = False,
 ) -> Estimate:
     """Mean with a t interval; with groups, from the variance between clusters.
 
@@ -73,6 +74,9 @@ def mean(
         Cluster of each sample; None is a cluster of its own.
     n_as : {"members", "non_members"}
         Which of the estimate's counts the samples are.
+    skewed : bool
+        The values are known to be skewed, as bits clipped at zero are: the arm of the interval on the long side is
+        lengthened (`skew_stretch`).
 
     Returns
     -------
@@ -109,7 +113,10 @@ def mean(
     empty = np.empty(0)
     spread = influence_spread((x - centre) / x.size, empty, cluster, empty.astype(np.int64))
     method = "t interval" if np.unique(cluster).size == x.size else "t interval, cluster-robust"
-    return _t_estimate(centre, spread, level, method, counts)
+    if not skewed:
+        return _t_estimate(centre, spread, level, method, counts)
+    stretch = skew_stretch((x - centre) / x.size, cluster, float(stats.t.ppf((1 + level) / 2, spread.df)))
+    return _t_estimate(centre, spread, level, f"{method}, stretched for skewness", counts, stretch)
 
 
 def mean_difference(
@@ -296,15 +303,22 @@ def _too_few(name: str, cluster: Ids, least: int = 2) -> str | None:
     return f"at least {least} groups of {name} are needed, got {n_clusters}" if n_clusters < least else None
 
 
-def _t_estimate(value: float, spread: Spread, level: float, method: str, counts: Counts) -> Estimate:
+def _t_estimate(
+    value: float,
+    spread: Spread,
+    level: float,
+    method: str,
+    counts: Counts,
+    stretch: tuple[float, float] = (1.0, 1.0),
+) -> Estimate:
     if spread.variance > 0:
         half = float(stats.t.ppf((1 + level) / 2, spread.df)) * math.sqrt(spread.variance)
     else:
         half, method = 0.0, f"{method} of no width: the values do not vary"
     return Estimate(
         value=value,
-        low=value - half,
-        high=value + half,
+        low=value - half * stretch[0],
+        high=value + half * stretch[1],
         level=level,
         method=method,
         **counts,

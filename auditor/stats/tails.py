@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ..results import Estimate
-from .clusters import Array, Groups, Ids, cluster_ids, effective_size, influence_spread
+from .clusters import Array, Groups, Ids, cluster_ids, effective_size, influence_spread, skew_stretch
 from .intervals import check_level, finite_vector
 
 __all__ = ["LEAST_IN_TAIL", "tail_mean", "tail_quantile"]
@@ -32,7 +32,8 @@ def tail_mean(values: ArrayLike, share: float, *, level: float, groups: Groups =
     -------
     Estimate
         With q the largest value left out and k values taken, ``q + mean(max(x - q, 0)) n / k``; its influences
-        ``max(x - q, 0) n / k`` give the variance, summed by cluster; t quantile with at most k - 1 degrees of freedom.
+        ``max(x - q, 0) n / k`` give the variance, summed by cluster; t quantile with at most k - 1 degrees of freedom,
+        and the upper arm lengthened for their skewness (`skew_stretch`).
         The value of q plays no part to first order. Undefined if fewer than 5 values are taken, or of one cluster.
 
     References
@@ -50,14 +51,22 @@ def tail_mean(values: ArrayLike, share: float, *, level: float, groups: Groups =
     threshold = float(np.sort(x)[x.size - k - 1])
     excess = np.maximum(x - threshold, 0.0) * x.size / k
     none = np.empty(0)
-    spread = influence_spread((excess - excess.mean()) / x.size, none, cluster, none.astype(np.int64))
+    influence = (excess - excess.mean()) / x.size
+    spread = influence_spread(influence, none, cluster, none.astype(np.int64))
     value = threshold + float(excess.mean())
-    half = float(stats.t.ppf((1 + level) / 2, min(spread.df, k - 1))) * math.sqrt(spread.variance)
-    method = "expected shortfall, influences, t interval"
+    quantile = float(stats.t.ppf((1 + level) / 2, min(spread.df, k - 1)))
+    half, (down, up) = quantile * math.sqrt(spread.variance), skew_stretch(influence, cluster, quantile)
+    method = "expected shortfall, influences, t interval stretched for skewness"
     if np.unique(cluster).size < cluster.size:
         method += ", cluster-robust"
     return Estimate(
-        value=value, low=value - half, high=value + half, level=level, method=method, n_members=x.size, n_non_members=0
+        value=value,
+        low=value - half * down,
+        high=value + half * up,
+        level=level,
+        method=method,
+        n_members=x.size,
+        n_non_members=0,
     )
 
 

@@ -104,3 +104,27 @@ def test_memory_that_runs_out_shrinks_the_batches(tiny_models: Any, texts: Any, 
     again = ready.score(model)
     assert max(sizes) > 3
     np.testing.assert_allclose(again.total_logprob, ready.reference.total_logprob, atol=1e-3)
+
+
+def test_a_model_prepared_for_mixed_precision_is_scored_in_that_of_its_weights(
+    tiny_models: Any, texts: Any, helpers: Any
+) -> None:
+    """Accelerate puts autocast around the forward: with it, tokens would be off by hundredths of a nat."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from auditor.config import AuditConfig, DataSpec, ModelSpec
+    from auditor.probe import Probe, read_probe
+
+    config = AuditConfig(target=ModelSpec(path="none"), members=DataSpec(path="none"))
+    plain, wrapped = (AutoModelForCausalLM.from_pretrained(tiny_models["target"]) for _ in range(2))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_models["target"])
+    AcceleratorState._reset_state(True)
+    Accelerator(mixed_precision="bf16", cpu=True).prepare_model(wrapped)
+    forward = wrapped.forward
+    probe = Probe.open(read_probe(*texts), wrapped, tokenizer, config, has_reference=False, folder=Path("none"))
+    AcceleratorState._reset_state(True)
+    expected = [helpers("naive_logprobs")(plain, one.ids, one.first_scored) for one in probe.sequences]
+    np.testing.assert_allclose(probe.reference.logprob, np.concatenate(expected), atol=1e-4)
+    assert wrapped.forward == forward

@@ -150,11 +150,34 @@ class TestRisk:
     def test_copies_are_one_value_of_the_test(self):
         scores, is_member = draw(100)
         units = [f"g{i % 2}" for i in range(200)]
-        once = groups_of(assess(scores, is_member, units=units), "group").p_value
+        same = np.ones(400, dtype=np.int64)  # one length: no other breakdown has a p-value, so Holm changes nothing
+        once = groups_of(assess(scores, is_member, units=units, n_bytes=same[:200]), "group").p_value
         again = np.r_[np.repeat(np.arange(100), 3), 100:200]
         keys = [f"{i}" for i in again]
-        repeated = assess(scores[again], is_member[again], units=[units[i] for i in again], text_keys=keys)
+        repeated = assess(
+            scores[again], is_member[again], units=[units[i] for i in again], text_keys=keys, n_bytes=same
+        )
         assert groups_of(repeated, "group").p_value == pytest.approx(once, rel=0.3)
+
+    def test_scores_that_follow_length_without_membership_are_no_difference_of_risk(self):
+        """Long texts score higher on both sides: Kruskal and Wallis on the members' scores finds that every time."""
+        found, raw = 0, 0
+        for seed in range(100):
+            rng = np.random.default_rng(seed)
+            is_member, n_bytes = np.arange(200) < 100, rng.integers(50, 500, 200)
+            scores = n_bytes / 50 + rng.normal(size=200) * n_bytes / 100
+            p_value = groups_of(assess(scores, is_member, n_bytes=n_bytes), "length").p_value
+            found += p_value <= 0.05
+            quarters = np.array_split(scores[:100][np.argsort(n_bytes[:100])], 4)
+            raw += stats.kruskal(*quarters).pvalue <= 0.05
+        assert raw == 100
+        assert found <= 12  # 5 expected
+
+    def test_a_risk_that_grows_with_length_is_found(self):
+        rng = np.random.default_rng(3)
+        is_member, n_bytes = np.arange(400) < 200, rng.integers(50, 500, 400)
+        scores = rng.normal(size=400) + 2.5 * is_member * (n_bytes > 300)
+        assert groups_of(assess(scores, is_member, n_bytes=n_bytes), "length").p_value < 1e-4
 
     def test_without_non_members(self):
         scores = np.random.default_rng(1).normal(size=600)

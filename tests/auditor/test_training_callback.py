@@ -269,6 +269,7 @@ def test_it_works_with(texts: Any, tokenizer: Any, tmp_path: Path, options: dict
     assert forward.get("forward") == vars(watched.model).get("forward")
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_of_an_adapter_everything_but_the_capacity_is_logged(
     texts: Any, tokenizer: Any, tmp_path: Path, caplog: Any
 ) -> None:

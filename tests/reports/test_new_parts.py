@@ -280,7 +280,8 @@ def test_samples_to_drop_are_named_five_at_most(full: AuditResult) -> None:
     )
     line = drop_line(check)
     assert line == (
-        r"7 samples listed in drop-ids.txt, beside this report (<i>0\x1b, <i>1\x1b, <i>2\x1b, <i>3\x1b, <i>4\x1b and 2 more): "
+        "7 samples listed in drop-ids.txt, beside this report "
+        r"(<i>0\x1b, <i>1\x1b, <i>2\x1b, <i>3\x1b, <i>4\x1b and 2 more): "
         "run again with --drop-ids and that file."
     )
     assert drop_line(replace(check, sample_ids=())) == ""

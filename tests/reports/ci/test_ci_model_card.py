@@ -51,7 +51,7 @@ def test_two_gates_on_one_figure_are_one_metric(mixed: GateReport) -> None:
 
 
 def test_a_card_names_no_sample_and_no_folder(mixed: GateReport) -> None:
-    public = replace(mixed, subject="/home/someone/out/checkpoint-500", policy="C:\\work\\private\\policy.toml")
+    public = replace(mixed, subject="/srv/someone/out/checkpoint-500", policy="C:\\work\\private\\policy.toml")
     source = to_model_card(public)
     for private in ("doc-0", "someone", "private", "audit/result.json"):
         assert private not in source
