@@ -14,7 +14,7 @@ from .stats.paired import holm
 from .verdicts import GateOutcome, GateReport, Outcome
 from .version import __version__
 
-__all__ = ["exceedance_p_value", "judge"]
+__all__ = ["conclude", "exceedance_p_value", "judge", "state_outcome"]
 
 USUAL_LEVEL = 0.95
 
@@ -42,10 +42,6 @@ class _Test:
     gate: Gate
     figure: Figure
     several: bool
-
-    @property
-    def name(self) -> str:
-        return f"{self.gate.name}/{self.figure.label}" if self.several else self.gate.name
 
 
 def judge(policy: Policy, judged: Judged, *, today: date, warn_only: bool = False) -> GateReport:
@@ -88,7 +84,38 @@ def judge(policy: Policy, judged: Judged, *, today: date, warn_only: bool = Fals
         _outcome(test, policy, judged, today, raw[i], (adjusted[2 * i], adjusted[2 * i + 1]))
         for i, test in enumerate(tests)
     )
+    return conclude(
+        policy,
+        judged,
+        outcomes,
+        correction=_said_correction(policy, tests, flat),
+        notes=(*_low_level(tests), *notes),
+        today=today,
+        warn_only=warn_only,
+    )
+
+
+def conclude(
+    policy: Policy,
+    judged: Judged,
+    outcomes: Sequence[GateOutcome],
+    *,
+    correction: str,
+    notes: Sequence[str],
+    today: date,
+    warn_only: bool,
+) -> GateReport:
+    """Say what follows from the outcomes of all gates; see `judge`.
+
+    Parameters
+    ----------
+    correction : str
+        How several gates were corrected for, in a sentence.
+    notes : sequence of str
+        Said after those on waivers.
+    """
     stopped = any(outcome.stops for outcome in outcomes)
+    doubts = [f"read with care, checks warn: {', '.join(judged.doubts)}"] if judged.doubts else []
     return GateReport(
         auditor_version=__version__,
         result=judged.path,
@@ -98,12 +125,12 @@ def judge(policy: Policy, judged: Judged, *, today: date, warn_only: bool = Fals
         policy=policy.source,
         policy_sha256=policy.sha256,
         soundness=judged.soundness,
-        correction=_said_correction(policy, tests, flat),
+        correction=correction,
         passed=not stopped,
         exit_code=1 if stopped and not warn_only else 0,
         warn_only=warn_only,
-        gates=outcomes,
-        notes=(*_waiver_notes(policy, today), *_doubts(judged, tests), *notes),
+        gates=tuple(outcomes),
+        notes=(*_waiver_notes(policy, today), *doubts, *notes),
     )
 
 
@@ -219,13 +246,44 @@ def _outcome(
     raw: tuple[float | None, float | None],
     adjusted: tuple[float | None, float | None],
 ) -> GateOutcome:
-    gate, figure = test.gate, test.figure
     outcome, reason = _decide(test, judged, adjusted)
+    return state_outcome(
+        test.gate,
+        test.figure,
+        outcome,
+        reason,
+        policy=policy,
+        today=today,
+        several=test.several,
+        p_value=_least(raw),
+        p_value_adjusted=_least(adjusted) if policy.correction == "holm" else None,
+    )
+
+
+def state_outcome(
+    gate: Gate,
+    figure: Figure,
+    outcome: Outcome,
+    reason: str,
+    *,
+    policy: Policy,
+    today: date,
+    several: bool,
+    p_value: float | None,
+    p_value_adjusted: float | None,
+) -> GateOutcome:
+    """Write down what became of a gate, with what the policy makes of that.
+
+    Parameters
+    ----------
+    several : bool
+        Whether the gate is about several figures, of which this is one.
+    """
     waiver = _waiver_of(gate, policy.waivers, today)
     decisions = {"pass": "pass", "fail": "fail", "inconclusive": policy.inconclusive, "refused": policy.unsound}
     return GateOutcome(
-        gate=test.name,
-        metric=figure.path if test.several else gate.metric,
+        gate=f"{gate.name}/{figure.label}" if several else gate.name,
+        metric=figure.path if several else gate.metric,
         description=gate.description or figure.description,
         least=gate.min,
         most=gate.max,
@@ -238,8 +296,8 @@ def _outcome(
         n_non_members=figure.n_non_members,
         method=figure.method,
         outcome=outcome,
-        p_value=_least(raw),
-        p_value_holm=_least(adjusted) if policy.correction == "holm" else None,
+        p_value=p_value,
+        p_value_holm=p_value_adjusted,
         stops=decisions[outcome] == "fail" and waiver is None,
         reason=reason,
         waived_by=waiver.reason if waiver else None,
@@ -297,13 +355,12 @@ def _waiver_notes(policy: Policy, today: date) -> list[str]:
     return sorted(notes, key=lambda note: not note.startswith("EXPIRED"))
 
 
-def _doubts(judged: Judged, tests: Sequence[_Test]) -> list[str]:
-    """Say what the reader should know before trusting a verdict: checks that warn, intervals of a low level."""
-    notes = [f"read with care, checks warn: {', '.join(judged.doubts)}"] if judged.doubts else []
+def _low_level(tests: Sequence[_Test]) -> list[str]:
+    """Say if intervals are of a lower level than readers expect."""
     least = min((test.figure.level for test in tests if test.figure.level is not None), default=USUAL_LEVEL)
-    if least < USUAL_LEVEL:
-        notes.append(f"intervals are of {100 * least:g}%, not the usual 95%: gates pass and fail more easily")
-    return notes
+    if least >= USUAL_LEVEL:
+        return []
+    return [f"intervals are of {100 * least:g}%, not the usual 95%: gates pass and fail more easily"]
 
 
 def _said_correction(policy: Policy, tests: Sequence[_Test], p_values: Sequence[float | None]) -> str:

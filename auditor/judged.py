@@ -28,7 +28,7 @@ _OF_ATTACK = re.compile(r"attacks\.(?P<label>.+?)\.(?P<leaf>[a-z_]\w*(?:\.[0-9][
 APPEARED = "change.high.n_appeared"
 NOT_IN_BOTH = "not measured in both audits"
 SINGLE = "no interval: read off single samples"
-FILES = ("result.json", "comparison.json", "prediction.json")
+FILES = ("result.json", "comparison.json", "prediction.json", "gates.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """From evidence to estimates: may a verdict be given, how much is held, how good is each attack, who is at risk?"""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 from attacks import Attack
 
 from .combination import Combination, combine
+from .engine.opened import OpenedModel
 from .evidence import Evidence
 from .laws.capacity import BitsPerParameter
 from .memorization import dataset_memorization, separate_references, top_samples
@@ -25,6 +27,7 @@ __all__ = [
     "combine_attacks",
     "estimate_memorization",
     "judge_soundness",
+    "model_facts",
     "select_attack",
     "who_is_at_risk",
 ]
@@ -33,15 +36,7 @@ __all__ = [
 def judge_soundness(evidence: Evidence) -> SoundnessResult:
     """Run the soundness checks."""
     config, table, plan = evidence.config, evidence.table, evidence.collected.plan
-    target, *references = [
-        ModelFacts(
-            weights_sha256=model.files.weights_sha256,
-            stored_dtype=model.files.stored_dtype,
-            dtype=model.key.dtype,
-            quantization=(model.files.quantization or {}).get("quant_method"),
-        )
-        for model in evidence.collected.models
-    ]
+    target, *references = model_facts(evidence.collected.models)
     found = check_overlap(evidence.overlap, table.is_member, table.sample_id)
     if config.split_manifest is not None:
         found.append(check_manifest(Path(config.split_manifest), evidence.data))
@@ -60,6 +55,19 @@ def judge_soundness(evidence: Evidence) -> SoundnessResult:
         blind=evidence.blind,
         extra=found,
     )
+
+
+def model_facts(models: Sequence[OpenedModel]) -> list[ModelFacts]:
+    """Take what the soundness checks need to know of each model."""
+    return [
+        ModelFacts(
+            weights_sha256=model.files.weights_sha256,
+            stored_dtype=model.files.stored_dtype,
+            dtype=model.key.dtype,
+            quantization=(model.files.quantization or {}).get("quant_method"),
+        )
+        for model in models
+    ]
 
 
 def estimate_memorization(

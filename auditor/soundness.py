@@ -11,7 +11,7 @@ from .blind import BlindBaseline, blind_check
 from .results import CheckResult, Estimate, SoundnessResult, Verdict
 from .stats import intervals, metrics
 
-__all__ = ["ModelFacts", "check_soundness"]
+__all__ = ["ModelFacts", "check_soundness", "is_same_model"]
 
 CHECK_LEVEL = 0.99
 """Level of the intervals behind the checks: several are made at once, and a false alarm costs trust."""
@@ -74,7 +74,7 @@ def check_soundness(
     unread : ndarray of int, shape (n_models, n_samples)
         Characters of each text that the tokenizer of each model has no token for; the target comes first.
     reference_bits, signed_bits : ndarray of float64, shape (n_samples,), bits, or None
-        None without a reference.
+        None without a reference; signed bits also before the target was run, which leaves out what takes them.
     fpr_targets : sequence of float
         The false-positive rates that the audit reports at.
     blind : BlindBaseline, optional
@@ -92,17 +92,16 @@ def check_soundness(
         checks.append(_length(n_bytes, is_member, groups))
         if blind is not None:
             checks.append(blind_check(blind))
-    if reference_bits is not None and signed_bits is not None:
+    if reference_bits is not None:
         checks += [
             _distinct_models(target, references, signed_bits),
             _tokenizer(aligned, unread),
             _precision(target, references),
         ]
         if two_sided:
-            checks += [
-                _reference_alone(-reference_bits / n_bytes, is_member, groups),
-                _negative_control(signed_bits, is_member, groups),
-            ]
+            checks.append(_reference_alone(-reference_bits / n_bytes, is_member, groups))
+        if two_sided and signed_bits is not None:
+            checks.append(_negative_control(signed_bits, is_member, groups))
     checks.sort(key=lambda check: _WORST_FIRST.index(check.verdict))
     return SoundnessResult(verdict=checks[0].verdict, checks=tuple(checks))
 
@@ -255,10 +254,15 @@ def _negative_control(signed_bits: Values, is_member: NDArray[np.bool_], groups:
     )
 
 
-def _distinct_models(target: ModelFacts, references: Sequence[ModelFacts], signed_bits: Values) -> CheckResult:
+def is_same_model(signed_bits: Values) -> bool:
+    """Whether target and reference say the same of every text."""
+    return float(np.abs(signed_bits).max()) < SAME_MODEL_BITS
+
+
+def _distinct_models(target: ModelFacts, references: Sequence[ModelFacts], signed_bits: Values | None) -> CheckResult:
     """Is the reference another model than the target, in its weights and in what it says?"""
     same = sum(reference.weights_sha256 == target.weights_sha256 for reference in references)
-    silent = float(np.abs(signed_bits).max()) < SAME_MODEL_BITS
+    silent = signed_bits is not None and is_same_model(signed_bits)
     detail = "target and references differ"
     if same:
         detail = "a reference has the very weights of the target"

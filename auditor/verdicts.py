@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["GATES_VERSION", "GateOutcome", "GateReport", "Outcome"]
+__all__ = ["GATES_VERSION", "EarlyStop", "GateOutcome", "GateReport", "Outcome"]
 
 GATES_VERSION = "1.0"
 
@@ -36,7 +36,8 @@ class GateOutcome:
         does so after correction for all gates of the policy. ``inconclusive``: neither. ``refused``: the audit is not
         sound, so nothing may be concluded.
     p_value, p_value_holm : float or None
-        One-sided, of the figure being within the limits; as it is, and adjusted for all gates.
+        One-sided, of the figure being within the limits; as it is, and adjusted for all gates. Of an audit that stopped
+        when it was decided, valid at all looks at once, and adjusted by Bonferroni's method; of an AUC only.
     stops : bool
         Whether this outcome fails the run (it failed, or it is inconclusive or refused and the policy stops those, and
         no waiver covers it).
@@ -74,13 +75,45 @@ class GateOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EarlyStop:
+    """What an audit scored that stopped as soon as every gate was decided: part of the texts, in random order.
+
+    Parameters
+    ----------
+    n_texts_scored, n_texts : int
+        Texts that the target was run on (or had been before), and texts that it could have been run on: one of each
+        group, as those of a group are one piece of evidence.
+    n_texts_left_out : int
+        The others of the groups.
+    n_tokens_scored : int
+        Tokens that the target was run on now, over all views of the texts.
+    seed : int
+        Of the order.
+    headline : str
+        Attack declared before looking.
+    members_sha256, non_members_sha256 : str
+        Of all texts of a side.
+    """
+
+    n_texts_scored: int
+    n_texts: int
+    n_texts_left_out: int
+    n_tokens_scored: int
+    seed: int
+    headline: str
+    members_sha256: str
+    non_members_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateReport:
     """All gates of a policy on one document, as ``auditor gate --json`` prints it.
 
     Parameters
     ----------
     result, result_sha256 : str
-        The document that was judged, its path and the hash of its bytes.
+        The document that was judged, its path and the hash of its bytes; of an audit that stopped when it was decided,
+        which leaves no such document, the target and the hash of its weights.
     kind : {"audit", "prediction", "comparison"}
         What kind of document it is.
     subject : str
@@ -100,6 +133,8 @@ class GateReport:
         In the order of the policy.
     notes : tuple of str
         Waivers that have expired or match nothing, and the like.
+    early_stop : EarlyStop or None
+        What was scored, if scoring stopped as soon as every gate was decided.
     """
 
     schema_version: str = GATES_VERSION
@@ -117,3 +152,4 @@ class GateReport:
     warn_only: bool
     gates: tuple[GateOutcome, ...]
     notes: tuple[str, ...] = ()
+    early_stop: EarlyStop | None = None

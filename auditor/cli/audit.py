@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from ..config import AuditConfig
     from ..engine.ranks import Rank
     from ..pipeline import Audit
+    from ..policy import Policy
     from ..probe_pack import Unpacked
+    from ..verdicts import GateReport
 
 __all__ = ["audit", "run_audit"]
 
@@ -90,6 +93,10 @@ __all__ = ["audit", "run_audit"]
 @click.option("--epochs", type=AMOUNT, metavar="N", help="Passes of the target over its training set.")
 @click.option("--fine-tuned", is_flag=True, default=None, help="The target was not trained from scratch.")
 @click.option("--calibration", metavar="FILE", help="Membership law measured by `auditor calibrate`.")
+@click.option("--policy", "policy_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Judge by this policy: gates.json is written, and a gate that stops it makes the exit code 1.")  # fmt: skip
+@click.option("--until-decided", is_flag=True, help=(
+    "Score texts in random order until every gate of --policy is decided; gates.json and no report."))  # fmt: skip
 @click.option("--include-text", is_flag=True, default=None, help="Write sample texts into the outputs.")
 @click.option("--trust-remote-code", is_flag=True, default=None, help="Run code that comes with a model.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="TOML",
@@ -100,7 +107,15 @@ __all__ = ["audit", "run_audit"]
     is_flag=True,
     help="Print result.json (of several checkpoints curve.json) on stdout and nothing else.",
 )
-def audit(out: Path, config_file: Path | None, pack: Path | None, as_json: bool, **options: Any) -> None:
+def audit(
+    out: Path,
+    config_file: Path | None,
+    pack: Path | None,
+    policy_file: Path | None,
+    until_decided: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """Audit a checkpoint, or all of a training run: bits per sample, attacks, a report.
 
     DATA is a .jsonl, .json, .csv, .parquet, .txt or .arrow file (.gz and .zst too), a folder of them, or a
@@ -114,14 +129,76 @@ def audit(out: Path, config_file: Path | None, pack: Path | None, as_json: bool,
     from ..engine.ranks import Rank
 
     rank = Rank.from_environment()
+    policy = _checked_policy(policy_file, until_decided, rank)
     with _opened(pack, out, rank) as packed:
         target, configs = _audit_configs(config_file, options, packed)
+        if policy is not None and len(configs) > 1:
+            raise ConfigError(f"--policy judges one target, and {target} names {len(configs)} checkpoints")
+        if policy is not None and until_decided:
+            return _run_until_decided(next(iter(configs.values())), policy, out, as_json=as_json)
         if not rank.is_first:
             _help(configs.values(), out, rank)
         elif len(configs) == 1:
             run_audit(next(iter(configs.values())), out, as_json=as_json, rank=_turn(rank, 1), pack=packed)
+            return 0 if policy is None else _judge(policy, out, as_json=as_json)
         else:
             _run_curve(target, configs, out, as_json=as_json, rank=rank, pack=packed)
+    return 0
+
+
+def _checked_policy(file: Path | None, until_decided: bool, rank: "Rank") -> "Policy | None":
+    """Read the policy, if there is one: a mistake in it is told before hours of scoring."""
+    from ..policy import check_metric, read_policy
+
+    if until_decided and file is None:
+        raise ConfigError("--until-decided needs the gates to decide: give --policy FILE")
+    if until_decided and rank.world > 1:
+        raise ConfigError("--until-decided is for one process: run it without torchrun or accelerate launch")
+    if file is None:
+        return None
+    policy = read_policy(file)
+    for gate in policy.gates:
+        check_metric(gate, {})
+    return policy
+
+
+def _judge(policy: "Policy", out: Path, *, as_json: bool) -> int:
+    """Judge an audit that was just written; on stdout unless the result itself was printed there."""
+    from ..judged import read_judged
+    from .gate import judge_today
+
+    file = out / "result.json"
+    report = judge_today(policy, read_judged(file.read_bytes(), str(file)))
+    return _tell(report, out, stderr=as_json, as_json=False)
+
+
+def _tell(report: "GateReport", out: Path, *, stderr: bool, as_json: bool) -> int:
+    """Write a verdict and print it; return the exit code."""
+    from ..documents import to_text
+    from .gate import deliver_verdict, print_verdict
+
+    write(out / "gates.json", to_text(report))
+    print_verdict(report, as_json=as_json, stderr=stderr)
+    deliver_verdict(report, {}, annotations=False, as_json=as_json)
+    return report.exit_code
+
+
+def _run_until_decided(config: "AuditConfig", policy: "Policy", out: Path, *, as_json: bool) -> int:
+    """Score until every gate is decided, write and print the verdict."""
+    quiet_libraries()
+    from ..progress import scoring_progress
+    from ..until_decided import audit_until_decided
+
+    make_folder(out)
+    with scoring_progress(make_console(stderr=True)) as on_progress:
+        report = audit_until_decided(
+            config,
+            policy,
+            scores_folder=out / "scores",
+            today=datetime.now(UTC).date(),
+            on_progress=on_progress,
+        )
+    return _tell(report, out, stderr=False, as_json=as_json)
 
 
 def _opened(pack: Path | None, out: Path, rank: "Rank") -> "AbstractContextManager[Unpacked | None]":

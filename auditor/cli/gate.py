@@ -2,23 +2,27 @@
 
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ResultError
 from .output import make_console, print_document, write
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..judged import Judged
     from ..policy import Policy
     from ..verdicts import GateReport
 
-__all__ = ["gate"]
+__all__ = ["deliver_verdict", "gate", "judge_today", "print_verdict"]
 
 DEFAULT_POLICY = Path("policy.toml")
+STDIN = Path("stdin")
 FORMATS = ("junit", "sarif", "summary", "badge", "model_card")
 
 
@@ -55,7 +59,8 @@ def gate(
     """Hold a RESULT against a policy: exit code 0 passed, 1 a gate stops it, 2 anything else.
 
     RESULT is the result.json of an audit or its folder, what `auditor predict --json` printed, or the comparison.json
-    of two audits; - reads it from stdin.
+    of two audits; - reads it from stdin. The gates.json of `auditor audit --policy` was judged already: it is told
+    again, in any format.
     """
     if check_policy:
         return _check_policies(results)
@@ -71,13 +76,19 @@ def gate(
         raise ConfigError(f"--badge {badge}: a badge is an .svg or a .json file")
     from ..policy import built_in_policy, read_policy
 
-    policy = built_in_policy() if policy_file is None else read_policy(policy_file)
-    judged = _judged(result, baseline)
-    if list_paths:
-        return _list(judged)
-    report = _report(policy, judged, warn_only)
-    _print(report, as_json=as_json)
-    _deliver(report, outputs, annotations=annotations, as_json=as_json)
+    data, file = _read(result)
+    if (told := _told(data, file, warn_only)) is not None:
+        if policy_file is not None or baseline is not None or list_paths:
+            raise ConfigError(f"{file} was judged already: --policy, --baseline and --list are for a result")
+        report = told
+    else:
+        policy = built_in_policy() if policy_file is None else read_policy(policy_file)
+        judged = _judged(data, file, baseline)
+        if list_paths:
+            return _list(judged)
+        report = judge_today(policy, judged, warn_only=warn_only)
+    print_verdict(report, as_json=as_json)
+    deliver_verdict(report, outputs, annotations=annotations, as_json=as_json)
     return report.exit_code
 
 
@@ -111,15 +122,40 @@ def _init(result: Path | None, file: Path) -> int:
     return 0
 
 
-def _judged(result: Path, baseline: Path | None) -> "Judged":
-    """Read the document, and compare it with its baseline if there is one."""
-    from ..judged import read_bytes, read_judged, with_changes
+def _read(result: Path) -> tuple[bytes, Path]:
+    """Read the document; return it with where it was found."""
+    from ..judged import read_bytes
 
-    if str(result) == "-":
-        if baseline is not None:
-            raise ConfigError("--baseline needs the samples of both audits: give RESULT as a folder, not as -")
-        return read_judged(sys.stdin.buffer.read(), "stdin")
-    data, file = read_bytes(result)
+    return (sys.stdin.buffer.read(), STDIN) if str(result) == "-" else read_bytes(result)
+
+
+def _told(data: bytes, file: Path, warn_only: bool) -> "GateReport | None":
+    """Read a verdict that was given before; None if this is a document that is still to be judged."""
+    import json
+
+    from ..documents import from_text
+    from ..verdicts import GATES_VERSION, GateReport
+
+    try:
+        plain = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(plain, dict) or not {"gates", "policy_sha256"} <= plain.keys():
+        return None
+    try:
+        report = from_text(data.decode("utf-8"), GateReport, version=GATES_VERSION, what="verdict of gates")
+    except ResultError as error:
+        raise ResultError(f"cannot read {file}: {error}") from error
+    passed, warned = not any(one.stops for one in report.gates), warn_only or report.warn_only
+    return replace(report, passed=passed, warn_only=warned, exit_code=0 if passed or warned else 1)
+
+
+def _judged(data: bytes, file: Path, baseline: Path | None) -> "Judged":
+    """Check the document, and compare it with its baseline if there is one."""
+    from ..judged import read_judged, with_changes
+
+    if file is STDIN and baseline is not None:
+        raise ConfigError("--baseline needs the samples of both audits: give RESULT as a folder, not as -")
     judged = read_judged(data, str(file))
     if baseline is None:
         return judged
@@ -138,13 +174,15 @@ def _list(judged: "Judged") -> int:
     return 0
 
 
-def _report(policy: "Policy", judged: "Judged", warn_only: bool) -> "GateReport":
+def judge_today(policy: "Policy", judged: "Judged", *, warn_only: bool = False) -> "GateReport":
+    """Hold a document against a policy, with the waivers of today."""
     from ..gates import judge
 
     return judge(policy, judged, today=datetime.now(UTC).date(), warn_only=warn_only)
 
 
-def _print(report: "GateReport", *, as_json: bool) -> None:
+def print_verdict(report: "GateReport", *, as_json: bool, stderr: bool = False) -> None:
+    """Print a verdict for people, or as a document and nothing else."""
     if as_json:
         from ..documents import to_text
 
@@ -152,15 +190,17 @@ def _print(report: "GateReport", *, as_json: bool) -> None:
         return
     from reports.gates import render_gates
 
-    make_console(stderr=False).print(render_gates(report), soft_wrap=True)
+    make_console(stderr=stderr).print(render_gates(report), soft_wrap=True)
 
 
-def _deliver(report: "GateReport", outputs: dict[str, Path | None], *, annotations: bool, as_json: bool) -> None:
+def deliver_verdict(
+    report: "GateReport", outputs: "Mapping[str, Path | None]", *, annotations: bool, as_json: bool
+) -> None:
     """Write every format that was asked for; what cannot be written is an error, never a verdict."""
     from reports import GATE_RENDERERS
 
     for form in FORMATS:
-        file = outputs[form]
+        file = outputs.get(form)
         if file is not None:
             name = f"badge_{file.suffix.lower().removeprefix('.')}" if form == "badge" else form
             write(file, GATE_RENDERERS[name](report))

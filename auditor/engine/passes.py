@@ -25,7 +25,7 @@ from .scoring import ScoringProgress, score_missing
 from .store import ScoreStore
 from .token_file import TokenFile
 
-__all__ = ["Collected", "collect_signals", "score_share"]
+__all__ = ["Collected", "collect_signals", "gather_pass", "open_and_plan", "score_share"]
 
 _BLOCK = 1024
 """Texts whose token scores are in memory at once."""
@@ -71,14 +71,15 @@ class Collected:
         n = len(self.sample_ids)
         for start in range(0, n, _BLOCK):
             places = slice(start, min(start + _BLOCK, n))
-            yield places, self._read(places)
+            yield places, self.read(places)
 
     @cached_property
     def signals(self) -> Signals:
         """The signals of all samples at once, in memory: 20 bytes a token and pass, and the texts."""
-        return self._read(slice(0, len(self.sample_ids)))
+        return self.read(slice(0, len(self.sample_ids)))
 
-    def _read(self, places: slice) -> Signals:
+    def read(self, places: slice) -> Signals:
+        """Read the signals of consecutive samples."""
         scores = [file.read(places) for file in self.files]
         n_views = self.plan.n_views
         views = [one.view.name for one in self.plan.passes[:n_views]]
@@ -144,7 +145,7 @@ def collect_signals(
         With the reason, before anything is scored where that is possible.
     """
     with rank.at_work(scores_folder) as others:
-        models, plan = _open_and_plan(
+        models, plan = open_and_plan(
             config, sample_ids, texts, needs, scores_folder, shots, member_shots, rank, on_progress
         )
         check_measurable(models[0], needs)
@@ -174,7 +175,7 @@ def collect_signals(
         sample_ids=tuple(sample_ids),
         models=tuple(ways),
         plan=plan,
-        files=tuple(_gather(one, scores_folder) for one in plan.passes),
+        files=tuple(gather_pass(one, scores_folder) for one in plan.passes),
         n_tokens_scored=n_missing,
         n_tokens_reused=n_tokens - n_missing,
         seconds=time.monotonic() - started,
@@ -205,12 +206,12 @@ def score_share(
         As `collect_signals` does.
     """
     with rank.at_work(scores_folder):
-        models, plan = _open_and_plan(config, sample_ids, texts, needs, scores_folder, shots, member_shots, rank)
+        models, plan = open_and_plan(config, sample_ids, texts, needs, scores_folder, shots, member_shots, rank)
         stored = plan.stored(scores_folder)
         score_missing(plan, models, config, stored=stored, scores_folder=scores_folder, share=rank.share)
 
 
-def _open_and_plan(
+def open_and_plan(
     config: AuditConfig,
     sample_ids: Sequence[str],
     texts: Sequence[str],
@@ -244,7 +245,7 @@ def _open_and_plan(
     return models, make_plan(models, sample_ids=sample_ids, texts=texts, needs=needs, cut=cut, rewrite=rewrite)
 
 
-def _gather(one: Pass, scores_folder: Path) -> TokenFile:
+def gather_pass(one: Pass, scores_folder: Path) -> TokenFile:
     """Put the stored scores of a pass in the order of the texts."""
     try:
         return TokenFile(one.keys, one.n_scored, ScoreStore(scores_folder, one.model.key).rows())

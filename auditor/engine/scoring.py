@@ -25,6 +25,7 @@ __all__ = [
     "Todo",
     "by_model",
     "choose_budget",
+    "free_memory",
     "load_scorer",
     "score_batches",
     "score_missing",
@@ -124,7 +125,7 @@ def score_missing(
                 way = work.score(weights, base, theirs)
             ways[models.index(base)] = replace(way, scoring_path=f"the target's copy, adapter off; {way.scoring_path}")
         del weights
-        _free_memory()
+        free_memory()
     return ways, work.notes
 
 
@@ -275,7 +276,7 @@ def score_within(
         except OutOfMemory:
             if n == 1:
                 raise
-            _free_memory()
+            free_memory()
             while n > 1 and _fitting(left, budget.tokens, packed=packed) >= n:
                 budget.halve()
     parts = iter(scores)
@@ -290,7 +291,7 @@ def _fitting(sequences: Sequence[TokenSequence], budget_tokens: int, *, packed: 
     return max(1, int(np.searchsorted(costs, budget_tokens, side="right")))
 
 
-def _free_memory() -> None:
+def free_memory() -> None:
     """Give back what the last model or batch held, before the next one needs it."""
     import gc
 

@@ -36,11 +36,13 @@ class TokenFile:
     n_scored : ndarray of int64, shape (n_samples,)
     rows : iterable of (bytes, SequenceScores)
         The store's rows, in any order; those of other texts are passed over.
+    whole : bool
+        Whether every text must have a row; else `fill` brings the others.
 
     Raises
     ------
     LookupError
-        If a text has no row.
+        If a text has no row that must have one.
     ResultError
         If the disk is full.
     """
@@ -50,20 +52,26 @@ class TokenFile:
         keys: NDArray[np.bytes_],
         n_scored: NDArray[np.int64],
         rows: Iterable[tuple[bytes, SequenceScores]],
+        *,
+        whole: bool = True,
     ) -> None:
         self.offsets = np.cumsum([0, *n_scored])
         self._file = TemporaryFile(buffering=0)  # noqa: SIM115
         finalize(self, self._file.close)
-        order = np.argsort(keys, kind="stable")
-        ordered = keys[order]
-        missing = np.ones(len(keys), dtype=np.bool_)
+        self._order = np.argsort(keys, kind="stable")
+        self._ordered = keys[self._order]
+        self.missing = np.ones(len(keys), dtype=np.bool_)
+        self.fill(rows)
+        if whole and self.missing.any():
+            raise LookupError(f"{int(self.missing.sum())} texts have no stored scores")
+
+    def fill(self, rows: Iterable[tuple[bytes, SequenceScores]]) -> None:
+        """Write the scores of more texts."""
         for key, scores in rows:
-            first, stop = np.searchsorted(ordered, key), np.searchsorted(ordered, key, side="right")
-            for place in order[first:stop]:
+            first, stop = np.searchsorted(self._ordered, key), np.searchsorted(self._ordered, key, side="right")
+            for place in self._order[first:stop]:
                 self._write(int(self.offsets[place]), scores)
-                missing[place] = False
-        if missing.any():
-            raise LookupError(f"{int(missing.sum())} texts have no stored scores")
+                self.missing[place] = False
 
     def read(self, places: slice) -> TokenScores:
         """Read the scores of consecutive texts."""

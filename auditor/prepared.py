@@ -1,0 +1,178 @@
+"""What is known before a target is run? The texts, what the references say of them, the checks, a random order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks import Attack, Need
+
+from .blind import blind_baseline
+from .choosing import needs_of, without_misaligned
+from .early_gates import Topic
+from .engine.frequencies import count_tokens
+from .engine.gradual import GradualTarget, Watch, score_references, taken
+from .engine.opened import OpenedModel
+from .engine.passes import Collected, gather_pass, open_and_plan
+from .engine.plan import Plan
+from .engine.ranks import ALONE
+from .errors import ConfigError
+from .inputs import Inputs
+from .judging import model_facts
+from .memorization import code_bits, mixture_bits
+from .overlap import check_overlap, find_overlap, near_duplicate_groups
+from .results import CheckResult, SoundnessResult
+from .soundness import check_soundness
+from .splits import check_manifest
+from .stats.sequential import block_sizes, scoring_order
+
+__all__ = ["Prepared", "prepare"]
+
+_BLOCK = 1024
+"""Texts whose token scores are in memory at once."""
+
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """All that is known before the target is run.
+
+    Parameters
+    ----------
+    order : ndarray of int64, shape (n_usable,)
+        Places in the data, in the order in which texts are scored.
+    references : Collected
+        What the references say of the texts in that order; the target's part is still to come.
+    """
+
+    inputs: Inputs
+    topics: list[Topic]
+    attacks: list[Attack]
+    soundness: SoundnessResult
+    order: Places
+    references: Collected
+    notes: list[str]
+
+    def target(self, scores_folder: Path, on_progress: Watch) -> GradualTarget:
+        """Return the target, ready to be run on texts in their order."""
+        plan = self.references.plan
+        return GradualTarget(plan, self.inputs.config, scores_folder=scores_folder, on_progress=on_progress)
+
+    @property
+    def is_member(self) -> NDArray[np.bool_]:
+        """Side of each text, in the order of scoring."""
+        return self.inputs.data.is_member[self.order]
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Members and non-members that are compared with each other."""
+        n_members = int(self.is_member.sum())
+        return block_sizes(n_members, len(self.order) - n_members)
+
+
+def prepare(inputs: Inputs, topics: list[Topic], scores_folder: Path, on_progress: Watch) -> Prepared:
+    """Open the models, run the references on all texts, check what can be checked, and draw the order."""
+    config, data = inputs.config, inputs.data
+    attacks = list({topic.attack.label: topic.attack for topic in topics if topic.attack is not None}.values())
+    needs = needs_of(attacks, config)
+    models, plan = open_and_plan(
+        config, data.ids, data.texts, needs, scores_folder, inputs.shots, inputs.member_shots, ALONE, on_progress
+    )
+    attacks, left_out = without_misaligned(attacks, inputs.headline, aligned=plan.aligned)
+    topics = _still_asked(topics, attacks)
+    notes = score_references(plan, models, config, scores_folder=scores_folder, on_progress=on_progress)
+    overlap = find_overlap(plan.texts, data.is_member, plan.text_keys)
+    groups = near_duplicate_groups(overlap, data.groups)
+    soundness = _check(inputs, models, plan, groups, check_overlap(overlap, data.is_member, data.ids), scores_folder)
+    order = _random_order(inputs, groups)
+    ordered = taken(plan, order)
+    return Prepared(
+        inputs=inputs,
+        topics=topics,
+        attacks=attacks,
+        soundness=soundness,
+        order=order,
+        references=Collected(
+            sample_ids=tuple(data.ids[i] for i in order),
+            models=tuple(models),
+            plan=ordered,
+            files=tuple(gather_pass(one, scores_folder) for one in ordered.passes[ordered.n_views :]),
+            n_tokens_scored=0,
+            n_tokens_reused=0,
+            seconds=0.0,
+            notes=(),
+            needs=needs,
+            seen=None if inputs.seen is None else inputs.seen[:, order],
+            token_counts=count_tokens(models[0], inputs.frequency_texts) if Need.TOKEN_COUNTS in needs else None,
+        ),
+        notes=[*left_out, *plan.notes, *models[0].shots_notes(), *notes],
+    )
+
+
+def _still_asked(topics: Sequence[Topic], attacks: Sequence[Attack]) -> list[Topic]:
+    """Leave out attacks that these models do not allow where a gate is about every attack; refuse them elsewhere."""
+    labels = {attack.label for attack in attacks}
+    kept = [topic for topic in topics if topic.attack is None or topic.attack.label in labels]
+    for topic in topics:
+        if topic.gate not in [other.gate for other in kept]:
+            raise ConfigError(
+                f"gate {topic.gate.name!r}: target and reference read the texts as different tokens, so that no attack "
+                "it is about can be run"
+            )
+    return kept
+
+
+def _check(
+    inputs: Inputs,
+    models: Sequence[OpenedModel],
+    plan: Plan,
+    groups: Sequence[str | None] | None,
+    overlaps: Sequence[CheckResult],
+    scores_folder: Path,
+) -> SoundnessResult:
+    """Make all checks that take no target, on all texts."""
+    config, data = inputs.config, inputs.data
+    target, *references = model_facts(models)
+    extra = list(overlaps)
+    if config.split_manifest is not None:
+        extra.append(check_manifest(Path(config.split_manifest), data))
+    return check_soundness(
+        is_member=data.is_member,
+        groups=groups,
+        n_bytes=plan.n_bytes,
+        text_keys=plan.text_keys,
+        unread=plan.unread,
+        reference_bits=_reference_bits(plan, inputs.seen, scores_folder),
+        signed_bits=None,
+        target=target,
+        references=references,
+        aligned=plan.aligned,
+        fpr_targets=config.fpr_targets,
+        blind=blind_baseline(plan.texts, data.is_member, groups, seed=config.seed),
+        extra=extra,
+    )
+
+
+def _reference_bits(plan: Plan, seen: NDArray[np.bool_] | None, scores_folder: Path) -> NDArray[np.float64] | None:
+    """Code length of every text under the references that never saw it; None without one."""
+    files = [gather_pass(one, scores_folder) for one in plan.passes[plan.n_views :]]
+    if not files:
+        return None
+    n = len(plan.texts)
+    blocks = [slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK)]
+    each = [np.concatenate([code_bits(file.read(block)) for block in blocks]) for file in files]
+    return mixture_bits(each, None if seen is None else ~seen)
+
+
+def _random_order(inputs: Inputs, groups: Sequence[str | None] | None) -> Places:
+    """Draw the order of scoring from the seed and the hashes of the texts, whatever their order in the data."""
+    by_hash = np.argsort(np.array(inputs.data.text_sha256), kind="stable")
+    order = scoring_order(
+        inputs.data.is_member[by_hash],
+        groups=None if groups is None else [groups[i] for i in by_hash],
+        rng=np.random.default_rng(inputs.config.seed),
+    )
+    return by_hash[order].astype(np.int64)

@@ -1,0 +1,296 @@
+"""docs/ci.md is what happens: every command of it runs here in its order, on tiny models, and ends as the page says."""
+
+import io
+import json
+import os
+import re
+import runpy
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "ci.md"
+BLOCK = re.compile(r"(?:<!-- (?P<kind>exit|file) (?P<what>\S+) -->\n)?```(?P<language>\w*)\n(?P<body>.*?)\n```", re.S)
+N_SIDE = 400
+N_TEXTS = {100: 0.07, 200: 0.45, 300: 0.63, 400: 0.91, 500: 0.94, 700: 0.995}
+"""Share of models that leak nothing that the built-in policy lets pass, by texts a side: as the page says."""
+
+
+class Block(NamedTuple):
+    """A fenced block of the page, with the comment before it."""
+
+    kind: str | None
+    what: str | None
+    language: str
+    body: str
+
+
+class Ran(NamedTuple):
+    """A command of the page, and what came of it."""
+
+    command: str
+    expected: int
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return PAGE.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def blocks(page: str) -> list[Block]:
+    return [Block(**found.groupdict()) for found in BLOCK.finditer(page)]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, helpers_of_session: Callable[[str], Any]) -> Path:
+    """Make what a team has before it reads the page: a corpus, a base model, the last release and a candidate."""
+    from transformers import AutoModelForCausalLM
+
+    from auditor.training import save, train
+
+    make_texts = helpers_of_session("make_texts")
+    root = tmp_path_factory.mktemp("team")
+    texts = make_texts(2 * N_SIDE, seed=21)
+    helpers_of_session("write_jsonl")(root / "corpus.jsonl", texts, prefix="t")
+    ran_here("auditor split corpus.jsonl --out before", root)  # as the page will, so that there is what to train on
+    members = [json.loads(line)["text"] for line in (root / "before" / "members.jsonl").read_text().splitlines()]
+    tokenizer = helpers_of_session("build_tokenizer")()
+    start = helpers_of_session("save_gpt2")(root / "start", seed=0, tokenizer=tokenizer, scale=0.02)
+    for name, source, trained_on, steps, rate in (
+        ("base", start, make_texts(N_SIDE, seed=99), 150, 2e-2),
+        ("release", root / "models" / "base", members, 5, 5e-4),
+        ("candidate", root / "models" / "base", members, 300, 2e-2),
+    ):
+        model = AutoModelForCausalLM.from_pretrained(source)
+        ids = [[0, *tokenizer(text)["input_ids"]] for text in trained_on]
+        train(model, ids, steps=steps, batch_size=20, learning_rate=rate, seed=0, warmup=5)
+        save(model, tokenizer, root / "models" / name)
+    (root / "examples").symlink_to(ROOT / "examples")
+    return root
+
+
+def ran_here(line: str, folder: Path, expected: int = 0) -> Ran:
+    """Run a line of the page in this process, where heavy imports are paid once: a command, and where its output goes.
+
+    The page keeps to what this understands: `auditor` or `python FILE`, one command a line, and `> FILE` at its end.
+    """
+    command, _, target = line.partition(" > ")
+    words = shlex.split(command)
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setenv("COLUMNS", "100")
+        patch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+        patch.setattr(sys, "argv", words if words[0] == "auditor" else words[1:])
+        code = _code_of(words)
+    said = [_read(stream) for stream in (out, err)]
+    if target:
+        (folder / target.strip()).write_text(said[0], encoding="utf-8")
+    return Ran(line, expected, code, *said)
+
+
+def _code_of(words: list[str]) -> int:
+    from auditor.cli import main
+
+    try:
+        if words[0] == "auditor":
+            main()
+        else:
+            assert words[0] == "python"
+            runpy.run_path(words[1], run_name="__main__")
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def _read(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    return stream.buffer.getvalue().decode("utf-8")  # type: ignore[attr-defined]
+
+
+def commands(block: Block) -> Iterator[tuple[str, int]]:
+    """Split a block into its commands; its exit code is that of the last one, the others end with 0."""
+    lines = block.body.replace("\\\n", " ").splitlines()
+    for i, line in enumerate(lines, 1):
+        yield re.sub(r"\s+#.*", "", " ".join(line.split())), int(block.what or 0) if i == len(lines) else 0
+
+
+@pytest.fixture(scope="module")
+def walk(world: Path, blocks: list[Block]) -> list[Ran]:
+    """Follow the page from its top: write the files that it shows, run the commands, and keep what they did."""
+    done: list[Ran] = []
+    for block in blocks:
+        if block.kind == "file":
+            (world / str(block.what)).write_text(block.body + "\n", encoding="utf-8")
+        if block.kind == "exit":
+            for line, expected in commands(block):
+                done.append(ran_here(line, world, expected))
+                assert done[-1].code == expected, done[-1]
+    return done
+
+
+def test_every_shell_block_is_marked_so_that_nothing_is_left_unrun(blocks: list[Block]) -> None:
+    shell = [block for block in blocks if block.language in ("sh", "bash", "console", "")]
+    assert len(shell) > 5
+    for block in shell:
+        assert block.kind == "exit", block.body
+    assert {block.what for block in shell} == {"0", "1"}
+    for block in blocks:  # every policy of the page is a file that a command reads, or a waiver for one
+        assert block.language != "toml" or block.kind == "file" or "[[waiver]]" in block.body
+
+
+def test_every_command_ends_as_the_page_says(walk: list[Ran]) -> None:
+    assert [ran.code for ran in walk] == [ran.expected for ran in walk]
+    named = {shlex.split(ran.command)[1] for ran in walk if ran.command.startswith("auditor")}
+    assert {"split", "pack", "audit", "gate", "compare", "predict", "verify"} <= named
+    for ran in walk:
+        assert "Traceback" not in ran.err, ran.command
+        assert "Error:" not in ran.err, ran.command
+
+
+def test_what_the_commands_write_is_where_the_page_says(walk: list[Ran], world: Path, page: str) -> None:
+    for name in ("gate.xml", "gate.sarif", "gate.md", "gate.svg", "card.md", "plan.json", "audits/change/comparison.md"):
+        assert name in page
+        assert (world / name).stat().st_size, name
+    assert (world / "probe.pack").stat().st_mode & 0o077 == 0
+    assert (world / "probe" / "members.jsonl").read_bytes() == (world / "before" / "members.jsonl").read_bytes()
+
+
+def masked(text: str) -> str:
+    """Put one sign for every number: those of a model trained here are not those of the page."""
+    return re.sub(r"\s+", " ", re.sub(r"−?\d[\d.,]*", "#", text.replace("&lt; ", ""))).strip()
+
+
+def test_the_excerpts_are_what_a_run_prints(walk: list[Ran], world: Path, blocks: list[Block]) -> None:
+    printed = masked("\n".join(ran.out for ran in walk))
+    summary = masked((world / "gate.md").read_text(encoding="utf-8"))
+    excerpts = {language: [b.body for b in blocks if b.language == language] for language in ("text", "markdown")}
+    assert excerpts["text"]
+    assert excerpts["markdown"]
+    for body in excerpts["text"]:
+        for line in body.splitlines():
+            assert masked(line) in printed, line
+    for body in excerpts["markdown"]:
+        for line in body.splitlines():
+            assert masked(line) in summary, line
+
+
+def test_nothing_that_a_gate_writes_holds_a_text(walk: list[Ran], world: Path) -> None:
+    texts = [json.loads(line)["text"] for line in (world / "corpus.jsonl").read_text(encoding="utf-8").splitlines()]
+    for file in [world / name for name in ("gate.xml", "gate.sarif", "gate.md", "gate.svg", "card.md")]:
+        content = file.read_text(encoding="utf-8")
+        assert not [text for text in texts if text in content], file.name
+    said = "\n".join(ran.out + ran.err for ran in walk)
+    assert not [text for text in texts if text in said]
+
+
+def test_the_training_run_is_stopped_or_not_by_the_policy_and_logs_the_figures(walk: list[Ran], page: str) -> None:
+    (ran,) = [ran for ran in walk if "train_with_audit.py" in ran.command]
+    logged = set(re.findall(r"audit/\w+", ran.out))
+    for name in ("loss_auc", "reference_auc", "bits_per_member", "bits_per_token", "capacity_used"):
+        assert f"`audit/{name}`" in page
+        assert {f"audit/{name}", f"audit/{name}_low", f"audit/{name}_high"} <= logged
+
+
+def test_without_a_reference_or_with_few_texts_the_built_in_policy_says_inconclusive(
+    run: Callable[..., Any], tiny_models: dict[str, Path], tiny_data: dict[str, Path], tmp_path: Path
+) -> None:
+    sides = ("--members", tiny_data["members"], "--non-members", tiny_data["non_members"])
+    assert run("audit", "--target", tiny_models["target"], *sides, "--out", tmp_path, "--attack", "loss").code == 0
+    ran = run("gate", tmp_path, "--json")
+    assert ran.code == 1
+    gates = {gate["gate"]: gate for gate in json.loads(ran.out)["gates"]}
+    assert gates["memorization"]["outcome"] == gates["sure-hits"]["outcome"] == "inconclusive"
+    assert "reference" in gates["memorization"]["reason"]
+    assert "100 non-members" in gates["sure-hits"]["reason"]
+
+
+def test_the_waivers_and_limits_of_the_page_are_those_of_the_built_in_policy(page: str, blocks: list[Block]) -> None:
+    from auditor.policy import built_in_text, parse_policy
+
+    (waiver,) = [block.body for block in blocks if block.language == "toml" and block.kind is None]
+    policy = parse_policy(built_in_text() + "\n" + waiver, "the page")
+    assert {one.gate for one in policy.waivers} <= {gate.name for gate in policy.gates}
+    for gate in policy.gates:
+        assert f"| `{gate.name}` | `{gate.metric}` | {gate.max:g}" in page
+
+
+def test_the_jobs_give_what_the_action_and_the_template_take(blocks: list[Block]) -> None:
+    action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    github, gitlab = [yaml.safe_load(block.body) for block in blocks if block.language == "yaml"]
+    (job,) = github["jobs"].values()
+    (step,) = [step for step in job["steps"] if str(step.get("uses", "")).startswith("./")]
+    assert set(step["with"]) <= set(action["inputs"])
+    assert {name for name, one in action["inputs"].items() if one.get("required")} <= set(step["with"])
+    outputs = re.findall(r"steps\.gate\.outputs\.([a-z-]+)", json.dumps(github))
+    assert outputs
+    assert set(outputs) <= set(action["outputs"])
+    template = (ROOT / "ci" / "gitlab.yml").read_text(encoding="utf-8")
+    (audit,) = [one for name, one in gitlab.items() if name != "include"]
+    assert f"{audit['extends']}:" in template
+    for name in audit["variables"]:
+        assert name in template
+
+
+def test_the_push_of_a_model_card_is_the_call_of_the_page(
+    walk: list[Ran], world: Path, blocks: list[Block], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+    monkeypatch.setattr("auditor.hub.push_model_card", lambda text, data, **more: pushed.append((text, data, more)))
+    monkeypatch.chdir(world)
+    (code,) = [block.body for block in blocks if block.language == "python" and "push_model_card" in block.body]
+    exec(compile(code, "docs/ci.md", "exec"), {})
+    ((text, metadata, options),) = pushed
+    assert text in (world / "card.md").read_text(encoding="utf-8")
+    assert metadata["model-index"]
+    assert set(options) == {"repo_id", "create_pr"}
+
+
+def test_the_figures_of_early_stopping_are_those_of_the_file(page: str) -> None:
+    measured = json.loads((ROOT / "docs" / "data" / "until-decided.json").read_text(encoding="utf-8"))
+    gaussian = {row["auc"]: row for row in measured["gates"] if row["scores"] == "gaussian"}
+    for area in (0.5, 0.55, 0.6, 0.65, 0.8, 0.95):
+        row = gaussian[area]
+        assert f"| {area:g} | {row['median_share']:.1%} | {row['share_90']:.1%} |" in page
+    low, high = gaussian[0.6]["fail_interval"]
+    assert f"{gaussian[0.6]['fail']:.1%} [{low:.1%} to {high:.1%}]" in page
+    naive = next(row for row in measured["naive"] if row["scores"] == "gaussian")
+    assert f"{naive['fail']:.0%}" in page
+    assert "python benchmarks/until_decided.py" in page
+
+
+@pytest.mark.slow
+def test_so_many_texts_does_the_built_in_policy_need(page: str) -> None:
+    for n, share in N_TEXTS.items():
+        assert f"| {n} | {100 * share:g}% |" in page
+        assert passing_share(n, 200, np.random.default_rng([0, n])) == pytest.approx(share, abs=0.1)
+
+
+def passing_share(n: int, runs: int, rng: np.random.Generator) -> float:
+    """Simulate audits of a model that leaks nothing: ten attacks of pure noise, alike as attacks are (rho = .7)."""
+    from auditor.selection import select
+    from auditor.stats.metrics import auc, tpr_at_fpr
+
+    is_member, n_passed = np.arange(2 * n) < n, 0
+    for _ in range(runs):
+        common = rng.normal(size=2 * n)
+        scores = {str(i): 0.7**0.5 * common + 0.3**0.5 * rng.normal(size=2 * n) for i in range(9)} | {"own": common}
+        rate = tpr_at_fpr(common, is_member, fpr=0.01, level=0.95)
+        chosen = select(scores, is_member, headline="own", declared_by="default", level=0.95, seed=0)
+        best, headline = chosen.best_auc.high, auc(common, is_member, level=0.95).high
+        assert best is not None
+        assert headline is not None
+        n_passed += headline <= 0.6 and best <= 0.6 and rate.high is not None and rate.high <= 0.05
+    return n_passed / runs
