@@ -1,7 +1,6 @@
 """May an audit stop scoring now? Texts in random order, every gate looked at after each few, until all are decided."""
 
 import math
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 import runpy
 import shlex
@@ -19,9 +18,10 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "ci.md"
 BLOCK = re.compile(r"(?:<!-- (?P<kind>exit|file) (?P<what>\S+) -->\n)?```(?P<language>\w*)\n(?P<body>.*?)\n```", re.S)
+OUTPUTS = ("gate.xml", "gate.sarif", "gate.md", "gate.svg", "card.md")
 N_SIDE = 400
-N_TEXTS = {100: 0.07, 200: 0.45, 300: 0.63, 400: 0.91, 500: 0.94, 700: 0.995}
-"""Share of models that leak nothing that the built-in policy lets pass, by texts a side: as the page says."""
+N_TEXTS = {100: 7, 200: 38, 300: 72, 400: 87, 500: 95, 700: 99}
+"""Of a hundred models that leak nothing, how many the built-in policy passes, by texts a side: as the page says."""
 
 
 class Block(NamedTuple):
@@ -117,7 +117,8 @@ def _code_of(words: list[str]) -> int:
 
 def _read(stream: io.TextIOWrapper) -> str:
     stream.flush()
-    return stream.buffer.getvalue().decode("utf-8")  # type: ignore[attr-defined]
+    stream.seek(0)
+    return stream.read()
 
 
 def commands(block: Block) -> Iterator[tuple[str, int]]:
@@ -161,9 +162,10 @@ def test_every_command_ends_as_the_page_says(walk: list[Ran]) -> None:
 
 
 def test_what_the_commands_write_is_where_the_page_says(walk: list[Ran], world: Path, page: str) -> None:
-    for name in ("gate.xml", "gate.sarif", "gate.md", "gate.svg", "card.md", "plan.json", "audits/change/comparison.md"):
-        assert name in page
+    for name in (*OUTPUTS, "gates.json", "plan.json", "audits/change/comparison.md", "audits/early/gates.json"):
+        assert Path(name).name in page
         assert (world / name).stat().st_size, name
+    assert {file.name for file in (world / "audits" / "early").iterdir()} == {"gates.json", "scores"}
     assert (world / "probe.pack").stat().st_mode & 0o077 == 0
     assert (world / "probe" / "members.jsonl").read_bytes() == (world / "before" / "members.jsonl").read_bytes()
 
@@ -189,9 +191,9 @@ def test_the_excerpts_are_what_a_run_prints(walk: list[Ran], world: Path, blocks
 
 def test_nothing_that_a_gate_writes_holds_a_text(walk: list[Ran], world: Path) -> None:
     texts = [json.loads(line)["text"] for line in (world / "corpus.jsonl").read_text(encoding="utf-8").splitlines()]
-    for file in [world / name for name in ("gate.xml", "gate.sarif", "gate.md", "gate.svg", "card.md")]:
-        content = file.read_text(encoding="utf-8")
-        assert not [text for text in texts if text in content], file.name
+    for name in (*OUTPUTS, "gates.json", "audits/early/gates.json", "audits/change/comparison.json"):
+        content = (world / name).read_text(encoding="utf-8")
+        assert not [text for text in texts if text in content], name
     said = "\n".join(ran.out + ran.err for ran in walk)
     assert not [text for text in texts if text in said]
 
@@ -274,8 +276,8 @@ def test_the_figures_of_early_stopping_are_those_of_the_file(page: str) -> None:
 @pytest.mark.slow
 def test_so_many_texts_does_the_built_in_policy_need(page: str) -> None:
     for n, share in N_TEXTS.items():
-        assert f"| {n} | {100 * share:g}% |" in page
-        assert passing_share(n, 200, np.random.default_rng([0, n])) == pytest.approx(share, abs=0.1)
+        assert f"| {n} | {share}% |" in page
+        assert 100 * passing_share(n, 500, np.random.default_rng([0, n])) == pytest.approx(share, abs=2)
 
 
 def passing_share(n: int, runs: int, rng: np.random.Generator) -> float:

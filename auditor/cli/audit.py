@@ -94,7 +94,7 @@ __all__ = ["audit", "run_audit"]
 @click.option("--fine-tuned", is_flag=True, default=None, help="The target was not trained from scratch.")
 @click.option("--calibration", metavar="FILE", help="Membership law measured by `auditor calibrate`.")
 @click.option("--policy", "policy_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Judge by this policy: gates.json is written, and a gate that stops it makes the exit code 1.")  # fmt: skip
+              help="Judge by this policy, too: writes gates.json; exit code 1 if a gate fails.")  # fmt: skip
 @click.option("--until-decided", is_flag=True, help=(
     "Score texts in random order until every gate of --policy is decided; gates.json and no report."))  # fmt: skip
 @click.option("--include-text", is_flag=True, default=None, help="Write sample texts into the outputs.")

@@ -110,7 +110,8 @@ class GradualTarget:
             TokenFile(one.keys, one.n_scored, ScoreStore(scores_folder, self._model.key).rows(), whole=False)
             for one in self._passes
         )
-        n_missing = sum(int(one.n_scored[file.missing].sum()) for one, file in self._each())
+        each = zip(self._passes, self.files, strict=True)
+        n_missing = sum(int(one.n_scored[file.missing].sum()) for one, file in each)
         self._progress = Progress(n_missing, on_progress)
         self._budget = choose_budget(config, self._model.device)
         self._scorer: Any = None
@@ -124,8 +125,9 @@ class GradualTarget:
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._scorer = None
-        free_memory()
+        if self._scorer is not None:
+            self._scorer = None
+            free_memory()
         self._open.__exit__(*exception)
         self.notes += [note] if (note := self._budget.note(str(self._model.files.spec))) else []
 
@@ -148,9 +150,6 @@ class GradualTarget:
                 n_tokens = work.one.n_tokens(batch)
                 self.n_tokens_scored += n_tokens
                 self._progress.add(n_tokens, label)
-
-    def _each(self) -> Any:
-        return zip(self._passes, self.files, strict=True)
 
     def _load(self, n_tokens: int, some_text: str) -> None:
         """Load the weights; what one part alone would not pay for, such as compiling a kernel, is not done."""
