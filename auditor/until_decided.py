@@ -230,7 +230,8 @@ def _said_correction(policy: Policy, level: float, questions: Sequence[Question]
         return f"{looks}; none for several gates: each is decided wrongly as often as its interval misses"
     if len(questions) == 1:
         return f"{looks}; none needed for one gate"
-    return f"{looks}; Bonferroni over {len(questions)} of {questions[0].level:.4%} each, together of {level:g}"
+    each = f"{100 * questions[0].level:.4g}%"
+    return f"{looks}; Bonferroni over {len(questions)}: each is of {each}, all together of {100 * level:g}%"
 
 
 def _said_of_texts(prepared: Prepared, questions: Sequence[Question], n_scored: int, seed: int) -> list[str]:
