@@ -8,13 +8,18 @@ from scipy import stats
 
 from .errors import ConfigError
 from .judged import Judged, kind_of_path
-from .metric_paths import Figure
+from .metric_paths import Figure, unit_of
 from .policy import Gate, Policy, Waiver, check_metric
 from .stats.paired import holm
 from .verdicts import GateOutcome, GateReport, Outcome
 from .version import __version__
 
-__all__ = ["conclude", "exceedance_p_value", "judge", "state_outcome"]
+__all__ = ["NOT_JUDGED", "NOT_SOUND", "WITH_CARE", "conclude", "exceedance_p_value", "judge", "state_outcome"]
+
+NOT_JUDGED = "not judged, about other documents than"
+NOT_SOUND = "the audit is not sound: "
+WITH_CARE = "read with care, checks warn: "
+"""How a note, a reason and a note begin; after the last two stand names of checks, which reports put into words."""
 
 USUAL_LEVEL = 0.95
 
@@ -88,7 +93,7 @@ def judge(policy: Policy, judged: Judged, *, today: date, warn_only: bool = Fals
         policy,
         judged,
         outcomes,
-        correction=_said_correction(policy, tests, flat),
+        correction=_said_correction(policy, judged, tests, flat),
         notes=(*_low_level(tests), *notes),
         today=today,
         warn_only=warn_only,
@@ -115,7 +120,7 @@ def conclude(
         Said after those on waivers.
     """
     stopped = any(outcome.stops for outcome in outcomes)
-    doubts = [f"read with care, checks warn: {', '.join(judged.doubts)}"] if judged.doubts else []
+    doubts = [f"{WITH_CARE}{', '.join(judged.doubts)}"] if judged.doubts else []
     return GateReport(
         auditor_version=__version__,
         result=judged.path,
@@ -185,7 +190,7 @@ def _tests(policy: Policy, judged: Judged) -> tuple[list[_Test], list[str]]:
             elsewhere.append(gate.name)
     if not tests:
         raise ConfigError(f"policy {policy.source}: no gate is about {_a(judged.kind)}, so there is nothing to judge")
-    notes = [f"not judged, about other documents than {_a(judged.kind)}: {', '.join(elsewhere)}"] if elsewhere else []
+    notes = [f"{NOT_JUDGED} {_a(judged.kind)}: {', '.join(elsewhere)}"] if elsewhere else []
     return tests, notes
 
 
@@ -206,8 +211,8 @@ def _not_there(gate: Gate, judged: Judged) -> Figure:
     if part not in judged.missing and ".tpr_at_fpr." in gate.metric:
         reason = f"not measured at this rate in this {judged.kind} (--fpr)"
     return Figure(
-        path=gate.metric, label=None, description=gate.metric, unit="", value=None, low=None, high=None, level=None,
-        method="", undefined_reason=reason,
+        path=gate.metric, label=None, description=gate.metric, unit=unit_of(gate.metric), value=None, low=None,
+        high=None, level=None, method="", undefined_reason=reason,
     )  # fmt: skip
 
 
@@ -225,7 +230,7 @@ def _refusal(path: str, judged: Judged) -> str | None:
         vetoes = tuple(name for name in vetoes if name in _MODEL_CHECKS)
     elif judged.soundness == "veto" and not vetoes:
         vetoes = ("soundness",)
-    return f"the audit is not sound: {', '.join(vetoes)}" if vetoes else None
+    return f"{NOT_SOUND}{', '.join(vetoes)}" if vetoes else None
 
 
 def _p_values(test: _Test, judged: Judged) -> tuple[float | None, float | None]:
@@ -363,12 +368,14 @@ def _low_level(tests: Sequence[_Test]) -> list[str]:
     return [f"intervals are of {100 * least:g}%, not the usual 95%: gates pass and fail more easily"]
 
 
-def _said_correction(policy: Policy, tests: Sequence[_Test], p_values: Sequence[float | None]) -> str:
+def _said_correction(policy: Policy, judged: Judged, tests: Sequence[_Test], p_values: Sequence[float | None]) -> str:
     n_limits = sum(p is not None for p in p_values)
+    if all(test.figure.value is None or _refusal(test.figure.path, judged) is not None for test in tests):
+        return "none: no gate could be judged"
     if policy.correction == "none":
         return "none: each gate fails by chance as often as its interval misses"
     if not n_limits:
-        return "none needed: no figure has a confidence interval that could miss"
+        return "none needed: no figure that could be judged has a confidence interval that could miss"
     allowed = sorted({f"{(1 - test.figure.level) / 2:.6g}" for test in tests if test.figure.level is not None})
     limits = "1 limit" if n_limits == 1 else f"{n_limits} limits"
     return f"Holm over {limits}: to fail, a gate also needs an adjusted p-value of at most {' or '.join(allowed)}"

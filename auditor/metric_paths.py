@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from .errors import ResultError
 from .results import Estimate
 
-__all__ = ["Figure", "PathPattern", "catalogue", "nearest_paths", "path_patterns"]
+__all__ = ["Figure", "PathPattern", "catalogue", "nearest_paths", "path_patterns", "unit_of"]
 
 ANY = "any"
 """Segment that stands for every named entry of a list: ``attacks.any.auc``."""
@@ -210,13 +210,23 @@ def _bare(place: _Place, value: float, low: object, high: object) -> Figure:
 
 def _blank(place: _Place) -> Figure:
     """Name a figure whose numbers are still to come."""
-    leaf = place.segments[-1]
     label = "/".join(place.labels) or None
-    unit = "bits" if leaf.endswith("_bits") or "bits_per" in leaf or leaf == "quantile_bits" else ""
     return Figure(
-        path=place.path, label=label, description=_describe(place), unit=unit,
+        path=place.path, label=label, description=_describe(place), unit=unit_of(place.path),
         value=None, low=None, high=None, level=None, method="",
     )  # fmt: skip
+
+
+def unit_of(path: str) -> str:
+    """Return the unit of a figure by its path, whether or not a document has it: ``bits``, or none.
+
+    Examples
+    --------
+    >>> unit_of("memorization.debiased_bits_per_member"), unit_of("attacks.loss.auc")
+    ('bits', '')
+    """
+    leaf = path.rpartition(".")[2]
+    return "bits" if leaf.endswith("_bits") or "bits_per" in leaf else ""
 
 
 def _describe(place: _Place) -> str:

@@ -2,8 +2,10 @@
 # Audit a model and hold the result against a policy: what the GitHub Action and the GitLab template run.
 #
 # Settings are environment variables, so that no text of a user is ever read as code:
-#   AUDITOR_TARGET, AUDITOR_MEMBERS     needed
-#   AUDITOR_REFERENCE, AUDITOR_NON_MEMBERS, AUDITOR_POLICY, AUDITOR_BASELINE, AUDITOR_OUT
+#   AUDITOR_TARGET                      needed
+#   AUDITOR_PACK                        what `auditor pack` wrote: texts, reference and settings; or else
+#   AUDITOR_MEMBERS                     and, if there are any, AUDITOR_NON_MEMBERS and AUDITOR_REFERENCE
+#   AUDITOR_POLICY, AUDITOR_BASELINE, AUDITOR_OUT
 #   AUDITOR_EXTRA_ARGS                  more arguments of `auditor audit`, quoted as in a shell
 #   AUDITOR_WARN_ONLY                   true: exit with 0 whatever the verdict
 # Exit code: 0 passed, 1 a gate stops it, 2 anything else. With $GITHUB_OUTPUT set, outputs are written there.
@@ -19,10 +21,16 @@ trap 'code=$?; if [ "$code" -ne 0 ] && [ "$judged" = false ]; then exit 2; fi' E
 
 out=${AUDITOR_OUT:-audit-results}
 [ -n "${AUDITOR_TARGET:-}" ] || fail "no target given: set the input target (AUDITOR_TARGET)"
-[ -n "${AUDITOR_MEMBERS:-}" ] || fail "no members given: set the input members (AUDITOR_MEMBERS)"
+texts="the input pack (AUDITOR_PACK) or members (AUDITOR_MEMBERS)"
+[ -n "${AUDITOR_PACK:-}${AUDITOR_MEMBERS:-}" ] || fail "no texts given: set $texts"
+if [ -n "${AUDITOR_PACK:-}" ] && [ -n "${AUDITOR_MEMBERS:-}" ]; then
+  fail "a pack holds the members already: set $texts, not both"
+fi
 case $out in *$'\n'*) fail "the folder of the results has a line break in its name" ;; esac
 
-audit=(--out "$out" --target "$AUDITOR_TARGET" --members "$AUDITOR_MEMBERS")
+audit=(--out "$out" --target "$AUDITOR_TARGET")
+if [ -n "${AUDITOR_PACK:-}" ]; then audit+=(--pack "$AUDITOR_PACK"); fi
+if [ -n "${AUDITOR_MEMBERS:-}" ]; then audit+=(--members "$AUDITOR_MEMBERS"); fi
 if [ -n "${AUDITOR_REFERENCE:-}" ]; then audit+=(--reference "$AUDITOR_REFERENCE"); fi
 if [ -n "${AUDITOR_NON_MEMBERS:-}" ]; then audit+=(--non-members "$AUDITOR_NON_MEMBERS"); fi
 if [ -n "${AUDITOR_EXTRA_ARGS:-}" ]; then

@@ -25,7 +25,6 @@ from .tones import STYLES, SYMBOLS, TONES, Tone
 __all__ = ["render_terminal", "to_html", "to_markdown"]
 
 EFFECTS: dict[Effect, Tone] = {"diagnosis": "bad", "caution": "warn", "none": "info"}
-WHY = {"threshold": "beyond the threshold", "top": "among the 20 with most bits", "both": "both"}
 
 _UNITS = {"share": "%"}
 _MEMBERS_ALONE = ("memorization.mean_bits_members", "memorization.clipped_bits_per_member")
@@ -183,7 +182,7 @@ def high_words(comparison: AuditComparison) -> str:
     return (
         f"Beyond {plain(high.old_threshold)} bits in the old audit {plural(high.n_old, 'member')}, beyond "
         f"{plain(high.new_threshold)} bits in the new one {plural(high.n_new, 'member')}: 10 bits, or what 99% of the "
-        "non-members stay below. Listed are members that crossed this, or entered or left the 20 with most bits."
+        "non-members stay below, if that is more. Listed are members that crossed it."
     )
 
 
@@ -237,7 +236,6 @@ def to_html(comparison: AuditComparison) -> str:
         "high_words": high_words(comparison),
         "high_tables": list(high_tables(comparison)),
         "bits": bits,
-        "WHY": WHY,
         "EFFECTS": EFFECTS,
         "figures": figures,
         "numbers": numbers,
@@ -296,15 +294,9 @@ def _markdown_high(comparison: AuditComparison) -> Iterator[str]:
         yield ""
         if samples:
             yield from table_lines(
-                ("Sample", "Text (SHA-256)", "Old bits", "New bits", "Why"),
+                ("Sample", "Text (SHA-256)", "Old bits", "New bits"),
                 [
-                    (
-                        code(one.sample_id),
-                        code(one.text_sha256[:_HASH]),
-                        bits(one.old_bits),
-                        bits(one.new_bits),
-                        WHY[one.why],
-                    )
+                    (code(one.sample_id), code(one.text_sha256[:_HASH]), bits(one.old_bits), bits(one.new_bits))
                     for one in samples
                 ],
                 right=2,

@@ -14,6 +14,7 @@ from .tones import SYMBOLS, Tone
 __all__ = ["figure_line", "render_gates"]
 
 _STYLES: dict[Tone, str] = {"bad": "red", "warn": "yellow", "info": "blue", "ok": "green"}
+_NOTES: dict[Tone, str] = {"warn": "yellow", "info": "dim"}
 _IDS = 5
 _NAME = 60
 
@@ -22,7 +23,7 @@ def render_gates(report: GateReport) -> Group:
     """Compose the lines; print them with ``soft_wrap``, so that a gate stays on one line."""
     width = max((len(_name(gate)) for gate in report.gates), default=0)
     lines = [line for gate in phrases.worst_first(report) for line in _gate(gate, width)]
-    notes = [Text(f"{SYMBOLS['warn']} {safe.visible(note)}", style="yellow") for note in report.notes]
+    notes = [Text(f"{SYMBOLS[tone]} {safe.visible(note)}", _NOTES[tone]) for tone, note in phrases.notes(report)]
     return Group(_heading(report), *lines, *notes, Text(f"Correction: {report.correction}", style="dim"), _last(report))
 
 
@@ -35,7 +36,8 @@ def figure_line(path: str, figures: tuple[Figure, ...]) -> str:
     if figure.value is None or figure.low is None or figure.high is None:
         return f"{name}\tnot defined: {safe.visible(figure.undefined_reason or '', safe.LINE)}"
     ends = "" if figure.low == figure.high else f" [{plain(figure.low)} to {plain(figure.high)}]"
-    return f"{name}\t{plain(figure.value)}{ends} {figure.unit}".rstrip()
+    sign = "+" if path.startswith("change.") and figure.level is not None and figure.value > 0 else ""
+    return f"{name}\t{sign}{plain(figure.value)}{ends} {figure.unit}".rstrip()
 
 
 def _heading(report: GateReport) -> Text:
@@ -54,7 +56,7 @@ def _gate(gate: GateOutcome, width: int) -> list[Text]:
     line = Text(f"{SYMBOLS[tone]} {_name(gate):<{width}}", style=f"bold {_STYLES[tone]}")
     line.append(f"  {_measured(gate)}, {phrases.limit(gate)}: ", style="not bold default")
     line.append(phrases.outcome(gate).partition(":")[0].upper(), style=f"bold {_STYLES[tone]}")
-    line.append(f", {safe.visible(gate.reason)}", style="not bold default")
+    line.append(f", {safe.visible(phrases.reason(gate))}", style="not bold default")
     if gate.waived_by is not None:
         line.append(f" ({phrases.waiver(gate)})", style="not bold yellow")
     elif gate.outcome != "pass" and not gate.stops:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -162,6 +163,29 @@ def test_arguments_arrive_as_they_were_given(recorded: Any, tmp_path: Path) -> N
     assert not (tmp_path / "pwned").exists()
 
 
+def test_a_pack_takes_the_place_of_the_members(recorded: Any) -> None:
+    done = gate(recorded | {"AUDITOR_PACK": "my probe.pack", "AUDITOR_MEMBERS": ""})
+    assert done.returncode == 0, done
+    audit, _ = calls(recorded["RECORD"])
+    assert audit == ["audit", "--out", "audit-results", "--target", "t", "--pack", "my probe.pack"]
+
+
+@pytest.mark.slow
+def test_the_action_judges_a_model_by_a_pack(
+    action: Any, inputs: dict[str, str], tmp_path: Path, run: Callable[..., Any]
+) -> None:
+    sides = ("--members", inputs["members"], "--non-members", inputs["non-members"])
+    pack = tmp_path / "a probe.pack"
+    options = ("--reference", inputs["reference"], "--attack", "reference", "--device", "cpu")
+    assert run("pack", *sides, *options, "--out", pack).code == 0
+    (tmp_path / "policy.toml").write_text(STRICT)
+    given = {"target": inputs["target"], "out": inputs["out"], "pack": str(pack), "extra-args": "--device cpu"}
+    done = run_action(action, "Audit and judge", given | {"policy": str(tmp_path / "policy.toml")})
+    assert done.returncode == 1, done
+    result = json.loads((Path(inputs["out"]) / "result.json").read_text(encoding="utf-8"))
+    assert result["provenance"]["pack_sha256"] is not None
+
+
 def test_what_is_not_given_is_not_passed_on(recorded: Any) -> None:
     assert gate(recorded | {"AUDITOR_EXTRA_ARGS": " \n"}).returncode == 0
     audit, judge = calls(recorded["RECORD"])
@@ -180,6 +204,8 @@ def test_what_is_not_given_is_not_passed_on(recorded: Any) -> None:
         ({"AUDIT_CODE": 1}, 2),  # 1 is for a failed gate only
         ({"AUDITOR_TARGET": ""}, 2),
         ({"AUDITOR_MEMBERS": ""}, 2),
+        ({"AUDITOR_MEMBERS": "", "AUDITOR_PACK": "p"}, 0),
+        ({"AUDITOR_PACK": "p"}, 2),  # a pack holds the members already
         ({"AUDITOR_OUT": "a\nb"}, 2),
         ({"AUDITOR_EXTRA_ARGS": "'open"}, 2),
         ({"GITHUB_OUTPUT": "/no/such/folder/file"}, 2),
@@ -229,7 +255,7 @@ def test_the_gitlab_job_runs_the_same_script(gitlab: Any, recorded: Any, tmp_pat
     (job,) = gitlab.values()
     assert set(gitlab) == {".memorization-audit"}  # hidden: nothing runs unless a job extends it
     read = set(re.findall(r"AUDITOR_[A-Z_]+", GATE.read_text()))
-    assert set(job["variables"]) == read - {"AUDITOR_TARGET", "AUDITOR_MEMBERS"} | {"AUDITOR_REF"}
+    assert set(job["variables"]) == read - {"AUDITOR_TARGET"} | {"AUDITOR_REF"}
     (tmp_path / ".auditor").symlink_to(ROOT)
     for code in (0, 1):
         done = subprocess.run(

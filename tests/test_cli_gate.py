@@ -162,6 +162,108 @@ def test_init_writes_the_built_in_policy_and_overwrites_nothing(
     assert run("gate", "audit", "--init").code == 2
 
 
+@pytest.mark.parametrize(("names", "said"), [("ab", "2 policies are good"), ("a", "1 policy is good")])
+def test_policies_are_counted(run: Callable[..., Any], place: Path, names: str, said: str):
+    files = [place / f"{name}.toml" for name in names]
+    for file in files:
+        file.write_text(PASSING, encoding="utf-8")
+    ran = run("gate", "--check-policy", *files)
+    assert (ran.code, ran.err.strip()) == (0, said)
+
+
+@pytest.fixture
+def pushed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """What reaches the hub, which is not there."""
+    calls: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+
+    def push(text: str, metadata: dict[str, Any], **where: Any) -> str:
+        calls.append((text, metadata, where))
+        return "https://hub.example/owner/name/discussions/1"
+
+    monkeypatch.setattr("auditor.hub.push_model_card", push)
+    return calls
+
+
+@pytest.mark.parametrize(("policy", "code"), [("passing", 0), ("failing", 1)])
+@pytest.mark.parametrize("options", [[], ["--create-pr"]])
+def test_a_model_card_is_pushed_when_asked(
+    run: Callable[..., Any], place: Path, pushed: list[Any], policy: str, code: int, options: list[str]
+):
+    card = place / "card.md"
+    command = ["gate", place / "audit", "--policy", place / f"{policy}.toml", "--model-card", card, "--json"]
+    ran = run(*command, "--push-model-card", "owner/name", *options)
+    assert ran.code == code
+    ((section, metadata, where),) = pushed
+    assert card.read_text(encoding="utf-8").endswith(section)
+    assert metadata["model-index"]
+    assert where == {"repo_id": "owner/name", "create_pr": bool(options)}
+    assert json.loads(ran.out)["exit_code"] == code
+    assert "https://hub.example/owner/name/discussions/1" in ran.err
+
+
+def test_nothing_is_pushed_unless_asked_and_nothing_without_a_verdict(
+    run: Callable[..., Any], place: Path, pushed: list[Any]
+):
+    asked = ["--push-model-card", "owner/name"]
+    assert run("gate", place / "audit", "--policy", place / "passing.toml", "--model-card", place / "c.md").code == 0
+    assert run("gate", place / "audit", "--policy", place / "broken.toml", *asked).code == 2
+    assert run("gate", place / "audit", "--junit", place / "no" / "j.xml", *asked).code == 2
+    alone = run("gate", place / "audit", "--policy", place / "passing.toml", "--create-pr")
+    assert (alone.code, alone.err.count("\n")) == (2, 1)
+    assert "--push-model-card" in alone.err
+    assert pushed == []
+
+
+@pytest.mark.parametrize("policy", ["passing", "failing"])
+def test_a_push_that_is_refused_is_an_error_and_no_verdict(
+    run: Callable[..., Any], place: Path, monkeypatch: pytest.MonkeyPatch, policy: str
+):
+    def refused(repo_id: str) -> object:
+        raise OSError("401 Client Error\n\nInvalid username or password")
+
+    monkeypatch.setattr("huggingface_hub.ModelCard.load", refused)
+    ran = run("gate", place / "audit", "--policy", place / f"{policy}.toml", "--push-model-card", "owner/name")
+    assert ran.code == 2
+    assert ran.err.startswith("Error: the model card of 'owner/name' cannot be written: 401 Client Error Invalid")
+    assert ran.err.count("\n") == 1
+
+
+def test_a_prediction_has_as_many_digits_as_its_band(run: Callable[..., Any], place: Path):
+    plan = run("predict", "--params", "124M", "--tokens", "250M", "--json").out
+    (place / "plan.json").write_text(plan, encoding="utf-8")
+    law = json.loads(plan)["law"]
+    shown = "{auc:.3f} [{auc_low:.3f} to {auc_high:.3f}]".format(**law)
+    assert f"{law['auc']:.6g}" not in shown  # six digits would be more
+    assert f"predicted-membership  {shown}, at most 0.6: " in run("gate", place / "plan.json").out
+
+
+def test_gates_about_other_documents_are_a_plain_line_after_the_doubts(run: Callable[..., Any], place: Path):
+    ran = run("gate", place / "audit")
+    signs = [line for line in ran.out.splitlines() if line.startswith(("▲", "●"))]
+    assert signs[0] == "▲ read with care, checks warn: blind baseline, near-duplicates across the sides"
+    assert signs[1] == "● not judged, about other documents than an audit: predicted-membership"
+
+
+def test_an_unsound_audit_names_its_checks_in_words(run: Callable[..., Any], place: Path, made: ModuleType):
+    result = made.build_full()
+    checks = tuple(
+        replace(one, verdict="veto" if one.name == "near_duplicates" else "pass") for one in result.soundness.checks
+    )
+    assert "veto" in {one.verdict for one in checks}
+    unsound = replace(result, soundness=replace(result.soundness, verdict="veto", checks=checks))
+    (place / "audit" / "result.json").write_text(to_text(unsound), encoding="utf-8")
+    options = [option for option in EVERYTHING if option != "--json"]
+    ran = run("gate", place / "audit", "--policy", place / "passing.toml", *(
+        place / option if "." in option else option for option in options
+    ))  # fmt: skip
+    assert ran.code == 1
+    written = [(place / name).read_text(encoding="utf-8") for name in ("j.xml", "s.sarif", "s.md", "m.md")]
+    for text in (ran.out, *written):
+        assert "the audit is not sound: near-duplicates across the sides" in text
+        assert "near_duplicates" not in text
+    assert "no gate could be judged" in ran.out
+
+
 def test_every_listed_path_can_be_gated(run: Callable[..., Any], place: Path):
     ran = run("gate", place / "audit", "--list")
     paths = [line.split("\t")[0] for line in ran.out.splitlines()]

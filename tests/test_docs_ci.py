@@ -129,7 +129,21 @@ def commands(block: Block) -> Iterator[tuple[str, int]]:
 
 
 @pytest.fixture(scope="module")
-def walk(world: Path, blocks: list[Block]) -> list[Ran]:
+def pushed() -> Iterator[list[tuple[str, dict[str, Any], dict[str, Any]]]]:
+    """Stand in for the hub, and keep what reaches it."""
+    calls: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+
+    def push(text: str, metadata: dict[str, Any], **where: Any) -> str:
+        calls.append((text, metadata, where))
+        return "the address of a pull request"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("auditor.hub.push_model_card", push)
+        yield calls
+
+
+@pytest.fixture(scope="module")
+def walk(world: Path, blocks: list[Block], pushed: list[Any]) -> list[Ran]:
     """Follow the page from its top: write the files that it shows, run the commands, and keep what they did."""
     done: list[Ran] = []
     for block in blocks:
@@ -246,18 +260,21 @@ def test_the_jobs_give_what_the_action_and_the_template_take(blocks: list[Block]
         assert name in template
 
 
-def test_the_push_of_a_model_card_is_the_call_of_the_page(
-    walk: list[Ran], world: Path, blocks: list[Block], monkeypatch: pytest.MonkeyPatch
+def test_one_command_of_the_page_pushes_the_section_of_the_card_and_no_other(
+    walk: list[Ran], world: Path, pushed: list[tuple[str, dict[str, Any], dict[str, Any]]]
 ) -> None:
-    pushed: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
-    monkeypatch.setattr("auditor.hub.push_model_card", lambda text, data, **more: pushed.append((text, data, more)))
-    monkeypatch.chdir(world)
-    (code,) = [block.body for block in blocks if block.language == "python" and "push_model_card" in block.body]
-    exec(compile(code, "docs/ci.md", "exec"), {})
+    assert len([ran for ran in walk if "--push-model-card" in ran.command]) == 1
     ((text, metadata, options),) = pushed
     assert text in (world / "card.md").read_text(encoding="utf-8")
     assert metadata["model-index"]
-    assert set(options) == {"repo_id", "create_pr"}
+    assert options == {"repo_id": "your-org/model", "create_pr": True}
+
+
+def test_of_a_harmless_model_no_member_is_highly_memorized(walk: list[Ran], world: Path) -> None:
+    """So a limit of 0 on those that appear stops only what is beyond 10 bits, as the page says."""
+    high = json.loads((world / "audits/change/comparison.json").read_text(encoding="utf-8"))["high"]
+    assert (high["old_threshold"], high["n_old"], high["n_vanished"]) == (10, 0, 0)
+    assert high["n_appeared"] == high["n_new"]
 
 
 def test_the_figures_of_early_stopping_are_those_of_the_file(page: str) -> None:
@@ -273,10 +290,21 @@ def test_the_figures_of_early_stopping_are_those_of_the_file(page: str) -> None:
     assert "python benchmarks/until_decided.py" in page
 
 
-@pytest.mark.slow
-def test_so_many_texts_does_the_built_in_policy_need(page: str) -> None:
+def test_the_page_and_the_policy_say_how_many_texts_it_needs(page: str) -> None:
+    from auditor.policy import built_in_text
+
+    policy = built_in_text()
+    (sizes,) = re.findall(r"# +texts a side +(.*)", policy)
+    (shares,) = re.findall(r"# +passed +(.*)", policy)
+    assert dict(zip(map(int, sizes.split()), (int(one.rstrip("%")) for one in shares.split()), strict=True)) == N_TEXTS
     for n, share in N_TEXTS.items():
         assert f"| {n} | {share}% |" in page
+    assert "--until-decided` cannot decide this gate early" in policy
+
+
+@pytest.mark.slow
+def test_so_many_texts_does_the_built_in_policy_need() -> None:
+    for n, share in N_TEXTS.items():
         assert 100 * passing_share(n, 500, np.random.default_rng([0, n])) == pytest.approx(share, abs=2)
 
 

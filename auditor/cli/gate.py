@@ -40,6 +40,9 @@ FORMATS = ("junit", "sarif", "summary", "badge", "model_card")
 @click.option("--annotations", is_flag=True, help="Print annotations for GitHub (with --json to stderr).")
 @click.option("--badge", type=click.Path(path_type=Path), metavar="FILE", help="Write a badge: .svg or .json.")
 @click.option("--model-card", type=click.Path(path_type=Path), metavar="FILE", help="Write a section of a model card.")
+@click.option("--push-model-card", "push_to", metavar="OWNER/NAME",
+              help="Put it into the card of this repository on the hub; nothing else uses a network.")  # fmt: skip
+@click.option("--create-pr", is_flag=True, help="With --push-model-card: as a pull request.")
 @click.option("--warn-only", is_flag=True, help="Exit with 0 whatever the verdict; all else stays the same.")
 @click.option("--list", "list_paths", is_flag=True, help="List every figure of RESULT with its path, and stop.")
 @click.option("--check-policy", is_flag=True, help="Check the policies named instead of a RESULT, and stop.")
@@ -50,6 +53,8 @@ def gate(
     baseline: Path | None,
     as_json: bool,
     annotations: bool,
+    push_to: str | None,
+    create_pr: bool,
     warn_only: bool,
     list_paths: bool,
     check_policy: bool,
@@ -62,6 +67,8 @@ def gate(
     of two audits; - reads it from stdin. The gates.json of `auditor audit --policy` was judged already: it is told
     again, in any format.
     """
+    if create_pr and push_to is None:
+        raise ConfigError("--create-pr is for --push-model-card: name the repository on the hub, as owner/name")
     if check_policy:
         return _check_policies(results)
     if len(results) > 1:
@@ -89,6 +96,8 @@ def gate(
         report = judge_today(policy, judged, warn_only=warn_only)
     print_verdict(report, as_json=as_json)
     deliver_verdict(report, outputs, annotations=annotations, as_json=as_json)
+    if push_to is not None:
+        _push(report, push_to, create_pr=create_pr)
     return report.exit_code
 
 
@@ -101,7 +110,8 @@ def _check_policies(files: tuple[Path, ...]) -> int:
     for file in files:
         for one in read_policy(file).gates:
             check_metric(one, {})
-    make_console(stderr=True).print(f"{len(files)} policies are good", markup=False)
+    said = "1 policy is good" if len(files) == 1 else f"{len(files)} policies are good"
+    make_console(stderr=True).print(said, markup=False)
     return 0
 
 
@@ -213,3 +223,15 @@ def deliver_verdict(
                 stream.write(GATE_RENDERERS["summary"](report))
         except OSError as error:
             raise ConfigError(f"cannot add to $GITHUB_STEP_SUMMARY ({page}): {error.strerror}") from error
+
+
+def _push(report: "GateReport", repo_id: str, *, create_pr: bool) -> None:
+    """Put the section into a model card on the hub, and say where it is."""
+    from reports.ci.model_card import model_card_metadata, model_card_section
+    from reports.safe import visible
+
+    from .. import hub
+
+    section, metadata = model_card_section(report), model_card_metadata(report)
+    address = hub.push_model_card(section, metadata, repo_id=repo_id, create_pr=create_pr)
+    make_console(stderr=True).print(f"Model card: {visible(address)}", markup=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,30 +16,24 @@ Array = NDArray[np.float64]
 
 LEAST_BITS = 10.0
 QUANTILE = 0.99
-N_TOP = 20
 N_LISTED = 100
-
-Why = Literal["threshold", "top", "both"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HighSample:
-    """A member that entered or left the highly memorized ones.
+    """A member that is beyond the threshold of one audit, and not of the other.
 
     Parameters
     ----------
     sample_id : str
         In the audit in which it is highly memorized.
     text_sha256 : str
-    why : {"threshold", "top", "both"}
-        It crossed the threshold of its audit, entered or left the twenty members with most bits, or both.
     old_bits, new_bits : float or None
         Signed bits; None where the audit does not hold the sample, cut at the same place.
     """
 
     sample_id: str
     text_sha256: str
-    why: Why
     old_bits: float | None
     new_bits: float | None
 
@@ -56,7 +50,8 @@ class HighSamples:
     n_old, n_new : int
         Members beyond it in each audit, of all its members.
     n_appeared, n_vanished : int
-        Members that entered or left, by threshold or top 20.
+        Members beyond it in the new audit and not in the old one, and the other way round; those that the other audit
+        does not hold count.
     appeared, vanished : tuple of HighSample
         Those with most bits first; at most 100 of each.
     """
@@ -77,7 +72,6 @@ class _Ranked(NamedTuple):
     bits: Array
     threshold: float
     high: NDArray[np.bool_]
-    top: NDArray[np.bool_]
 
 
 def high_samples(old: SampleTable, new: SampleTable, matched: Matched) -> HighSamples | None:
@@ -115,9 +109,7 @@ def _ranked(samples: SampleTable, calibrated: bool) -> _Ranked | None:
     threshold = LEAST_BITS
     if calibrated:
         threshold = max(threshold, float(np.quantile(bits[~samples.is_member], QUANTILE, method="higher")))
-    top = np.zeros(bits.size, dtype=np.bool_)
-    top[_most(samples, bits, np.flatnonzero(samples.is_member))[:N_TOP]] = True
-    return _Ranked(bits=bits, threshold=threshold, high=samples.is_member & (bits > threshold), top=top)
+    return _Ranked(bits=bits, threshold=threshold, high=samples.is_member & (bits > threshold))
 
 
 def _most(samples: SampleTable, bits: Array, rows: NDArray[np.int64]) -> list[int]:
@@ -125,34 +117,27 @@ def _most(samples: SampleTable, bits: Array, rows: NDArray[np.int64]) -> list[in
     return sorted(rows.tolist(), key=lambda i: (-bits[i], samples.text_sha256[i], samples.sample_id[i]))
 
 
-def _entered(samples: SampleTable, here: _Ranked, there: _Ranked, place: dict[int, int]) -> list[tuple[int, Why]]:
-    """Find rows that are high here and not there; those not held there count if they are beyond the threshold."""
-    found: list[tuple[int, Why]] = []
-    for i in _most(samples, here.bits, np.flatnonzero(here.high | here.top)):
-        other = place.get(i)
-        crossed = bool(here.high[i]) and (other is None or not there.high[other])
-        rose = other is not None and bool(here.top[i]) and not there.top[other]
-        if crossed or rose:
-            found.append((i, "both" if crossed and rose else "threshold" if crossed else "top"))
-    return found
+def _entered(samples: SampleTable, here: _Ranked, there: _Ranked, place: dict[int, int]) -> list[int]:
+    """Find rows that are high here and not there, the most bits first; those not held there count."""
+    ordered = _most(samples, here.bits, np.flatnonzero(here.high))
+    return [i for i in ordered if i not in place or not there.high[place[i]]]
 
 
 def _samples(
     samples: SampleTable,
-    rows: Sequence[tuple[int, Why]],
+    rows: Sequence[int],
     here: Array,
     there: Array,
     place: dict[int, int],
     *,
     is_new: bool,
 ) -> Iterator[HighSample]:
-    for i, why in rows:
+    for i in rows:
         ours = float(here[i])
         theirs = float(there[place[i]]) if i in place else None
         yield HighSample(
             sample_id=samples.sample_id[i],
             text_sha256=samples.text_sha256[i],
-            why=why,
             old_bits=theirs if is_new else ours,
             new_bits=ours if is_new else theirs,
         )

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 from auditor.verdicts import GateOutcome, GateReport
 from reports.safe import LINE, visible
+from reports.tones import Tone
 
 from . import phrases
 
@@ -45,7 +46,7 @@ def to_junit(report: GateReport) -> str:
     for gate in report.gates:
         _case(suite, gate, report)
     ElementTree.SubElement(suite, "system-out").text = "\n".join(_lines(report))
-    ElementTree.SubElement(suite, "system-err").text = "\n".join(visible(note) for note in report.notes)
+    ElementTree.SubElement(suite, "system-err").text = _notes(report, "warn")
     ElementTree.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
 
@@ -99,3 +100,9 @@ def _lines(report: GateReport) -> Iterator[str]:
     if trusted := phrases.soundness(report):
         yield trusted
     yield phrases.correction(report)
+    if said := _notes(report, "info"):
+        yield said
+
+
+def _notes(report: GateReport, tone: Tone) -> str:
+    return "\n".join(visible(note) for how, note in phrases.notes(report) if how == tone)

@@ -91,14 +91,14 @@ def _table(report: GateReport) -> Iterator[str]:
 
 def _outcome(gate: GateOutcome) -> str:
     samples = f"; {plural(len(gate.sample_ids), 'sample')} to look at" if gate.sample_ids else ""
-    reason = f"; {visible(gate.reason)}" if gate.outcome in ("refused", "inconclusive") else ""
+    reason = f"; {visible(phrases.reason(gate))}" if gate.outcome in ("refused", "inconclusive") else ""
     return phrases.outcome(gate) + samples + reason
 
 
 def _remarks(report: GateReport) -> list[str]:
     covered = [gate for gate in report.gates if gate.waived_by is not None]
     lines = [f"- {code(gate.gate)} is {escaped(phrases.waiver(gate))}" for gate in covered]
-    lines += [f"- {escaped(note)}" for note in report.notes]
+    lines += [f"- {escaped(note)}" for _, note in phrases.notes(report)]
     return [*lines, ""] if lines else []
 
 

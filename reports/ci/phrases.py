@@ -1,15 +1,19 @@
 """What every format says of a gate: its figure, its limit, its outcome in words, and how bad that is."""
 
+import re
+
+from auditor.gates import NOT_JUDGED, NOT_SOUND, WITH_CARE
 from auditor.results import Estimate
 from auditor.verdicts import GateOutcome, GateReport, Outcome
-from reports.numbers import Quantity, number, p_value, percent, plural
+from reports.numbers import Change, Quantity, number, p_value, percent, plural
 from reports.safe import ID, visible
+from reports.soundness import spoken
 from reports.tones import Tone
 
 __all__ = [
-    *("LABELS", "REMEDIES", "blocks", "correction", "counted", "figure", "interval", "limit", "outcome", "p_shown"),
-    *("remedies", "sample_line", "sentence", "shown_interval", "soundness", "title", "tone", "verdict", "waiver"),
-    "worst_first",
+    *("LABELS", "REMEDIES", "blocks", "correction", "counted", "figure", "heading", "interval", "limit", "notes"),
+    *("outcome", "p_shown", "reason", "remedies", "sample_line", "sentence", "shown_interval", "soundness", "title"),
+    *("tone", "verdict", "waiver", "worst_first"),
 ]
 
 LABELS = {
@@ -42,6 +46,8 @@ _SOUNDNESS = {
     "warn": "A soundness check of the audit warns: read the figures with care.",
     "veto": "A soundness check of the audit forbids a verdict: the figures are for diagnosis only.",
 }
+_COUNTED: dict[Outcome, str] = {"fail": "failed"}
+_CHECK = re.compile(r"[a-z_]+")
 _SHOWN_IDS = 5
 
 
@@ -70,6 +76,19 @@ def _with_unit(text: str, unit: str) -> str:
     return visible(text if unit in ("", "%") else f"{text} {unit}")
 
 
+def _is_band(gate: GateOutcome) -> bool:
+    return gate.level is None and gate.low is not None and gate.high is not None and gate.low < gate.high
+
+
+def _of_band(value: float, gate: GateOutcome) -> str:
+    """Write a number of a band: value and ends with as many digits."""
+    return number(value, 3 if abs(gate.high or 0) < 1000 else 0)
+
+
+def _is_change(gate: GateOutcome) -> bool:
+    return gate.metric.startswith("change.") or gate.metric.endswith(".change")
+
+
 def _quantity(gate: GateOutcome) -> Quantity | None:
     """Return the figure as an estimate; None if it is undefined or has no interval."""
     if gate.value is None or gate.level is None:
@@ -83,11 +102,12 @@ def _quantity(gate: GateOutcome) -> Quantity | None:
         n_members=gate.n_members or 0,
         n_non_members=gate.n_non_members or 0,
     )
-    return Quantity(label=gate.description, unit=gate.unit, estimate=made)
+    kind = Change if _is_change(gate) else Quantity
+    return kind(label=gate.description, unit=gate.unit, estimate=made)
 
 
 def figure(gate: GateOutcome) -> str:
-    """Write the figure with its unit; ``not defined`` if there is none.
+    """Write the figure with its unit, a change with its sign; ``not defined`` if there is none.
 
     Its unit is written as :class:`reports.numbers.Quantity` does: ``"%"`` for a rate between 0 and 1, ``""`` for a
     pure number.
@@ -95,13 +115,15 @@ def figure(gate: GateOutcome) -> str:
     quantity = _quantity(gate)
     if quantity is not None:
         return visible(quantity.value_with_unit)
-    return "not defined" if gate.value is None else _with_unit(_exact(gate.value, gate.unit), gate.unit)
+    if gate.value is None:
+        return "not defined"
+    return _with_unit(_of_band(gate.value, gate) if _is_band(gate) else _exact(gate.value, gate.unit), gate.unit)
 
 
 def interval(gate: GateOutcome) -> str:
     """Write the interval, or the band of a prediction, as ``low to high``; empty if there is none."""
-    if gate.level is None and gate.low is not None and gate.high is not None and gate.low < gate.high:
-        return f"{number(gate.low, 3)} to {number(gate.high, 3)}"
+    if _is_band(gate):
+        return " to ".join(_of_band(end, gate) for end in (gate.low, gate.high) if end is not None)
     quantity = _quantity(gate)
     return "" if quantity is None else quantity.span
 
@@ -135,6 +157,27 @@ def correction(report: GateReport) -> str:
     return f"Correction for several gates: {visible(report.correction)}."
 
 
+def notes(report: GateReport) -> list[tuple[Tone, str]]:
+    """List what is said beside the gates, what must not be overlooked first; checks are named in words."""
+    made: list[tuple[Tone, str]] = [
+        ("info" if note.startswith(NOT_JUDGED) else "warn", _in_words(note, WITH_CARE)) for note in report.notes
+    ]
+    return sorted(made, key=lambda note: note[0] == "info")
+
+
+def reason(gate: GateOutcome) -> str:
+    """Say why the outcome is what it is; checks are named in words."""
+    return _in_words(gate.reason, NOT_SOUND)
+
+
+def _in_words(text: str, start: str) -> str:
+    """Name the checks that are listed after such a start as reports do."""
+    if not text.startswith(start):
+        return text
+    named = text.removeprefix(start).split(", ")
+    return start + ", ".join(spoken(name) if _CHECK.fullmatch(name) else name for name in named)
+
+
 def waiver(gate: GateOutcome) -> str:
     """Say which waiver covers the gate; empty if none does."""
     if gate.waived_by is None:
@@ -165,7 +208,7 @@ def sentence(gate: GateOutcome) -> str:
     between = f", {percent(gate.level)} interval {interval(gate)}" if gate.level and gate.value is not None else ""
     measured = f"{visible(gate.description)}: {figure(gate)}{between}; allowed: {limit(gate)}."
     through = "" if gate.stops or gate.outcome == "pass" else waiver(gate) or "the policy lets this through"
-    return f"{measured} {gate.outcome.capitalize()}: {visible(gate.reason)}{f' ({through})' if through else ''}"
+    return f"{measured} {gate.outcome.capitalize()}: {visible(reason(gate))}{f' ({through})' if through else ''}"
 
 
 def remedies(*outcomes: Outcome) -> str:
@@ -174,25 +217,31 @@ def remedies(*outcomes: Outcome) -> str:
 
 
 def counted(report: GateReport, *, stopping: bool) -> str:
-    """Count the gates that do not pass by what came of them: ``1 fail, 2 inconclusive``; empty if there are none."""
+    """Count the gates that do not pass by what came of them: ``1 failed, 2 inconclusive``; empty if there are none."""
     found = [gate for gate in report.gates if gate.outcome != "pass" and gate.stops == stopping]
     waived = [gate for gate in found if gate.waived_by is not None and not gate.stops]
     rest = [gate.outcome for gate in found if gate not in waived]
-    parts: list[tuple[int, str]] = [(rest.count(word), word) for word in _WORST]
+    parts: list[tuple[int, str]] = [(rest.count(word), _COUNTED.get(word, word)) for word in _WORST]
     return ", ".join(f"{n:,} {word}" for n, word in (*parts, (len(waived), "waived")) if n)
 
 
 def verdict(report: GateReport) -> str:
-    """Say in a few words what the gates said: ``pass``, ``fail: 2 gates``, ``refused``, ``inconclusive``."""
+    """Say in a few words what the gates said: ``pass``, ``2 failed, 1 inconclusive``, ``pass, 1 waived``."""
     if not report.gates:
         return "no gates"
-    stopping = [gate.outcome for gate in report.gates if gate.stops]
-    if failed := stopping.count("fail"):
-        return f"fail: {plural(failed, 'gate')}"
-    if stopping:
-        return "refused" if "refused" in stopping else "inconclusive"
+    if stopping := counted(report, stopping=True):
+        return stopping
     through = counted(report, stopping=False)
     return f"pass, {through}" if through else "pass"
+
+
+def heading(report: GateReport) -> str:
+    """Say the same with how many gates stop the run: ``3 gates stop it: 2 failed, 1 inconclusive``."""
+    n = sum(gate.stops for gate in report.gates)
+    if not n:
+        return verdict(report)
+    stop = "would stop" if report.warn_only else "stops" if n == 1 else "stop"
+    return f"{plural(n, 'gate')} {stop} it: {verdict(report)}"
 
 
 def title(report: GateReport) -> str:

@@ -45,7 +45,10 @@ def _run(report: GateReport) -> dict[str, Any]:
             {
                 "executionSuccessful": True,
                 "exitCode": report.exit_code,
-                "toolExecutionNotifications": [{"level": "warning", "message": _message(n)} for n in report.notes],
+                "toolExecutionNotifications": [
+                    {"level": "note" if tone == "info" else "warning", "message": _message(note)}
+                    for tone, note in phrases.notes(report)
+                ],
             }
         ],
         "artifacts": [{"location": {"uri": _uri(report.result)}, "roles": ["analysisTarget"], **digest}],

@@ -18,14 +18,14 @@ def to_summary(report: GateReport) -> str:
     """Render the gates as GitHub-flavoured Markdown, the worst first; every string from the data is escaped."""
     label = phrases.LABELS[report.kind]
     lines = [
-        f"## {SYMBOLS[_tone(report)]} {label[0].upper()}{label[1:]}: {phrases.verdict(report)}",
+        f"## {SYMBOLS[_tone(report)]} {label[0].upper()}{label[1:]}: {phrases.heading(report)}",
         "",
         f"{escaped(phrases.title(report))} Judged: {code(report.subject, safe.PATH)}.",
         "",
         *gate_table(report),
         *_samples(report),
         *waiver_table(report),
-        *(f"- ▲ {escaped(note)}" for note in report.notes),
+        *(f"- {'' if tone == 'info' else f'{SYMBOLS[tone]} '}{escaped(note)}" for tone, note in phrases.notes(report)),
         "",
         *([escaped(phrases.correction(report), 2 * safe.LINE), ""] if report.gates else []),
         *_trusted(report),
@@ -50,7 +50,7 @@ def gate_table(report: GateReport) -> list[str]:
             escaped(phrases.shown_interval(gate)),
             escaped(phrases.limit(gate)),
             escaped(phrases.p_shown(gate)),
-            escaped(gate.reason),
+            escaped(phrases.reason(gate)),
         )
         for gate in phrases.worst_first(report)
     ]

@@ -177,6 +177,24 @@ def test_holm_by_hand():
     assert plain.correction.startswith("none")
 
 
+def test_the_correction_tells_nothing_to_judge_from_nothing_to_correct():
+    counted, unknown = figure("risk.members_above", 3.0, None), figure("attacks.a.auc", None, undefined_reason="r")
+    measured = figure("attacks.b.auc", 0.5, 0.01)
+    unsound = {"vetoes": ("overlap",), "soundness": "veto"}
+    nothing = "none: no gate could be judged"
+    no_interval = "none needed: no figure that could be judged has a confidence interval that could miss"
+    for held, said in (
+        (hold(unknown), nothing),
+        (hold(measured, counted, **unsound), nothing),
+        (
+            hold(counted, unknown),
+            no_interval,
+        ),
+        (hold(measured, unknown), "Holm over 1 limit: to fail, a gate also needs an adjusted p-value of at most 0.025"),
+    ):
+        assert judge(gates(*((path, 0.6) for path in held.figures)), held, today=TODAY).correction == said
+
+
 def test_a_gate_with_two_limits_counts_twice():
     """z = 2.1 above: p = .0179 is below .025, and twice that is not."""
     one = figure("retrained.attacks.change", 0.05 + 2.1 * 0.01, Z * 0.01)
@@ -318,7 +336,7 @@ def test_what_was_not_measured_is_inconclusive(full: AuditResult, metric: str, r
 def test_bits_without_a_reference_say_why(made: ModuleType):
     policy = gates(("memorization.debiased_bits_per_member", 8))
     (found,) = judge(policy, read(made.build_no_reference()), today=TODAY).gates
-    assert found.outcome == "inconclusive"
+    assert (found.outcome, found.unit) == ("inconclusive", "bits")
     assert "reference" in found.reason
 
 
@@ -479,9 +497,7 @@ def comparison(*, effect: str = "none", soundness: str = "pass") -> AuditCompari
             p_value=0.5, p_value_holm=0.5, paired=True,
         )  # fmt: skip
 
-    appeared = tuple(
-        HighSample(sample_id=f"m{i}", text_sha256="0" * 64, why="both", old_bits=1.0, new_bits=30.0) for i in range(3)
-    )
+    appeared = tuple(HighSample(sample_id=f"m{i}", text_sha256="0" * 64, old_bits=1.0, new_bits=30.0) for i in range(3))
     return AuditComparison(
         auditor_version="0",
         level=0.95,

@@ -50,7 +50,7 @@ def audit(target: str) -> ComparedAudit:
 
 @pytest.fixture
 def comparison() -> AuditComparison:
-    high = HighSample(sample_id="m7", text_sha256="a" * 64, why="both", old_bits=3.25, new_bits=41.5)
+    high = HighSample(sample_id="m7", text_sha256="a" * 64, old_bits=3.25, new_bits=41.5)
     return AuditComparison(
         auditor_version="1",
         level=0.95,
@@ -81,7 +81,7 @@ def comparison() -> AuditComparison:
 def hostile(comparison: AuditComparison) -> AuditComparison:
     first, second, third, fourth = comparison.changes
     missing = Estimate.undefined(HOSTILE, level=0.95)
-    sample = HighSample(sample_id=HOSTILE, text_sha256=HOSTILE, why="top", old_bits=None, new_bits=1.0)
+    sample = HighSample(sample_id=HOSTILE, text_sha256=HOSTILE, old_bits=None, new_bits=1.0)
     assert comparison.high is not None
     return replace(
         comparison,

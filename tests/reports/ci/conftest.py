@@ -136,7 +136,11 @@ def build_mixed() -> GateReport:
             reason="extraction was not run",
         ),
         soundness="warn",
-        notes=("the waiver of 'bits' expired on 2026-01-01",),
+        notes=(
+            "not judged, about other documents than an audit: plan",
+            "the waiver of 'bits' expired on 2026-01-01",
+            "read with care, checks warn: near_duplicates, option max_tokens differs",
+        ),
     )
 
 

@@ -72,9 +72,9 @@ def test_no_string_starts_a_command_of_its_own(mixed: GateReport) -> None:
     ("case", "message"),
     [
         ("passing", "pass"),
-        ("mixed", "fail: 2 gates"),
-        ("warn_only", "fail: 2 gates"),
-        ("let_through", "pass, 2 fail, 1 refused, 2 inconclusive, 1 waived"),
+        ("mixed", "2 failed, 1 refused, 1 inconclusive"),
+        ("warn_only", "2 failed, 1 refused, 1 inconclusive"),
+        ("let_through", "pass, 2 failed, 1 refused, 2 inconclusive, 1 waived"),
         ("empty", "no gates"),
     ],
 )
@@ -89,9 +89,9 @@ def test_what_the_badge_says(case: str, message: str, verdicts: dict[str, GateRe
 def test_outcomes_that_are_not_failures(make: tuple[Callable[..., Any], Callable[..., Any]]) -> None:
     gate, report = make
     for outcomes, message in (
-        (("pass", "inconclusive"), "inconclusive"),
-        (("refused", "inconclusive"), "refused"),
-        (("fail", "refused"), "fail: 1 gate"),
+        (("pass", "inconclusive"), "1 inconclusive"),
+        (("refused", "inconclusive"), "1 refused, 1 inconclusive"),
+        (("fail", "refused"), "1 failed, 1 refused"),
     ):
         one = report(*(gate(f"g{k}", outcome) for k, outcome in enumerate(outcomes)))
         assert json.loads(to_json(one))["message"] == message

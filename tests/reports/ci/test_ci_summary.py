@@ -103,12 +103,15 @@ def test_the_worst_comes_first(mixed: GateReport) -> None:
 
 def test_the_parts_of_a_summary(mixed: GateReport) -> None:
     source = to_summary(mixed)
-    assert source.startswith("## ✖ Memorization: fail: 2 gates\n")
+    assert source.startswith("## ✖ Memorization: 4 gates stop it: 2 failed, 1 refused, 1 inconclusive\n")
     assert tables(source)[1][1:] == [["tpr", "known, retrained in sprint 12", "2027-01-31"]]
     for part in (
         "Correction for several gates: Holm over 5 limits",
         "▲ A soundness check of the audit warns",
-        "- ▲ the waiver of 'bits' expired on 2026-01-01",
+        "- ▲ the waiver of 'bits' expired on 2026-01-01\n"
+        "- ▲ read with care, checks warn: near-duplicates across the sides, option max\\_tokens differs\n"
+        "- not judged, about other documents than an audit: plan\n",
+        "Not passed: of 7 gates, 2 failed, 1 refused, 1 inconclusive. Let through: 1 inconclusive, 1 waived.",
         "doc-4, and 2 more.",
         "a1" * 32,
         "b2" * 32,
@@ -120,10 +123,14 @@ def test_the_parts_of_a_summary(mixed: GateReport) -> None:
     ("case", "heading", "sentence"),
     [
         ("passing", "✔ Memorization: pass", "Passed: 2 gates, all within their limits."),
-        ("warn_only", "✖ Memorization: fail: 2 gates", "Warnings only: the run goes on."),
+        (
+            "warn_only",
+            "✖ Memorization: 4 gates would stop it: 2 failed, 1 refused, 1 inconclusive",
+            "Warnings only: the run goes on.",
+        ),
         (
             "let_through",
-            "▲ Memorization: pass, 2 fail, 1 refused, 2 inconclusive, 1 waived",
+            "▲ Memorization: pass, 2 failed, 1 refused, 2 inconclusive, 1 waived",
             "Passed: nothing stops this run.",
         ),
         ("prediction", "✔ Predicted memorization: pass", "Passed: 2 gates, all within their limits."),

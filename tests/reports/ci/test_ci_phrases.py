@@ -1,0 +1,82 @@
+"""The words of a gate: digits of a band, the sign of a change, the unit of what is missing, and who stops the run."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reports import GATE_RENDERERS
+from reports.ci import phrases
+
+Make = tuple[Callable[..., Any], Callable[..., Any]]
+UNDEFINED = dict.fromkeys(("value", "low", "high", "level", "p_value", "p_value_holm"))
+
+
+@pytest.mark.parametrize(
+    ("band", "figure", "interval"),
+    [
+        ((0.964, 0.989106, 1.0), "0.989", "0.964 to 1.000"),
+        ((0.5, 0.5, 0.571), "0.500", "0.500 to 0.571"),
+        ((4e8, 435_240_000.4, 5e8), "435,240,000 bits", "400,000,000 to 500,000,000"),
+    ],
+)
+def test_a_band_and_its_value_have_the_same_digits(
+    make: Make, band: tuple[float, float, float], figure: str, interval: str
+) -> None:
+    low, value, high = band
+    one = make[0]("law", value=value, low=low, high=high, level=None, unit="bits" if high > 1 else "")
+    assert (phrases.figure(one), phrases.interval(one)) == (figure, interval)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "figure"),
+    [
+        ("change.attacks.reference.auc", 0.031, "+0.031"),
+        ("change.attacks.reference.auc", -0.031, "−0.031"),
+        ("change.attacks.reference.auc", 0.0, "0.000"),
+        ("retrained.attacks.loss.change", 0.031, "+0.031"),
+        ("attacks.reference.auc", 0.031, "0.031"),
+    ],
+)
+def test_a_change_has_a_sign(make: Make, metric: str, value: float, figure: str) -> None:
+    assert phrases.figure(make[0]("g", metric=metric, value=value, low=value - 0.01, high=value + 0.01)) == figure
+
+
+def test_a_count_of_changes_has_none(make: Make) -> None:
+    counted = make[0]("g", metric="change.high.n_appeared", value=3.0, low=3.0, high=3.0, level=None)
+    assert phrases.figure(counted) == "3"
+
+
+def test_what_is_not_defined_keeps_its_unit_in_the_limit(make: Make) -> None:
+    gate, report = make
+    missing = gate("bits", "inconclusive", unit="bits", most=8.0, **UNDEFINED)
+    assert (phrases.figure(missing), phrases.limit(missing)) == ("not defined", "at most 8 bits")
+    assert "at most 8 bits" in GATE_RENDERERS["summary"](report(missing))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "warn_only", "heading"),
+    [
+        (("fail", "fail", "inconclusive", "pass"), False, "3 gates stop it: 2 failed, 1 inconclusive"),
+        (("inconclusive", "pass"), False, "1 gate stops it: 1 inconclusive"),
+        (("refused", "fail"), True, "2 gates would stop it: 1 failed, 1 refused"),
+        (("pass",), False, "pass"),
+    ],
+)
+def test_the_heading_counts_every_gate_that_stops_the_run(
+    make: Make, outcomes: tuple[str, ...], warn_only: bool, heading: str
+) -> None:
+    gate, report = make
+    one = report(*(gate(f"g{i}", outcome) for i, outcome in enumerate(outcomes)), warn_only=warn_only)
+    assert phrases.heading(one) == heading
+    assert GATE_RENDERERS["summary"](one).splitlines()[0].endswith(f"Memorization: {heading}")
+
+
+def test_a_note_on_other_documents_is_no_warning(make: Make) -> None:
+    gate, report = make
+    plain, doubt = "not judged, about other documents than a prediction: x", "read with care, checks warn: sample_size"
+    one = report(gate("g"), notes=(plain, doubt))
+    assert phrases.notes(one) == [("warn", "read with care, checks warn: number of texts"), ("info", plain)]
+    assert '"level": "note"' in GATE_RENDERERS["sarif"](one)
+    assert "<system-err>read with care, checks warn: number of texts</system-err>" in GATE_RENDERERS["junit"](one)
+    assert f"{plain}</system-out>" in GATE_RENDERERS["junit"](one)
