@@ -42,7 +42,10 @@ def audit(run: Run, world: dict[str, Path], out: str, *more: object, models: boo
     return result
 
 
-@pytest.mark.parametrize("settings", [(), ("--max-tokens", 12, "--attack", "loss", "--attack", "ez", "--seed", 3)])
+OTHERWISE = ("--max-tokens", 12, "--attack", "loss", "--attack", "ez", "--seed", 3)
+
+
+@pytest.mark.parametrize("settings", [(), pytest.param(OTHERWISE, marks=pytest.mark.slow)])
 def test_an_audit_with_a_pack_is_the_audit_with_the_models(
     run: Run, world: dict[str, Path], settings: tuple[object, ...]
 ) -> None:
