@@ -204,11 +204,12 @@ def blind_check(blind: BlindBaseline) -> CheckResult:
         verdict = "veto" if blind.auc >= BLIND_VETO_AUC else "warn"
     says = {
         "pass": "does not tell the sides apart",
-        "warn": "tells the sides apart a little",
+        "warn": "tells the sides apart, if a little,",
         "veto": "tells the sides apart",
     }[verdict]
     detail = (
-        f"a classifier that sees the texts and no model {says}: AUC {blind.auc:.3f}, p = {blind.p_value:.3f}; "
+        f"a classifier that sees the texts and no model {says} at the {BLIND_P:.0%} level: "
+        f"AUC {blind.auc:.3f}, p = {blind.p_value:.3f}; "
         f"{blind.n_permutations} permutations of the labels give {blind.null_low:.3f}-{blind.null_high:.3f} (95%); "
         f"strongest family: {FAMILIES[blind.strongest]}, AUC {blind.families[blind.strongest]:.3f}"
     )

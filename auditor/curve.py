@@ -30,6 +30,7 @@ __all__ = [
     "Tracer",
     "checkpoint_names",
     "read_curve",
+    "sound_neighbours",
     "step_of",
     "steps_of",
 ]
@@ -370,13 +371,17 @@ def _attack_point(attack: AttackResult) -> AttackPoint:
     return AttackPoint(attack=attack.attack, auc=attack.auc, tpr=min(rates, key=lambda rate: rate.fpr))
 
 
+def sound_neighbours(points: Sequence[CurvePoint]) -> list[tuple[CurvePoint, CurvePoint]]:
+    """List the neighbouring checkpoints of which no soundness check vetoes either."""
+    return [pair for pair in pairwise(points) if all(point.soundness != "veto" for point in pair)]
+
+
 def _largest_rise(points: Sequence[CurvePoint], error: float) -> Rise | None:
     """Find the largest rise among those that hold after Holm."""
     rises = [
         Rise(before=before.label, after=after.label, change=after.bits_change, p_value=after.bits_change_p)
-        for before, after in pairwise(points)
-        if "veto" not in (before.soundness, after.soundness)
-        and after.bits_change is not None
+        for before, after in sound_neighbours(points)
+        if after.bits_change is not None
         and after.bits_change_p is not None
         and (after.bits_change.low or 0) > 0
         and after.bits_change_p <= error

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attacks import Attack, Need
 
 from .errors import ConfigError
-from .judged import kind_of_path
+from .judged import is_inverted, kind_of_path, said_inverted
 from .metric_paths import ANY, Figure, catalogue
 from .policy import Gate, Policy, check_metric
 from .results import Estimate
@@ -83,7 +83,7 @@ def topics_of(
     """
     topics, elsewhere, undecidable = list[Topic](), list[str](), list[str]()
     for gate in policy.gates:
-        check_metric(gate, {})
+        check_metric(gate, {}, source=policy.source)
         if kind_of_path(gate.metric) == "prediction":
             elsewhere.append(gate.name)
             continue
@@ -197,6 +197,9 @@ class _Bits:
 class Question:
     """A gate beside what is known of its figure so far; the first decision is kept.
 
+    A figure that is significantly inverted (an AUC below 0.5, bits below 0) is refused, as in a full audit; one that
+    would be beyond the upper limit were the sides swapped does not pass, but waits for more texts.
+
     Parameters
     ----------
     topic : Topic
@@ -209,7 +212,7 @@ class Question:
     topic: Topic
     level: float
     block: tuple[int, int]
-    decision: Decision = "undecided"
+    decision: Decision | Literal["refused"] = "undecided"
     estimate: Estimate = field(init=False)
     _sequence: _Sequence = field(init=False, repr=False)
 
@@ -234,8 +237,28 @@ class Question:
         if self.decision != "undecided":
             return
         self.estimate = self._sequence.look(scores, is_member, last=last)
-        gate = self.topic.gate
-        self.decision = decide(self.estimate, least=gate.min, most=gate.max)
+        self.decision = self._decide()
+
+    @property
+    def _neutral(self) -> float | None:
+        """What a model that leaks nothing has; None of a rate, which says nothing of swapped sides."""
+        return 0.5 if self.topic.leaf == "auc" else 0.0 if self.topic.leaf in BITS else None
+
+    def _decide(self) -> Decision | Literal["refused"]:
+        """Hold the interval against the limits; do not let what may be swapped sides pass for a small figure."""
+        gate, neutral = self.topic.gate, self._neutral
+        if neutral is not None and is_inverted(self.estimate, neutral):
+            return "refused"
+        found = decide(self.estimate, least=gate.min, most=gate.max)
+        return "undecided" if found == "pass" and self._may_be_inverted else found
+
+    @property
+    def _may_be_inverted(self) -> bool:
+        """Whether the figure would be beyond its upper limit were the sides swapped."""
+        value, neutral, most = self.estimate.value, self._neutral, self.topic.gate.max
+        return (
+            value is not None and neutral is not None and most is not None and 2 * neutral - value > max(most, neutral)
+        )
 
     @property
     def figure(self) -> Figure:
@@ -253,10 +276,16 @@ class Question:
         gate, found = self.topic.gate, self.estimate
         if found.low is None or found.high is None:
             return found.undefined_reason or "the figure is not defined"
+        if self.decision == "refused":
+            attack = self.topic.attack
+            what, name = ("bits are inverted", "bits") if attack is None else (f"{attack.label} is inverted", "AUC")
+            return said_inverted(what, name, self.figure)
         if self.decision == "pass":
             return "the whole interval is within the limit"
         if self.decision == "fail":
             side = "above" if gate.max is not None and found.low > gate.max else "below"
             return f"the whole interval is {side} the limit"
+        if self._may_be_inverted:
+            return "members score lower than non-members, and whether that is chance cannot be told; check the sides"
         limits = "a limit" if gate.min is not None and gate.max is not None else "the limit"
         return f"the interval holds {limits}; more texts would make it narrower"

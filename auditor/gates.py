@@ -7,7 +7,7 @@ from datetime import date
 from scipy import stats
 
 from .errors import ConfigError
-from .judged import Judged, kind_of_path
+from .judged import Judged, inversion, kind_of_path
 from .metric_paths import Figure, unit_of
 from .policy import Gate, Policy, Waiver, check_metric
 from .stats.paired import holm
@@ -38,6 +38,7 @@ _OF_NO_SAMPLES = frozenset(
     {"memorization.capacity_bits", "memorization.bits_per_parameter", "memorization.n_parameters"}
 )
 _SAID_APART = ("prediction.prediction.", "extraction.", "canaries.")
+_RETRAINED = "retrained."  # below chance is a finding there: more was erased than retraining would
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ def _tests(policy: Policy, judged: Judged) -> tuple[list[_Test], list[str]]:
     tests: list[_Test] = []
     elsewhere: list[str] = []
     for gate in policy.gates:
-        check_metric(gate, judged.figures)
+        check_metric(gate, judged.figures, source=policy.source)
         found = judged.figures.get(gate.metric, ())
         several = ".any." in gate.metric
         if found:
@@ -217,7 +218,7 @@ def _not_there(gate: Gate, judged: Judged) -> Figure:
 
 
 def _refusal(path: str, judged: Judged) -> str | None:
-    """Say why nothing may be concluded from a figure, if the audit is not sound enough for it."""
+    """Say why nothing may be concluded from a figure: the audit is not sound enough for it, or inverted."""
     if path.startswith("change."):
         named = ", ".join(judged.change_vetoes)
         return f"nothing may be concluded from this comparison: {named}" if named else None
@@ -230,7 +231,9 @@ def _refusal(path: str, judged: Judged) -> str | None:
         vetoes = tuple(name for name in vetoes if name in _MODEL_CHECKS)
     elif judged.soundness == "veto" and not vetoes:
         vetoes = ("soundness",)
-    return f"{NOT_SOUND}{', '.join(vetoes)}" if vetoes else None
+    if vetoes:
+        return f"{NOT_SOUND}{', '.join(vetoes)}"
+    return None if path.startswith(_RETRAINED) else inversion(judged)  # with sides swapped, members are others, too
 
 
 def _p_values(test: _Test, judged: Judged) -> tuple[float | None, float | None]:

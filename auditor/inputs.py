@@ -19,6 +19,15 @@ from .splits import read_manifest
 
 __all__ = ["Inputs", "read_inputs"]
 
+_SERVES = {
+    "shots": {Need.SHOTS},
+    "member_shots": {Need.MEMBER_SHOTS},
+    "frequency_corpus": {Need.TOKEN_COUNTS},
+    "neighbour_model": {Need.NEIGHBOURS},
+    "shadows": {Need.REFERENCE, Need.SEVERAL_REFERENCES, Need.SHADOWS},
+}
+"""Options that are there for attacks, and the needs that each of them meets."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
@@ -69,6 +78,7 @@ def read_inputs(config: AuditConfig) -> Inputs:
         warnings.append("the retrained model is a reference, too: attacks on it with that reference find nothing")
     if config.retrained == config.target:
         raise ConfigError(f"--retrained {config.retrained} is the target: give a model that never saw the members")
+    _refuse_same_shots(config)
     texts = {}
     for name in ("shots", "member_shots", "frequency_corpus"):
         texts[name], notes = _other_texts(getattr(config, name), f"--{name.replace('_', '-')}", data)
@@ -77,10 +87,14 @@ def read_inputs(config: AuditConfig) -> Inputs:
     if config.shadows is not None:
         shadows = load_shadows(config.shadows)
         seen = _who_saw_what(shadows, len(config.references), data)
+        _refuse_shadow_as_retrained(config, shadows)
         attacks, left_out = _possible(config, attacks, seen, shadows, data)
         warnings += left_out
         models = tuple(ModelSpec.parse(str(model)) for model in shadows.models)
         config = replace(config, references=(*config.references, *models))
+    if unused := _unused(config, attacks):
+        by = "the attacks named" if is_by_name(config) else "any attack that is run"
+        warnings.append(f"not used by {by}: {', '.join(unused)}")
     return Inputs(
         config=config,
         attacks=tuple(attacks),
@@ -110,6 +124,38 @@ def _other_texts(spec: DataSpec | None, option: str, data: SampleSet) -> tuple[t
             "too fake an AUC: take other texts"
         )
     return texts, notes
+
+
+def _refuse_same_shots(config: AuditConfig) -> None:
+    """Refuse the same texts as members and as non-members: what one kind does, the other would undo."""
+    one, other = config.shots, config.member_shots
+    if one is not None and other is not None and (_place(one.path), one.split) == (_place(other.path), other.split):
+        raise ConfigError(f"--shots and --member-shots are both {one}: give non-members and members, one file each")
+
+
+def _refuse_shadow_as_retrained(config: AuditConfig, shadows: ShadowSet) -> None:
+    """Refuse a retrained model that is a shadow model, which trained on half of the texts."""
+    retrained = config.retrained
+    if retrained is not None and _place(retrained.adapter or retrained.path) in map(_place, shadows.models):
+        raise ConfigError(
+            f"--retrained {retrained} is one of the --shadows, which trained on half of the texts: give a model that "
+            "never saw the members"
+        )
+
+
+def _place(path: str | Path) -> Path:
+    """Where a path leads, links followed."""
+    return Path(path).resolve()
+
+
+def _unused(config: AuditConfig, attacks: Sequence[Attack]) -> list[str]:
+    """Name the options that were given and that no attack needs."""
+    needs = frozenset[Need]().union(*(attack.needs for attack in attacks))
+    return [
+        f"--{name.replace('_', '-')}"
+        for name, served in _SERVES.items()
+        if getattr(config, name) is not None and not needs & served
+    ]
 
 
 def _who_saw_what(shadows: ShadowSet, n_references: int, data: SampleSet) -> NDArray[np.bool_]:

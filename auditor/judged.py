@@ -16,13 +16,17 @@ from .documents import from_text, to_text
 from .errors import ResultError
 from .metric_paths import ANY, Figure, PathPattern, catalogue, path_patterns
 from .predictions import Prediction
-from .results import SCHEMA_VERSION, AuditResult, Verdict
+from .results import SCHEMA_VERSION, AuditResult, Estimate, Verdict
 
-__all__ = ["Judged", "Kind", "kind_of_path", "may_exist", "read_bytes", "read_judged", "with_changes"]
+__all__ = [
+    *("Judged", "Kind", "inversion", "is_inverted", "kind_of_path", "may_exist", "read_bytes", "read_judged"),
+    *("said_inverted", "with_changes"),
+]
 
 Kind = Literal["audit", "prediction", "comparison"]
 
 AUDIT_PARTS = ("attacks", "combination", "memorization", "risk", "retrained", "prediction", "extraction", "canaries")
+HEADLINES = ("attacks.headline.auc", "attacks.reference.auc", "attacks.loss.auc")
 BEST, LARGEST = "attacks.best.auc", "memorization.largest_sample_bits"
 _OF_ATTACK = re.compile(r"attacks\.(?P<label>.+?)\.(?P<leaf>[a-z_]\w*(?:\.[0-9][0-9.e-]*)?)")
 APPEARED = "change.high.n_appeared"
@@ -116,6 +120,31 @@ def read_bytes(path: Path) -> tuple[bytes, Path]:
         raise ResultError(f"cannot read {file}: {error.strerror}") from error
 
 
+def inversion(judged: Judged) -> str | None:
+    """Say that the headline attack of an audit is significantly inverted; None if it is not, or was not measured.
+
+    Without a declared attack it is the one that reports take: reference, else loss.
+    """
+    headline = next((judged.figures[path][0] for path in HEADLINES if path in judged.figures), None)
+    if headline is None or not is_inverted(headline):
+        return None
+    return said_inverted("the headline attack is inverted", "AUC", headline)
+
+
+def is_inverted(figure: Figure | Estimate, neutral: float = 0.5) -> bool:
+    """Whether a whole interval lies below what a model that leaks nothing has: 0.5 of an AUC."""
+    return figure.high is not None and figure.high < neutral
+
+
+def said_inverted(what: str, name: str, figure: Figure) -> str:
+    """Say why nothing follows from an inverted figure."""
+    low, value, high = (f"{end or 0.0:.4g}" for end in (figure.low, figure.value, figure.high))
+    return (
+        f"{what} ({name} {value} [{low} to {high}]): the sides are swapped, or they differ in kind; nothing may be "
+        "concluded"
+    )
+
+
 def with_changes(judged: Judged, comparison: AuditComparison) -> Judged:
     """Add what changed against a baseline (``change.*``) to the figures of an audit.
 
@@ -160,8 +189,12 @@ def _changes(comparison: AuditComparison) -> dict[str, tuple[Figure, ...]]:
 
 
 def _vetoes(comparison: AuditComparison) -> tuple[str, ...]:
-    """Name what forbids a verdict on a change, a veto of either audit included."""
+    """Name what forbids a verdict on a change: a veto of either audit, or a headline attack that is inverted in one."""
     named = tuple(one.what for one in comparison.differences if one.effect == "diagnosis")
+    headline = f"attacks.{comparison.headline_attack}.auc"
+    measured = next((one for one in comparison.changes if one.metric == headline), None)
+    if not named and measured is not None and (is_inverted(measured.old) or is_inverted(measured.new)):
+        named = ("the headline attack is inverted in an audit",)
     return named or (("soundness of an audit",) if comparison.soundness == "veto" else ())
 
 

@@ -259,7 +259,7 @@ def _implied_auc(
         d_prime = intervals.standardized_difference(
             members, non_members, level=level, groups_x=groups[0], groups_y=groups[1]
         )
-        assumption = "signed bits are about normal on both sides"
+        assumption = "if signed bits were normal on both sides"
     else:
         spread = float(members.std())
         if len(members) < 2 or spread == 0:

@@ -75,7 +75,7 @@ def make_pack(
             texts=_cut_texts(references_only, inputs),
             needs=frozenset(),
             scores_folder=scores_folder or folder / "store",
-            on_progress=on_progress,
+            on_progress=None if on_progress is None else lambda now: on_progress(_of_reference(now)),
         )
         windows = [model.encoder.window for model in collected.models if model.encoder.window is not None]
         _write_texts(inputs.data, folder)
@@ -110,6 +110,11 @@ def _config(options: Mapping[str, Any]) -> AuditConfig:
     if options.get("trust_remote_code"):
         raise ConfigError("models that need trust-remote-code cannot be packed: a pack holds no code")
     return AuditConfig.from_options({**options, "target": options["references"][0]})
+
+
+def _of_reference(now: ScoringProgress) -> ScoringProgress:
+    """Name the model at work as what it is: the first reference stands where an audit has its target."""
+    return replace(now, label=now.label.replace("target", "reference", 1))
 
 
 def _cut_texts(config: AuditConfig, inputs: Inputs) -> Sequence[str]:

@@ -38,6 +38,10 @@ Decision = Literal["fail", "pass"]
 Correction = Literal["holm", "none"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_SHARE = re.compile(
+    r"\.(?:(?:\w+_)?auc|auc_\w+|f1|f1_equal_error|posterior|tpr_at_fpr\.[0-9][0-9.e-]*)$|^retrained\.attacks\..+\.change$"
+)
+"""Paths of figures between 0 and 1, and of their changes, between -1 and 1."""
 _CHOICES = {"inconclusive": ("fail", "pass"), "unsound": ("fail", "pass"), "correction": ("holm", "none")}
 
 
@@ -144,7 +148,8 @@ def parse_policy(text: str, source: str) -> Policy:
     ------
     ConfigError
         In one line: not TOML, an unknown key (with the nearest known one), a value of the wrong kind, a gate without a
-        limit, two gates of one name, a metric that no document has, a waiver without a reason or a day.
+        limit, two gates of one name, a limit outside the
+        range of its figure, a waiver without a reason or a day, or of a gate that is not there.
     """
     try:
         given = tomllib.loads(text)
@@ -170,6 +175,11 @@ def _policy(given: Mapping[str, Any], source: str, sha256: str) -> Policy:
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise ConfigError(f"two gates are named {twice[0]!r}; a waiver could not tell them apart")
     waivers = tuple(_waiver(table, i) for i, table in enumerate(_tables(given, "waiver"), 1))
+    for waiver in waivers:
+        if waiver.gate not in names:
+            near = get_close_matches(waiver.gate, names, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+            raise ConfigError(f"a waiver names the gate {waiver.gate[:64]!r}, which is not in the policy; {hint}")
     chosen = {key: given[key] for key in _CHOICES if key in given}
     return Policy(gates=gates, waivers=waivers, source=source, sha256=sha256, **chosen)
 
@@ -192,7 +202,19 @@ def _gate(given: Mapping[str, Any], number: int) -> Gate:
         raise ConfigError(f"{where}: it needs max, min or both")
     if limits.get("min", -math.inf) > limits.get("max", math.inf):
         raise ConfigError(f"{where}: min {given['min']} is above max {given['max']}, so nothing could pass")
+    _check_range(given["metric"], limits, where)
     return Gate(name=name, metric=given["metric"], description=given.get("description", ""), **limits)
+
+
+def _check_range(metric: str, limits: Mapping[str, float], where: str) -> None:
+    """Refuse a limit that no share could reach, or all would."""
+    if _SHARE.search(metric) is None:
+        return
+    low = -1.0 if metric.startswith("change.") or metric.endswith(".change") else 0.0
+    for end, value in limits.items():
+        if not low <= value <= 1:
+            hint = f"; a percentage? use {value / 100:g}" if 1 < value <= 100 else ""
+            raise ConfigError(f"{where}: {end} = {value:g} is impossible, {metric} lies between {low:g} and 1{hint}")
 
 
 def _limit(value: object, where: str) -> float:
@@ -230,8 +252,16 @@ def _check_keys(given: Mapping[str, Any], known: list[str] | tuple[str, ...], wh
             raise ConfigError(f"{where}unknown key {key!r}; {hint}")
 
 
-def check_metric(gate: Gate, offered: Mapping[str, object]) -> None:
+def check_metric(gate: Gate, offered: Mapping[str, object], *, source: str) -> None:
     """Refuse a metric that neither this document nor any other has.
+
+    Parameters
+    ----------
+    gate : Gate
+    offered : mapping
+        Paths of this document.
+    source : str
+        Of the policy, for the message.
 
     Raises
     ------
@@ -242,4 +272,4 @@ def check_metric(gate: Gate, offered: Mapping[str, object]) -> None:
         return
     near = nearest_paths(gate.metric, [*offered, *may_exist()])
     hint = f"did you mean {' or '.join(near)}?" if near else "see `auditor gate RESULT --list`"
-    raise ConfigError(f"gate {gate.name!r}: there is no figure {gate.metric!r}; {hint}")
+    raise ConfigError(f"policy {source}: gate {gate.name!r}: there is no figure {gate.metric!r}; {hint}")

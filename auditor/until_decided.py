@@ -13,9 +13,9 @@ from .early_gates import Question, topics_of
 from .engine.gradual import GradualTarget, Watch
 from .engine.passes import Collected
 from .errors import ConfigError
-from .gates import conclude, state_outcome
+from .gates import NOT_SOUND, conclude, state_outcome
 from .inputs import read_inputs
-from .judged import Judged
+from .judged import Judged, said_inverted
 from .policy import Policy
 from .prepared import Prepared, prepare
 from .scores import score_samples
@@ -95,10 +95,11 @@ def audit_until_decided(
         target_notes = target.notes
     judged = _judged(prepared, same_model)
     data = inputs.data
+    refusal = _refusal(judged, questions, inputs.headline.label)
     report = conclude(
         policy,
         judged,
-        [_outcome(question, policy, judged, today, len(questions)) for question in questions],
+        [_outcome(question, policy, today, len(questions), refusal) for question in questions],
         correction=_said_correction(policy, config.confidence, questions),
         notes=(
             *_said_of_texts(prepared, questions, n_scored, config.seed),
@@ -205,21 +206,33 @@ def _judged(prepared: Prepared, is_same_model: bool) -> Judged:
     )
 
 
-def _outcome(question: Question, policy: Policy, judged: Judged, today: date, n_questions: int) -> GateOutcome:
+def _refusal(judged: Judged, questions: Sequence[Question], headline: str) -> str | None:
+    """Say why no gate may be decided: a check vetoes, or the headline attack is inverted."""
+    if judged.vetoes:
+        return f"{NOT_SOUND}{', '.join(judged.vetoes)}"
+    for question in questions:
+        attack = question.topic.attack
+        if question.decision == "refused" and attack is not None and attack.label == headline:
+            return said_inverted("the headline attack is inverted", "AUC", question.figure)
+    return None
+
+
+def _outcome(question: Question, policy: Policy, today: date, n_questions: int, refusal: str | None) -> GateOutcome:
     """Say what became of a gate."""
     outcome, reason = question.decision, question.reason
+    refused = refusal is not None or outcome == "refused"
     p_value = question.p_value
     adjusted = None if p_value is None or policy.correction == "none" else min(1.0, p_value * n_questions)
     return state_outcome(
         question.topic.gate,
         question.figure,
-        "refused" if judged.vetoes else "inconclusive" if outcome == "undecided" else outcome,
-        f"the audit is not sound: {', '.join(judged.vetoes)}" if judged.vetoes else reason,
+        "refused" if refused else "inconclusive" if outcome == "undecided" else outcome,
+        refusal or reason,
         policy=policy,
         today=today,
         several=question.topic.several,
-        p_value=None if judged.vetoes else p_value,
-        p_value_adjusted=None if judged.vetoes else adjusted,
+        p_value=None if refused else p_value,
+        p_value_adjusted=None if refused else adjusted,
     )
 
 

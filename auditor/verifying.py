@@ -1,14 +1,14 @@
 """Does an audit still say what it measured? Its claims computed again, as far as what they rest on is at hand."""
 
-import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .agreement import RELATIVE, close, compare, inside, left_out, numbers
 from .checksums import OUTPUTS, file_sha256, read_checksums
 from .config import DataSpec, ModelSpec
 from .data import load_samples
@@ -18,20 +18,20 @@ from .engine.tokens import tokenizer_fingerprint
 from .errors import AuditError, ConfigError, DataError, ResultError
 from .laws.capacity import BitsPerParameter
 from .memorization import SampleBits, dataset_memorization, top_samples
-from .results import SCHEMA_VERSION, AttackResult, AuditResult, Estimate, MemorizationResult
+from .results import SCHEMA_VERSION, AttackResult, AuditResult, Estimate, MemorizationResult, TopSample
 from .selection import auc_p_values
 from .stats.metrics import evaluate
+from .unverified import Evidence, unverified
 
 __all__ = ["Claim", "Status", "Verification", "verify"]
 
 VERSION = "1.0"
 Status = Literal["matches", "differs", "not_checked"]
 
-_RELATIVE, _ABSOLUTE = 1e-9, 1e-12
-"""Differences that another version of a library may make by rounding."""
-
-
-_REST = "soundness, selection, combination, risk and prediction: only the checksum of result.json vouches for them"
+_OTHERS = {
+    "curve.json": "the curve of several checkpoints; give the folder of one of them",
+    "comparison.json": "a comparison, and only audits are verified; give the folder of one of its two audits",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,16 +100,45 @@ def verify(path: Path, *, data: bool = True, models: bool = True) -> Verificatio
     ConfigError, ResultError
         If there is no result, or it is not a result document.
     """
-    if (path / "curve.json").is_file() and not (path / "result.json").is_file():
-        raise ConfigError(f"{path} holds the curve of several checkpoints; give the folder of one of them")
+    _refuse_others(path)
     file = path / "result.json" if path.is_dir() else path
-    result = read_document(file, AuditResult, version=SCHEMA_VERSION, what="result document")
-    claims = [*_files(file), *_samples(result, file.parent / "samples.parquet")]
+    samples = file.parent / "samples.parquet"
+    claims = list(_files(file))
+    try:
+        result = read_document(file, AuditResult, version=SCHEMA_VERSION, what="result document")
+    except ResultError as error:
+        if all(claim.status == "not_checked" for claim in claims):
+            raise
+        claims.append(Claim(name="result document", status="differs", detail=str(error)))
+        return Verification(result=str(file), claims=tuple(claims))
+    claims += _samples(result, samples)
+    by: list[Evidence] = ["samples"] if samples.is_file() else []
     if data:
-        claims.append(_texts(result, file.parent / "samples.parquet"))
+        claims.append(_texts(result, samples))
+        by.append("texts")
     if models:
         claims += _weights(result)
-    return Verification(result=str(file), claims=tuple(claims))
+        by.append("models")
+    return Verification(result=str(file), claims=(*claims, *_rest(result, by)))
+
+
+def _refuse_others(path: Path) -> None:
+    """Refuse what is not one audit."""
+    for name, what in _OTHERS.items():
+        only_holds_it = (path / name).is_file() and not (path / "result.json").is_file()
+        if only_holds_it or (path.name == name and path.is_file()):
+            raise ConfigError(f"{path} holds {what}")
+
+
+def _rest(result: AuditResult, by: Sequence[Evidence]) -> Iterator[Claim]:
+    """Name every part of the result that nothing above computed again."""
+    parts = unverified(result, by)
+    why = "not computed again; only a checksum of result.json can vouch for them"
+    for part, names in parts.items():
+        if names:
+            yield _unknown(f"the rest of {part}", f"{', '.join(names)}: {why}")
+    if whole := [part for part, names in parts.items() if not names]:
+        yield _unknown("the rest", f"{', '.join(whole)}: {why}")
 
 
 def _claim(name: str, differences: Sequence[str], fine: str) -> Claim:
@@ -142,7 +171,7 @@ def _files(file: Path) -> Iterator[Claim]:
             yield Claim(name=name, status="differs", detail="the file is gone")
         else:
             same = file_sha256(folder / name) == stated[name]
-            yield _claim(name, [] if same else ["other bytes than were written (SHA-256)"], "SHA-256 as written")
+            yield _claim(name, [] if same else ["differs from checksums.json (SHA-256)"], "SHA-256 as written")
 
 
 def _samples(result: AuditResult, path: Path) -> Iterator[Claim]:
@@ -166,7 +195,6 @@ def _samples(result: AuditResult, path: Path) -> Iterator[Claim]:
     except Exception as error:  # a damaged parquet file fails in many ways
         yield Claim(name="data", status="differs", detail=f"samples.parquet cannot be read ({type(error).__name__})")
         return
-    yield _unknown("the rest", _REST)
     for name, make in makers:
         try:
             yield make(rows)
@@ -224,18 +252,21 @@ def _attack(result: AuditResult, attack: AttackResult, rows: _Rows) -> Claim:
         for stated, found in zip(attack.tpr_at_fpr, measured.tpr_at_fpr, strict=True)
     ]
     name = f"attack {attack.attack}"
+    asked = list(result.config.get("fpr_targets", fpr_targets))
     known = _clusters_are_known(result)
     bootstrapped = {"advantage"} if groups is not None else set[str]()  # by a generator that others used before
-    differences, unsure = _compare(pairs, known=known, unsure=bootstrapped)
-    differences += _inside("roc", attack.roc, measured.roc)
+    differences, unsure = compare(pairs, known=known, unsure=bootstrapped)
+    differences += [] if asked == fpr_targets else ["tpr_at_fpr: other false-positive rates than were asked for"]
+    differences += inside("roc", attack.roc, measured.roc)
+    left = [] if known else ["p_value", "p_value_holm", "inverted"]
     if known:
         p_value, p_holm = auc_p_values(scores, rows.is_member, groups)[attack.attack]
-        differences += _numbers("p_value", attack.p_value, p_value)
-        differences += _numbers("p_value_holm", attack.p_value_holm, p_holm)
+        differences += numbers("p_value", attack.p_value, p_value)
+        differences += numbers("p_value_holm", attack.p_value_holm, p_holm)
         if attack.inverted != measured.inverted:
             differences.append(f"inverted: {attack.inverted} stated, {measured.inverted} found")
     auc = "undefined" if attack.auc.value is None else f"{attack.auc.value:.4f}"
-    return _claim(name, differences, f"AUC {auc} and the other figures{_but(unsure)}")
+    return _claim(name, differences, f"AUC {auc} and the other figures{left_out(unsure, left)}")
 
 
 def _bits(result: AuditResult, rows: _Rows) -> Claim:
@@ -246,23 +277,25 @@ def _bits(result: AuditResult, rows: _Rows) -> Claim:
     bits = SampleBits(target=target, reference=reference)
     found: list[str] = []
     for name, values in (("signed_bits", bits.signed), ("memorized_bits", bits.memorized)):
-        if n := int((~np.isclose(rows.floats(name), values, rtol=_RELATIVE, atol=1e-9)).sum()):
+        if n := int((~np.isclose(rows.floats(name), values, rtol=RELATIVE, atol=1e-9)).sum()):
             found.append(f"samples: {name} of {n} samples is not what their bits give")
     again = _memorization_again(result, stated, bits, rows)
     estimates = [f.name for f in fields(MemorizationResult) if isinstance(getattr(stated, f.name), Estimate)]
-    if result.provenance.models[0].adapter is not None:
-        estimates.remove("capacity_used")
+    left = [] if result.provenance.models[0].adapter is None else ["capacity_used"]
     known = _clusters_are_known(result)
     if not known:
-        estimates.remove("information_lower_bound_per_member")  # its folds keep clusters whole
-    differences, unsure = _compare([(f, getattr(stated, f), getattr(again, f)) for f in estimates], known=known)
+        left.append("information_lower_bound_per_member")  # its folds keep clusters whole
+    estimates = [name for name in estimates if name not in left]
+    differences, unsure = compare([(f, getattr(stated, f), getattr(again, f)) for f in estimates], known=known)
     found += differences
-    found += _numbers("capacity_bits", stated.capacity_bits, again.capacity_bits)
-    found += _inside("signed_bits_histogram", stated.signed_bits_histogram, again.signed_bits_histogram)
+    found += numbers("capacity_bits", stated.capacity_bits, again.capacity_bits)
+    found += inside("signed_bits_histogram", stated.signed_bits_histogram, again.signed_bits_histogram)
     found += _top(stated, again)
     if result.provenance.models[0].n_parameters != stated.n_parameters:
         found.append("n_parameters: not that of the target")
-    return _claim("bits", found, f"bits of {len(target)} samples, totals and the most memorized{_but(unsure)}")
+    return _claim(
+        "bits", found, f"bits of {len(target)} samples, totals and the most memorized{left_out(unsure, left)}"
+    )
 
 
 def _memorization_again(
@@ -289,10 +322,14 @@ def _top(stated: MemorizationResult, again: MemorizationResult) -> list[str]:
     return [
         f"top_samples[{i}] is not the row of samples.parquet"
         for i, (one, other) in enumerate(zip(stated.top_samples, again.top_samples, strict=True))
-        if (one.sample_id, one.text_sha256, one.n_tokens) != (other.sample_id, other.text_sha256, other.n_tokens)
-        or not _close(one.signed_bits, other.signed_bits)
-        or not _close(one.memorized_bits, other.memorized_bits)
+        if _row(one) != _row(other)
+        or not close(one.signed_bits, other.signed_bits)
+        or not close(one.memorized_bits, other.memorized_bits)
     ]
+
+
+def _row(one: TopSample) -> tuple[str, str, bool, int]:
+    return one.sample_id, one.text_sha256, one.is_member, one.n_tokens
 
 
 def _clusters_are_known(result: AuditResult) -> bool:
@@ -300,50 +337,6 @@ def _clusters_are_known(result: AuditResult) -> bool:
     figures = {} if result.soundness is None else {check.name: check.figure for check in result.soundness.checks}
     alike = [figures.get(name, 0.0) for name in ("overlap", "near_duplicates", "near_duplicates_within")]
     return "near_duplicates_within" in figures and not any(alike)
-
-
-def _compare(
-    pairs: Sequence[tuple[str, Estimate, Estimate]], *, known: bool, unsure: Collection[str] = ()
-) -> tuple[list[str], list[str]]:
-    """Compare estimates by name, with their intervals where the clusters are known; and name those without."""
-    differences, without = list[str](), list[str]()
-    for name, stated, found in pairs:
-        if known and name not in unsure:
-            for end in ("value", "low", "high"):
-                differences += _numbers(f"{name}.{end}", getattr(stated, end), getattr(found, end))
-        else:
-            without.append(name)
-            if stated.value is not None and found.value is not None:
-                differences += _numbers(f"{name}.value", stated.value, found.value)
-    return differences, without
-
-
-def _but(without: Sequence[str]) -> str:
-    """Say which intervals were left as they are."""
-    return f"; not the intervals of {', '.join(without)}, which rest on clusters of texts" if without else ""
-
-
-def _numbers(name: str, stated: float | None, found: float | None) -> list[str]:
-    return [] if _close(stated, found) else [f"{name}: {stated} stated, {found} found"]
-
-
-def _close(stated: float | None, found: float | None) -> bool:
-    if stated is None or found is None:
-        return stated is found
-    return math.isclose(stated, found, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)
-
-
-def _inside(name: str, stated: object, found: object) -> list[str]:
-    """Compare two dataclasses of sequences of numbers."""
-    if stated is None or found is None or not is_dataclass(stated):
-        return [] if stated is found else [f"{name}: {'none' if stated is None else 'one'} stated"]
-    for f in fields(stated):
-        ours, theirs = getattr(stated, f.name), getattr(found, f.name)
-        if not isinstance(ours, str) and (
-            len(ours) != len(theirs) or not np.allclose(ours, theirs, rtol=_RELATIVE, atol=_ABSOLUTE)
-        ):
-            return [f"{name}.{f.name}: other numbers than the samples give"]
-    return []
 
 
 def _texts(result: AuditResult, samples: Path) -> Claim:

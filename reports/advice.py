@@ -18,12 +18,16 @@ TEXTS_AS_SCORED = "Texts are shown as scored, where a long one may be cut; the S
 """What stands beside a table that shows texts."""
 
 
+_WHICH_FILE = "Check which file holds the members, and that both sides come from the same source."
+
+
 def actions(result: AuditResult) -> tuple[str, ...]:
     """List what to do next, most urgent first."""
-    remedies = list(dict.fromkeys(sentence(check.remedy) for check in trust(result).remarkable if check.remedy))
-    remedies += [drop_action(result)] if drop_action(result) else []
     found = verdict(result)
     kind = found.kind
+    checks = [check for check in trust(result).remarkable if kind != "inverted" or check.name != "negative_control"]
+    remedies = list(dict.fromkeys(sentence(check.remedy) for check in checks if check.remedy))
+    remedies += [drop_action(result)] if drop_action(result) else []
     if kind == "veto":
         return (*remedies, "Repair the inputs and audit again before anybody acts on these numbers.")
     steps = {
@@ -31,7 +35,7 @@ def actions(result: AuditResult) -> tuple[str, ...]:
             "Give texts of the same source that were held out of training (--non-members); a few hundred suffice.",
         ),
         "unmeasured": ("Run at least the loss attack, with members and non-members.",),
-        "inverted": ("Check which file holds the members, and that both sides come from the same source.",),
+        "inverted": (),
         "none": (
             "Do not read this as clearance: keep the report, and repeat it with more texts or a closer reference.",
             "Audit every later checkpoint with the same texts, so that one that leaks is noticed.",
@@ -43,7 +47,8 @@ def actions(result: AuditResult) -> tuple[str, ...]:
     steps = (*filter(None, unlearned), *steps)
     missing = () if result.memorization else ("Give a reference model (--reference) to measure bits of memorization.",)
     sizes = () if result.prediction else (expectation.MISSING,)
-    return (*remedies, *steps, *missing, *sizes)
+    first = (_WHICH_FILE,) if kind == "inverted" else ()
+    return (*first, *remedies, *steps, *missing, *sizes)
 
 
 def _after_a_signal(result: AuditResult, grade: Grade | None) -> tuple[str, ...]:
@@ -77,8 +82,8 @@ def limits(result: AuditResult) -> tuple[str, ...]:
     if result.extraction is None:
         rows.insert(
             1,
-            "That a text can be extracted. Membership means recognising a text one already holds; no text was "
-            "generated here.",
+            "That a text can be extracted. Membership means recognising a text one already holds; "
+            f"{_generated(result)}.",
         )
     if result.memorization is not None:
         rows.append("What target and reference both know: bits count only what the target holds beyond the reference.")
@@ -94,6 +99,14 @@ def limits(result: AuditResult) -> tuple[str, ...]:
     if not trust(result).checks:
         rows.append("Whether members and non-members differ for another reason than training: no check was run.")
     return tuple(rows)
+
+
+def _generated(result: AuditResult) -> str:
+    """Say what the target wrote: nothing, unless an attack was run that needs continuations."""
+    wrote = [attack.attack for attack in result.attacks if "continuations" in attack.needs]
+    if not wrote:
+        return "no text was generated here"
+    return f"the target wrote only what {', '.join(wrote)} needed, which was not searched for the texts"
 
 
 def _stronger(result: AuditResult) -> str:
@@ -115,7 +128,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "than the reference does. Below 0, the reference knows it better.",
     ),
     (
-        "Debiased clip",
+        "Bits of a member, debiased",
         "Mean of max(0, bits) over members minus the same over non-members. Clipping alone turns noise into bits; "
         "the subtraction takes that off.",
     ),

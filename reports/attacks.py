@@ -32,7 +32,7 @@ __all__ = [
 Cell = Quantity | str
 
 ADJUSTED_P = "p, adjusted"
-BEST = "best one, on other texts"
+BEST = "best attack, chosen on other texts"
 TOGETHER = "all attacks together"
 
 

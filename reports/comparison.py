@@ -59,10 +59,13 @@ class Row(NamedTuple):
 
 def finding(comparison: AuditComparison) -> Finding:
     """Say whether more or less is remembered, as far as chance does not explain it."""
-    said = " ".join(filter(None, [_headline(comparison), _survivors(comparison)]))
+    said = " ".join(filter(None, [_same_model(comparison), _headline(comparison), _survivors(comparison)]))
     if comparison.reading == "diagnosis":
         reason = "A soundness check forbids a verdict on one of the audits: the changes are for diagnosis only."
         return Finding("bad", "No verdict", f"{reason} {said}")
+    if not comparison.pairing.paired:
+        reason = "The audits have too few texts in common: the texts may be the cause of any change, the model or both."
+        return Finding("warn", "Other texts: no diagnosis", f"{reason} {said}")
     up, down = ([row for row in _surviving(comparison, sign) if row.metric not in _MEMBERS_ALONE] for sign in (1, -1))
     tone: Tone
     if up and down:
@@ -81,6 +84,12 @@ def finding(comparison: AuditComparison) -> Finding:
         tone = "warn" if tone == "ok" else tone
         said += " Not only the model differs: see below before putting a change down to the model."
     return Finding(tone, title, said)
+
+
+def _same_model(comparison: AuditComparison) -> str:
+    """Say that there is no change of the model to be found."""
+    same = comparison.old.weights_sha256 == comparison.new.weights_sha256
+    return "Both audits are of the same target weights: the model did not change." if same else ""
 
 
 def _surviving(comparison: AuditComparison, sign: int) -> list[MetricChange]:

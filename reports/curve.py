@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from auditor.curve import AttackPoint, Curve, CurvePoint, steps_of
+from auditor.curve import AttackPoint, Curve, CurvePoint, sound_neighbours, steps_of
 from auditor.results import Estimate
 
 from . import figures, numbers, safe
@@ -47,7 +47,7 @@ def finding(curve: Curve) -> Finding:
             "A soundness check forbids a verdict on every checkpoint: the numbers below are for diagnosis only. The "
             "checks and their remedies are in the reports.",
         )
-    rise, last = curve.largest_rise, sound[-1]
+    rise, last, neighbours = curve.largest_rise, sound[-1], sound_neighbours(curve.points)
     tone: Tone
     if rise is not None:
         change = Change(label="", unit="bits", estimate=rise.change)
@@ -56,10 +56,13 @@ def finding(curve: Curve) -> Finding:
             f"Bits rise most from {rise.before} to {rise.after}: by {change.value} bits a member [{change.span}] "
             f"(adjusted p {_p(rise.p_value)})."
         )
-    elif any(point.bits_change_p is not None for point in curve.points):
+    elif any(after.bits_change_p is not None for _, after in neighbours):
         tone, title = "info", "No rise beyond chance"
         among = "sound " if len(sound) < len(curve.points) else ""
         grows = f"Between no two neighbouring {among}checkpoints do the bits rise by more than chance explains."
+    elif len(curve.points) > 1 and not neighbours:
+        tone, title = "warn", "Cannot be told"
+        grows = "Whether bits rise cannot be told: fewer than two sound checkpoints are neighbours."
     else:
         tone, title = "info", "No rise was tested"
         grows = "There are no two checkpoints with bits to compare."

@@ -44,10 +44,10 @@ _PLAIN_OPTIONS = (
 
 
 def headline_bits(memory: MemorizationResult) -> Quantity:
-    """Pick the figure that answers "how much": the debiased clip, or the clipped mean if nothing debiases it."""
+    """Pick the figure that answers "how much": the debiased mean, or the clipped one if nothing debiases it."""
     if memory.calibrated:
         return Quantity(
-            label="Debiased clip, a member",
+            label="Bits of a member, debiased",
             unit="bits a member",
             estimate=memory.debiased_bits_per_member,
             note="Headline. Mean of max(0, bits) over members minus the same over non-members: "
@@ -363,7 +363,7 @@ def _options(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("fine_tuned", "include_text", "trust_remote_code"):
         if config.get(key):
             yield key, ""
-    yield "out", "audit-results"
+    yield "out", "OUT"
 
 
 def _further_inputs(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -392,7 +392,7 @@ def command(config: Mapping[str, Any]) -> str | None:
       --target m \
       --members 'a b.jsonl' \
       --seed 0 \
-      --out audit-results
+      --out OUT
     """
     try:
         options = [

@@ -29,7 +29,10 @@ def calibration_sentence(calibration: CalibrationResult | None) -> str:
     score = f"Brier score {brier.text}, where 0.25 says nothing" if brier.defined else f"Brier score {brier.text}"
     off = f"off by {number(100 * calibration.calibration_error, 1)} percentage points on average; {score}"
     if calibration.calibrated:
-        return f"Its probabilities can be taken at their word at equal prior odds, as far as chance lets see ({off})."
+        return (
+            "Its probabilities can be taken at their word where half of the candidates are members: no error was found "
+            f"beyond chance ({off})."
+        )
     return f"Its probabilities cannot be taken at their word ({off}).{_worst(calibration)}"
 
 

@@ -1,9 +1,10 @@
 """Who is at risk? Probabilities of membership, the worst members, and where the risk is concentrated."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from auditor.results import RiskBreakdown, RiskGroup, RiskResult, StabilityResult, TailResult
+from auditor.results import AuditResult, RiskBreakdown, RiskGroup, RiskResult, StabilityResult, TailResult
 
 from .numbers import Quantity, p_value, percent, plural
 from .probabilities import calibration_quantities, calibration_sentence
@@ -18,6 +19,7 @@ __all__ = [
     "breakdown_rows",
     "breakdown_sentence",
     "breakdown_title",
+    "column_title",
     "drawn_breakdown",
     "has_bits",
     "left_out_sentence",
@@ -27,6 +29,7 @@ __all__ = [
     "shown_breakdowns",
     "stability_sentence",
     "tail_rows",
+    "tails_caveat",
 ]
 
 GROUPS = 12
@@ -93,9 +96,34 @@ def _tail(tail: TailResult) -> tuple[Quantity, Quantity]:
     )
 
 
+def tails_caveat(result: AuditResult) -> str:
+    """Say how much of the worst members' bits need not be memory of them; empty if nothing points to that."""
+    memory = result.memorization
+    if memory is None:
+        return ""
+    if not memory.calibrated:
+        return "Without non-members it is not known how many of these bits unseen texts of the kind have, too."
+    others = memory.mean_bits_non_members
+    if others.low is None or others.low <= 0:
+        return ""
+    bits = Quantity(label="", unit="bits", estimate=others)
+    return f"Of these, {bits.text} are what non-members have on average."
+
+
 def breakdown_title(part: RiskBreakdown) -> str:
     """Name a breakdown, with the unit of its labels where it needs one."""
-    return f"By {_BY[part.by]}" + (f" ({part.unit})" if part.by in ("length", "rarity") and part.unit else "")
+    return f"By {_BY[part.by]}" + (f" ({_unit(part)})" if _unit(part) else "")
+
+
+def column_title(part: RiskBreakdown) -> str:
+    """Name the column of a breakdown's labels, with their unit."""
+    return part.by.capitalize() + (f" ({_unit(part)})" if _unit(part) else "")
+
+
+def _unit(part: RiskBreakdown) -> str:
+    if not part.unit or part.by not in ("length", "rarity"):
+        return ""
+    return part.unit + (", higher is rarer" if part.by == "rarity" else "")
 
 
 def shown_breakdowns(risk: RiskResult) -> tuple[RiskBreakdown, ...]:
@@ -113,14 +141,16 @@ def drawn_breakdown(risk: RiskResult) -> RiskBreakdown | None:
 
 def breakdown_rows(part: RiskBreakdown) -> tuple[BreakdownRow, ...]:
     """Write at most twelve groups: named ones by their risk, lengths and copies in their order."""
-    groups = sorted(part.groups, key=_risk, reverse=True) if part.by == "group" else part.groups
+    groups = sorted(part.groups, key=_risk) if part.by == "group" else part.groups
     return tuple(
         BreakdownRow(visible(group.label, _LABEL), group.n_members, *_group(group)) for group in groups[:GROUPS]
     )
 
 
-def _risk(group: RiskGroup) -> float:
-    return -1.0 if group.auc.value is None else group.auc.value
+def _risk(group: RiskGroup) -> tuple[float, float, str]:
+    """Order by AUC, the highest first; of equal ones that with more bits, then by label."""
+    bits = None if group.mean_bits is None else group.mean_bits.value
+    return -(-1.0 if group.auc.value is None else group.auc.value), -bits if bits is not None else math.inf, group.label
 
 
 def _group(group: RiskGroup) -> tuple[Quantity | None, Quantity, Quantity]:
@@ -137,9 +167,9 @@ def has_bits(part: RiskBreakdown) -> bool:
 
 
 def most_at_risk(part: RiskBreakdown) -> RiskGroup | None:
-    """Find the group on which the attack does best."""
+    """Find the group on which the attack does best; of equal ones that with the most bits."""
     known = [group for group in part.groups if group.auc.value is not None]
-    return max(known, key=_risk, default=None)
+    return min(known, key=_risk, default=None)
 
 
 def breakdown_sentence(part: RiskBreakdown) -> str:
@@ -154,8 +184,20 @@ def breakdown_sentence(part: RiskBreakdown) -> str:
     most = ""
     if worst is not None:
         area = Quantity(label="", unit="", estimate=worst.auc)
-        most = f"; most at risk: {visible(worst.label, _LABEL)}, AUC {area.text}"
+        most = f"; most at risk: {_spoken(part, worst)}, AUC {area.text}"
+        tied = sum(group.auc.value == worst.auc.value for group in part.groups) - 1
+        most += f" (as high: {plural(tied, 'other group')})" if tied else ""
     return f"The risk differs (adjusted {p}){most}."
+
+
+def _spoken(part: RiskBreakdown, group: RiskGroup) -> str:
+    """Name a group in a sentence, with what its label counts."""
+    label = visible(group.label, _LABEL)
+    if part.by == "copies":
+        return f"{label} {'copy' if label == '1' else 'copies'}"
+    if part.by == "rarity":
+        return f"rarity {label}"
+    return f"{label} {visible(part.unit, _LABEL)}".rstrip() if part.by == "length" else label
 
 
 def left_out_sentence(part: RiskBreakdown) -> str:

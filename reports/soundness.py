@@ -16,7 +16,7 @@ _NAMES = {
     "near_duplicates": "near-duplicates across the sides",
     "near_duplicates_within": "near-duplicates within a side",
     "ngram_overlap": "passages on both sides",
-    "overlap": "same text on both sides",
+    "overlap": "repeated texts",
     "reference_alone": "reference alone",
     "sample_size": "number of texts",
     "split_manifest": "manifest of the split",

@@ -186,11 +186,13 @@ def _risk(result: AuditResult) -> list[str]:
         escaped(risk.stability_sentence(found.stability)),
     ]
     tails = [(row.label, _cell(row.mean), _cell(row.least)) for row in risk.tail_rows(found)]
+    caveat = risk.tails_caveat(result)
     return [
         *_heading("Who is at risk", result),
         *(f"- {line}" for line in lines if line),
         "",
         *(table_lines(("Members", "Mean of them", "Each at least"), tails) if tails else []),
+        *([f"▲ {escaped(caveat)}", ""] if tails and caveat else []),
         *_stated(found.calibration),
         *(line for part in risk.shown_breakdowns(found) for line in _breakdown(part)),
     ]
@@ -226,7 +228,13 @@ def _breakdown(part: RiskBreakdown) -> list[str]:
         )
         for row in risk.breakdown_rows(part)
     ]
-    header = (part.by.capitalize(), "Members", *(["Mean bits"] if with_bits else []), "AUC", "Mean probability")
+    header = (
+        escaped(risk.column_title(part), safe.ID),
+        "Members",
+        *(["Mean bits"] if with_bits else []),
+        "AUC",
+        "Mean probability",
+    )
     title = f"{escaped(risk.breakdown_title(part), safe.ID)}: {escaped(said)}"
     return details(title, table_lines(header, rows)) if rows else [f"- {title}", ""]
 

@@ -24,6 +24,7 @@ _ROWS = 8
 _CHECKS = 4
 _WARNINGS = 3
 _STEPS = 2
+_BEST = "best, held out"
 _COMPARED = 4
 
 
@@ -168,7 +169,8 @@ def _attacks(result: AuditResult) -> list[RenderableType]:
     blank = [Text("")] if with_p else []
     for name, quantities in attacks.beside(result):
         rates = _rates(result.combination) if name == attacks.TOGETHER and result.combination else Text("")
-        table.add_row(Text(name, style="dim"), *_cells(quantities[0]), *blank, rates)
+        shown = _BEST if name == attacks.BEST else name
+        table.add_row(Text(shown, style="dim"), *_cells(quantities[0]), *blank, rates)
     if result.memorization is not None:
         implied = ledger.implied_auc(result.memorization)
         table.add_row(Text("implied by the bits", style="dim"), *_cells(implied), *blank, Text(""))
@@ -201,9 +203,12 @@ def _risk(result: AuditResult) -> list[RenderableType]:
     ]
     if above := risk.above_sentence(found):
         lines.append(("info", above))
-    tails = [f"{row.label.lower()} {row.mean.text}" for row in risk.tail_rows(found) if row.mean.defined]
+    tails = [
+        f"{row.label.lower()} {row.mean.value} {row.mean.interval}" for row in risk.tail_rows(found) if row.mean.defined
+    ]
     if tails:
-        lines.append(("info", f"Mean bits: {'; '.join(tails)}"))
+        caveat = risk.tails_caveat(result)
+        lines.append(("warn" if caveat else "info", f"Mean bits a member: {'; '.join(tails)}. {caveat}".rstrip()))
     for part in risk.shown_breakdowns(found):
         if part.p_value is not None:
             differs: Tone = "warn" if part.p_value <= risk.DIFFERENT else "info"

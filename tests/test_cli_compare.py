@@ -25,7 +25,10 @@ def audits(
     tiny_data: dict[str, Path],
     helpers_of_session: Callable[[str], Any],
 ) -> dict[str, Path]:
-    """Audit two targets on the same texts, one of them with other settings too, and one on other texts."""
+    """Audit two targets on the same texts, one of them with other settings too, and one on other texts.
+
+    The headline is the loss, as the untrained targets' AUC of the other attack lies below one half by chance.
+    """
     root = tmp_path_factory.mktemp("audits")
     from transformers import AutoTokenizer
 
@@ -40,7 +43,7 @@ def audits(
     def audit(name: str, target: Path, members: Path, non_members: Path, *more: object) -> Path:
         arguments = ["audit", "--target", target, "--reference", tiny_models["reference"], "--out", root / name,
                      "--members", members, "--non-members", non_members, "--fpr", "0.1",
-                     "--attack", "loss", "--attack", "reference", *more]  # fmt: skip
+                     "--attack", "loss", "--attack", "reference", "--headline", "loss", *more]  # fmt: skip
         ran = CliRunner().invoke(cli, [str(one) for one in arguments], catch_exceptions=False)
         assert ran.exit_code == 0, ran.output
         return root / name
@@ -120,7 +123,7 @@ def test_what_cannot_be_compared_is_an_error_of_one_line(run: Run, audits: dict[
     shutil.copytree(audits["old"], mixed, ignore=shutil.ignore_patterns("scores"))
     shutil.copy(audits["new"] / "samples.parquet", mixed)
     for arguments, message in (
-        ((audits["old"], tmp_path / "none"), "is no folder"),
+        ((audits["old"], tmp_path / "none"), "does not exist"),
         ((audits["old"], mixed), "does not belong to the result.json beside it"),
         ((audits["old"], audits["new"], "--confidence", "95"), "a percentage? use 0.95"),
         ((audits["old"],), "Missing argument 'NEW'"),

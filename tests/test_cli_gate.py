@@ -171,6 +171,21 @@ def test_policies_are_counted(run: Callable[..., Any], place: Path, names: str, 
     assert (ran.code, ran.err.strip()) == (0, said)
 
 
+def test_a_check_warns_of_waivers_that_are_over_and_names_the_file(run: Callable[..., Any], place: Path):
+    waiver = '[[waiver]]\ngate = "auc"\nreason = "known"\nexpires = {}\n'
+    over, valid, wrong = (place / f"{name}.toml" for name in ("over", "valid", "wrong"))
+    over.write_text(PASSING + waiver.format("2020-01-31"), encoding="utf-8")
+    valid.write_text(PASSING + waiver.format("2999-01-31"), encoding="utf-8")
+    wrong.write_text(PASSING.replace("reference.auc", "referense.auc"), encoding="utf-8")
+    ran = run("gate", "--check-policy", over, valid)
+    warning, last = ran.err.splitlines()
+    assert warning == f"Warning: policy {over}: the waiver of 'auc' ended on 2020-01-31"
+    assert (ran.code, last) == (0, "2 policies are good")
+    for arguments in (("--check-policy", wrong), (place / "audit", "--policy", wrong)):
+        failed = run("gate", *arguments)
+        assert (failed.code, str(wrong) in failed.err) == (2, True)
+
+
 @pytest.fixture
 def pushed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     """What reaches the hub, which is not there."""

@@ -119,7 +119,8 @@ def audit(
     """Audit a checkpoint, or all of a training run: bits per sample, attacks, a report.
 
     DATA is a .jsonl, .json, .csv, .parquet, .txt or .arrow file (.gz and .zst too), a folder of them, or a
-    `datasets` id (name:config); with a column `text`, and optionally `id` and `group` (an empty group is none).
+    `datasets` id (name:config); with a column `text`, and optionally `id`, `group` (an empty group is none) and
+    `copies` (how often a member stood in the training set).
 
     Of several checkpoints each has its report in OUT/NAME; curve.html, curve.md and curve.json say how bits and
     attacks change from one to the next, text by text.
@@ -158,7 +159,7 @@ def _checked_policy(file: Path | None, until_decided: bool, rank: "Rank") -> "Po
         return None
     policy = read_policy(file)
     for gate in policy.gates:
-        check_metric(gate, {})
+        check_metric(gate, {}, source=policy.source)
     return policy
 
 

@@ -107,11 +107,17 @@ def _check_policies(files: tuple[Path, ...]) -> int:
 
     if not files:
         raise ConfigError("--check-policy needs the policies: auditor gate --check-policy policy.toml")
+    console, today = make_console(stderr=True), datetime.now(UTC).date()
     for file in files:
-        for one in read_policy(file).gates:
-            check_metric(one, {})
+        policy = read_policy(file)
+        for one in policy.gates:
+            check_metric(one, {}, source=policy.source)
+        for waiver in policy.waivers:
+            if not waiver.covers(waiver.gate, today):
+                said = f"Warning: policy {file}: the waiver of {waiver.gate!r} ended on {waiver.expires}"
+                console.print(said, markup=False, soft_wrap=True)
     said = "1 policy is good" if len(files) == 1 else f"{len(files)} policies are good"
-    make_console(stderr=True).print(said, markup=False)
+    console.print(said, markup=False)
     return 0
 
 

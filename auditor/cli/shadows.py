@@ -46,7 +46,8 @@ def shadows(out: Path, as_json: bool, workers: int | None, **options: Any) -> No
 
     Shadows come in pairs: the two models of a pair are trained on the two halves of one random split, so that half of
     all models saw each text. Texts of one group, and copies of a text, stay in one half. Train them as the target was:
-    the same start, epochs and learning rate. Give the same DATA as to `audit`.
+    the same start, epochs and learning rate. Give the same DATA as to `audit`; a text is seen as often as its column
+    `copies` says, or as it has rows.
 
     What is interrupted goes on when started again, and --models may be raised later. `audit --shadows` uses the
     folder. Its manifest names texts by hashes only; the models themselves remember texts: keep them as private.

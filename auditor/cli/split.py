@@ -51,7 +51,8 @@ def split(
     Copies and near-duplicates are dropped first, so that nothing but training tells the sides apart. Train on
     members.jsonl, keep non_members.jsonl out of training, and give both to `auditor audit` with --split-manifest.
 
-    DATA is of any form that `auditor audit` takes, with a column `text`, and optionally `id` and `group`.
+    DATA is of any form that `auditor audit` takes, with a column `text`, and optionally `id`, `group` and
+    `copies`, which are kept.
     """
     from ..config import DataSpec
     from ..documents import to_text

@@ -50,6 +50,8 @@ def read_audit(path: Path) -> AuditedFolder:
         bytes, bits, or AUCs.
     """
     folder = path.parent if path.name == RESULT and not path.is_dir() else path
+    if not path.exists():
+        raise ResultError(f"{path} does not exist; give the folder that `auditor audit --out` wrote")
     if not folder.is_dir():
         raise ResultError(f"{path} is no folder; give the folder that `auditor audit --out` wrote")
     for name in (RESULT, SAMPLES):

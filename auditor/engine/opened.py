@@ -72,7 +72,8 @@ class OpenedModel:
             n_fitting += 1
         if not ids:
             raise ConfigError(
-                f"{_OPTION[view]}: the first text alone fills more than half the window of {window} tokens"
+                f"{_OPTION[view]}: the first text alone fills more than half the window of {window} tokens; give "
+                "shorter ones"
             )
         shots = Shots(ids=tuple(ids), n_fitting=n_fitting, n_given=len(texts))
         return replace(self, shots={**self.shots, view: shots})
@@ -85,6 +86,14 @@ class OpenedModel:
             for view, shots in self.shots.items()
             if shots.n_fitting < shots.n_given
         ]
+
+    def cut_by_shots_note(self, n_cut: int, n: int) -> str:
+        """Say how many of n texts had to be cut to fit after the shots."""
+        n_tokens = max(len(shots.ids) for shots in self.shots.values())
+        return (
+            f"{n_cut} of {n} texts were cut, or cut shorter, because they have to fit after the shots ({n_tokens} "
+            "tokens of them); every attack sees the cut texts: give fewer or shorter shots"
+        )
 
     def is_base_of(self, other: "OpenedModel") -> bool:
         """Whether the other model is this one with an adapter on it, which leaves it as it is when switched off."""

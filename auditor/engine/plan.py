@@ -223,9 +223,13 @@ def make_plan(
     scored, n_bytes = ScoredTexts(texts), np.zeros(n, dtype=np.int64)
     unread = np.zeros((len(readers), n), dtype=np.int64)
     n_special = [0] * len(readers)
-    aligned, used = True, set[int]()
+    aligned, used, n_cut_by_shots = True, set[int](), 0
     for places in _blocks(n):
-        ids = _fitting(passes, scored, places) if cut else [one.encode(scored[places]) for one in passes]
+        if cut:
+            ids, n_more = _fitting(passes, scored, places)
+            n_cut_by_shots += n_more
+        else:
+            ids = [one.encode(scored[places]) for one in passes]
         block = scored[places]
         n_bytes[places] = [len(text.encode()) for text in block]
         for one, encoded in zip(passes, ids, strict=True):
@@ -241,6 +245,8 @@ def make_plan(
     aligned = aligned and _same_pieces(readers, sorted(used))
     _refuse_misaligned(readers, needs, aligned)
     notes = [_special_note(one.model.role, count, n) for one, count in zip(readers, n_special, strict=True) if count]
+    if n_cut_by_shots:
+        notes.append(models[0].cut_by_shots_note(n_cut_by_shots, n))
     rewritten, more = _rewritten(originals[0], scored, needs, rewrite)
     return Plan(
         passes=(*originals, *rewritten, *references),
@@ -301,9 +307,14 @@ def _blocks(n: int) -> Iterator[slice]:
     return (slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK))
 
 
-def _fitting(passes: Sequence[Pass], scored: ScoredTexts, places: slice) -> list[Ids]:
-    """Encode a block for every pass, each text cut so that it fits into one window of all of them."""
+def _fitting(passes: Sequence[Pass], scored: ScoredTexts, places: slice) -> tuple[list[Ids], int]:
+    """Encode a block for every pass, each text cut so that it fits into one window of all of them.
+
+    Also count the texts that would be longer but for the shots before them: without these, one more character fits.
+    """
     ids = [one.encode(scored[places]) for one in passes]
+    without_shots = [one for one in passes if one.view.name not in one.model.shots]
+    n_cut_by_shots = 0
 
     def fits(text: str) -> bool:
         return all(one.fits(text) for one in passes)
@@ -311,10 +322,14 @@ def _fitting(passes: Sequence[Pass], scored: ScoredTexts, places: slice) -> list
     windows = [one.encoder.window for one in passes]
     for row, place in enumerate(range(places.start, places.stop)):
         if any(w is not None and len(encoded[row]) > w for w, encoded in zip(windows, ids, strict=True)):
-            scored.cut(place, len(cut_to_fit(scored[place], fits)))
+            text = scored[place]
+            stop = len(cut_to_fit(text, fits))
+            if len(without_shots) < len(passes):
+                n_cut_by_shots += all(one.fits(text[: stop + 1]) for one in without_shots)
+            scored.cut(place, stop)
             for one, encoded in zip(passes, ids, strict=True):
                 encoded[row] = one.encode([scored[place]])[0]
-    return ids
+    return ids, n_cut_by_shots
 
 
 def _measure(one: Pass, places: slice, shown: Sequence[str], ids: Ids) -> None:

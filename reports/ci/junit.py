@@ -92,7 +92,7 @@ def _figures(gate: GateOutcome) -> Iterator[str]:
     yield f"p-value: {phrases.p_shown(gate)}"
     if samples := phrases.sample_line(gate):
         yield samples
-    yield phrases.remedies(gate.outcome)
+    yield phrases.remedies(gate.outcome, names_samples=bool(gate.sample_ids))
 
 
 def _lines(report: GateReport) -> Iterator[str]:

@@ -25,11 +25,11 @@ LABELS = {
 
 REMEDIES: dict[Outcome, str] = {
     "fail": (
-        "Beyond the limit: look at the samples it names, take out or deduplicate them, train for fewer epochs or with "
-        "differential privacy, and audit again. A risk that is accepted is written into the policy as a waiver with a "
-        "reason and an expiry date."
+        "Beyond the limit: look at the most memorized samples in the report, take out or deduplicate them, train for "
+        "fewer epochs or with differential privacy, and audit again. A risk that is accepted is written into the "
+        "policy as a waiver with a reason and an expiry date."
     ),
-    "refused": "Refused: mend what the soundness checks of the report name first, then audit again.",
+    "refused": "Refused: mend what the reason and the soundness checks of the report name first, then audit again.",
     "inconclusive": "Inconclusive: audit more texts, so that the interval narrows; measure what is said to be missing.",
 }
 """What to do about a gate that does not pass, by what came of it."""
@@ -49,6 +49,7 @@ _SOUNDNESS = {
 _COUNTED: dict[Outcome, str] = {"fail": "failed"}
 _CHECK = re.compile(r"[a-z_]+")
 _SHOWN_IDS = 5
+_IN_REPORT = "the most memorized samples in the report"
 
 
 def blocks(gate: GateOutcome, report: GateReport) -> bool:
@@ -211,9 +212,16 @@ def sentence(gate: GateOutcome) -> str:
     return f"{measured} {gate.outcome.capitalize()}: {visible(reason(gate))}{f' ({through})' if through else ''}"
 
 
-def remedies(*outcomes: Outcome) -> str:
-    """Say what to do about these outcomes, the worst first; empty if all of them are passes."""
-    return " ".join(REMEDIES[one] for one in REMEDIES if one in outcomes)
+def remedies(*outcomes: Outcome, names_samples: bool) -> str:
+    """Say what to do about these outcomes, the worst first; empty if all of them are passes.
+
+    Parameters
+    ----------
+    names_samples : bool
+        Whether a gate names samples to look at; only gates on single samples do.
+    """
+    said = " ".join(REMEDIES[one] for one in REMEDIES if one in outcomes)
+    return said.replace(_IN_REPORT, "the samples that are named") if names_samples else said
 
 
 def counted(report: GateReport, *, stopping: bool) -> str:

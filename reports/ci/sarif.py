@@ -75,7 +75,7 @@ def _facts(report: GateReport) -> dict[str, Any]:
 
 
 def _rule(gate: GateOutcome, report: GateReport) -> dict[str, Any]:
-    remedy = phrases.remedies(*phrases.REMEDIES)
+    remedy = phrases.remedies(*phrases.REMEDIES, names_samples=bool(gate.sample_ids))
     what = f"{visible(gate.description)} ({phrases.LABELS[report.kind]}); allowed: {phrases.limit(gate)}."
     return {
         "id": _rule_id(gate),

@@ -80,7 +80,8 @@ def _trusted(report: GateReport) -> list[str]:
 
 
 def _remedies(report: GateReport) -> list[str]:
-    said = phrases.remedies(*(gate.outcome for gate in report.gates))
+    named = any(gate.sample_ids for gate in report.gates if gate.outcome == "fail")
+    said = phrases.remedies(*(gate.outcome for gate in report.gates), names_samples=named)
     return ["**What to do**", "", escaped(said, 2 * safe.LINE), ""] if said else []
 
 

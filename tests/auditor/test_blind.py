@@ -178,4 +178,5 @@ def test_verdict(auc: float, p_value: float, verdict: str) -> None:
     assert (check.name, check.verdict, check.figure) == ("blind_baseline", verdict, auc)
     assert ("near-copies lie on opposite sides" in check.detail) == (auc < 0.45)
     assert "words and pairs of words, AUC 0.600" in check.detail
+    assert "at the 1% level: AUC" in check.detail
     assert (check.remedy is None) == (verdict == "pass")

@@ -408,7 +408,7 @@ def test_a_threshold_that_one_audit_cannot_have_is_used_in_neither(write: Write)
 
 def test_missing_files_are_named(write: Write, tmp_path: Path) -> None:
     good = write(OLD)
-    with pytest.raises(ResultError, match="is no folder; give the folder that `auditor audit --out` wrote"):
+    with pytest.raises(ResultError, match="does not exist; give the folder that `auditor audit --out` wrote"):
         compare_audits(good, tmp_path / "none")
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -113,7 +113,7 @@ def single(one: Figure, **limits: float):
     ],
 )
 def test_the_interval_decides(value: float, half: float | None, limits: dict[str, float], outcome: str):
-    found = single(figure("attacks.loss.auc", value, half), **limits)
+    found = single(figure("attacks.zlib.auc", value, half), **limits)
     assert found.outcome == outcome
     assert found.stops == (outcome != "pass")
     assert (found.p_value is None) == (half is None)
@@ -392,6 +392,56 @@ def test_waivers_by_date(expires: date, stops: bool, noted: bool):
     assert any(note.startswith("EXPIRED") and "why" in note for note in report.notes) == noted
 
 
+INVERTED = "the headline attack is inverted (AUC 0.047 [0.03 to 0.064]): the sides are swapped"
+
+
+@pytest.mark.parametrize(
+    ("metric", "outcome"),
+    [
+        ("attacks.headline.auc", "refused"),
+        ("attacks.loss.auc", "refused"),
+        ("attacks.best.auc", "refused"),
+        ("attacks.headline.tpr_at_fpr.0.01", "refused"),
+        ("memorization.debiased_bits_per_member", "refused"),
+        ("memorization.largest_sample_bits", "refused"),  # of those that are called members
+        ("retrained.attacks.any.change", "pass"),
+        ("memorization.bits_per_parameter", "pass"),
+    ],
+)
+def test_with_sides_swapped_nothing_passes(metric: str, outcome: str):
+    headline = figure("attacks.headline.auc", 0.047, 0.017)
+    held = hold(headline) if metric == headline.path else hold(headline, figure(metric, 0.01, 0.001))
+    policy = gates((metric, 0.6))
+    (found,) = judge(policy, held, today=TODAY).gates
+    assert (found.outcome, found.stops) == (outcome, outcome == "refused")
+    if outcome == "refused":
+        assert found.reason.startswith(INVERTED)
+        assert (found.p_value, found.p_value_holm) == (None, None)
+        assert judge(replace(policy, unsound="pass"), held, today=TODAY).exit_code == 0
+        vetoed = judge(policy, replace(held, soundness="veto", vetoes=("tokenizer",)), today=TODAY)
+        assert vetoed.gates[0].reason == "the audit is not sound: tokenizer"
+
+
+def test_an_interval_that_reaches_one_half_is_not_inverted():
+    held = hold(figure("attacks.headline.auc", 0.45, 0.05))
+    assert outcomes(judge(gates(("attacks.headline.auc", 0.6)), held, today=TODAY)) == {"attacks.headline.auc": "pass"}
+    other = hold(figure("attacks.headline.auc", 0.5, 0.05), figure("attacks.zlib.auc", 0.4, 0.05))
+    assert judge(gates(("attacks.zlib.auc", 0.6)), other, today=TODAY).passed
+
+
+def test_a_real_audit_with_sides_swapped_is_refused(full: AuditResult):
+    declared = full.selection.headline
+    swapped = [
+        replace(one, inverted=True, auc=replace(one.auc, value=0.047, low=0.03, high=0.064))
+        if one.attack == declared
+        else one
+        for one in full.attacks
+    ]
+    report = judge(built_in_policy(), read(replace(full, attacks=tuple(swapped))), today=TODAY)
+    assert {gate.outcome for gate in report.gates} == {"refused"}
+    assert report.exit_code == 1
+
+
 def test_a_waiver_of_no_gate_is_noted_and_the_longest_of_several_counts():
     waivers = tuple(
         Waiver(gate=gate, reason=gate, expires=date(2027, month, 1))
@@ -491,7 +541,7 @@ def comparison(*, effect: str = "none", soundness: str = "pass") -> AuditCompari
     def changed(metric: str, value: float, half: float, unit: str = "") -> MetricChange:
         ends = {"level": 0.95, "method": "paired", "n_members": 100, "n_non_members": 100}
         change = Estimate(value=value, low=value - half, high=value + half, **ends)
-        none = Estimate(value=0.0, low=0.0, high=0.0, **ends)
+        none = Estimate(**dict.fromkeys(("value", "low", "high"), 0.5 if metric.endswith(".auc") else 0.0), **ends)
         return MetricChange(
             metric=metric, description=metric, unit=unit, old=none, new=none, change=change,
             p_value=0.5, p_value_holm=0.5, paired=True,
@@ -548,6 +598,19 @@ def test_changes_are_gated_from_a_comparison_or_a_baseline(full: AuditResult, as
     assert report.gates[3].reason == "not measured in both audits"
     assert report.gates[4].unit == "bits"
     assert report.gates[5].sample_ids == ("m0", "m1", "m2")
+
+
+@pytest.mark.parametrize("which", ["old", "new"])
+def test_a_change_of_an_inverted_headline_attack_is_refused(full: AuditResult, which: str):
+    """With the sides of one audit swapped the AUC seems to fall, which must not pass for less memory."""
+    plain = comparison()
+    below = replace(plain.changes[2].new, value=0.05, low=0.03, high=0.07)
+    rows = (*plain.changes[:2], replace(plain.changes[2], **{which: below}), *plain.changes[3:])
+    bad = replace(plain, changes=rows)
+    for held in (read(bad), with_changes(read(full), bad)):
+        report = judge(gates(("change.attacks.headline.auc", 0.5)), held, today=TODAY)
+        assert report.gates[0].outcome == "refused"
+        assert "the headline attack is inverted in an audit" in report.gates[0].reason
 
 
 def test_a_comparison_that_allows_no_verdict_is_refused(full: AuditResult):

@@ -229,7 +229,11 @@ def test_aligned_attacks_refuse_other_tokenizers(collect: Callable[..., Collecte
 
 
 def test_shots_are_read_once_and_not_scored(
-    collect: Callable[..., Collected], texts: list[str], tiny_models: dict[str, Path], helpers: Callable[[str], Any]
+    collect: Callable[..., Collected],
+    texts: list[str],
+    tiny_models: dict[str, Path],
+    helpers: Callable[[str], Any],
+    tmp_path: Path,
 ) -> None:
     shots = ["Ada had 1. ", "Bo had 2. ", "too long for half the window " * 9]
     found = collect(texts, references=(), needs=frozenset({Need.SHOTS}), shots=shots)
@@ -237,14 +241,34 @@ def test_shots_are_read_once_and_not_scored(
     before = [0, *tokenizer("Ada had 1. ")["input_ids"], *tokenizer("Bo had 2. ")["input_ids"]]
     assert found.models[0].shots[AFTER_SHOTS].ids == tuple(before[1:])
     assert any("2 of 3 shots stand before every text" in note for note in found.notes)
-    assert not collect(texts, references=(), needs=frozenset({Need.SHOTS}), shots=shots[:2]).notes
+    assert found.models[0].shots_notes() == [found.notes[-1]]
     after = found.signals.views[AFTER_SHOTS]
     for i, text in enumerate(found.plan.texts):  # some are cut: shots and text share the window
         naive = helpers("naive_logprobs")(model, [*before, *tokenizer(text)["input_ids"]], len(before))
         assert after.n_tokens[i] == len(naive) == found.signals.target.n_tokens[i]
         assert after.total_logprob[i] == pytest.approx(sum(naive), abs=1e-5 * len(naive) + 1e-5)
-    with pytest.raises(ConfigError, match="more than half the window of 63 tokens"):
-        collect(texts, references=(), needs=frozenset({Need.SHOTS}), shots=shots[2:])
+    with pytest.raises(ConfigError, match="more than half the window of 63 tokens; give shorter ones"):
+        collect(texts, references=(), needs=frozenset({Need.SHOTS}), scores="none", shots=shots[2:])
+    assert not [file for file in tmp_path.glob("none/**/*") if file.is_file()]  # told before anything is scored
+
+
+def test_texts_that_are_cut_for_the_shots_are_counted(
+    collect: Callable[..., Collected], tiny_models: dict[str, Path]
+) -> None:
+    _, tokenizer = load(tiny_models["target"])
+    shot, needs = "Ada had 1. ", frozenset({Need.SHOTS})
+    n_shot = len(tokenizer(shot)["input_ids"])
+    texts = ["1" * 5, "2" * (63 - n_shot), "3" * (64 - n_shot), "4" * 63, "5" * 90]
+    assert [len(tokenizer(text)["input_ids"]) for text in texts] == [len(text) for text in texts]
+    found = collect(texts, references=(), needs=needs, shots=[shot])
+    assert [len(text) for text in found.plan.texts] == [5, *[63 - n_shot] * 4]
+    (note,) = found.notes
+    assert note.startswith(f"3 of 5 texts were cut, or cut shorter, because they have to fit after the shots ({n_shot}")
+    assert not collect(texts[:2], references=(), needs=needs, shots=[shot]).notes
+    assert not collect(texts, references=()).notes
+    assert not collect(texts, references=(), needs=needs, shots=[shot], long_texts="stride").notes
+    bound = collect(texts, references=("reference",), needs=needs, shots=[shot], max_tokens=63 - n_shot)
+    assert bound.notes[0].startswith("4 of 5 texts")  # the shots take their room from what is asked for, too
 
 
 def test_control_marks_in_a_text_are_noted(collect: Callable[..., Collected]) -> None:

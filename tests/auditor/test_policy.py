@@ -60,15 +60,15 @@ def test_every_metric_of_the_built_in_policy_exists_even_those_in_comments():
     metrics = [line.split('"')[1] for line in lines if line.startswith("metric = ")]
     assert len(metrics) == 10
     for metric in metrics:
-        check_metric(Gate(name="g", metric=metric, max=1.0), {})
+        check_metric(Gate(name="g", metric=metric, max=1.0), {}, source="p.toml")
 
 
 def test_the_commented_examples_are_a_policy_too():
     examples = built_in_text().split("---- more")[1].split("\n", 1)[1]
     lines = [line.removeprefix("# ") for line in examples.splitlines()]
     kept = [line for line in lines if line.startswith("[[") or " = " in line]
-    found = policy("\n".join(kept))
-    assert {gate.name for gate in found.gates} == {
+    found = policy("\n".join(kept), head=built_in_text())
+    assert {gate.name for gate in found.gates} - {gate.name for gate in built_in_policy().gates} == {
         "every-attack",
         "worst-sample",
         "worst-percent",
@@ -107,6 +107,25 @@ def test_the_commented_examples_are_a_policy_too():
         ("version = 1\n" + GATE + WAIVER.replace("2026-12-31", '"2026-12-31"'), "a day without quotes"),
         ("version = 1\n" + GATE + WAIVER.replace("2026-12-31", "2026-12-31T00:00:00"), "a day without quotes"),
         ("version = 1\n" + GATE + WAIVER.replace("expires", "expiry"), "did you mean 'expires'?"),
+        ("version = 1\n" + GATE.replace("0.6", "60"), "gate 'auc': max = 60 is impossible, attacks.headline.auc lies"),
+        ("version = 1\n" + GATE.replace("0.6", "60"), "a percentage? use 0.6"),
+        ("version = 1\n" + GATE.replace("0.6", "-0.1"), "lies between 0 and 1"),
+        ("version = 1\n" + GATE + "min = -0.1\n", "min = -0.1 is impossible"),
+        ("version = 1\n" + GATE.replace("max = 0.6", "min = 1.5"), "min = 1.5 is impossible"),
+        (
+            "version = 1\n" + GATE.replace('auc"\nmax', 'tpr_at_fpr.0.01"\nmax').replace("0.6", "5"),
+            "tpr_at_fpr.0.01 lies",
+        ),
+        (
+            "version = 1\n" + GATE.replace('auc"\nmax', 'f1_equal_error"\nmax').replace("0.6", "5"),
+            "f1_equal_error lies",
+        ),
+        ("version = 1\n" + GATE.replace("attacks", "change.attacks").replace("0.6", "-2"), "lies between -1 and 1"),
+        (
+            "version = 1\n" + GATE + WAIVER.replace('gate = "auc"', 'gate = "aucc"'),
+            "'aucc', which is not in the policy; did",
+        ),
+        ("version = 1\n" + GATE + WAIVER.replace('gate = "auc"', 'gate = "zzzz"'), "there are auc"),
         ("version = ", "not valid TOML"),
         ("version = " + "1" * 5000, "not valid TOML"),
         ("version = " + "[" * 5000, "not valid TOML"),
@@ -142,19 +161,34 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path: Path):
 )
 def test_a_metric_that_no_document_has_is_refused_with_the_nearest(metric: str, near: str):
     with pytest.raises(ConfigError) as error:
-        check_metric(Gate(name="g", metric=metric, max=1.0), {"attacks.headline.auc": ()})
+        check_metric(Gate(name="g", metric=metric, max=1.0), {"attacks.headline.auc": ()}, source="p.toml")
     assert near in str(error.value)
 
 
 @pytest.mark.parametrize("metric", ["attacks.losss.auc", "attacks.loss.roc", "attacks", "memorization.top_samples", ""])
 def test_what_is_no_figure_cannot_be_gated(metric: str):
     with pytest.raises(ConfigError, match="there is no figure"):
-        check_metric(Gate(name="g", metric=metric, max=1.0), {})
+        check_metric(Gate(name="g", metric=metric, max=1.0), {}, source="p.toml")
 
 
 @pytest.mark.parametrize("path", may_exist())
 def test_every_example_path_is_a_path(path: str):
-    check_metric(Gate(name="g", metric=path, max=1.0), {})
+    check_metric(Gate(name="g", metric=path, max=1.0), {}, source="p.toml")
+
+
+@pytest.mark.parametrize(
+    ("metric", "limit"),
+    [("memorization.debiased_bits_per_member", 8.0), ("memorization.net_bits_per_member", -1.0), ("law.auc", 1.0),
+     ("change.attacks.headline.auc", -0.5), ("risk.members_above", 3.0), ("memorization.capacity_used", 1.2)],
+)  # fmt: skip
+def test_limits_that_a_figure_can_reach_are_read(metric: str, limit: float):
+    found = policy(f'[[gate]]\nname = "g"\nmetric = "{metric}"\nmax = {limit}\n')
+    assert found.gates[0].max == limit
+
+
+def test_an_unknown_figure_is_told_with_the_file():
+    with pytest.raises(ConfigError, match=r"policy p\.toml: gate 'g': there is no figure"):
+        check_metric(Gate(name="g", metric="zzz", max=1.0), {}, source="p.toml")
 
 
 @given(st.text(max_size=200))

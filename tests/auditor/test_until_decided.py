@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from auditor.engine.store import ScoreStore
 from auditor.errors import ConfigError
 from auditor.evidence import collect
 from auditor.inputs import read_inputs
-from auditor.policy import parse_policy
+from auditor.policy import Gate, parse_policy
+from auditor.results import Estimate
 from auditor.until_decided import audit_until_decided
 from auditor.verdicts import GateReport
 
@@ -173,6 +175,55 @@ def test_the_target_is_not_run_if_a_check_vetoes(world: World, tmp_path: Path, m
     assert stored_keys(tmp_path / "scores", config) == {}
     lenient = decided(config, gates("attacks.headline.auc", unsound="pass"), tmp_path / "scores")
     assert (lenient.gates[0].outcome, lenient.exit_code) == ("refused", 0)
+
+
+def asked(metric: str, *, most: float, low: float, value: float, high: float) -> early_gates.Question:
+    """A question whose figure is known to lie in an interval."""
+    topic = early_gates.Topic(
+        gate=Gate(name="g", metric=metric, max=most),
+        leaf=metric.rpartition(".")[2],
+        attack=SimpleNamespace(label="loss") if metric.startswith("attacks.") else None,
+    )
+    question = early_gates.Question(topic=topic, level=0.95, block=(4, 4))
+    found = Estimate(value=value, low=low, high=high, level=0.95, method="m", n_members=8, n_non_members=8)
+    question._sequence = SimpleNamespace(look=lambda *_, **__: found)
+    question.look(None, None, last=False)
+    return question
+
+
+@pytest.mark.parametrize(
+    ("metric", "most", "interval", "decision"),
+    [
+        ("attacks.loss.auc", 0.6, (0.01, 0.05, 0.2), "refused"),
+        ("attacks.loss.auc", 0.6, (0.1, 0.2, 0.55), "undecided"),  # 0.8 were the sides swapped: wait for more texts
+        ("attacks.loss.auc", 0.6, (0.4, 0.45, 0.55), "pass"),  # 0.55 were they swapped: within the limit, too
+        ("attacks.loss.auc", 0.6, (0.45, 0.52, 0.58), "pass"),
+        ("memorization.net_bits_per_member", 8.0, (-15.0, -13.9, -12.0), "refused"),
+        ("memorization.net_bits_per_member", 8.0, (-20.0, -10.0, 2.0), "undecided"),
+        ("memorization.net_bits_per_member", 8.0, (-2.0, -1.0, 1.0), "pass"),
+    ],
+)
+def test_what_may_be_swapped_sides_does_not_pass(
+    metric: str, most: float, interval: tuple[float, float, float], decision: str
+) -> None:
+    low, value, high = interval
+    question = asked(metric, most=most, low=low, value=value, high=high)
+    assert question.decision == decision
+    assert ("nothing may be concluded" in question.reason) == (decision == "refused")
+    assert ("cannot be told; check the sides" in question.reason) == (decision == "undecided")
+
+
+def test_swapped_sides_are_refused(world: World, folder: Path) -> None:
+    config = config_of(
+        world, members=DataSpec(path=str(world["non_members"])), non_members=DataSpec(path=str(world["members"]))
+    )
+    metrics = ("attacks.headline.auc", "attacks.reference.tpr_at_fpr.0.2")
+    report = decided(config, gates(*metrics), folder)
+    assert [gate.outcome for gate in report.gates] == ["refused", "refused"]
+    assert all(gate.reason.startswith("the headline attack is inverted (AUC 0") for gate in report.gates)
+    assert all(gate.p_value is None for gate in report.gates)
+    assert report.exit_code == 1
+    assert decided(config, gates(*metrics, unsound="pass"), folder).exit_code == 0
 
 
 def test_a_target_that_says_what_the_reference_says_is_refused(world: World, folder: Path, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import pytest
 
 from auditor.checksums import file_sha256, write_checksums
 from auditor.cli import cli
+from auditor.documents import read_document
+from auditor.results import SCHEMA_VERSION, AuditResult, Estimate, RetrainedResult
+from auditor.unverified import Evidence, unverified
 from auditor.verifying import verify
 
 Run = Callable[..., Any]
@@ -73,7 +77,9 @@ def test_what_an_audit_wrote_matches(audited: dict[str, Path]) -> None:
     assert {"result.json", "samples.parquet", "report.html", "report.md", "samples", "data", "texts"} <= names
     assert {"attack loss", "attack reference", "bits"} <= names
     assert {f"target {audited['target']}", f"reference {audited['reference']}"} <= names
-    assert [claim.name for claim in found.of("not_checked")] == ["the rest"]
+    assert {claim.name.removeprefix("the rest of ") for claim in found.of("not_checked")} == {
+        "provenance", "data", "attacks", "memorization", "risk", "the rest",
+    }  # fmt: skip
     assert all("not the intervals" not in claim.detail for claim in found.claims)
 
 
@@ -153,11 +159,13 @@ def test_what_is_not_here_is_said_not_guessed(copy: Path) -> None:
     (copy / "checksums.json").unlink()
     (copy / "samples.parquet").unlink()
     found = verify(copy, models=False)
-    assert {claim.name: claim.detail for claim in found.claims} == {
+    assert {claim.name: claim.detail for claim in found.claims if not claim.name.startswith("the rest")} == {
         "files": "no checksums.json beside the result",
         "samples": "no samples.parquet beside the result: no figure can be computed again",
         "texts": "not here: gone.jsonl",
     }
+    rest = next(claim.detail for claim in found.claims if claim.name == "the rest")
+    assert {"attacks", "memorization"} <= set(rest.partition(":")[0].split(", "))
 
 
 def test_changed_texts_are_found_and_not_shown(copy: Path, audited: dict[str, Path], tmp_path: Path) -> None:
@@ -215,6 +223,97 @@ def test_what_is_no_result_is_refused(run: Run, tmp_path: Path, content: str | N
 def test_the_folder_of_a_curve_is_refused(tmp_path: Path, run: Run) -> None:
     (tmp_path / "curve.json").write_text("{}")
     assert "give the folder of one of them" in run("verify", tmp_path).err
+
+
+def test_a_comparison_is_refused_and_an_audit_beside_it_is_not(tmp_path: Path, run: Run, copy: Path) -> None:
+    for folder in (tmp_path, copy):
+        (folder / "comparison.json").write_text("{}")
+    for place in (tmp_path, tmp_path / "comparison.json"):
+        assert "holds a comparison, and only audits are verified" in run("verify", place).err
+    assert run("verify", copy, "--no-models", "--no-data").code == 0
+
+
+def test_a_result_that_cannot_be_read_is_still_held_against_its_checksums(run: Run, copy: Path) -> None:
+    def move(result: dict[str, Any]) -> None:
+        result["attacks"][0]["auc"]["value"] = 2.0
+
+    change_result(copy, move, cover_up=False)
+    ran = run("verify", copy)
+    assert ran.code == 2
+    assert re.search(r"result\.json +DIFFERS +differs from checksums\.json", ran.out)
+    assert re.search(r"result document +DIFFERS +.*", ran.out)
+    assert "must lie in its interval" in " ".join(ran.out.split())
+    assert re.fullmatch(r"Error: 2 of \d+ claims of .* result\.json: differs from checksums\.json .*\n", ran.err)
+    write_checksums(copy)
+    assert differing(copy) == ["result document"]
+
+
+PART = RetrainedResult(
+    path="m", weights_sha256="0" * 64, margin=0.02, finding="undecided", attacks=(),
+    net_bits_per_member=Estimate.undefined("few", level=0.95),
+)  # fmt: skip
+
+
+def test_every_field_of_a_result_is_checked_or_named(audited: dict[str, Path]) -> None:
+    result = read_document(audited["out"] / "result.json", AuditResult, version=SCHEMA_VERSION, what="result")
+    filled = replace(
+        result,
+        retrained=PART,
+        **dict[str, Any](
+            {f.name: {"n": 1} for f in fields(result) if f.name != "retrained" and not getattr(result, f.name)}
+        ),
+    )
+    named = unverified(filled, ("samples", "texts", "models"))
+    assert set(named) == {f.name for f in fields(AuditResult)} - {"schema_version"}
+    assert named["retrained"] == ["path", "margin", "finding", "net_bits_per_member"]
+    assert {"epsilon_lower_bound", "auc_residualised", "summary", "params"} & set(named["attacks"])
+    assert not {"auc", "roc", "p_value"} & set(named["attacks"])
+    assert "members.n_cut" in named["data"]
+    assert "members.sha256" not in named["data"]
+    assert "members.sha256" in unverified(filled, SAMPLES)["data"]
+
+
+def test_a_new_part_of_a_result_is_named_by_itself(audited: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Later(AuditResult):
+        new: str = "figure"
+
+    result = read_document(audited["out"] / "result.json", AuditResult, version=SCHEMA_VERSION, what="result")
+    later = Later(**{f.name: getattr(result, f.name) for f in fields(AuditResult)})
+    expected = unverified(result, SAMPLES) | {"new": []}
+    monkeypatch.setattr("auditor.unverified._ALWAYS", {Later: {"schema_version"}})
+    assert unverified(later, SAMPLES) == expected
+
+
+SAMPLES: tuple[Evidence, ...] = ("samples",)
+
+
+def leaves(part: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Walk a document; of a list only the first entry."""
+    if isinstance(part, dict):
+        for key, inner in part.items():
+            yield from leaves(inner, (*path, key))
+    elif isinstance(part, list) and part:
+        yield from leaves(part[0], (*path, 0))
+    elif isinstance(part, int | float) and not isinstance(part, bool):
+        yield path
+
+
+@pytest.mark.slow
+def test_whatever_number_is_changed_differs_or_is_named_as_unverified(copy: Path) -> None:
+    result = json.loads((copy / "result.json").read_text(encoding="utf-8"))
+    kept = (copy / "result.json").read_bytes()
+    named = unverified(read_document(copy / "result.json", AuditResult, version=SCHEMA_VERSION, what="result"), SAMPLES)
+    unnoticed = []
+    for path in leaves({part: result[part] for part, names in named.items() if names}):
+        inner = ".".join(str(key) for key in path[1:] if key != 0)
+        if any(f"{inner}.".startswith(f"{name}.") for name in named[str(path[0])]):
+            continue
+        change_result(copy, nudge(*path), cover_up=True)
+        if not verify(copy, data=False, models=False).of("differs"):
+            unnoticed.append(path)
+        (copy / "result.json").write_bytes(kept)
+    assert not unnoticed
 
 
 def test_a_result_that_names_no_table_is_not_said_to_differ(copy: Path) -> None:

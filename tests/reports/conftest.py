@@ -177,7 +177,7 @@ def memorization() -> MemorizationResult:
         capacity_bits=5840773.12,
         capacity_used=estimate(0.003491, 0.003303, 0.003679, "debiased total / capacity"),
         auc_from_bits=estimate(0.938, 0.922, 0.951, "delta method"),
-        auc_from_bits_assumption="bits of both sides are normal with their own variances.",
+        auc_from_bits_assumption="if signed bits were normal on both sides",
         signed_bits_histogram=histogram(),
         top_samples=top_samples(),
     )
@@ -498,7 +498,7 @@ def risk() -> RiskResult:
             ),
             RiskBreakdown(by="length", unit="tokens", groups=lengths, p_value=0.0000004),
             RiskBreakdown(
-                by="rarity", unit="mean TF-IDF weight", groups=(lengths[0], lengths[1]), p_value=0.4127
+                by="rarity", unit="mean TF-IDF weight of a word", groups=(lengths[0], lengths[1]), p_value=0.4127
             ),
             RiskBreakdown(
                 by="copies", unit="copies", groups=(), p_value=None, undefined_reason="no member is there twice"

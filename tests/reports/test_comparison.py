@@ -223,6 +223,17 @@ def test_unpaired_changes_are_labelled_everywhere(comparison: AuditComparison) -
     assert "5 only in the old audit, 1 only in the new one and left out" in paired_words(comparison)
 
 
+def test_other_texts_are_no_diagnosis_of_the_model(comparison: AuditComparison) -> None:
+    unpaired = replace(comparison, pairing=replace(comparison.pairing, paired=False), reading="caution")
+    found = finding(unpaired)
+    assert (found.tone, found.title) == ("warn", "Other texts: no diagnosis")
+    assert "the model did not change" in found.sentence
+    retrained = replace(unpaired, new=replace(unpaired.new, weights_sha256="v" * 64))
+    assert finding(retrained).title == "Other texts: no diagnosis"
+    assert "did not change" not in finding(retrained).sentence
+    assert finding(replace(unpaired, reading="diagnosis")).title == "No verdict"
+
+
 def test_a_list_that_is_cut_says_so(hostile: AuditComparison) -> None:
     assert "150" in COMPARISON_RENDERERS["html"](hostile)
     assert "150**, of which 1 are listed" in COMPARISON_RENDERERS["md"](hostile)

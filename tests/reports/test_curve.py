@@ -166,6 +166,17 @@ def test_no_rise_and_nothing_to_compare(curve: Curve) -> None:
         assert render(single)
 
 
+def test_a_vetoed_neighbour_leaves_nothing_to_compare(curve: Curve) -> None:
+    base, second, third = curve.points
+    two = finding(replace(curve, points=(replace(base, soundness="veto"), second), largest_rise=None))
+    assert two.title == "Cannot be told"
+    assert "fewer than two sound checkpoints are neighbours" in two.sentence
+    apart = (base, replace(second, soundness="veto"), third)
+    assert finding(replace(curve, points=apart, largest_rise=None)).title == "Cannot be told"
+    one_pair = (replace(base, soundness="veto"), second, third)
+    assert finding(replace(curve, points=one_pair, largest_rise=None)).title == "No rise beyond chance"
+
+
 def test_without_bits_or_attacks(curve: Curve) -> None:
     bare = replace(
         curve,

@@ -17,7 +17,14 @@ from reports.ledger import command, every_quantity
 from reports.numbers import Change
 from reports.probabilities import calibration_sentence
 from reports.retrained import sentence
-from reports.risk import above_sentence, breakdown_rows, breakdown_sentence, stability_sentence
+from reports.risk import (
+    above_sentence,
+    breakdown_rows,
+    breakdown_sentence,
+    breakdown_title,
+    stability_sentence,
+    tails_caveat,
+)
 from reports.soundness import drop_line, spoken
 from reports.words import chips, verdict
 
@@ -79,8 +86,9 @@ def test_the_new_sections_stand_in_all_formats(results: dict[str, AuditResult], 
         assert above_sentence(result.risk) in page
         assert stability_sentence(result.risk.stability) in page
         assert "all attacks together" in page
-        assert "best one, on other texts" in page
+    assert "best, held out" in text
     for page in (html, unescape(md)):
+        assert "best attack, chosen on other texts" in page
         assert selection_sentence(result) in page
         assert combination_sentence(result) in page
 
@@ -222,10 +230,53 @@ def test_breakdowns_are_short_honest_and_deaf_to_their_labels(full: AuditResult)
     assert len(rows[0].label) < 110
     assert [row.label for row in breakdown_rows(by_length)] == ["1 to 31", "32 to 63", "64 or more"]
     assert "3 more groups in report.html, under every number. 4 smaller groups left out" in RENDERERS["html"](full)
-    assert "most at risk: 64 or more, AUC 0.968" in breakdown_sentence(by_length)
+    assert "most at risk: 64 or more tokens, AUC 0.968" in breakdown_sentence(by_length)
     assert breakdown_sentence(by_rarity) == "No measurable difference between 2 groups (adjusted p = 0.413)."
     assert breakdown_sentence(by_copies) == "Not defined: no member is there twice."
     assert "<script>" not in RENDERERS["html"](full) + RENDERERS["md"](full)
+
+
+def test_of_groups_with_one_auc_that_with_the_most_bits_is_named_and_the_others_are_counted(full: AuditResult) -> None:
+    assert full.risk is not None
+    base = full.risk.breakdowns[1].groups[0]
+    groups = tuple(
+        replace(base, label=label, auc=estimate(area, 0.9, 1.0), mean_bits=estimate(bits, bits - 1, bits + 1))
+        for label, area, bits in (("1", 0.96, 99.0), ("2", 1.0, 20.0), ("3-4", 1.0, 60.0), ("5-8", 1.0, 60.0))
+    )
+    part = replace(full.risk.breakdowns[1], by="copies", groups=groups)
+    assert "most at risk: 3-4 copies, AUC 1.000 [0.900 to 1.000] (as high: 2 other groups)." in breakdown_sentence(part)
+    alone = replace(part, groups=groups[:2])
+    assert "most at risk: 2 copies, AUC 1.000 [0.900 to 1.000]." in breakdown_sentence(alone)
+    assert [row.label for row in breakdown_rows(replace(part, by="group"))] == ["3-4", "5-8", "2", "1"]
+
+
+def test_rarity_says_what_it_is(full: AuditResult) -> None:
+    assert full.risk is not None
+    part = replace(full.risk.breakdowns[2], p_value=0.001)
+    assert breakdown_title(part) == "By rarity of the words (mean TF-IDF weight of a word, higher is rarer)"
+    assert "most at risk: rarity 32 to 63, AUC" in breakdown_sentence(part)
+
+
+@pytest.mark.parametrize(
+    ("calibrated", "low", "says"),
+    [
+        (True, 3.12, "Of these, 4.1 bits [3.1 to 5.1] are what non-members have on average"),
+        (True, -0.1, ""),
+        (False, 3.12, "Without non-members it is not known"),
+    ],
+)
+def test_bits_that_non_members_have_too_are_named_beside_the_worst_members(
+    full: AuditResult, calibrated: bool, low: float, says: str
+) -> None:
+    assert full.memorization is not None
+    mean = replace(full.memorization.mean_bits_non_members, low=low)
+    result = replace(full, memorization=replace(full.memorization, calibrated=calibrated, mean_bits_non_members=mean))
+    caveat = tails_caveat(result)
+    assert caveat.startswith(says)
+    assert bool(caveat) == bool(says)
+    for page in (unescape(RENDERERS["html"](result)), RENDERERS["md"](result).replace("\\", ""), screen(result)):
+        assert caveat in page
+    assert tails_caveat(replace(full, memorization=None)) == ""
 
 
 def test_stability_is_named_by_how_many_of_the_worst_agree(full: AuditResult) -> None:

@@ -10,7 +10,7 @@ from html import unescape
 import pytest
 from rich.console import Console
 
-from auditor.results import AuditResult, Estimate, Histogram, TprAtFpr
+from auditor.results import AuditResult, CheckResult, Estimate, Histogram, TprAtFpr
 from reports import RENDERERS, render_terminal
 from reports.advice import CONFIDENTIAL, TEXTS_AS_SCORED, actions, limits
 from reports.attacks import attack_quantities
@@ -217,6 +217,25 @@ def test_the_headline_attack_is_not_the_best_one(results: dict[str, AuditResult]
     assert verdict(replace(normal, attacks=())).kind == "unmeasured"
 
 
+def test_an_inverted_verdict_first_asks_which_file_is_which(normal: AuditResult) -> None:
+    assert normal.soundness is not None
+    control = CheckResult(
+        name="negative_control",
+        verdict="warn",
+        figure=4.0,
+        unit="bits",
+        detail="above 0",
+        remedy="read the debiased figures",
+    )
+    other = replace(control, name="length", remedy="match the lengths")
+    checks = replace(normal.soundness, verdict="warn", checks=(control, other))
+    steps = actions(with_auc(replace(normal, soundness=checks), 0.3, 0.2, 0.45))
+    assert steps[0].startswith("Check which file holds the members")
+    assert steps[1] == "Match the lengths."
+    assert not any("debiased figures" in step for step in steps)
+    assert any("debiased figures" in step for step in actions(replace(normal, soundness=checks)))
+
+
 def test_chips_and_checks_come_worst_first(any_result: AuditResult) -> None:
     order = ["bad", "warn", "info", "ok"]
     tones = [order.index(chip.tone) for chip in chips(any_result)]
@@ -228,6 +247,12 @@ def test_chips_and_checks_come_worst_first(any_result: AuditResult) -> None:
 def test_limits_follow_what_was_run(results: dict[str, AuditResult], normal: AuditResult) -> None:
     assert any("extracted" in line for line in limits(normal))
     assert not any("extracted" in line for line in limits(replace(normal, extraction={"n": 1})))
+    assert any("no text was generated here" in line for line in limits(normal))
+    wrote = replace(
+        normal, attacks=(*normal.attacks, replace(normal.attacks[0], attack="samia", needs=("continuations",)))
+    )
+    assert not any("no text was generated" in line for line in limits(wrote))
+    assert any("the target wrote only what samia needed" in line for line in limits(wrote))
     assert any("no check was run" in line for line in limits(results["no_non_members"]))
 
 

@@ -72,6 +72,16 @@ def test_the_heading_counts_every_gate_that_stops_the_run(
     assert GATE_RENDERERS["summary"](one).splitlines()[0].endswith(f"Memorization: {heading}")
 
 
+def test_samples_are_pointed_to_only_where_some_are_named(make: Make) -> None:
+    gate, report = make
+    bare = report(gate("membership", "fail"))
+    named = report(gate("worst", "fail", sample_ids=("m1",)))
+    for render in (GATE_RENDERERS[form] for form in ("junit", "summary", "sarif")):
+        assert "look at the most memorized samples in the report" in render(bare)
+        assert "look at the samples that are named" not in render(bare)
+        assert "look at the samples that are named" in render(named)
+
+
 def test_a_note_on_other_documents_is_no_warning(make: Make) -> None:
     gate, report = make
     plain, doubt = "not judged, about other documents than a prediction: x", "read with care, checks warn: sample_size"
