@@ -17,11 +17,10 @@ from auditor.results import Estimate
 
 from .numbers import amount, count, number, percent, plain, size, times_in_100
 from .safe import PATH, visible
-from .words import SYMBOLS, Tone
+from .tones import STYLES, SYMBOLS, Tone
 
 __all__ = ["render_calibration", "render_capacity", "render_prediction"]
 
-_STYLES: dict[Tone, str] = {"bad": "red", "warn": "yellow", "info": "blue", "ok": "green"}
 Row = tuple[str, str, str]
 
 
@@ -44,14 +43,14 @@ def _warnings(warnings: tuple[str, ...]) -> list[RenderableType]:
     grid.add_column(width=1)
     grid.add_column(overflow="fold")
     for warning in warnings:
-        grid.add_row(Text(SYMBOLS["warn"], style=_STYLES["warn"]), Text(visible(warning, 600)))
+        grid.add_row(Text(SYMBOLS["warn"], style=STYLES["warn"]), Text(visible(warning, 600)))
     return [Text(""), grid] if warnings else []
 
 
 def _panel(title: str, tone: Tone, sentence: str) -> Panel:
     return Panel(
-        Text(visible(sentence, 1200)), title=Text(f" {SYMBOLS[tone]} {title} ", style=f"bold {_STYLES[tone]}"),
-        title_align="left", border_style=_STYLES[tone], box=box.ROUNDED, padding=(0, 1),
+        Text(visible(sentence, 1200)), title=Text(f" {SYMBOLS[tone]} {title} ", style=f"bold {STYLES[tone]}"),
+        title_align="left", border_style=STYLES[tone], box=box.ROUNDED, padding=(0, 1),
     )  # fmt: skip
 
 

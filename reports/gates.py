@@ -9,11 +9,10 @@ from auditor.verdicts import GateOutcome, GateReport
 from . import safe
 from .ci import phrases
 from .numbers import plain
-from .tones import SYMBOLS, Tone
+from .tones import STYLES, SYMBOLS, Tone
 
 __all__ = ["figure_line", "render_gates"]
 
-_STYLES: dict[Tone, str] = {"bad": "red", "warn": "yellow", "info": "blue", "ok": "green"}
 _NOTES: dict[Tone, str] = {"warn": "yellow", "info": "dim"}
 _IDS = 5
 _NAME = 60
@@ -53,9 +52,9 @@ def _name(gate: GateOutcome) -> str:
 def _gate(gate: GateOutcome, width: int) -> list[Text]:
     """Say what was measured, what is allowed and what follows; then the samples to look at."""
     tone = phrases.tone(gate)
-    line = Text(f"{SYMBOLS[tone]} {_name(gate):<{width}}", style=f"bold {_STYLES[tone]}")
+    line = Text(f"{SYMBOLS[tone]} {_name(gate):<{width}}", style=f"bold {STYLES[tone]}")
     line.append(f"  {_measured(gate)}, {phrases.limit(gate)}: ", style="not bold default")
-    line.append(phrases.outcome(gate).partition(":")[0].upper(), style=f"bold {_STYLES[tone]}")
+    line.append(phrases.outcome(gate).partition(":")[0].upper(), style=f"bold {STYLES[tone]}")
     line.append(f", {safe.visible(phrases.reason(gate))}", style="not bold default")
     if gate.waived_by is not None:
         line.append(f" ({phrases.waiver(gate)})", style="not bold yellow")

@@ -14,11 +14,10 @@ from auditor.results import AttackResult, AuditResult, CheckResult, CombinationR
 
 from . import advice, attacks, expectation, ledger, retrained, risk, safe, soundness, words
 from .numbers import Change, Quantity, number, p_value, percent, plural
-from .tones import SYMBOLS, TONES, Tone
+from .tones import STYLES, SYMBOLS, TONES, Tone
 
 __all__ = ["render_terminal"]
 
-_STYLES: dict[Tone, str] = {"bad": "red", "warn": "yellow", "info": "blue", "ok": "green"}
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ROWS = 8
 _CHECKS = 4
@@ -41,7 +40,7 @@ def _title(text: str, result: AuditResult | None = None) -> Text:
 
 
 def _mark(tone: Tone) -> Text:
-    return Text(SYMBOLS[tone], style=_STYLES[tone])
+    return Text(SYMBOLS[tone], style=STYLES[tone])
 
 
 def _bullets(lines: list[tuple[Tone, str]], limit: int = 300) -> Table:
@@ -69,7 +68,7 @@ def _heading(result: AuditResult) -> Text:
 
 def _verdict(result: AuditResult) -> Panel:
     found = words.verdict(result)
-    style = _STYLES[found.tone]
+    style = STYLES[found.tone]
     body = _text(found.sentence, limit=2 * safe.LINE)
     return Panel(
         body, title=_text(f" {SYMBOLS[found.tone]} {found.title} ", f"bold {style}"), title_align="left",
@@ -227,7 +226,7 @@ def _retrained(result: AuditResult) -> list[RenderableType]:
     table.columns[0].no_wrap = True
     for row in rows[:_COMPARED]:
         change = Text(row.change.value, style="bold").append(f" {row.change.interval}", style="not bold dim")
-        finding = Text(f"{SYMBOLS[row.tone]} {row.finding.removesuffix(' memory')}", style=_STYLES[row.tone])
+        finding = Text(f"{SYMBOLS[row.tone]} {row.finding.removesuffix(' memory')}", style=STYLES[row.tone])
         figures = (Text(text) for text in (row.target.value, row.retrained.value))
         table.add_row(_text(row.attack, limit=18), *figures, change, Text(row.p), finding)
     more = len(rows) - _COMPARED
@@ -246,7 +245,7 @@ def _expectation(result: AuditResult) -> list[RenderableType]:
     table = _grid("", "predicted", "measured", "")
     for row in expectation.rows(beside):
         if not row.quantity.endswith("F1") and (row.tone == "warn" or "AUC" in row.quantity):
-            verdict = Text(f"{SYMBOLS[row.tone]} {row.verdict}", style=_STYLES[row.tone])
+            verdict = Text(f"{SYMBOLS[row.tone]} {row.verdict}", style=STYLES[row.tone])
             quantity = row.quantity.replace(" attack,", ",")
             measured = _text(row.measured, "bold").append(f" {row.interval}", style="not bold")
             table.add_row(_text(quantity), _text(f"{row.predicted} {row.band}".rstrip()), measured, verdict)
