@@ -17,8 +17,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import KernelCenterer, PolynomialFeatures, QuantileTransformer, StandardScaler
 
+from .documents.result import CheckResult, Verdict
 from .looks import FAMILIES, HASHED, READ_CHARACTERS, Features, features_of, in_blocks, rows
-from .results import CheckResult, Verdict
 from .stats.clusters import Array, Groups, Ids, cluster_ids
 
 __all__ = ["BLIND_VETO_AUC", "BlindBaseline", "blind_baseline", "blind_check"]

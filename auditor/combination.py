@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import special
 from sklearn.linear_model import LogisticRegression
 
-from .results import CombinationResult
+from .documents.result import CombinationResult
 from .stats.calibration import calibration
 from .stats.clusters import Array, Groups, Ids
 from .stats.crossfit import (

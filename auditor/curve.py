@@ -5,167 +5,30 @@ The order of the fields is the file format.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .documents import read_document
-from .results import AttackResult, AuditResult, Estimate, TprAtFpr, Verdict
-from .samples import SampleTable
+from .documents.curve import AttackPoint, Curve, CurvePoint, Failed, Rise, sound_neighbours, steps_of
+from .documents.estimate import Estimate
+from .documents.result import AttackResult, AuditResult
+from .documents.sample_table import SampleTable
 from .stats.clusters import with_copies
 from .stats.paired import Change, auc_change, holm, mean_change
 from .version import __version__
 
 __all__ = [
-    "CURVE_VERSION",
-    "AttackPoint",
-    "Curve",
-    "CurvePoint",
-    "Failed",
-    "Rise",
     "Tracer",
     "checkpoint_names",
-    "read_curve",
-    "sound_neighbours",
     "step_of",
-    "steps_of",
 ]
 
-CURVE_VERSION = "1.0"
 NO_REFERENCE = "no reference model was given (--reference), so there are no bits"
 OUTPUTS = ("scores", "curve.json", "curve.html", "curve.md")
 """What else lies beside the folders of the checkpoints."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttackPoint:
-    """One attack at one checkpoint; ``tpr`` is at the smallest false-positive rate that the texts can resolve."""
-
-    attack: str
-    auc: Estimate
-    tpr: TprAtFpr
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurvePoint:
-    """One audited checkpoint, and how it changed from the one before it.
-
-    Parameters
-    ----------
-    label : str
-        Name of its folder of outputs.
-    step : int or None
-        Number at the end of the checkpoint's name.
-    path : str
-        Of the model; of an adapter its folder.
-    weights_sha256 : str
-    n_parameters : int
-    soundness : {"pass", "warn", "veto"} or None
-    bits_per_member : Estimate, bits
-        Debiased; without non-members clipped and uncalibrated (see `Curve.calibrated`).
-    capacity_used : Estimate, share
-    attacks : tuple of AttackPoint
-    bits_change : Estimate or None, bits
-        Of ``bits_per_member`` against the checkpoint before, paired by text. None for the first.
-    bits_change_p : float or None
-        Two-sided p-value of no change, adjusted by Holm over all steps of the curve.
-    auc_change : Estimate or None
-        Of the headline attack's AUC against the checkpoint before, paired by text.
-    """
-
-    label: str
-    step: int | None
-    path: str
-    weights_sha256: str
-    n_parameters: int
-    soundness: Verdict | None
-    bits_per_member: Estimate
-    capacity_used: Estimate
-    attacks: tuple[AttackPoint, ...]
-    bits_change: Estimate | None
-    bits_change_p: float | None
-    auc_change: Estimate | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rise:
-    """The largest rise in bits between two neighbouring checkpoints that chance does not explain.
-
-    ``change`` is the step's own interval; ``p_value`` is adjusted by Holm over all steps.
-    """
-
-    before: str
-    after: str
-    change: Estimate
-    p_value: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
-    """A checkpoint that could not be audited, and why."""
-
-    label: str
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
-    """The checkpoints of a training run, audited alike: one document, written as ``curve.json``.
-
-    Parameters
-    ----------
-    target : str
-        The pattern that named the checkpoints.
-    references : tuple of str
-    n_checkpoints : int
-        That the pattern named: those audited, those that failed, and those that an interrupted run never reached.
-    n_members, n_non_members : int
-        Texts a side, the same at every checkpoint.
-    level : float
-        Of every interval, each on its own.
-    calibrated : bool
-        False without non-members: bits are then clipped, not debiased, an upper figure.
-    headline_attack : str or None
-        The attack that verdicts rest on, fixed in advance.
-    points : tuple of CurvePoint
-        In order of training.
-    largest_rise : Rise or None
-        Between neighbours, not per step of training; None if no interval excludes 0 after Holm. A checkpoint with a
-        vetoed verdict takes no part.
-    failed : tuple of Failed
-    warnings : tuple of str
-    """
-
-    schema_version: str = CURVE_VERSION
-    auditor_version: str
-    target: str
-    references: tuple[str, ...]
-    n_checkpoints: int
-    n_members: int
-    n_non_members: int
-    level: float
-    calibrated: bool
-    headline_attack: str | None
-    points: tuple[CurvePoint, ...]
-    largest_rise: Rise | None
-    failed: tuple[Failed, ...] = field(default=())
-    warnings: tuple[str, ...] = field(default=())
-
-
-def read_curve(path: Path) -> Curve:
-    """Read what ``auditor audit`` wrote for several checkpoints.
-
-    Raises
-    ------
-    ResultError
-        If the file cannot be read or is no such document.
-    """
-    return read_document(path, Curve, version=CURVE_VERSION, what="curve of checkpoints (`auditor audit`)")
 
 
 def checkpoint_names(paths: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -214,13 +77,6 @@ def step_of(path: str) -> int | None:
     """
     found = re.search(r"(?<![0-9])[0-9]{1,15}$", Path(path).name.removesuffix(".gguf"))
     return int(found[0]) if found else None
-
-
-def steps_of(points: Sequence[CurvePoint]) -> list[int] | None:
-    """Return the step of every checkpoint, or None if one has none or they do not rise."""
-    steps = [point.step for point in points if point.step is not None]
-    rising = all(before < after for before, after in pairwise(steps))
-    return steps if rising and len(steps) == len(points) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -369,11 +225,6 @@ def _point(
 def _attack_point(attack: AttackResult) -> AttackPoint:
     rates = [rate for rate in attack.tpr_at_fpr if rate.value is not None] or attack.tpr_at_fpr
     return AttackPoint(attack=attack.attack, auc=attack.auc, tpr=min(rates, key=lambda rate: rate.fpr))
-
-
-def sound_neighbours(points: Sequence[CurvePoint]) -> list[tuple[CurvePoint, CurvePoint]]:
-    """List the neighbouring checkpoints of which no soundness check vetoes either."""
-    return [pair for pair in pairwise(points) if all(point.soundness != "veto" for point in pair)]
 
 
 def _largest_rise(points: Sequence[CurvePoint], error: float) -> Rise | None:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from attacks import Attack, Need
 
+from .documents.estimate import Estimate
+from .documents.figures import ANY, Figure, catalogue
 from .errors import ConfigError
 from .judged import is_inverted, kind_of_path, said_inverted
-from .metric_paths import ANY, Figure, catalogue
 from .policy import Gate, Policy, check_metric
-from .results import Estimate
 from .scores import SampleScores
 from .stats.sequential import AucSequence, Decision, TprSequence, anytime_p_value, asymptotic_difference, decide
 

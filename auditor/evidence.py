@@ -13,13 +13,13 @@ from .blind import BlindBaseline, blind_baseline
 from .choosing import needs_of, without_misaligned
 from .config import AuditConfig
 from .data import SampleSet
+from .documents.sample_table import SampleTable
 from .engine.passes import Collected, collect_signals
 from .engine.ranks import Rank
 from .engine.scoring import ScoringProgress
 from .inputs import Inputs
 from .overlap import Overlap, find_overlap, near_duplicate_groups
 from .rarity import count_copies, text_rarity
-from .samples import SampleTable
 from .scores import SampleScores, score_samples
 from .tables import sample_table
 

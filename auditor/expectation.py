@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from .config import AuditConfig
+from .documents.calibration import read_calibration
+from .documents.capacity import read_capacity
+from .documents.estimate import Estimate
+from .documents.prediction import PredictionBesideMeasurement
+from .documents.result import AttackResult, MemorizationResult
+from .documents.sample_table import SampleTable
 from .errors import ConfigError
 from .laws.calibration import law_from
 from .laws.capacity import BitsPerParameter, bits_per_parameter, measured_bits_per_parameter
 from .laws.comparison import compare
 from .laws.membership import PAPER_LAW, REFERENCE_LAW, MembershipLaw
 from .laws.prediction import Plan, predict
-from .measured import read_calibration, read_capacity
-from .predictions import PredictionBesideMeasurement
-from .results import AttackResult, Estimate, MemorizationResult
-from .samples import SampleTable
 
 __all__ = ["Constants", "check_stated_size", "read_constants", "set_beside"]
 

@@ -6,20 +6,21 @@ from datetime import date
 
 from scipy import stats
 
+from .documents.figures import Figure, unit_of
+from .documents.gates import NOT_JUDGED, NOT_SOUND, WITH_CARE, GateOutcome, GateReport, Outcome
 from .errors import ConfigError
 from .judged import Judged, inversion, kind_of_path
-from .metric_paths import Figure, unit_of
 from .policy import Gate, Policy, Waiver, check_metric
 from .stats.paired import holm
-from .verdicts import GateOutcome, GateReport, Outcome
 from .version import __version__
 
-__all__ = ["NOT_JUDGED", "NOT_SOUND", "WITH_CARE", "conclude", "exceedance_p_value", "judge", "state_outcome"]
+__all__ = [
+    "conclude",
+    "exceedance_p_value",
+    "judge",
+    "state_outcome",
+]
 
-NOT_JUDGED = "not judged, about other documents than"
-NOT_SOUND = "the audit is not sound: "
-WITH_CARE = "read with care, checks warn: "
-"""How a note, a reason and a note begin; after the last two stand names of checks, which reports put into words."""
 
 USUAL_LEVEL = 0.95
 

@@ -9,12 +9,13 @@ import numpy as np
 from attacks import Attack
 
 from .combination import Combination, combine
+from .documents.estimate import Estimate
+from .documents.result import AttackResult, MemorizationResult, SelectionResult, SoundnessResult
 from .engine.opened import OpenedModel
 from .evidence import Evidence
 from .laws.capacity import BitsPerParameter
 from .memorization import dataset_memorization, separate_references, top_samples
 from .overlap import check_overlap
-from .results import AttackResult, Estimate, MemorizationResult, SelectionResult, SoundnessResult
 from .risk import Risk, assess_risk
 from .selection import auc_p_values, select
 from .soundness import ModelFacts, check_soundness

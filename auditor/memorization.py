@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from attacks.base import TokenScores
 
+from .documents.estimate import Estimate, Histogram
+from .documents.result import MemorizationResult, TopSample
 from .laws.capacity import BitsPerParameter
 from .laws.membership import auc_from_separation
-from .results import Estimate, Histogram, MemorizationResult, TopSample
 from .stats import bounds, intervals
 
 __all__ = [

@@ -15,7 +15,7 @@ from .data.near_duplicates import (
     near_duplicate_pairs,
     ngram_share,
 )
-from .results import CheckResult, Verdict
+from .documents.result import CheckResult, Verdict
 
 __all__ = ["Overlap", "check_overlap", "find_overlap", "near_duplicate_groups"]
 

@@ -13,11 +13,12 @@ from attacks import Need
 
 from .archives import write_archive
 from .blind import blind_baseline, blind_check
-from .checksums import file_sha256
 from .choosing import needs_of
 from .config import AuditConfig, DataSpec, ModelSpec
 from .data import SampleSet, Side
-from .documents import to_text
+from .documents.checksums import file_sha256
+from .documents.files import to_text
+from .documents.result import CheckResult
 from .engine.forward import SequenceScores
 from .engine.loading.recorded import RECORD, write_record
 from .engine.loading.weights import StoredWeights
@@ -30,7 +31,6 @@ from .errors import ConfigError
 from .inputs import Inputs, read_inputs
 from .overlap import check_overlap, find_overlap, near_duplicate_groups
 from .probe_pack import MANIFEST, MEMBER, SETTINGS, SIDES, PackedReference, PackedSide, PackManifest, refuse_code
-from .results import CheckResult
 from .version import __version__
 
 __all__ = ["make_pack"]

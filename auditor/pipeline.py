@@ -10,6 +10,9 @@ import numpy as np
 
 from .choosing import needs_of, without_misaligned
 from .config import AuditConfig
+from .documents.prediction import PredictionBesideMeasurement
+from .documents.result import AttackResult, AuditResult, DataResult, MemorizationResult, RetrainedResult
+from .documents.sample_table import SampleTable
 from .engine.loading.adapters import count_adapter
 from .engine.loading.models import resolve_source
 from .engine.passes import score_share
@@ -26,11 +29,8 @@ from .judging import (
     select_attack,
     who_is_at_risk,
 )
-from .predictions import PredictionBesideMeasurement
 from .provenance import describe_run
-from .results import AttackResult, AuditResult, DataResult, MemorizationResult, RetrainedResult
 from .retraining import compare_with_retrained
-from .samples import SampleTable
 from .scores import score_samples
 from .tables import describe_data
 

@@ -11,6 +11,7 @@ from attacks import Attack, Need
 
 from .blind import blind_baseline
 from .choosing import needs_of, without_misaligned
+from .documents.result import CheckResult, SoundnessResult
 from .early_gates import Topic
 from .engine.frequencies import count_tokens
 from .engine.gradual import GradualTarget, Watch, score_references, taken
@@ -23,7 +24,6 @@ from .inputs import Inputs
 from .judging import model_facts
 from .memorization import code_bits, mixture_bits
 from .overlap import check_overlap, find_overlap, near_duplicate_groups
-from .results import CheckResult, SoundnessResult
 from .soundness import check_soundness
 from .splits import check_manifest
 from .stats.sequential import block_sizes, scoring_order

@@ -15,6 +15,7 @@ from attacks import Loss, Reference, Signals, TokenScores
 
 from .config import AuditConfig, DataSpec
 from .data import Sample, SampleSet, load_samples
+from .documents.estimate import Estimate
 from .engine.batches import Budget, make_batches
 from .engine.forward import OutOfMemory, Scorer, SequenceScores
 from .engine.loading.configs import context_window, rope_boundary
@@ -23,7 +24,6 @@ from .engine.tokens import Encoder, TokenSequence, check_scorable, cut_to_fit
 from .errors import ConfigError, DataError, ModelError
 from .laws.capacity import bits_per_parameter
 from .memorization import dataset_memorization, sample_bits
-from .results import Estimate
 from .stats.metrics import auc
 
 __all__ = ["FIGURES", "Probe", "Texts", "read_probe", "undisturbed", "whole_model"]

@@ -15,18 +15,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from .archives import read_member, unpack_members
-from .checksums import file_sha256
 from .config import ModelSpec
 from .data import Side
-from .documents import from_text
+from .documents.checksums import file_sha256
+from .documents.files import from_text, whole_file
+from .documents.result import AuditResult, CheckResult, SideData
 from .engine.loading.models import open_model
 from .engine.loading.recorded import write_record
 from .engine.loading.weights import StoredWeights
 from .engine.store import SCORING_VERSION, PassKey, ScoreStore
 from .engine.tokens import tokenizer_fingerprint
 from .errors import ConfigError, DataError, ResultError
-from .results import AuditResult, CheckResult, SideData
-from .samples import whole_file
 
 __all__ = [
     "MANIFEST",

@@ -5,10 +5,10 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
+from .documents.result import ModelProvenance, Provenance
 from .engine.opened import OpenedModel
 from .engine.passes import Collected
 from .engine.store import SCORING_VERSION
-from .results import ModelProvenance, Provenance
 from .version import __version__
 
 __all__ = ["describe_run"]

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .results import Estimate, Finding, RetrainedAttack, RetrainedResult
+from .documents.estimate import Estimate
+from .documents.result import Finding, RetrainedAttack, RetrainedResult
 from .stats import intervals
 from .stats.metrics import auc
 from .stats.paired import auc_change, holm

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from .results import RiskResult, StabilityResult, TailResult
+from .documents.result import RiskResult, StabilityResult, TailResult
 from .risk_groups import Scored, break_down
 from .stats.calibration import calibration
 from .stats.clusters import Array

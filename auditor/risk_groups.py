@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from .results import Estimate, RiskBreakdown, RiskGroup
+from .documents.estimate import Estimate
+from .documents.result import RiskBreakdown, RiskGroup
 from .stats.clusters import Array, Ids, cluster_ids, influence_spread, with_copies
 from .stats.intervals import mean
 from .stats.metrics import auc, placements

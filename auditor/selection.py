@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from .results import Estimate, FoldChoice, SelectionResult
+from .documents.estimate import Estimate
+from .documents.result import FoldChoice, SelectionResult
 from .stats.clusters import Array, Groups, influence_spread, kish_size
 from .stats.crossfit import best_of_folds, folded_auc, folded_auc_interval, group_folds, too_few_for_folds
 from .stats.metrics import FEW_MISRANKED, auc, placements

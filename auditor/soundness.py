@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .blind import BlindBaseline, blind_check
-from .results import CheckResult, Estimate, SoundnessResult, Verdict
+from .documents.estimate import Estimate
+from .documents.result import CheckResult, SoundnessResult, Verdict
 from .stats import intervals, metrics
 
 __all__ = ["ModelFacts", "check_soundness", "is_same_model"]

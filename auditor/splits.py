@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 from .config import DataSpec
 from .data import Sample, SampleSet, load_corpus
 from .data.near_duplicates import ChosenTexts, near_duplicate_pairs
-from .documents import read_document, to_text
+from .documents.files import to_text, whole_file
+from .documents.result import CheckResult
+from .documents.split import SplitManifest, SplitSide, read_manifest
 from .errors import ConfigError, DataError
-from .results import CheckResult
-from .samples import whole_file
 from .soundness import TOO_FEW_SAMPLES
 from .stats.clusters import cluster_ids
 from .version import __version__
@@ -23,11 +22,8 @@ from .version import __version__
 __all__ = [
     "FILES",
     "Split",
-    "SplitManifest",
-    "SplitSide",
     "check_manifest",
     "make_split",
-    "read_manifest",
     "write_split",
 ]
 
@@ -37,65 +33,6 @@ FEW_OFFENDERS = 0.1
 FILES = ("members.jsonl", "non_members.jsonl", "holdout.jsonl", "manifest.json")
 
 Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitSide:
-    """One part of a split: its size, and the hash of each text, UTF-8, in order."""
-
-    n_texts: int
-    n_groups: int | None
-    n_bytes: int
-    text_sha256: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitManifest:
-    """How a corpus was split, so that an audit can be checked against it. The order of the fields is the file format.
-
-    Parameters
-    ----------
-    kind, schema_version, auditor_version : str
-    source : str
-        As given.
-    source_sha256 : str
-        Of the ids and texts of the source, in order; see `SampleSet.sha256`.
-    seed : int
-    member_share, holdout_share : float
-        Asked for, of all texts that were kept.
-    by_group : bool
-        Whether texts of one group stayed together.
-    near_duplicates : float or None
-        Jaccard similarity from which texts were near-duplicates; None if those were kept.
-    n_texts_read, n_copies_dropped, n_near_duplicates_dropped : int
-        Of every text, and of every cluster of near-duplicates, the first was kept.
-    n_unchecked : int
-        Candidate pairs of near-duplicates that were not compared; see `NearDuplicates`.
-    members, non_members : SplitSide
-    holdout : SplitSide or None
-        Texts for a reference model or for shots: neither members nor audited.
-    notes : tuple of str
-        What was left out while reading.
-    """
-
-    kind: Literal["split"] = "split"
-    schema_version: str = "1.0"
-    auditor_version: str
-    source: str
-    source_sha256: str
-    seed: int
-    member_share: float
-    holdout_share: float
-    by_group: bool
-    near_duplicates: float | None
-    n_texts_read: int
-    n_copies_dropped: int
-    n_near_duplicates_dropped: int
-    n_unchecked: int
-    members: SplitSide
-    non_members: SplitSide
-    holdout: SplitSide | None
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,18 +139,6 @@ def write_split(split: Split, folder: Path) -> list[Path]:
     with whole_file(files[-1]) as partial:
         partial.write_text(to_text(split.manifest), encoding="utf-8", newline="\n")
     return files
-
-
-def read_manifest(path: Path) -> SplitManifest:
-    """Read what `auditor split` wrote: the file, or its folder.
-
-    Raises
-    ------
-    ResultError
-        If it is not a manifest.
-    """
-    file = path / "manifest.json" if path.is_dir() else path
-    return read_document(file, SplitManifest, version="1.0", what="split manifest (`auditor split`)")
 
 
 def check_manifest(path: Path, data: SampleSet) -> CheckResult:

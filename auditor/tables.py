@@ -4,9 +4,9 @@ from typing import Literal
 
 from .config import AuditConfig
 from .data import SampleSet
+from .documents.result import DataResult, SideData
+from .documents.sample_table import SampleTable
 from .engine.passes import Collected
-from .results import DataResult, SideData
-from .samples import SampleTable
 from .scores import SampleScores
 
 __all__ = ["describe_data", "sample_table"]

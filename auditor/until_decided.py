@@ -9,11 +9,12 @@ from pathlib import Path
 from attacks import Signals
 
 from .config import AuditConfig
+from .documents.gates import NOT_SOUND, EarlyStop, GateOutcome, GateReport
 from .early_gates import Question, topics_of
 from .engine.gradual import GradualTarget, Watch
 from .engine.passes import Collected
 from .errors import ConfigError
-from .gates import NOT_SOUND, conclude, state_outcome
+from .gates import conclude, state_outcome
 from .inputs import read_inputs
 from .judged import Judged, said_inverted
 from .policy import Policy
@@ -21,7 +22,6 @@ from .prepared import Prepared, prepare
 from .scores import score_samples
 from .soundness import is_same_model
 from .stats.sequential import level_per_gate
-from .verdicts import EarlyStop, GateOutcome, GateReport
 
 __all__ = ["audit_until_decided"]
 

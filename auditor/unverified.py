@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Literal
 
-from .results import (
+from .documents.estimate import Estimate
+from .documents.result import (
     AttackResult,
     AuditResult,
     DataResult,
-    Estimate,
     MemorizationResult,
     ModelProvenance,
     Provenance,

@@ -3,57 +3,37 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .agreement import RELATIVE, close, compare, inside, left_out, numbers
-from .checksums import OUTPUTS, file_sha256, read_checksums
 from .config import DataSpec, ModelSpec
 from .data import load_samples
-from .documents import read_document
+from .documents.checksums import OUTPUTS, file_sha256, read_checksums
+from .documents.estimate import Estimate
+from .documents.files import read_document
+from .documents.result import SCHEMA_VERSION, AttackResult, AuditResult, MemorizationResult, TopSample
+from .documents.verification import Claim, Verification
 from .engine.loading.models import open_model
 from .engine.tokens import tokenizer_fingerprint
 from .errors import AuditError, ConfigError, DataError, ResultError
 from .laws.capacity import BitsPerParameter
 from .memorization import SampleBits, dataset_memorization, top_samples
-from .results import SCHEMA_VERSION, AttackResult, AuditResult, Estimate, MemorizationResult, TopSample
 from .selection import auc_p_values
 from .stats.metrics import evaluate
 from .unverified import Evidence, unverified
 
-__all__ = ["Claim", "Status", "Verification", "verify"]
+__all__ = [
+    "verify",
+]
 
-VERSION = "1.0"
-Status = Literal["matches", "differs", "not_checked"]
 
 _OTHERS = {
     "curve.json": "the curve of several checkpoints; give the folder of one of them",
     "comparison.json": "a comparison, and only audits are verified; give the folder of one of its two audits",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """One thing that an audit says, and whether it still holds; ``detail`` says what differs, or why none can tell."""
-
-    name: str
-    status: Status
-    detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
-    """All claims of one audit; written as JSON in the order of the fields."""
-
-    schema_version: str = VERSION
-    result: str
-    claims: tuple[Claim, ...]
-
-    def of(self, status: Status) -> list[Claim]:
-        """Return the claims of one status."""
-        return [claim for claim in self.claims if claim.status == status]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from auditor.blind import blind_baseline
 from auditor.combination import combine
+from auditor.documents.estimate import Estimate
+from auditor.documents.result import AttackResult, CalibrationResult, RiskBreakdown, SoundnessResult
 from auditor.laws.capacity import BitsPerParameter
 from auditor.memorization import SampleBits, dataset_memorization
 from auditor.overlap import check_overlap, find_overlap
 from auditor.rarity import text_rarity
-from auditor.results import AttackResult, CalibrationResult, Estimate, RiskBreakdown, SoundnessResult
 from auditor.retraining import compare_with_retrained
 from auditor.risk import TAIL_SHARES, assess_risk
 from auditor.selection import auc_p_values, select

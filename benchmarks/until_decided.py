@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
-from auditor.results import Estimate
+from auditor.documents.estimate import Estimate
 from auditor.stats.intervals import clopper_pearson
 from auditor.stats.metrics import auc as usual_auc
 from auditor.stats.sequential import (

@@ -12,8 +12,8 @@ from attacks import BUILTIN, Need
 from auditor.choosing import when_run
 from auditor.cli import cli
 from auditor.config import AuditConfig
-from auditor.documents import document_schema
-from auditor.verdicts import GateReport
+from auditor.documents.files import document_schema
+from auditor.documents.gates import GateReport
 from reports import comparison_schema, curve_schema, json_schema
 from reports.plots import LANDMARKS
 

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from auditor.comparing import AuditComparison
-    from auditor.curve import Curve
     from auditor.demo import CopiesRow
-    from auditor.measured import Calibration, CapacityMeasurement
-    from auditor.predictions import Prediction
-    from auditor.results import AuditResult
-    from auditor.verdicts import GateReport
+    from auditor.documents.calibration import Calibration
+    from auditor.documents.capacity import CapacityMeasurement
+    from auditor.documents.curve import Curve
+    from auditor.documents.gates import GateReport
+    from auditor.documents.prediction import Prediction
+    from auditor.documents.result import AuditResult
 
 __all__ = [
     "COMPARISON_RENDERERS",
@@ -71,7 +72,7 @@ def _curve_markdown(curve: "Curve") -> str:
 
 
 def _curve_json(curve: "Curve") -> str:
-    from auditor.documents import to_text
+    from auditor.documents.files import to_text
 
     return to_text(curve)
 
@@ -151,7 +152,7 @@ def _comparison_markdown(comparison: "AuditComparison") -> str:
 
 
 def _comparison_json(comparison: "AuditComparison") -> str:
-    from auditor.documents import to_text
+    from auditor.documents.files import to_text
 
     return to_text(comparison)
 
@@ -174,7 +175,7 @@ def render_comparison(comparison: "AuditComparison") -> "Group":
 def comparison_schema() -> dict[str, Any]:
     """Return the JSON Schema of the document of a comparison."""
     from auditor.comparing import AuditComparison
-    from auditor.documents import document_schema
+    from auditor.documents.files import document_schema
 
     return document_schema(AuditComparison)
 
@@ -188,8 +189,8 @@ def render_curve(curve: "Curve") -> "Group":
 
 def curve_schema() -> dict[str, Any]:
     """Return the JSON Schema of the curve document."""
-    from auditor.curve import Curve
-    from auditor.documents import document_schema
+    from auditor.documents.curve import Curve
+    from auditor.documents.files import document_schema
 
     return document_schema(Curve)
 

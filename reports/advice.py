@@ -1,6 +1,6 @@
 """What to do with an audit, what it does not show, and what its words mean; the same in every format."""
 
-from auditor.results import AuditResult
+from auditor.documents.result import AuditResult
 
 from . import expectation, retrained
 from .soundness import drop_action, trust

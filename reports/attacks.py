@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from auditor.results import AttackResult, AuditResult, CombinationResult, SelectionResult
+from auditor.documents.result import AttackResult, AuditResult, CombinationResult, SelectionResult
 
 from .numbers import Change, Quantity, p_value, percent, plural
 from .probabilities import calibration_quantities, calibration_sentence

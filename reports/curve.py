@@ -13,8 +13,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from auditor.curve import AttackPoint, Curve, CurvePoint, sound_neighbours, steps_of
-from auditor.results import Estimate
+from auditor.documents.curve import AttackPoint, Curve, CurvePoint, sound_neighbours, steps_of
+from auditor.documents.estimate import Estimate
 
 from . import figures, numbers, safe
 from .numbers import Change, Quantity, count, percent, plain, plural, times_in_100

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auditor.demo import CopiesRow
-from auditor.results import Estimate
+from auditor.documents.estimate import Estimate
 
 from .numbers import number
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from auditor.predictions import Comparison, PredictionBesideMeasurement
+from auditor.documents.prediction import Comparison, PredictionBesideMeasurement
 
 from .numbers import amount, number, plain, size
 from .words import Tone

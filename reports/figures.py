@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup
 
-from auditor.results import AttackResult, CalibrationResult, Estimate, Histogram, RocCurve
+from auditor.documents.estimate import Estimate, Histogram, RocCurve
+from auditor.documents.result import AttackResult, CalibrationResult
 
 from .numbers import percent, plain, plural
 from .safe import visible

@@ -11,9 +11,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from auditor.measured import AttackCalibration, Calibration, CapacityMeasurement
-from auditor.predictions import Inverse, Prediction
-from auditor.results import Estimate
+from auditor.documents.calibration import AttackCalibration, Calibration
+from auditor.documents.capacity import CapacityMeasurement
+from auditor.documents.estimate import Estimate
+from auditor.documents.prediction import Inverse, Prediction
 
 from .numbers import amount, count, number, percent, plain, size, times_in_100
 from .safe import PATH, visible

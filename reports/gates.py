@@ -3,8 +3,8 @@
 from rich.console import Group
 from rich.text import Text
 
-from auditor.metric_paths import Figure
-from auditor.verdicts import GateOutcome, GateReport
+from auditor.documents.figures import Figure
+from auditor.documents.gates import GateOutcome, GateReport
 
 from . import safe
 from .ci import phrases

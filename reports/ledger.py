@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from auditor.results import AuditResult, MemorizationResult, ModelProvenance, SideData
+from auditor.documents.result import AuditResult, MemorizationResult, ModelProvenance, SideData
 
 from . import attacks, retrained, risk
 from .numbers import Quantity, count, plain, plural, size

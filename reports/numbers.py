@@ -7,7 +7,7 @@ Nothing is estimated here. The only arithmetic is that of writing: a rate as a p
 import math
 from dataclasses import dataclass
 
-from auditor.results import Estimate
+from auditor.documents.estimate import Estimate
 
 __all__ = [
     *("Change", "Quantity", "amount", "count", "number", "one_in", "p_value", "percent", "plain", "plural", "size"),

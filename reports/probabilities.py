@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from auditor.results import CalibrationBin, CalibrationResult
+from auditor.documents.result import CalibrationBin, CalibrationResult
 
 from .numbers import Quantity, number, percent
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from auditor.results import AuditResult, Finding, RetrainedAttack, RetrainedResult
+from auditor.documents.result import AuditResult, Finding, RetrainedAttack, RetrainedResult
 
 from .attacks import headline_attack
 from .numbers import Change, Quantity, p_value, plain, plural

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from auditor.results import AuditResult, RiskBreakdown, RiskGroup, RiskResult, StabilityResult, TailResult
+from auditor.documents.result import AuditResult, RiskBreakdown, RiskGroup, RiskResult, StabilityResult, TailResult
 
 from .numbers import Quantity, p_value, percent, plural
 from .probabilities import calibration_quantities, calibration_sentence

@@ -5,7 +5,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from auditor.shadows import ShadowManifest
+from auditor.documents.shadows import ShadowManifest
 
 from .numbers import count, number, plain, plural
 from .safe import PATH, visible

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from auditor.results import AuditResult, CheckResult
+from auditor.documents.result import AuditResult, CheckResult
 
 from .numbers import count, plain, plural
 from .safe import ID, visible

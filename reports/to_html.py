@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from auditor.results import AuditResult
+from auditor.documents.result import AuditResult
 
 from . import advice, attacks, expectation, figures, ledger, numbers, retrained, risk, safe, soundness, words
 

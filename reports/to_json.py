@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from auditor.documents import document_schema, from_text, to_text
+from auditor.documents.files import document_schema, from_text, to_text
+from auditor.documents.result import SCHEMA_VERSION, AuditResult
 from auditor.errors import ResultError
-from auditor.results import SCHEMA_VERSION, AuditResult
 
 from .safe import visible
 
@@ -12,7 +12,7 @@ __all__ = ["from_json", "json_schema", "to_json"]
 
 
 def to_json(result: AuditResult) -> str:
-    """Write the result document (see :mod:`auditor.documents`)."""
+    """Write the result document (see :mod:`auditor.documents.files`)."""
     return to_text(result)
 
 

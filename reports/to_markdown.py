@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from auditor.results import AuditResult, CalibrationResult, CheckResult, RiskBreakdown
+from auditor.documents.result import AuditResult, CalibrationResult, CheckResult, RiskBreakdown
 
 from . import advice, attacks, expectation, ledger, probabilities, retrained, risk, safe, soundness, words
 from .numbers import Quantity, count, percent, plain, plural

@@ -10,7 +10,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from auditor.results import AttackResult, AuditResult, CheckResult, CombinationResult, Histogram
+from auditor.documents.estimate import Histogram
+from auditor.documents.result import AttackResult, AuditResult, CheckResult, CombinationResult
 
 from . import advice, attacks, expectation, ledger, retrained, risk, safe, soundness, words
 from .numbers import Change, Quantity, number, p_value, percent, plural

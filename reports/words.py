@@ -8,7 +8,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from auditor.results import AttackResult, AuditResult, Estimate, TopSample, TprAtFpr
+from auditor.documents.estimate import Estimate, TprAtFpr
+from auditor.documents.result import AttackResult, AuditResult, TopSample
 
 from . import retrained
 from .attacks import declaration, headline_attack, ranked, survives

@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from auditor.cli import cli
+from auditor.documents.calibration import read_calibration
+from auditor.documents.capacity import read_capacity
 from auditor.laws.calibration import fit_attack
-from auditor.measured import read_calibration, read_capacity
 from reports import render_calibration
 
 DOCS = Path(__file__).parents[1] / "docs"

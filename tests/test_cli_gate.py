@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import reports
-from auditor.documents import to_text
+from auditor.documents.files import to_text
 from auditor.errors import ResultError
 from auditor.policy import built_in_text
 

@@ -152,7 +152,7 @@ def _check_first_text_against_a_loop(shadows: Path, world: dict[str, Path], tmp_
     """The reference bits of a text are those of the even mixture of the models that did not see it."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from auditor.shadows import load_shadows
+    from auditor.documents.shadows import load_shadows
 
     table = pq.read_table(tmp_path / "out" / "samples.parquet").to_pydict()
     text = json.loads(world["members"].read_text().splitlines()[0])["text"]

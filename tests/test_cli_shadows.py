@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from auditor.shadows import load_shadows
+from auditor.documents.shadows import load_shadows
 
 Ran = Any  # a run: code, out, err; see conftest.py
 Run = Callable[..., Ran]

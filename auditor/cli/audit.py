@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from ..config import AuditConfig
+    from ..documents.gates import GateReport
     from ..engine.ranks import Rank
     from ..pipeline import Audit
     from ..policy import Policy
     from ..probe_pack import Unpacked
-    from ..verdicts import GateReport
 
 __all__ = ["audit", "run_audit"]
 
@@ -175,7 +175,7 @@ def _judge(policy: "Policy", out: Path, *, as_json: bool) -> int:
 
 def _tell(report: "GateReport", out: Path, *, stderr: bool, as_json: bool) -> int:
     """Write a verdict and print it; return the exit code."""
-    from ..documents import to_text
+    from ..documents.files import to_text
     from .gate import deliver_verdict, print_verdict
 
     write(out / "gates.json", to_text(report))
@@ -317,7 +317,7 @@ def _audit_into(
     quiet_libraries()
     from reports import RENDERERS
 
-    from ..checksums import write_checksums
+    from ..documents.checksums import write_checksums
     from ..engine.ranks import ALONE
     from ..pipeline import audit as run
     from ..progress import scoring_progress
@@ -339,7 +339,7 @@ def _audit_into(
 
 def _vouched_for(done: "Audit", samples: Path) -> "Audit":
     """Name the table of samples in the result by its hash."""
-    from ..checksums import file_sha256
+    from ..documents.checksums import file_sha256
 
     provenance = replace(done.result.provenance, samples_sha256=file_sha256(samples))
     return replace(done, result=replace(done.result, provenance=provenance))

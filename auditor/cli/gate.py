@@ -15,9 +15,9 @@ from .output import make_console, print_document, write
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..documents.gates import GateReport
     from ..judged import Judged
     from ..policy import Policy
-    from ..verdicts import GateReport
 
 __all__ = ["deliver_verdict", "gate", "judge_today", "print_verdict"]
 
@@ -149,8 +149,8 @@ def _told(data: bytes, file: Path, warn_only: bool) -> "GateReport | None":
     """Read a verdict that was given before; None if this is a document that is still to be judged."""
     import json
 
-    from ..documents import from_text
-    from ..verdicts import GATES_VERSION, GateReport
+    from ..documents.files import from_text
+    from ..documents.gates import GATES_VERSION, GateReport
 
     try:
         plain = json.loads(data)
@@ -200,7 +200,7 @@ def judge_today(policy: "Policy", judged: "Judged", *, warn_only: bool = False) 
 def print_verdict(report: "GateReport", *, as_json: bool, stderr: bool = False) -> None:
     """Print a verdict for people, or as a document and nothing else."""
     if as_json:
-        from ..documents import to_text
+        from ..documents.files import to_text
 
         print_document(to_text(report))
         return

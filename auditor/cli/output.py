@@ -34,7 +34,7 @@ def deliver(
     as_json: bool,
 ) -> None:
     """Write what was measured as ``name.json`` with its figure, and print it: the document itself, or its rendering."""
-    from ..documents import to_text
+    from ..documents.files import to_text
 
     text = to_text(document)
     write(out / f"{name}.json", text)
@@ -57,7 +57,7 @@ def make_folder(out: Path) -> None:
 
 def write(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    from ..samples import whole_file
+    from ..documents.files import whole_file
 
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")

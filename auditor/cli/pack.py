@@ -52,7 +52,7 @@ def pack(out: Path, scores_folder: Path | None, as_json: bool, **options: Any) -
     DATA is of any form that `auditor audit` takes, with a column `text`, and optionally `id` and `group`.
     """
     quiet_libraries()
-    from ..documents import to_text
+    from ..documents.files import to_text
     from ..pack_writing import make_pack
     from ..progress import scoring_progress
 

@@ -71,7 +71,7 @@ def predict(plot: Path | None, as_json: bool, **options: Any) -> None:
 
         prediction_map(prediction, plan.law, plot)
     if as_json:
-        from ..documents import to_text
+        from ..documents.files import to_text
 
         print_document(to_text(prediction))
         return
@@ -210,8 +210,8 @@ def _bits_per_parameter(options: dict[str, Any]) -> "BitsPerParameter":
             raise ConfigError(f"--bits-per-parameter must be in [0.01, 64), got {options['bits_per_parameter']:g}")
         return BitsPerParameter(options["bits_per_parameter"], "given (--bits-per-parameter)")
     if options["capacity_file"] is not None:
+        from ..documents.capacity import read_capacity
         from ..laws.capacity import measured_bits_per_parameter
-        from ..measured import read_capacity
 
         return measured_bits_per_parameter(read_capacity(options["capacity_file"]))
     if options["precision"] == "fp32":
@@ -226,8 +226,8 @@ def _laws(calibration_file: Path | None) -> tuple["MembershipLaw", "MembershipLa
 
     if calibration_file is None:
         return PAPER_LAW, REFERENCE_LAW
+    from ..documents.calibration import read_calibration
     from ..laws.calibration import law_from
-    from ..measured import read_calibration
 
     calibration = read_calibration(calibration_file)
     return law_from(calibration, "loss"), law_from(calibration, "reference")

@@ -9,8 +9,8 @@ from ..errors import ResultError
 from .output import make_console, print_document, write
 
 if TYPE_CHECKING:
-    from ..curve import Curve
-    from ..results import AuditResult
+    from ..documents.curve import Curve
+    from ..documents.result import AuditResult
 
 __all__ = ["attacks", "report"]
 
@@ -79,7 +79,7 @@ def _document(path: Path) -> Path:
 
 def _read_curve(file: Path) -> "Curve":
     """Read curve.json."""
-    from ..curve import read_curve
+    from ..documents.curve import read_curve
 
     return read_curve(file)
 

@@ -56,7 +56,7 @@ def shadows(out: Path, as_json: bool, workers: int | None, **options: Any) -> No
     from reports.shadows import render_shadows
 
     from ..data import load_samples
-    from ..documents import to_text
+    from ..documents.files import to_text
     from ..experiments.shadows import train_shadows
     from ..experiments.workers import cores
     from ..progress import runs_progress

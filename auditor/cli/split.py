@@ -11,7 +11,7 @@ from .output import make_console, make_folder, print_document
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..splits import SplitManifest
+    from ..documents.split import SplitManifest
 
 __all__ = ["split"]
 
@@ -55,7 +55,7 @@ def split(
     `copies`, which are kept.
     """
     from ..config import DataSpec
-    from ..documents import to_text
+    from ..documents.files import to_text
     from ..splits import make_split, write_split
 
     _check_folder(out, force=force)

@@ -11,7 +11,7 @@ from .output import make_console, print_document, quiet_libraries
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..verifying import Verification
+    from ..documents.verification import Verification
 
 __all__ = ["verify"]
 
@@ -30,7 +30,7 @@ def verify(result: Path, data: bool, models: bool, as_json: bool) -> None:
     checked and why. Exit code 2 if anything does not match.
     """
     quiet_libraries()
-    from ..documents import to_text
+    from ..documents.files import to_text
     from ..verifying import verify as run
 
     found = run(result, data=data, models=models)

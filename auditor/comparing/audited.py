@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checksums import file_sha256
-from ..documents import read_document
+from ..documents.checksums import file_sha256
+from ..documents.files import read_document
+from ..documents.result import SCHEMA_VERSION, AuditResult
+from ..documents.sample_table import SampleTable
 from ..errors import ResultError
-from ..results import SCHEMA_VERSION, AuditResult
-from ..samples import SampleTable
 from ..stats.metrics import auc
 
 if TYPE_CHECKING:

@@ -1,14 +1,15 @@
 """How much did each figure change between two audits, text by text where the texts are the same?"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results import Estimate
-from ..samples import SampleTable
+from ..documents.comparison import MetricChange
+from ..documents.estimate import Estimate
+from ..documents.sample_table import SampleTable
 from ..stats import intervals
 from ..stats.changes import independent_change, tpr_change
 from ..stats.clusters import with_copies
@@ -16,7 +17,9 @@ from ..stats.metrics import auc, tpr_at_fpr
 from ..stats.paired import Change, auc_change, holm, mean_change
 from .pairing import Matched
 
-__all__ = ["MetricChange", "metric_changes"]
+__all__ = [
+    "metric_changes",
+]
 
 Array = NDArray[np.float64]
 Names = list[str | None] | None
@@ -27,39 +30,6 @@ BITS = {
     "mean_bits_members": "signed bits a member",
     "clipped_bits_per_member": "bits a member, clipped, UNCALIBRATED",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricChange:
-    """One figure before and after.
-
-    Parameters
-    ----------
-    metric : str
-        Path of the figure in a result, such as ``attacks.reference.auc`` or ``memorization.net_bits_per_member``;
-        of a rate its false-positive rate is added: ``attacks.reference.tpr_at_fpr.0.01``.
-    description : str
-        The figure in words.
-    unit : {"", "share", "bits"}
-    old, new : Estimate
-        Of the samples that are compared: those that both audits hold, if ``paired``.
-    change : Estimate
-        New minus old.
-    p_value, p_value_holm : float or None
-        Two-sided, of no change; as it is, and adjusted by Holm over all changes of the comparison.
-    paired : bool
-        Whether each text is its own control.
-    """
-
-    metric: str
-    description: str
-    unit: str
-    old: Estimate
-    new: Estimate
-    change: Estimate
-    p_value: float | None
-    p_value_holm: float | None
-    paired: bool
 
 
 class _View(NamedTuple):

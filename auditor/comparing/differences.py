@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from ..results import AttackResult, AuditResult, ModelProvenance, SideData
+from ..documents.comparison import Difference, Effect, LeftOut
+from ..documents.result import AttackResult, AuditResult, ModelProvenance, SideData
 
-__all__ = ["Difference", "Effect", "LeftOut", "comparable_attacks", "differences"]
+__all__ = [
+    "comparable_attacks",
+    "differences",
+]
 
-Effect = Literal["none", "caution", "diagnosis"]
 
 LONGEST = 300
 SOURCES = ("target", "references", "members", "non_members")
@@ -28,38 +30,6 @@ CAUTIONS = {
     "shadows": "they serve as references, so bits and attacks differ for that reason too",
 }
 """Options that change scores without a change of the target."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """Something that is not the same in two audits.
-
-    Parameters
-    ----------
-    what : str
-        Such as ``target weights``, ``reference weights``, ``option max_tokens``.
-    old, new : str
-        As text; ``none`` for what is not there.
-    effect : {"none", "caution", "diagnosis"}
-        ``none``: what a comparison is for, or nothing that moves a figure. ``caution``: figures differ for this reason
-        too. ``diagnosis``: no verdict may rest on the figures.
-    meaning : str
-        The effect in words; empty if there is none.
-    """
-
-    what: str
-    old: str
-    new: str
-    effect: Effect
-    meaning: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOut:
-    """Something that could not be compared, and why."""
-
-    what: str
-    reason: str
 
 
 def comparable_attacks(old: AuditResult, new: AuditResult) -> tuple[list[str], list[LeftOut]]:

@@ -1,124 +1,35 @@
 """What changed between two audits: both folders in, one frozen document out. The order of the fields is the format."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from ..documents import read_document
+from ..documents.comparison import (
+    AuditComparison,
+    ComparedAudit,
+    Difference,
+    LeftOut,
+    Pairing,
+    Reading,
+)
+from ..documents.result import AuditResult, Verdict
+from ..documents.sample_table import SampleTable
 from ..errors import ConfigError, ResultError
-from ..results import AuditResult, Verdict
-from ..samples import SampleTable
 from ..stats.clusters import with_copies
 from ..version import __version__
 from .audited import AuditedFolder, read_audit
-from .changes import MetricChange, metric_changes
-from .differences import Difference, LeftOut, comparable_attacks, differences
-from .high import HighSamples, high_samples
-from .pairing import Matched, Pairing, match_samples
+from .changes import metric_changes
+from .differences import comparable_attacks, differences
+from .high import high_samples
+from .pairing import Matched, match_samples
 
 __all__ = [
-    "COMPARISON_VERSION",
-    "AuditComparison",
-    "ComparedAudit",
-    "Reading",
     "compare_audits",
-    "read_comparison",
 ]
 
-COMPARISON_VERSION = "1.0"
-
-Reading = Literal["sound", "caution", "diagnosis"]
 
 FEW = 0.5
 """Share of the smaller audit's samples below which paired ones may not stand for all."""
 
 _VERDICTS: tuple[Verdict, ...] = ("pass", "warn", "veto")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparedAudit:
-    """One of the two audits.
-
-    Parameters
-    ----------
-    path : str
-        Its folder.
-    result_sha256 : str
-        Of the bytes of its ``result.json``.
-    target, weights_sha256 : str
-    n_parameters : int
-    started_at : str
-    soundness : {"pass", "warn", "veto"} or None
-    headline_attack : str or None
-        The attack that its verdict rests on, declared before looking.
-    n_members, n_non_members : int
-    """
-
-    path: str
-    result_sha256: str
-    target: str
-    weights_sha256: str
-    n_parameters: int
-    started_at: str
-    soundness: Verdict | None
-    headline_attack: str | None
-    n_members: int
-    n_non_members: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditComparison:
-    """What changed from one audit to another, written as ``comparison.json``.
-
-    Parameters
-    ----------
-    level : float
-        Of every interval, each on its own.
-    old, new : ComparedAudit
-    soundness : {"pass", "warn", "veto"} or None
-        The worse verdict of the two audits; None if neither was checked.
-    reading : {"sound", "caution", "diagnosis"}
-        ``sound``: the figures may be read as a change of the model. ``caution``: something else that moves them differs
-        too (see ``differences`` and ``warnings``). ``diagnosis``: a check forbids a verdict on one of the audits.
-    headline_attack : str or None
-        The new audit's, if it is compared.
-    pairing : Pairing
-    changes : tuple of MetricChange
-        Bits first, then each attack.
-    differences : tuple of Difference
-        Besides the figures.
-    high : HighSamples or None
-        Members that became highly memorized, or no longer are; None without bits in both audits or common members.
-    left_out : tuple of LeftOut
-        What could not be compared.
-    warnings : tuple of str
-    """
-
-    schema_version: str = COMPARISON_VERSION
-    auditor_version: str
-    level: float
-    old: ComparedAudit
-    new: ComparedAudit
-    soundness: Verdict | None
-    reading: Reading
-    headline_attack: str | None
-    pairing: Pairing
-    changes: tuple[MetricChange, ...]
-    differences: tuple[Difference, ...]
-    high: HighSamples | None
-    left_out: tuple[LeftOut, ...] = field(default=())
-    warnings: tuple[str, ...] = field(default=())
-
-
-def read_comparison(path: Path) -> AuditComparison:
-    """Read what ``auditor compare`` wrote.
-
-    Raises
-    ------
-    ResultError
-        If the file cannot be read or is no such document.
-    """
-    return read_document(path, AuditComparison, version=COMPARISON_VERSION, what="comparison (`auditor compare`)")
 
 
 def compare_audits(old: Path, new: Path, *, level: float = 0.95) -> AuditComparison:

@@ -1,69 +1,24 @@
 """Which members became highly memorized, and which no longer are?"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..samples import SampleTable
+from ..documents.comparison import HighSample, HighSamples
+from ..documents.sample_table import SampleTable
 from .pairing import Matched
 
-__all__ = ["HighSample", "HighSamples", "high_samples"]
+__all__ = [
+    "high_samples",
+]
 
 Array = NDArray[np.float64]
 
 LEAST_BITS = 10.0
 QUANTILE = 0.99
 N_LISTED = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HighSample:
-    """A member that is beyond the threshold of one audit, and not of the other.
-
-    Parameters
-    ----------
-    sample_id : str
-        In the audit in which it is highly memorized.
-    text_sha256 : str
-    old_bits, new_bits : float or None
-        Signed bits; None where the audit does not hold the sample, cut at the same place.
-    """
-
-    sample_id: str
-    text_sha256: str
-    old_bits: float | None
-    new_bits: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HighSamples:
-    """The highly memorized members of two audits.
-
-    Parameters
-    ----------
-    old_threshold, new_threshold : float, bits
-        Signed bits beyond which a member counts as highly memorized: 10, or the 99 % point of the audit's non-members
-        where that is more. 10 in both if one of the audits has no non-members.
-    n_old, n_new : int
-        Members beyond it in each audit, of all its members.
-    n_appeared, n_vanished : int
-        Members beyond it in the new audit and not in the old one, and the other way round; those that the other audit
-        does not hold count.
-    appeared, vanished : tuple of HighSample
-        Those with most bits first; at most 100 of each.
-    """
-
-    old_threshold: float
-    new_threshold: float
-    n_old: int
-    n_new: int
-    n_appeared: int
-    n_vanished: int
-    appeared: tuple[HighSample, ...]
-    vanished: tuple[HighSample, ...]
 
 
 class _Ranked(NamedTuple):

@@ -7,46 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..documents.comparison import Pairing
+from ..documents.sample_table import SampleTable
 from ..errors import ResultError
-from ..samples import SampleTable
 
-__all__ = ["Matched", "Pairing", "match_samples"]
+__all__ = [
+    "Matched",
+    "match_samples",
+]
 
 Rows = NDArray[np.int64]
 
 LEAST = 2
 """Pairs that a side needs for a paired estimate."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pairing:
-    """How the samples of two audits were matched.
-
-    Parameters
-    ----------
-    paired : bool
-        Whether changes are measured text by text. If not, the audits have (nearly) no text in common, and all samples
-        of each are used.
-    n_members, n_non_members : int
-        Samples that both audits hold: the same text, on the same side, cut at the same place. Copies of one text are
-        matched one to one, in the order of their ids.
-    n_members_only_old, n_members_only_new, n_non_members_only_old, n_non_members_only_new : int
-        The others, left out of paired changes.
-    n_cut_differently : int
-        Pairs of these others that have the same text on the same side, scored to another length.
-    n_changed_sides : int
-        Texts that are members in one audit and non-members in the other.
-    """
-
-    paired: bool
-    n_members: int
-    n_non_members: int
-    n_members_only_old: int
-    n_members_only_new: int
-    n_non_members_only_old: int
-    n_non_members_only_new: int
-    n_cut_differently: int
-    n_changed_sides: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

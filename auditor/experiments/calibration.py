@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..documents.calibration import AttackCalibration, Calibration, CalibrationCell, TrainingEffect
+from ..documents.estimate import Estimate
 from ..errors import ConfigError
 from ..laws.calibration import MIN_CELLS, fit_attack
 from ..laws.membership import LAW_SAMPLE_TOKENS
 from ..laws.prediction import LONG_TRAINING
-from ..measured import AttackCalibration, Calibration, CalibrationCell, TrainingEffect
-from ..results import Estimate
 from ..stats.metrics import auc, f1_equal_error
 from .corpus import Corpus
 from .sweep import CalibrationPlan, Size, Sweep, TrainedModel, TrainingJob, open_sizes, shared_samples, train_model

@@ -14,9 +14,9 @@ import torch
 from scipy import optimize
 
 from ..config import ModelSpec
+from ..documents.capacity import CapacityMeasurement, CapacityRun, Extrapolation, Precision
 from ..engine.loading.configs import context_window, count_parameters
 from ..errors import ConfigError, ModelError
-from ..measured import CapacityMeasurement, CapacityRun, Extrapolation, Precision
 from ..training import OptimizerName, build, sequence_nll, train
 from .presets import Training
 from .workers import Ledger, RunProgress, run_jobs

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from ..config import ModelSpec
-from ..documents import to_text
+from ..documents.files import to_text
+from ..documents.shadows import SHADOW, Shadow, ShadowRun, ShadowSettings, unpack_seen
 from ..engine.loading.models import ModelFiles, load_weights, open_model
-from ..shadows import SHADOW, Shadow, ShadowRun, ShadowSettings, unpack_seen
 from ..training import build, save, sequence_nll, train
 from .shadow_texts import read_tokens
 

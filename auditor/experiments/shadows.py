@@ -17,12 +17,8 @@ from numpy.typing import NDArray
 
 from ..config import ModelSpec
 from ..data import SampleSet
-from ..documents import to_text
-from ..engine.loading.models import ModelFiles, open_model
-from ..engine.tokens import Encoder, tokenizer_fingerprint
-from ..errors import ConfigError
-from ..samples import whole_file
-from ..shadows import (
+from ..documents.files import to_text, whole_file
+from ..documents.shadows import (
     MANIFEST,
     NO_GAP,
     SHADOW,
@@ -32,6 +28,9 @@ from ..shadows import (
     pack_seen,
     read_shadow,
 )
+from ..engine.loading.models import ModelFiles, open_model
+from ..engine.tokens import Encoder, tokenizer_fingerprint
+from ..errors import ConfigError
 from ..training import steps_in
 from .shadow_texts import TrainingTexts, draw_halves, prepare_texts, token_file
 from .shadow_training import ShadowJob, train_shadow

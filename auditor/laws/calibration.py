@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
+from ..documents.calibration import AttackCalibration, Calibration, CalibrationCell, TrainingEffect
 from ..errors import ResultError
-from ..measured import AttackCalibration, Calibration, CalibrationCell, TrainingEffect
 from .membership import PAPER_LAW, REFERENCE_LAW, Band, LogisticLaw, MembershipLaw, ProbitLaw
 
 __all__ = ["MIN_CELLS", "fit_attack", "law_from"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..measured import CapacityMeasurement
+    from ..documents.capacity import CapacityMeasurement
 
 __all__ = ["BitsPerParameter", "bits_per_parameter", "measured_bits_per_parameter", "memorized_bits"]
 

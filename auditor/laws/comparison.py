@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..predictions import Comparison, Prediction, PredictionBesideMeasurement
-from ..results import Estimate
+from ..documents.estimate import Estimate
+from ..documents.prediction import Comparison, Prediction, PredictionBesideMeasurement
 from .prediction import LONG_TRAINING
 
 __all__ = ["compare"]

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
-from ..predictions import AttackPrediction, Ceiling, Inverse, LawPrediction, Prediction
+from ..documents.prediction import AttackPrediction, Ceiling, Inverse, LawPrediction, Prediction
 from .capacity import BitsPerParameter, memorized_bits
 from .ceilings import advantage_ceiling, auc_ceiling
 from .membership import LAW_SAMPLE_TOKENS, PAPER_LAW, REFERENCE_LAW, MembershipLaw, auc_from_f1, f1_from_auc

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import interpolate, special, stats
 
-from ..results import Estimate
+from ..documents.estimate import Estimate
 from .clusters import Array, Groups, Ids, cluster_ids, influence_spread, kish_size
 from .intervals import Counts, check_level
 from .metrics import newcombe_auc, placements

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from ..results import CalibrationBin, CalibrationResult, Estimate
+from ..documents.estimate import Estimate
+from ..documents.result import CalibrationBin, CalibrationResult
 from .clusters import Array, Groups, Ids, cluster_ids, effective_size
 from .intervals import check_level, finite_vector, mean_difference
 from .posterior import balanced_weights

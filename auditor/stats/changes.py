@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from ..results import Estimate
+from ..documents.estimate import Estimate
 from .clusters import Array, Groups, Ids, cluster_ids
 from .metrics import tpr_at_fpr
 from .paired import Change, joined_interval

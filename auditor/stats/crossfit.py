@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from ..results import Estimate
+from ..documents.estimate import Estimate
 from .clusters import Array, Groups, Ids, Spread, cluster_ids, influence_spread, kish_size
 from .intervals import check_level
 from .metrics import FEW_MISRANKED, newcombe_auc, placements

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ..results import Estimate
+from ..documents.estimate import Estimate
 from .clusters import Array, Groups, Ids, Spread, cluster_ids, influence_spread, jackknife_spread, skew_stretch
 
 __all__ = ["clopper_pearson", "mean", "mean_difference", "standardized_difference"]

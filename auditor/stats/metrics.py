@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
-from ..results import Estimate, RocCurve, TprAtFpr
+from ..documents.estimate import Estimate, RocCurve, TprAtFpr
 from .bootstrap import N_REPLICATES, gap_deviations
 from .clusters import Array, Groups, influence_spread, kish_size
 from .intervals import check_level

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from ..results import Estimate
+from ..documents.estimate import Estimate
 from .clusters import Array, Groups, Spread, cluster_ids, influence_spread
 from .intervals import check_level, finite_vector
 from .metrics import FEW_MISRANKED, auc, placements

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..results import RocCurve
+from ..documents.estimate import RocCurve
 from .clusters import Array, Groups, Ids, cluster_ids
 
 __all__ = ["Roc", "ScoredSides", "roc_curve", "score_sides", "thin"]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ..results import Estimate, TprAtFpr
+from ..documents.estimate import Estimate, TprAtFpr
 from .betting import BettingCapital, bernoulli_log_capital, bernoulli_lower_end, pairing_moments
 from .clusters import Array, Groups, Ids, cluster_ids
 from .intervals import Counts, check_level, finite_vector

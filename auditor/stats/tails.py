@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ..results import Estimate
+from ..documents.estimate import Estimate
 from .clusters import Array, Groups, Ids, cluster_ids, effective_size, influence_spread, skew_stretch
 from .intervals import check_level, finite_vector
 

@@ -1,6 +1,6 @@
 """A gate's verdict as GitHub workflow commands: one line for each gate that does not pass, and nothing else."""
 
-from auditor.verdicts import GateOutcome, GateReport
+from auditor.documents.gates import GateOutcome, GateReport
 from reports.safe import LINE, visible
 
 from . import phrases

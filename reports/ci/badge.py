@@ -3,7 +3,7 @@
 import json
 from xml.etree import ElementTree
 
-from auditor.verdicts import GateReport
+from auditor.documents.gates import GateReport
 
 from . import phrases
 

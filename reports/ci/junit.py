@@ -7,7 +7,7 @@ properties of a test case.
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
-from auditor.verdicts import GateOutcome, GateReport
+from auditor.documents.gates import GateOutcome, GateReport
 from reports.safe import LINE, visible
 from reports.tones import Tone
 

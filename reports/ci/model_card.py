@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from auditor.documents.gates import GateOutcome, GateReport
 from auditor.hub import BEGIN, DATASET_TYPE, END
-from auditor.verdicts import GateOutcome, GateReport
 from reports import safe
 from reports.numbers import percent, plural
 from reports.safe import visible

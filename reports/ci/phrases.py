@@ -2,9 +2,8 @@
 
 import re
 
-from auditor.gates import NOT_JUDGED, NOT_SOUND, WITH_CARE
-from auditor.results import Estimate
-from auditor.verdicts import GateOutcome, GateReport, Outcome
+from auditor.documents.estimate import Estimate
+from auditor.documents.gates import NOT_JUDGED, NOT_SOUND, WITH_CARE, GateOutcome, GateReport, Outcome
 from reports.numbers import Change, Quantity, number, p_value, percent, plural
 from reports.safe import ID, visible
 from reports.soundness import spoken

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import quote
 
-from auditor.verdicts import GateOutcome, GateReport
+from auditor.documents.gates import GateOutcome, GateReport
 from reports.safe import ID, LINE, visible
 from reports.to_markdown import escaped
 

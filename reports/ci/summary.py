@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from auditor.verdicts import GateOutcome, GateReport
+from auditor.documents.gates import GateOutcome, GateReport
 from reports import safe
 from reports.numbers import percent, plural
 from reports.to_markdown import code, details, escaped, table_lines

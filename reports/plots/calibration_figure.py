@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
+from auditor.documents.calibration import Calibration, CalibrationCell, TrainingEffect
+from auditor.documents.estimate import Estimate
 from auditor.laws.calibration import law_from
 from auditor.laws.membership import PAPER_LAW, REFERENCE_LAW
-from auditor.measured import Calibration, CalibrationCell, TrainingEffect
-from auditor.results import Estimate
 
 from ..numbers import count, number, percent, plain, plural
 from ..safe import ID, visible

@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from auditor.measured import CapacityMeasurement, CapacityRun
+from auditor.documents.capacity import CapacityMeasurement, CapacityRun
 
 from ..numbers import count, number, percent, plain, plural
 from ..safe import ID, visible

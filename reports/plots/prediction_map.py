@@ -8,8 +8,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from auditor.documents.prediction import Prediction
 from auditor.laws.membership import LAW_SAMPLE_TOKENS, MembershipLaw, auc_from_f1
-from auditor.predictions import Prediction
 
 from ..numbers import number, plain
 from ..safe import ID, visible

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from auditor.results import Estimate
+from auditor.documents.estimate import Estimate
 from auditor.stats.adjusted import LEFT_OUT, length_strata, residualised_auc, stratified_auc
 from auditor.stats.metrics import auc
 

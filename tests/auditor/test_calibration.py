@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor.documents import to_text
+from auditor.documents.calibration import Calibration, read_calibration
+from auditor.documents.files import to_text
 from auditor.errors import ConfigError, DataError
 from auditor.experiments import calibration as calibration_module
 from auditor.experiments.calibration import calibrate
@@ -22,7 +23,6 @@ from auditor.experiments.sweep import (
     open_sizes,
     shared_samples,
 )
-from auditor.measured import Calibration, read_calibration
 
 N_VOCABULARY = 40
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from transformers import PreTrainedConfig
 
-from auditor.documents import to_text
+from auditor.documents.capacity import CapacityMeasurement, CapacityRun, Extrapolation, read_capacity
+from auditor.documents.files import to_text
 from auditor.errors import ConfigError, ModelError
 from auditor.experiments import capacity
 from auditor.experiments.capacity import CapacityPlan, measure_capacity
 from auditor.experiments.presets import PRESETS, Training, default_training
 from auditor.laws.capacity import measured_bits_per_parameter
-from auditor.measured import CapacityMeasurement, CapacityRun, Extrapolation, read_capacity
 from auditor.training import build, sequence_nll, train
 
 FAST = Training(steps=12, batch_size=16, learning_rate=4e-2, optimizer="soap")

@@ -16,22 +16,22 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from auditor.comparing import AuditComparison, MetricChange, compare_audits, read_comparison
-from auditor.documents import to_text
-from auditor.errors import ConfigError, ResultError
-from auditor.laws.capacity import BitsPerParameter
-from auditor.memorization import SampleBits, dataset_memorization
-from auditor.results import (
+from auditor.documents.estimate import Estimate
+from auditor.documents.files import to_text
+from auditor.documents.result import (
     AttackResult,
     AuditResult,
     CheckResult,
     DataResult,
-    Estimate,
     ModelProvenance,
     Provenance,
     SideData,
     SoundnessResult,
 )
-from auditor.samples import SampleTable
+from auditor.documents.sample_table import SampleTable
+from auditor.errors import ConfigError, ResultError
+from auditor.laws.capacity import BitsPerParameter
+from auditor.memorization import SampleBits, dataset_memorization
 from auditor.stats.changes import independent_change, tpr_change
 from auditor.stats.metrics import evaluate
 from auditor.stats.paired import holm

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from auditor.config import AuditConfig
+from auditor.documents.estimate import Estimate
+from auditor.documents.prediction import Comparison, Prediction, PredictionBesideMeasurement
+from auditor.documents.result import AuditResult
+from auditor.documents.sample_table import SampleTable
 from auditor.errors import ConfigError, ResultError
 from auditor.expectation import check_stated_size, read_constants, set_beside
 from auditor.laws.capacity import BitsPerParameter
 from auditor.laws.comparison import compare
 from auditor.laws.prediction import Plan, predict
 from auditor.pipeline import audit
-from auditor.predictions import Comparison, Prediction, PredictionBesideMeasurement
-from auditor.results import AuditResult, Estimate
-from auditor.samples import SampleTable
 from reports import RENDERERS, from_json
 
 NOTHING: dict[str, Estimate | None] = dict.fromkeys(

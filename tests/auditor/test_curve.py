@@ -13,8 +13,9 @@ import pytest
 from scipy import stats
 
 from auditor import pipeline
-from auditor.curve import Curve, Tracer, checkpoint_names, read_curve, step_of
-from auditor.documents import to_text
+from auditor.curve import Tracer, checkpoint_names, step_of
+from auditor.documents.curve import Curve, read_curve
+from auditor.documents.files import to_text
 from auditor.errors import ResultError
 from auditor.stats import intervals
 from auditor.stats.paired import auc_change, holm, mean_change

@@ -23,17 +23,18 @@ from auditor.comparing import (
     MetricChange,
     Pairing,
 )
-from auditor.documents import document_schema, to_text
+from auditor.documents.estimate import Estimate
+from auditor.documents.figures import Figure, catalogue
+from auditor.documents.files import document_schema, to_text
+from auditor.documents.gates import GateReport
+from auditor.documents.result import AuditResult
 from auditor.errors import ConfigError, ResultError
 from auditor.gates import exceedance_p_value, judge
 from auditor.judged import Judged, read_bytes, read_judged, with_changes
 from auditor.laws.capacity import BitsPerParameter
 from auditor.laws.prediction import Plan, predict
-from auditor.metric_paths import Figure, catalogue
 from auditor.policy import Gate, Policy, Waiver, built_in_policy
-from auditor.results import AuditResult, Estimate
 from auditor.stats.metrics import auc
-from auditor.verdicts import GateReport
 
 TODAY = date(2026, 6, 1)
 Z = float(stats.norm.ppf(0.975))

@@ -10,9 +10,9 @@ import pytest
 
 from auditor import inputs
 from auditor.config import AuditConfig
+from auditor.documents.shadows import ShadowSet
 from auditor.errors import ConfigError
 from auditor.inputs import Inputs, read_inputs
-from auditor.shadows import ShadowSet
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from auditor.documents.calibration import Calibration, CalibrationCell, TrainingEffect
+from auditor.documents.estimate import Estimate
 from auditor.laws.calibration import fit_attack, law_from
 from auditor.laws.membership import PAPER_LAW, REFERENCE_LAW
-from auditor.measured import Calibration, CalibrationCell, TrainingEffect
-from auditor.results import Estimate
 
 RATIOS = (0.0125, 0.025, 0.05, 0.1, 0.2)
 

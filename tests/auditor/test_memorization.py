@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from attacks import TokenScores
+from auditor.documents.result import MemorizationResult
 from auditor.laws.capacity import BitsPerParameter, bits_per_parameter
 from auditor.laws.membership import auc_from_separation
 from auditor.memorization import SampleBits, dataset_memorization, mixture_bits, sample_bits
-from auditor.results import MemorizationResult
 
 LN2 = math.log(2)
 

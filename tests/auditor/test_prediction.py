@@ -7,15 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.documents import from_text, to_text
+from auditor.documents.estimate import Estimate
+from auditor.documents.files import from_text, to_text
+from auditor.documents.prediction import (
+    AttackPrediction,
+    Ceiling,
+    LawPrediction,
+    Prediction,
+    PredictionBesideMeasurement,
+)
 from auditor.errors import ResultError
 from auditor.laws.capacity import BitsPerParameter
 from auditor.laws.ceilings import advantage_ceiling, auc_ceiling
 from auditor.laws.comparison import compare
 from auditor.laws.membership import PAPER_LAW, REFERENCE_LAW, auc_from_f1
 from auditor.laws.prediction import Plan, predict
-from auditor.predictions import AttackPrediction, Ceiling, LawPrediction, Prediction, PredictionBesideMeasurement
-from auditor.results import Estimate
 
 untimed = settings(deadline=None)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from auditor.documents import to_text
+from auditor.documents.files import to_text
 from auditor.engine.loading.recorded import RECORD, read_record
 from auditor.engine.store import ScoreStore
 from auditor.errors import AuditError, ConfigError, DataError, ResultError

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor.results import RetrainedResult
+from auditor.documents.result import RetrainedResult
 from auditor.retraining import compare_with_retrained
 from auditor.stats.paired import auc_change
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from auditor.results import Estimate
+from auditor.documents.estimate import Estimate
 from auditor.stats import betting
 from auditor.stats.betting import BettingCapital, bernoulli_log_capital, bernoulli_lower_end, pairing_moments
 from auditor.stats.metrics import auc, tpr_at_fpr

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from auditor.config import ModelSpec
 from auditor.data import Sample, SampleSet
-from auditor.documents import to_text
+from auditor.documents.files import to_text
+from auditor.documents.shadows import ShadowManifest, load_shadows, pack_seen, unpack_seen
 from auditor.engine.loading.models import load_weights, open_model
 from auditor.engine.tokens import Encoder
 from auditor.errors import AuditError, ConfigError, DataError, ResultError
 from auditor.experiments import shadow_training
 from auditor.experiments.shadow_texts import draw_halves, prepare_texts
 from auditor.experiments.shadows import ShadowPlan, train_shadows
-from auditor.shadows import ShadowManifest, load_shadows, pack_seen, unpack_seen
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # peft asks for it
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from auditor.blind import BlindBaseline
-from auditor.results import CheckResult, SoundnessResult
+from auditor.documents.result import CheckResult, SoundnessResult
 from auditor.soundness import ModelFacts, check_soundness
 
 N = 200

@@ -10,9 +10,10 @@ import pytest
 from auditor.config import DataSpec
 from auditor.data import SampleSet, drop_ids_text, load_samples, read_drop_ids
 from auditor.data.near_duplicates import near_duplicate_pairs
-from auditor.documents import to_text
+from auditor.documents.files import to_text
+from auditor.documents.split import read_manifest
 from auditor.errors import ConfigError, DataError, ResultError
-from auditor.splits import check_manifest, make_split, read_manifest, write_split
+from auditor.splits import check_manifest, make_split, write_split
 
 Record = dict[str, object]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from auditor.documents.estimate import Estimate
 from auditor.errors import ConfigError
-from auditor.results import Estimate
 
 
 def estimate(low: float, value: float, high: float) -> Estimate:

@@ -13,6 +13,8 @@ import pytest
 
 from auditor import early_gates, prepared, until_decided
 from auditor.config import AuditConfig, DataSpec, ModelSpec
+from auditor.documents.estimate import Estimate
+from auditor.documents.gates import GateReport
 from auditor.engine import gradual
 from auditor.engine.ranks import ALONE
 from auditor.engine.scoring import load_weights
@@ -21,9 +23,7 @@ from auditor.errors import ConfigError
 from auditor.evidence import collect
 from auditor.inputs import read_inputs
 from auditor.policy import Gate, parse_policy
-from auditor.results import Estimate
 from auditor.until_decided import audit_until_decided
-from auditor.verdicts import GateReport
 
 Run = Callable[..., Any]
 World = dict[str, Path]

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from auditor.checksums import file_sha256, write_checksums
 from auditor.cli import cli
-from auditor.documents import read_document
-from auditor.results import SCHEMA_VERSION, AuditResult, Estimate, RetrainedResult
+from auditor.documents.checksums import file_sha256, write_checksums
+from auditor.documents.estimate import Estimate
+from auditor.documents.files import read_document
+from auditor.documents.result import SCHEMA_VERSION, AuditResult, RetrainedResult
 from auditor.unverified import Evidence, unverified
 from auditor.verifying import verify
 

@@ -7,11 +7,9 @@ from statistics import NormalDist
 
 import pytest
 
-from auditor.laws.capacity import BitsPerParameter
-from auditor.laws.comparison import compare
-from auditor.laws.prediction import Plan, predict
-from auditor.predictions import PredictionBesideMeasurement
-from auditor.results import (
+from auditor.documents.estimate import Estimate, Histogram, RocCurve, TprAtFpr
+from auditor.documents.prediction import PredictionBesideMeasurement
+from auditor.documents.result import (
     AttackResult,
     AuditResult,
     CalibrationBin,
@@ -19,9 +17,7 @@ from auditor.results import (
     CheckResult,
     CombinationResult,
     DataResult,
-    Estimate,
     FoldChoice,
-    Histogram,
     MemorizationResult,
     ModelProvenance,
     Provenance,
@@ -30,15 +26,16 @@ from auditor.results import (
     RiskBreakdown,
     RiskGroup,
     RiskResult,
-    RocCurve,
     SelectionResult,
     SideData,
     SoundnessResult,
     StabilityResult,
     TailResult,
     TopSample,
-    TprAtFpr,
 )
+from auditor.laws.capacity import BitsPerParameter
+from auditor.laws.comparison import compare
+from auditor.laws.prediction import Plan, predict
 
 N_MEMBERS, N_NON_MEMBERS = 500, 480
 NORMAL = NormalDist()

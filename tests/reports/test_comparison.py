@@ -21,7 +21,7 @@ from auditor.comparing import (
     MetricChange,
     Pairing,
 )
-from auditor.results import Estimate
+from auditor.documents.estimate import Estimate
 from reports import COMPARISON_RENDERERS, render_comparison
 from reports.comparison import finding, notes, paired_words
 

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from auditor.curve import AttackPoint, Curve, CurvePoint, Failed, Rise
-from auditor.results import Estimate, TprAtFpr
+from auditor.documents.curve import AttackPoint, Curve, CurvePoint, Failed, Rise
+from auditor.documents.estimate import Estimate, TprAtFpr
 from reports import CURVE_RENDERERS, render_curve
 from reports.curve import finding, notes
 

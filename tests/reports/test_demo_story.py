@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from auditor.demo import CopiesRow
-from auditor.results import Estimate
+from auditor.documents.estimate import Estimate
 from reports import render_demo
 
 

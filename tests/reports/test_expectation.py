@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from auditor.results import AuditResult
+from auditor.documents.result import AuditResult
 from reports import RENDERERS, expectation, render_terminal
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from auditor.documents.prediction import Prediction
 from auditor.laws.capacity import BitsPerParameter
 from auditor.laws.membership import PAPER_LAW, REFERENCE_LAW
 from auditor.laws.prediction import Plan, predict
-from auditor.predictions import Prediction
 from reports import render_prediction
 
 GOLDEN = Path(__file__).parent / "golden" / "prediction.txt"

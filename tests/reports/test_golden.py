@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from auditor.results import AuditResult
+from auditor.documents.result import AuditResult
 from reports import RENDERERS, render_terminal
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from auditor.results import AuditResult, Histogram, RocCurve
+from auditor.documents.estimate import Histogram, RocCurve
+from auditor.documents.result import AuditResult
 from reports import RENDERERS
 
 to_html = RENDERERS["html"]

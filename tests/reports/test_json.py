@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from auditor.documents.result import AuditResult, CheckResult, SoundnessResult
 from auditor.errors import ResultError
-from auditor.results import AuditResult, CheckResult, SoundnessResult
 from reports import RENDERERS, from_json, json_schema
 
 to_json = RENDERERS["json"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from auditor.results import AuditResult
+from auditor.documents.result import AuditResult
 from reports import RENDERERS
 from reports.to_markdown import escaped
 

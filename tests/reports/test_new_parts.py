@@ -9,7 +9,8 @@ from html import unescape
 import pytest
 from rich.console import Console
 
-from auditor.results import AuditResult, CheckResult, Estimate, RetrainedAttack, SelectionResult
+from auditor.documents.estimate import Estimate
+from auditor.documents.result import AuditResult, CheckResult, RetrainedAttack, SelectionResult
 from reports import RENDERERS, from_json, render_terminal
 from reports.advice import actions, limits
 from reports.attacks import attack_table, combination_sentence, declaration, headline_attack, selection_sentence

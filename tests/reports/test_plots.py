@@ -12,18 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
+from auditor.documents.calibration import AttackCalibration, Calibration, CalibrationCell, TrainingEffect
+from auditor.documents.capacity import CapacityMeasurement, CapacityRun, Extrapolation
+from auditor.documents.estimate import Estimate
+from auditor.documents.prediction import AttackPrediction, Ceiling, LawPrediction, Prediction
 from auditor.laws.membership import PAPER_LAW, ProbitLaw, auc_from_f1
-from auditor.measured import (
-    AttackCalibration,
-    Calibration,
-    CalibrationCell,
-    CapacityMeasurement,
-    CapacityRun,
-    Extrapolation,
-    TrainingEffect,
-)
-from auditor.predictions import AttackPrediction, Ceiling, LawPrediction, Prediction
-from auditor.results import Estimate
 from reports.plots import FORMATS, LANDMARKS, calibration_figure, capacity_figure, prediction_map
 
 HOSTILE = "$\\frac{ <script>alert(1)</script> \u202e\x00\ud800 ]]> -- & 漢字 $x$"

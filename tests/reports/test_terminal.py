@@ -5,7 +5,7 @@ import re
 
 from rich.console import Console
 
-from auditor.results import AuditResult
+from auditor.documents.result import AuditResult
 from reports import render_terminal
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")

@@ -10,7 +10,8 @@ from html import unescape
 import pytest
 from rich.console import Console
 
-from auditor.results import AuditResult, CheckResult, Estimate, Histogram, TprAtFpr
+from auditor.documents.estimate import Estimate, Histogram, TprAtFpr
+from auditor.documents.result import AuditResult, CheckResult
 from reports import RENDERERS, render_terminal
 from reports.advice import CONFIDENTIAL, TEXTS_AS_SCORED, actions, limits
 from reports.attacks import attack_quantities

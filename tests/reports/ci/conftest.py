@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from auditor.verdicts import GateOutcome, GateReport
+from auditor.documents.gates import GateOutcome, GateReport
 
 KEPT = {"schema_version", "kind", "soundness", "outcome", "waived_until"}
 

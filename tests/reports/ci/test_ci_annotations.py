@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from auditor.verdicts import GateReport
+from auditor.documents.gates import GateReport
 from reports import GATE_RENDERERS
 
 to_annotations, to_svg, to_json = (GATE_RENDERERS[name] for name in ("annotations", "badge_svg", "badge_json"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor.verdicts import GateReport
+from auditor.documents.gates import GateReport
 from reports import GATE_RENDERERS
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.verdicts import GateOutcome, GateReport
+from auditor.documents.gates import GateOutcome, GateReport
 from reports import GATE_RENDERERS
 
 to_junit = GATE_RENDERERS["junit"]

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from huggingface_hub import ModelCard
 
+from auditor.documents.gates import GateReport
 from auditor.hub import BEGIN, END
-from auditor.verdicts import GateReport
 from reports import GATE_RENDERERS
 from reports.ci.model_card import model_card_metadata, model_card_section
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import jsonschema
 import pytest
 
-from auditor.verdicts import GateReport
+from auditor.documents.gates import GateReport
 from reports import GATE_RENDERERS
 
 to_sarif = GATE_RENDERERS["sarif"]

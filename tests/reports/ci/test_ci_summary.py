@@ -7,7 +7,7 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from auditor.verdicts import GateReport
+from auditor.documents.gates import GateReport
 from reports import GATE_RENDERERS
 from reports.ci.model_card import model_card_section
 

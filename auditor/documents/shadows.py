@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .documents import read_document
-from .errors import ConfigError, ResultError
+from ..errors import ConfigError, ResultError
+from .files import read_document
 
 __all__ = [
     "MANIFEST",

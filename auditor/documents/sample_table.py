@@ -1,45 +1,17 @@
 """One row a sample: what the audit found for each text, as ``samples.parquet`` holds it."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ResultError
+from .files import whole_file
 
-__all__ = ["SampleTable", "whole_file"]
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a path to write to that becomes ``path`` once all is written; of a failed write nothing stays.
-
-    What is there and is no file, such as ``/dev/stdout``, is written to as it is.
-
-    Raises
-    ------
-    ResultError
-        If it cannot be written, as on a full disk.
-    """
-    partial = None
-    try:
-        place = path.resolve()
-        if place.exists() and not place.is_file():
-            yield place
-            return
-        partial = place.with_name(f"{place.name}.{uuid4().hex}.partial")  # no other process writes to it
-        yield partial
-        partial.replace(place)
-    except OSError as error:
-        raise ResultError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if partial is not None:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
+__all__ = [
+    "SampleTable",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,18 +2,26 @@
 
 import json
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import uuid4
 
-from .errors import ResultError
+from ..errors import ResultError
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["document_schema", "from_text", "read_document", "to_text"]
+__all__ = [
+    "document_schema",
+    "from_text",
+    "read_document",
+    "to_text",
+    "whole_file",
+]
 
 Document = TypeVar("Document")
 
@@ -172,3 +180,31 @@ def _explain(error: "ValidationError") -> str:
     where = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(others)} more)" if others else ""
     return f"{where}: {first['msg']}{more}"[:300]
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to that becomes ``path`` once all is written; of a failed write nothing stays.
+
+    What is there and is no file, such as ``/dev/stdout``, is written to as it is.
+
+    Raises
+    ------
+    ResultError
+        If it cannot be written, as on a full disk.
+    """
+    partial = None
+    try:
+        place = path.resolve()
+        if place.exists() and not place.is_file():
+            yield place
+            return
+        partial = place.with_name(f"{place.name}.{uuid4().hex}.partial")  # no other process writes to it
+        yield partial
+        partial.replace(place)
+    except OSError as error:
+        raise ResultError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if partial is not None:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from .errors import ResultError
-from .results import Estimate
+from ..errors import ResultError
+from .estimate import Estimate
 
 __all__ = ["Figure", "PathPattern", "catalogue", "nearest_paths", "path_patterns", "unit_of"]
 

@@ -3,7 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["GATES_VERSION", "EarlyStop", "GateOutcome", "GateReport", "Outcome"]
+__all__ = [
+    "GATES_VERSION",
+    "NOT_JUDGED",
+    "NOT_SOUND",
+    "WITH_CARE",
+    "EarlyStop",
+    "GateOutcome",
+    "GateReport",
+    "Outcome",
+]
 
 GATES_VERSION = "1.0"
 
@@ -153,3 +162,13 @@ class GateReport:
     gates: tuple[GateOutcome, ...]
     notes: tuple[str, ...] = ()
     early_stop: EarlyStop | None = None
+
+
+NOT_JUDGED = "not judged, about other documents than"
+
+
+NOT_SOUND = "the audit is not sound: "
+
+
+WITH_CARE = "read with care, checks warn: "
+"""How a note, a reason and a note begin; after the last two stand names of checks, which reports put into words."""

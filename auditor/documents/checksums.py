@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .documents import read_document, to_text
-from .errors import ResultError
-from .samples import whole_file
+from ..errors import ResultError
+from .files import read_document, to_text, whole_file
 
 __all__ = ["CHECKSUMS", "OUTPUTS", "file_sha256", "read_checksums", "write_checksums"]
 

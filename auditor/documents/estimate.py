@@ -1,0 +1,128 @@
+"""Estimates: a number with its interval, its method and its n, and the curves and counts that go with them."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+__all__ = [
+    "Estimate",
+    "Histogram",
+    "RocCurve",
+    "TprAtFpr",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number that never travels alone: its interval, how it was made, and from how many samples.
+
+    Parameters
+    ----------
+    value, low, high : float or None
+        The estimate and the ends of its interval; all None if undefined. Never NaN, never infinite.
+    level : float
+        Confidence level of the interval.
+    method : str
+        How the interval was made.
+    n_members, n_non_members : int
+        Samples behind the estimate.
+    undefined_reason : str or None
+        Why there is no value; None if there is one.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float
+    method: str
+    n_members: int
+    n_non_members: int
+    undefined_reason: str | None = None
+
+    def __post_init__(self) -> None:
+        ends = (self.low, self.value, self.high)
+        if self.undefined_reason is not None:
+            if any(end is not None for end in ends):
+                raise ValueError("an undefined estimate has no value and no interval")
+            return
+        low, value, high = ends
+        if low is None or value is None or high is None:
+            raise ValueError("an estimate needs value, low and high, or an undefined_reason")
+        if not all(math.isfinite(end) for end in (low, value, high)):
+            raise ValueError(f"an estimate must be finite, got {ends}")
+        if not low <= value <= high:
+            raise ValueError(f"an estimate must lie in its interval, got {value} outside [{low}, {high}]")
+
+    @classmethod
+    def undefined(
+        cls, reason: str, *, level: float, method: str = "none", n_members: int = 0, n_non_members: int = 0
+    ) -> "Estimate":
+        """Say that a number cannot be given, and why."""
+        return cls(
+            value=None,
+            low=None,
+            high=None,
+            level=level,
+            method=method,
+            n_members=n_members,
+            n_non_members=n_non_members,
+            undefined_reason=reason,
+        )
+
+    def mapped(self, function: Callable[[float], float], *, method: str | None = None) -> "Estimate":
+        """Apply an increasing function to value and interval (AUC from a separation, a total from a mean)."""
+        if self.value is None or self.low is None or self.high is None:
+            return self
+        return replace(
+            self,
+            value=function(self.value),
+            low=function(self.low),
+            high=function(self.high),
+            method=method or self.method,
+        )
+
+    def scaled(self, factor: float, *, method: str | None = None) -> "Estimate":
+        """Multiply value and interval by a positive constant (a change of unit, a total from a mean)."""
+        if not (math.isfinite(factor) and factor > 0):
+            raise ValueError(f"factor must be positive and finite, got {factor}")
+        return self.mapped(lambda end: end * factor, method=method)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TprAtFpr(Estimate):
+    """The largest true-positive rate with a false-positive rate of at most ``fpr``; no interpolation."""
+
+    fpr: float
+
+    @classmethod
+    def at(cls, fpr: float, estimate: Estimate) -> "TprAtFpr":
+        """Attach the false-positive rate to an estimate."""
+        return cls(
+            fpr=fpr,
+            value=estimate.value,
+            low=estimate.low,
+            high=estimate.high,
+            level=estimate.level,
+            method=estimate.method,
+            n_members=estimate.n_members,
+            n_non_members=estimate.n_non_members,
+            undefined_reason=estimate.undefined_reason,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RocCurve:
+    """Operating points from the strictest threshold to the most lenient; thinned for the file, ends kept."""
+
+    fpr: tuple[float, ...]
+    tpr: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """Counts of members and non-members in shared bins (``len(edges) - 1`` of them)."""
+
+    unit: str
+    edges: tuple[float, ...]
+    members: tuple[int, ...]
+    non_members: tuple[int, ...]
