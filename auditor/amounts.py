@@ -4,7 +4,7 @@ import math
 
 __all__ = ["parse_amount"]
 
-_LARGEST = 1e24
+_LARGEST_AMOUNT = 1e24
 _SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 
 
@@ -31,8 +31,8 @@ def parse_amount(text: str) -> float:
     value *= factor
     if math.isnan(value) or math.isinf(value):
         raise ValueError(f"{text!r} is not a number such as 124000000, 124M, 1.5B or 2e12")
-    if value > _LARGEST:
-        raise ValueError(f"must be at most {_LARGEST:g}, got {text}")
+    if value > _LARGEST_AMOUNT:
+        raise ValueError(f"must be at most {_LARGEST_AMOUNT:g}, got {text}")
     if value <= 0:
         raise ValueError(f"must be greater than 0, got {text}")
     return value

@@ -16,8 +16,9 @@ from .documents.curve import AttackPoint, Curve, CurvePoint, Failed, Rise, sound
 from .documents.estimate import Estimate
 from .documents.result import AttackResult, AuditResult
 from .documents.sample_table import SampleTable
+from .stats.change import Change, auc_change, mean_change
 from .stats.clusters import with_copies
-from .stats.paired import Change, auc_change, holm, mean_change
+from .stats.p_values import holm
 from .version import __version__
 
 __all__ = [

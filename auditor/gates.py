@@ -11,7 +11,7 @@ from .documents.gates import NOT_JUDGED, NOT_SOUND, WITH_CARE, GateOutcome, Gate
 from .errors import ConfigError
 from .judged import Judged, inversion, kind_of_path
 from .policy import Gate, Policy, Waiver, check_metric
-from .stats.paired import holm
+from .stats.p_values import holm
 from .version import __version__
 
 __all__ = [

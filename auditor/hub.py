@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BEGIN", "DATASET_TYPE", "END", "merge_model_card", "push_model_card"]
 
-BEGIN, END = "<!-- auditor:begin -->", "<!-- auditor:end -->"
+BEGIN = "<!-- auditor:begin -->"
+END = "<!-- auditor:end -->"
 """What stands around our part of a model card, so that the next push finds it."""
 
 DATASET_TYPE = "membership-audit"

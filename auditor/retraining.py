@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from .documents.estimate import Estimate
 from .documents.result import Finding, RetrainedAttack, RetrainedResult
 from .stats import intervals
+from .stats.change import auc_change
 from .stats.metrics import auc
-from .stats.paired import auc_change, holm
+from .stats.p_values import holm
 
 __all__ = ["compare_with_retrained"]
 

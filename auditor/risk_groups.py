@@ -14,7 +14,7 @@ from .documents.result import RiskBreakdown, RiskGroup
 from .stats.clusters import Array, Ids, cluster_ids, influence_spread, with_copies
 from .stats.intervals import mean
 from .stats.metrics import auc, placements
-from .stats.paired import holm
+from .stats.p_values import holm
 from .stats.roc import score_sides
 
 __all__ = ["Scored", "break_down"]

@@ -1,23 +1,21 @@
 """What does choosing among attacks cost? P-values adjusted for all of them, and the best one judged on other texts."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from numpy.typing import NDArray
 
 from .documents.estimate import Estimate
 from .documents.result import FoldChoice, SelectionResult
-from .stats.clusters import Array, Groups, influence_spread, kish_size
+from .stats.clusters import Array, Groups
 from .stats.crossfit import best_of_folds, folded_auc, folded_auc_interval, group_folds, too_few_for_folds
-from .stats.metrics import FEW_MISRANKED, auc, placements
-from .stats.paired import holm
-from .stats.roc import score_sides
+from .stats.metrics import auc
 
-__all__ = ["auc_p_value", "auc_p_values", "select"]
+__all__ = [
+    "select",
+]
 
 
 def select(
@@ -82,66 +80,3 @@ def select(
     return SelectionResult(
         headline=headline, declared_by=declared_by, n_attacks=len(labels), best_auc=best, chosen=chosen
     )
-
-
-def auc_p_values(
-    scores: Mapping[str, Array], is_member: NDArray[np.bool_], groups: Groups = None
-) -> dict[str, tuple[float | None, float | None]]:
-    """P-value of every attack, as it is and adjusted for all of them (Holm), by label; None where undefined.
-
-    Parameters
-    ----------
-    scores, is_member, groups
-        As in `select`.
-    """
-    p_values = [auc_p_value(values, is_member, groups) for values in scores.values()]
-    return dict(zip(scores, zip(p_values, holm(p_values), strict=True), strict=True))
-
-
-def auc_p_value(scores: ArrayLike, is_member: NDArray[np.bool_], groups: Groups = None) -> float | None:
-    """One-sided p-value of "the AUC is at most one half".
-
-    Parameters
-    ----------
-    scores : array_like of shape (n_samples,)
-        Finite, higher for members.
-    is_member, groups
-        As in `select`.
-
-    Returns
-    -------
-    float or None
-        None if a side is empty or of one cluster.
-
-    Notes
-    -----
-    The p-value of the interval that `metrics.auc` reports: below ``(1 - level) / 2`` exactly if the low end at that
-    level is above one half, so that the two never contradict each other. That is DeLong's (Obuchowski's) variance on
-    the logit scale with Welch's degrees of freedom, and where few samples are misranked the larger one of it and of
-    Newcombe's, whose variance at one half is Mann and Whitney's ``(m + n + 1) / (12 m n)`` (without its reduction
-    for ties, which only makes it larger). Mann and Whitney's alone holds its level only if both sides have one
-    distribution, spread included; the question here is whether members score higher, and both variances may differ.
-
-    References
-    ----------
-    .. [1] Brunner, Munzel, *The nonparametric Behrens-Fisher problem*, Biometrical J. 42, 2000 (this variance and
-       these degrees of freedom for this hypothesis). We take the logit scale, as the interval does.
-
-    Examples
-    --------
-    >>> round(auc_p_value([1.0, 2.0, 3.0, 4.0], np.array([False, False, True, True])), 4)  # z = .5 / sqrt(5 / 48)
-    0.0607
-    """
-    sides = score_sides(scores, is_member, groups)
-    if sides.problem:
-        return None
-    above, below = placements(sides)
-    area, m, n = float(above.mean()), kish_size(sides.cluster_members), kish_size(sides.cluster_non_members)
-    influences = (above - area) / above.size, (below - area) / below.size
-    spread = influence_spread(*influences, sides.cluster_members, sides.cluster_non_members)
-    newcombe = float(stats.norm.sf((area - 0.5) / math.sqrt((m + n + 1) / (12 * m * n))))
-    if spread.variance == 0 or not 0 < area < 1:
-        return newcombe
-    error = math.sqrt(spread.variance) / (area * (1 - area))
-    delong = float(stats.t.sf(math.log(area / (1 - area)) / error, spread.df))
-    return max(delong, newcombe) if min(area, 1 - area) * min(m, n) < FEW_MISRANKED else delong

@@ -21,8 +21,8 @@ from .engine.tokens import tokenizer_fingerprint
 from .errors import AuditError, ConfigError, DataError, ResultError
 from .laws.capacity import BitsPerParameter
 from .memorization import SampleBits, dataset_memorization, top_samples
-from .selection import auc_p_values
 from .stats.metrics import evaluate
+from .stats.p_values import auc_p_values
 from .unverified import Evidence, unverified
 
 __all__ = [

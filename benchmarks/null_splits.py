@@ -23,10 +23,11 @@ from auditor.overlap import check_overlap, find_overlap
 from auditor.rarity import text_rarity
 from auditor.retraining import compare_with_retrained
 from auditor.risk import TAIL_SHARES, assess_risk
-from auditor.selection import auc_p_values, select
+from auditor.selection import select
 from auditor.soundness import check_soundness
 from auditor.stats.adjusted import length_strata, residualised_auc, stratified_auc
 from auditor.stats.metrics import auc, evaluate
+from auditor.stats.p_values import auc_p_values
 from auditor.stats.tails import tail_mean, tail_quantile
 from reports.attacks import survives
 

@@ -11,10 +11,10 @@ from ..documents.comparison import MetricChange
 from ..documents.estimate import Estimate
 from ..documents.sample_table import SampleTable
 from ..stats import intervals
-from ..stats.changes import independent_change, tpr_change
+from ..stats.change import Change, auc_change, independent_change, mean_change, tpr_change
 from ..stats.clusters import with_copies
 from ..stats.metrics import auc, tpr_at_fpr
-from ..stats.paired import Change, auc_change, holm, mean_change
+from ..stats.p_values import holm
 from .pairing import Matched
 
 __all__ = [

@@ -8,10 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from ..documents.estimate import Estimate
+from .change import auc_correlation, joined_interval
 from .clusters import Array, Groups, Ids, Spread, cluster_ids, influence_spread, kish_size
 from .intervals import check_level
 from .metrics import FEW_MISRANKED, newcombe_auc, placements
-from .paired import auc_correlation, joined_interval
 from .roc import score_sides
 
 __all__ = [

@@ -32,9 +32,9 @@ from auditor.documents.sample_table import SampleTable
 from auditor.errors import ConfigError, ResultError
 from auditor.laws.capacity import BitsPerParameter
 from auditor.memorization import SampleBits, dataset_memorization
-from auditor.stats.changes import independent_change, tpr_change
+from auditor.stats.change import independent_change, tpr_change
 from auditor.stats.metrics import evaluate
-from auditor.stats.paired import holm
+from auditor.stats.p_values import holm
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,7 +18,8 @@ from auditor.documents.curve import Curve, read_curve
 from auditor.documents.files import to_text
 from auditor.errors import ResultError
 from auditor.stats import intervals
-from auditor.stats.paired import auc_change, holm, mean_change
+from auditor.stats.change import auc_change, mean_change
+from auditor.stats.p_values import holm
 
 ROOT = Path(__file__).parents[2]
 STEPS = (10, 30, 60)

@@ -7,7 +7,7 @@ import pytest
 
 from auditor.documents.result import RetrainedResult
 from auditor.retraining import compare_with_retrained
-from auditor.stats.paired import auc_change
+from auditor.stats.change import auc_change
 
 
 def compare(shift: float, *, n: int = 400, margin: float = 0.02, noise: float = 0.3, **more: Any) -> RetrainedResult:
