@@ -9,18 +9,18 @@ import numpy as np
 
 from attacks import Attack
 
-from .blind import BlindBaseline, blind_baseline
 from .choosing import needs_of, without_misaligned
 from .config import AuditConfig
 from .data import SampleSet
+from .data.rarity import count_copies, text_rarity
 from .documents.sample_table import SampleTable
 from .engine.passes import Collected, collect_signals
 from .engine.ranks import Rank
 from .engine.scoring import ScoringProgress
 from .inputs import Inputs
-from .overlap import Overlap, find_overlap, near_duplicate_groups
-from .rarity import count_copies, text_rarity
 from .scores import SampleScores, score_samples
+from .soundness.blind import BlindBaseline, blind_baseline
+from .soundness.overlap import Overlap, find_overlap, near_duplicate_groups
 from .tables import sample_table
 
 __all__ = ["Evidence", "collect", "gather"]

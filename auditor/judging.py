@@ -15,11 +15,11 @@ from .engine.opened import OpenedModel
 from .evidence import Evidence
 from .laws.capacity import BitsPerParameter
 from .memorization import dataset_memorization, separate_references, top_samples
-from .overlap import check_overlap
 from .risk import Risk, assess_risk
 from .selection import select
-from .soundness import ModelFacts, check_soundness
-from .splits import check_manifest
+from .soundness.checks import ModelFacts, check_soundness
+from .soundness.overlap import check_overlap
+from .soundness.split import check_manifest
 from .stats.adjusted import length_strata, residualised_auc, stratified_auc
 from .stats.metrics import evaluate
 from .stats.p_values import auc_p_values

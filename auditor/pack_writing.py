@@ -12,7 +12,6 @@ from typing import Any
 from attacks import Need
 
 from .archives import write_archive
-from .blind import blind_baseline, blind_check
 from .choosing import needs_of
 from .config import AuditConfig, DataSpec, ModelSpec
 from .data import SampleSet, Side
@@ -29,8 +28,9 @@ from .engine.scoring import ScoringProgress
 from .engine.store import SCORING_VERSION, ScoreStore
 from .errors import ConfigError
 from .inputs import Inputs, read_inputs
-from .overlap import check_overlap, find_overlap, near_duplicate_groups
 from .probe_pack import MANIFEST, MEMBER, SETTINGS, SIDES, PackedReference, PackedSide, PackManifest, refuse_code
+from .soundness.blind import blind_baseline, blind_check
+from .soundness.overlap import check_overlap, find_overlap, near_duplicate_groups
 from .version import __version__
 
 __all__ = ["make_pack"]

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from attacks import Attack, Need
 
-from .blind import blind_baseline
 from .choosing import needs_of, without_misaligned
 from .documents.result import CheckResult, SoundnessResult
 from .early_gates import Topic
@@ -23,9 +22,10 @@ from .errors import ConfigError
 from .inputs import Inputs
 from .judging import model_facts
 from .memorization import code_bits, mixture_bits
-from .overlap import check_overlap, find_overlap, near_duplicate_groups
-from .soundness import check_soundness
-from .splits import check_manifest
+from .soundness.blind import blind_baseline
+from .soundness.checks import check_soundness
+from .soundness.overlap import check_overlap, find_overlap, near_duplicate_groups
+from .soundness.split import check_manifest
 from .stats.sequential import block_sizes, scoring_order
 
 __all__ = ["Prepared", "prepare"]

@@ -20,7 +20,7 @@ from .judged import Judged, said_inverted
 from .policy import Policy
 from .prepared import Prepared, prepare
 from .scores import score_samples
-from .soundness import is_same_model
+from .soundness.checks import is_same_model
 from .stats.sequential import level_per_gate
 
 __all__ = ["audit_until_decided"]

@@ -23,7 +23,7 @@ from auditor.experiments.corpus import train_tokenizer
 from auditor.experiments.shadows import ShadowPlan, train_shadows
 from auditor.inputs import read_inputs
 from auditor.scores import score_samples
-from auditor.soundness import ModelFacts
+from auditor.soundness.checks import ModelFacts
 from auditor.tables import sample_table
 from auditor.training import build, save
 

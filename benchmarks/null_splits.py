@@ -13,18 +13,18 @@ from null_calibration import CONTRAST, GROUP, LEVEL, Outcome
 from null_pool import Pool
 from numpy.typing import NDArray
 
-from auditor.blind import blind_baseline
 from auditor.combination import combine
+from auditor.data.rarity import text_rarity
 from auditor.documents.estimate import Estimate
 from auditor.documents.result import AttackResult, CalibrationResult, RiskBreakdown, SoundnessResult
 from auditor.laws.capacity import BitsPerParameter
 from auditor.memorization import SampleBits, dataset_memorization
-from auditor.overlap import check_overlap, find_overlap
-from auditor.rarity import text_rarity
 from auditor.retraining import compare_with_retrained
 from auditor.risk import TAIL_SHARES, assess_risk
 from auditor.selection import select
-from auditor.soundness import check_soundness
+from auditor.soundness.blind import blind_baseline
+from auditor.soundness.checks import check_soundness
+from auditor.soundness.overlap import check_overlap, find_overlap
 from auditor.stats.adjusted import length_strata, residualised_auc, stratified_auc
 from auditor.stats.metrics import auc, evaluate
 from auditor.stats.p_values import auc_p_values

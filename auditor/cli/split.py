@@ -55,8 +55,8 @@ def split(
     `copies`, which are kept.
     """
     from ..config import DataSpec
+    from ..data.splits import make_split, write_split
     from ..documents.files import to_text
-    from ..splits import make_split, write_split
 
     _check_folder(out, force=force)
     made = make_split(
@@ -90,7 +90,7 @@ def _similarity(given: str) -> float | None:
 
 def _check_folder(out: Path, *, force: bool) -> None:
     """Refuse to mix a split with other files, before anything is read."""
-    from ..splits import FILES
+    from ..data.splits import FILES
 
     if not out.is_dir():
         return

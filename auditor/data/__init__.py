@@ -1,8 +1,8 @@
 """Which texts are audited: their ids, sides and groups, read as they are from files, folders or a hub."""
 
+from .dataset import Sample, SampleSet, Side, load_corpus, load_samples, load_texts
 from .drops import drop_ids_text, read_drop_ids
-from .sides import Sample, SampleSet, Side, load_corpus, load_samples, load_texts
-from .spool import LazyTexts, TextSpool
+from .lazy_texts import LazyTexts, TextSpool
 
 __all__ = [
     "LazyTexts",

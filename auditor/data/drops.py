@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import DataError
-from .wording import plain, reason
+from .quoting import plain, reason
 
 __all__ = ["drop_ids_text", "read_drop_ids"]
 

@@ -16,7 +16,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from .spool import LazyTexts
+from .lazy_texts import LazyTexts
 
 __all__ = ["MANY_TEXTS", "ChosenTexts", "NearDuplicates", "lsh_recall", "near_duplicate_pairs", "ngram_share"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ..config import DataSpec
 from ..errors import DataError
+from .quoting import counted, listing, plain, quoted, reason
 from .rows import Row
 from .tables import is_hub_id, is_saved_dataset, read_arrow, read_hub, read_parquet, read_saved_dataset
 from .text_files import read_csv, read_json, read_jsonl, read_txt
-from .wording import counted, listing, plain, quoted, reason
 
 __all__ = ["read_rows"]
 

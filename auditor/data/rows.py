@@ -6,7 +6,7 @@ from itertools import repeat
 from typing import Literal, NamedTuple
 
 from ..errors import DataError
-from .wording import listing, plain, quoted
+from .quoting import listing, plain, quoted
 
 __all__ = ["Row", "chosen_columns", "column_rows", "record_row"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..config import DataSpec
 from ..errors import DataError
+from .quoting import listing, plain, quoted, reason
 from .rows import Row, chosen_columns, column_rows
-from .wording import listing, plain, quoted, reason
 
 if TYPE_CHECKING:
     import datasets

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import DataError
+from .quoting import counted, plain, quoted, reason
 from .rows import Row, chosen_columns, column_rows, record_row
-from .wording import counted, plain, quoted, reason
 
 __all__ = ["read_csv", "read_json", "read_jsonl", "read_txt"]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from auditor import blind as module
-from auditor.blind import BLIND_VETO_AUC, BlindBaseline, blind_baseline, blind_check
-from auditor.looks import FAMILIES
+from auditor.soundness import blind as module
+from auditor.soundness.blind import BLIND_VETO_AUC, BlindBaseline, blind_baseline, blind_check
+from auditor.soundness.text_features import FAMILIES
 
 WORDS = [a + b for a in ("ka", "mo", "ri", "tes", "lun", "por") for b in ("da", "ni", "vel", "sor", "gum", "tip")]
 

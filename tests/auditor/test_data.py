@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from auditor.config import DataSpec
 from auditor.data import Sample, SampleSet, TextSpool, load_samples
-from auditor.data.wording import plain, quoted
+from auditor.data.quoting import plain, quoted
 from auditor.errors import DataError
 
 Record = dict[str, object]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from auditor.documents.result import CheckResult
-from auditor.overlap import Overlap, check_overlap, find_overlap, near_duplicate_groups
+from auditor.soundness.overlap import Overlap, check_overlap, find_overlap, near_duplicate_groups
 
 
 def text(seed: int, *, change: int | None = None, n_words: int = 60) -> str:

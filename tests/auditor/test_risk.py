@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from auditor.rarity import WORD, count_copies, text_rarity
+from auditor.data.rarity import WORD, count_copies, text_rarity
 from auditor.risk import assess_risk, stability
 from auditor.stats.metrics import auc
 

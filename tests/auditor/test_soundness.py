@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor.blind import BlindBaseline
 from auditor.documents.result import CheckResult, SoundnessResult
-from auditor.soundness import ModelFacts, check_soundness
+from auditor.soundness.blind import BlindBaseline
+from auditor.soundness.checks import ModelFacts, check_soundness
 
 N = 200
 

@@ -10,10 +10,11 @@ import pytest
 from auditor.config import DataSpec
 from auditor.data import SampleSet, drop_ids_text, load_samples, read_drop_ids
 from auditor.data.near_duplicates import near_duplicate_pairs
+from auditor.data.splits import make_split, write_split
 from auditor.documents.files import to_text
 from auditor.documents.split import read_manifest
 from auditor.errors import ConfigError, DataError, ResultError
-from auditor.splits import check_manifest, make_split, write_split
+from auditor.soundness.split import check_manifest
 
 Record = dict[str, object]
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from ..config import DataSpec, is_count
 from ..errors import DataError
 from .drops import read_drop_ids
+from .lazy_texts import TextSpool
+from .quoting import counted, listing, plain, quoted
 from .readers import read_rows
 from .rows import Row
-from .spool import TextSpool
-from .wording import counted, listing, plain, quoted
 
 __all__ = ["Sample", "SampleSet", "Side", "load_corpus", "load_samples", "load_texts"]
 

@@ -8,27 +8,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import DataSpec
-from .data import Sample, SampleSet, load_corpus
-from .data.near_duplicates import ChosenTexts, near_duplicate_pairs
-from .documents.files import to_text, whole_file
-from .documents.result import CheckResult
-from .documents.split import SplitManifest, SplitSide, read_manifest
-from .errors import ConfigError, DataError
-from .soundness import TOO_FEW_SAMPLES
-from .stats.clusters import cluster_ids
-from .version import __version__
+from ..config import DataSpec
+from ..documents.files import to_text, whole_file
+from ..documents.split import SplitManifest, SplitSide
+from ..errors import ConfigError, DataError
+from ..stats.clusters import cluster_ids
+from ..version import __version__
+from . import Sample, SampleSet, load_corpus
+from .near_duplicates import ChosenTexts, near_duplicate_pairs
 
 __all__ = [
     "FILES",
     "Split",
-    "check_manifest",
     "make_split",
     "write_split",
 ]
 
-FEW_OFFENDERS = 0.1
-"""Share of the samples that may be worth leaving out; more of them are another data set."""
 
 FILES = ("members.jsonl", "non_members.jsonl", "holdout.jsonl", "manifest.json")
 
@@ -141,52 +136,6 @@ def write_split(split: Split, folder: Path) -> list[Path]:
     return files
 
 
-def check_manifest(path: Path, data: SampleSet) -> CheckResult:
-    """Check that every audited text is on the side that the manifest put it on; subsets are fine.
-
-    Texts are told by the hash of the whole text: one that was changed since is not in the manifest.
-
-    Raises
-    ------
-    ResultError
-        If the manifest cannot be read.
-    """
-    manifest = read_manifest(path)
-    members, non_members = (frozenset(side.text_sha256) for side in (manifest.members, manifest.non_members))
-    holdout = frozenset(manifest.holdout.text_sha256 if manifest.holdout else ())
-    wrong, unknown, held_out = [], [], []
-    for sample_id, key, member in zip(data.ids, data.text_sha256, data.is_member, strict=True):
-        if key in (members if member else non_members):
-            continue
-        if key in members or (member and key in non_members | holdout):
-            wrong.append(sample_id)
-        elif key in holdout:
-            held_out.append(sample_id)
-        else:
-            unknown.append(sample_id)
-    audited = set(data.text_sha256)
-    detail = (
-        f"audited {len(audited & members)} of {len(members)} members and {len(audited & non_members)} of "
-        f"{len(non_members)} non-members of the manifest"
-    )
-    faults = {
-        "on the other side of it": wrong,
-        "not in it": unknown,
-        "non-members of its holdout, which a reference or shots may have seen": held_out,
-    }
-    found = [f"{len(ids)} {fault}" for fault, ids in faults.items() if ids]
-    offenders = (*wrong, *unknown, *held_out)
-    return CheckResult(
-        name="split_manifest",
-        verdict="veto" if wrong else "warn" if offenders else "pass",
-        figure=float(len(offenders)),
-        unit="samples not as in the manifest",
-        detail="; ".join([detail, *found]),
-        remedy="audit the files that `auditor split` wrote, each as the side it is" if offenders else None,
-        sample_ids=offenders if len(offenders) <= FEW_OFFENDERS * len(data) else (),
-    )
-
-
 def _check_options(member_share: float, holdout_share: float, near_duplicates: float | None, seed: int) -> None:
     """Refuse what no split can be made with."""
     if not 0 < member_share < 1:
@@ -236,3 +185,6 @@ def _json_lines(corpus: SampleSet, rows: Rows) -> Iterable[str]:
     for row in rows:
         sample = corpus[int(row)]
         yield json.dumps(_json_line(sample), ensure_ascii=False) + "\n"
+
+
+TOO_FEW_SAMPLES = 20

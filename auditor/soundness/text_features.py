@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from .stats.clusters import Ids
+from ..stats.clusters import Ids
 
 __all__ = ["FAMILIES", "HASHED", "READ_CHARACTERS", "Features", "features_of", "in_blocks", "rows"]
 

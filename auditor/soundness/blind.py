@@ -17,9 +17,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import KernelCenterer, PolynomialFeatures, QuantileTransformer, StandardScaler
 
-from .documents.result import CheckResult, Verdict
-from .looks import FAMILIES, HASHED, READ_CHARACTERS, Features, features_of, in_blocks, rows
-from .stats.clusters import Array, Groups, Ids, cluster_ids
+from ..documents.result import CheckResult, Verdict
+from ..stats.clusters import Array, Groups, Ids, cluster_ids
+from .text_features import FAMILIES, HASHED, READ_CHARACTERS, Features, features_of, in_blocks, rows
 
 __all__ = ["BLIND_VETO_AUC", "BlindBaseline", "blind_baseline", "blind_check"]
 
@@ -62,7 +62,7 @@ class BlindBaseline:
         Central 95% of the AUCs of permuted labels.
     n_permutations : int
     families : mapping of str to float
-        AUC of each family of features (`auditor.looks.FAMILIES`) by itself.
+        AUC of each family of features (`auditor.soundness.text_features.FAMILIES`) by itself.
     n_members, n_non_members, n_fitted : int
         Samples, and how many of them the classifier was fitted and judged on (the others are only scored).
     undefined_reason : str or None

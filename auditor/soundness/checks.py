@@ -7,12 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.splits import TOO_FEW_SAMPLES
+from ..documents.estimate import Estimate
+from ..documents.result import CheckResult, SoundnessResult, Verdict
+from ..stats import intervals, metrics
 from .blind import BlindBaseline, blind_check
-from .documents.estimate import Estimate
-from .documents.result import CheckResult, SoundnessResult, Verdict
-from .stats import intervals, metrics
 
-__all__ = ["ModelFacts", "check_soundness", "is_same_model"]
+__all__ = [
+    "ModelFacts",
+    "check_soundness",
+    "is_same_model",
+]
 
 CHECK_LEVEL = 0.99
 """Level of the intervals behind the checks: several are made at once, and a false alarm costs trust."""
@@ -22,7 +27,6 @@ LENGTH_VETO_AUC = 0.7
 FEW_SAMPLES = 100
 _INFORMATIVE = math.log(2 / 0.05)
 """Non-members times FPR from which a 95% interval of the true-positive rate can have a low end above 0."""
-TOO_FEW_SAMPLES = 20
 SAME_MODEL_BITS = 1e-3
 MOST_READ_DIFFERENTLY = 0.01
 """Share of texts in which models may read different characters before their bits are no longer comparable."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .data.near_duplicates import (
+from ..data.near_duplicates import (
     MANY_TEXTS,
     ChosenTexts,
     NearDuplicates,
@@ -15,7 +15,7 @@ from .data.near_duplicates import (
     near_duplicate_pairs,
     ngram_share,
 )
-from .documents.result import CheckResult, Verdict
+from ..documents.result import CheckResult, Verdict
 
 __all__ = ["Overlap", "check_overlap", "find_overlap", "near_duplicate_groups"]
 

@@ -1,0 +1,61 @@
+"""The check of a split's manifest: are the audited sides those that were drawn at random?"""
+
+from pathlib import Path
+
+from ..data import SampleSet
+from ..documents.result import CheckResult
+from ..documents.split import read_manifest
+
+__all__ = [
+    "check_manifest",
+]
+
+
+FEW_OFFENDERS = 0.1
+"""Share of the samples that may be worth leaving out; more of them are another data set."""
+
+
+def check_manifest(path: Path, data: SampleSet) -> CheckResult:
+    """Check that every audited text is on the side that the manifest put it on; subsets are fine.
+
+    Texts are told by the hash of the whole text: one that was changed since is not in the manifest.
+
+    Raises
+    ------
+    ResultError
+        If the manifest cannot be read.
+    """
+    manifest = read_manifest(path)
+    members, non_members = (frozenset(side.text_sha256) for side in (manifest.members, manifest.non_members))
+    holdout = frozenset(manifest.holdout.text_sha256 if manifest.holdout else ())
+    wrong, unknown, held_out = [], [], []
+    for sample_id, key, member in zip(data.ids, data.text_sha256, data.is_member, strict=True):
+        if key in (members if member else non_members):
+            continue
+        if key in members or (member and key in non_members | holdout):
+            wrong.append(sample_id)
+        elif key in holdout:
+            held_out.append(sample_id)
+        else:
+            unknown.append(sample_id)
+    audited = set(data.text_sha256)
+    detail = (
+        f"audited {len(audited & members)} of {len(members)} members and {len(audited & non_members)} of "
+        f"{len(non_members)} non-members of the manifest"
+    )
+    faults = {
+        "on the other side of it": wrong,
+        "not in it": unknown,
+        "non-members of its holdout, which a reference or shots may have seen": held_out,
+    }
+    found = [f"{len(ids)} {fault}" for fault, ids in faults.items() if ids]
+    offenders = (*wrong, *unknown, *held_out)
+    return CheckResult(
+        name="split_manifest",
+        verdict="veto" if wrong else "warn" if offenders else "pass",
+        figure=float(len(offenders)),
+        unit="samples not as in the manifest",
+        detail="; ".join([detail, *found]),
+        remedy="audit the files that `auditor split` wrote, each as the side it is" if offenders else None,
+        sample_ids=offenders if len(offenders) <= FEW_OFFENDERS * len(data) else (),
+    )
