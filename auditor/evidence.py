@@ -17,8 +17,8 @@ from .documents.sample_table import SampleTable
 from .engine.passes import Collected, collect_signals
 from .engine.ranks import Rank
 from .engine.scoring import ScoringProgress
+from .estimates.scores import SampleScores, score_samples
 from .inputs import Inputs
-from .scores import SampleScores, score_samples
 from .soundness.blind import BlindBaseline, blind_baseline
 from .soundness.overlap import Overlap, find_overlap, near_duplicate_groups
 from .tables import sample_table

@@ -6,26 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from attacks import Attack
-
-from .combination import Combination, combine
 from .documents.estimate import Estimate
-from .documents.result import AttackResult, MemorizationResult, SelectionResult, SoundnessResult
+from .documents.result import MemorizationResult, SelectionResult, SoundnessResult
 from .engine.opened import OpenedModel
+from .estimates.code_lengths import separate_references
+from .estimates.combination import Combination, combine
+from .estimates.memorization import dataset_memorization, top_samples
+from .estimates.risk import Risk, assess_risk
+from .estimates.selection import select
 from .evidence import Evidence
 from .laws.capacity import BitsPerParameter
-from .memorization import dataset_memorization, separate_references, top_samples
-from .risk import Risk, assess_risk
-from .selection import select
 from .soundness.checks import ModelFacts, check_soundness
 from .soundness.overlap import check_overlap
 from .soundness.split import check_manifest
-from .stats.adjusted import length_strata, residualised_auc, stratified_auc
-from .stats.metrics import evaluate
-from .stats.p_values import auc_p_values
 
 __all__ = [
-    "attack_results",
     "combine_attacks",
     "estimate_memorization",
     "judge_soundness",
@@ -112,54 +107,6 @@ def estimate_memorization(
         return found
     unknown = "the capacity of an adapter on a trained base is not known; capacity_bits is the base's"
     return replace(found, capacity_used=Estimate.undefined(unknown, level=config.confidence))
-
-
-def attack_results(evidence: Evidence, rng: np.random.Generator) -> tuple[AttackResult, ...]:
-    """Measure every attack, with p-values adjusted for all of them.
-
-    With non-members the AUC is also given for the part of each score that neither the looks of the texts nor their
-    length explain, and among texts of about equal length.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Of the bootstrap of clusters.
-    """
-    p_values = auc_p_values(evidence.table.scores, evidence.table.is_member, evidence.groups)
-    return tuple(_attack_result(attack, evidence, p_values[attack.label], rng) for attack in evidence.attacks)
-
-
-def _attack_result(
-    attack: Attack, evidence: Evidence, p_values: tuple[float | None, float | None], rng: np.random.Generator
-) -> AttackResult:
-    """Measure one attack."""
-    config, table, groups, blind = evidence.config, evidence.table, evidence.groups, evidence.blind
-    scores, is_member, level = table.scores[attack.label], table.is_member, config.confidence
-    measured = evaluate(scores, is_member, fpr_targets=config.fpr_targets, level=level, groups=groups, rng=rng)
-    residualised = within_strata = None
-    if blind is not None and blind.score is not None:
-        looks = np.column_stack([blind.score, np.log(table.n_bytes)])
-        residualised = residualised_auc(scores, looks, is_member, level=level, groups=groups, seed=config.seed)
-        strata = length_strata(table.n_bytes, is_member)
-        within_strata = stratified_auc(scores, strata, is_member, level=level, groups=groups)
-    return AttackResult(
-        attack=attack.label,
-        name=attack.name,
-        summary=attack.summary,
-        params=attack.params(),
-        paper=attack.paper,
-        needs=tuple(sorted(attack.needs)),
-        auc=measured.auc,
-        advantage=measured.advantage,
-        tpr_at_fpr=measured.tpr_at_fpr,
-        f1_equal_error=measured.f1_equal_error,
-        inverted=measured.inverted,
-        roc=measured.roc,
-        p_value=p_values[0],
-        p_value_holm=p_values[1],
-        auc_residualised=residualised,
-        auc_within_strata=within_strata,
-    )
 
 
 def select_attack(evidence: Evidence) -> SelectionResult:

@@ -18,20 +18,15 @@ from .engine.loading.models import resolve_source
 from .engine.passes import score_share
 from .engine.ranks import ALONE, Rank
 from .engine.scoring import ScoringProgress
+from .estimates.attacks import attack_results
+from .estimates.prediction import check_stated_size, set_beside
+from .estimates.retrained import compare_with_retrained
+from .estimates.scores import score_samples
 from .evidence import Evidence, collect, gather
-from .expectation import Constants, check_stated_size, read_constants, set_beside
 from .inputs import Inputs, read_inputs
-from .judging import (
-    attack_results,
-    combine_attacks,
-    estimate_memorization,
-    judge_soundness,
-    select_attack,
-    who_is_at_risk,
-)
+from .judging import combine_attacks, estimate_memorization, judge_soundness, select_attack, who_is_at_risk
+from .laws.constants import Constants, read_constants
 from .provenance import describe_run
-from .retraining import compare_with_retrained
-from .scores import score_samples
 from .tables import describe_data
 
 __all__ = ["Audit", "audit", "help_audit"]

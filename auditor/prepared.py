@@ -19,9 +19,9 @@ from .engine.passes import Collected, gather_pass, open_and_plan
 from .engine.plan import Plan
 from .engine.ranks import ALONE
 from .errors import ConfigError
+from .estimates.code_lengths import code_bits, mixture_bits
 from .inputs import Inputs
 from .judging import model_facts
-from .memorization import code_bits, mixture_bits
 from .soundness.blind import blind_baseline
 from .soundness.checks import check_soundness
 from .soundness.overlap import check_overlap, find_overlap, near_duplicate_groups

@@ -22,8 +22,9 @@ from .engine.loading.configs import context_window, rope_boundary
 from .engine.passes import collect_signals
 from .engine.tokens import Encoder, TokenSequence, check_scorable, cut_to_fit
 from .errors import ConfigError, DataError, ModelError
+from .estimates.code_lengths import sample_bits
+from .estimates.memorization import dataset_memorization
 from .laws.capacity import bits_per_parameter
-from .memorization import dataset_memorization, sample_bits
 from .stats.metrics import auc
 
 __all__ = ["FIGURES", "Probe", "Texts", "read_probe", "undisturbed", "whole_model"]

@@ -7,7 +7,7 @@ from .data import SampleSet
 from .documents.result import DataResult, SideData
 from .documents.sample_table import SampleTable
 from .engine.passes import Collected
-from .scores import SampleScores
+from .estimates.scores import SampleScores
 
 __all__ = ["describe_data", "sample_table"]
 

@@ -14,12 +14,12 @@ from .early_gates import Question, topics_of
 from .engine.gradual import GradualTarget, Watch
 from .engine.passes import Collected
 from .errors import ConfigError
+from .estimates.scores import score_samples
 from .gates import conclude, state_outcome
 from .inputs import read_inputs
 from .judged import Judged, said_inverted
 from .policy import Policy
 from .prepared import Prepared, prepare
-from .scores import score_samples
 from .soundness.checks import is_same_model
 from .stats.sequential import level_per_gate
 

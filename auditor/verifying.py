@@ -19,8 +19,9 @@ from .documents.verification import Claim, Verification
 from .engine.loading.models import open_model
 from .engine.tokens import tokenizer_fingerprint
 from .errors import AuditError, ConfigError, DataError, ResultError
+from .estimates.code_lengths import SampleBits
+from .estimates.memorization import dataset_memorization, top_samples
 from .laws.capacity import BitsPerParameter
-from .memorization import SampleBits, dataset_memorization, top_samples
 from .stats.metrics import evaluate
 from .stats.p_values import auc_p_values
 from .unverified import Evidence, unverified

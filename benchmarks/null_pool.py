@@ -19,10 +19,10 @@ from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.data import load_samples, load_texts
 from auditor.demo import draw_records
 from auditor.engine.passes import Collected, collect_signals
+from auditor.estimates.scores import score_samples
 from auditor.experiments.corpus import train_tokenizer
 from auditor.experiments.shadows import ShadowPlan, train_shadows
 from auditor.inputs import read_inputs
-from auditor.scores import score_samples
 from auditor.soundness.checks import ModelFacts
 from auditor.tables import sample_table
 from auditor.training import build, save

@@ -13,15 +13,16 @@ from null_calibration import CONTRAST, GROUP, LEVEL, Outcome
 from null_pool import Pool
 from numpy.typing import NDArray
 
-from auditor.combination import combine
 from auditor.data.rarity import text_rarity
 from auditor.documents.estimate import Estimate
 from auditor.documents.result import AttackResult, CalibrationResult, RiskBreakdown, SoundnessResult
+from auditor.estimates.code_lengths import SampleBits
+from auditor.estimates.combination import combine
+from auditor.estimates.memorization import dataset_memorization
+from auditor.estimates.retrained import compare_with_retrained
+from auditor.estimates.risk import TAIL_SHARES, assess_risk
+from auditor.estimates.selection import select
 from auditor.laws.capacity import BitsPerParameter
-from auditor.memorization import SampleBits, dataset_memorization
-from auditor.retraining import compare_with_retrained
-from auditor.risk import TAIL_SHARES, assess_risk
-from auditor.selection import select
 from auditor.soundness.blind import blind_baseline
 from auditor.soundness.checks import check_soundness
 from auditor.soundness.overlap import check_overlap, find_overlap

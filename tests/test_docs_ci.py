@@ -310,7 +310,7 @@ def test_so_many_texts_does_the_built_in_policy_need() -> None:
 
 def passing_share(n: int, runs: int, rng: np.random.Generator) -> float:
     """Simulate audits of a model that leaks nothing: ten attacks of pure noise, alike as attacks are (rho = .7)."""
-    from auditor.selection import select
+    from auditor.estimates.selection import select
     from auditor.stats.metrics import auc, tpr_at_fpr
 
     is_member, n_passed = np.arange(2 * n) < n, 0

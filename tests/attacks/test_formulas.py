@@ -149,6 +149,6 @@ def test_a_percentage_gets_advice() -> None:
 
 
 def test_a_token_of_ln_2_nats_is_one_bit(signals: Signals) -> None:
-    from auditor.memorization import code_bits
+    from auditor.estimates.code_lengths import code_bits
 
     np.testing.assert_allclose(code_bits(token_scores([-math.log(2)] * 7, [-math.log(8)])), [7.0, 3.0], rtol=1e-6)

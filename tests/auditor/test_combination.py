@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from auditor.combination import _out_of_fold_log_odds, combine
+from auditor.estimates.combination import _out_of_fold_log_odds, combine
 
 LEVEL = 0.95
 

@@ -30,8 +30,9 @@ from auditor.documents.result import (
 )
 from auditor.documents.sample_table import SampleTable
 from auditor.errors import ConfigError, ResultError
+from auditor.estimates.code_lengths import SampleBits
+from auditor.estimates.memorization import dataset_memorization
 from auditor.laws.capacity import BitsPerParameter
-from auditor.memorization import SampleBits, dataset_memorization
 from auditor.stats.change import independent_change, tpr_change
 from auditor.stats.metrics import evaluate
 from auditor.stats.p_values import holm

@@ -14,9 +14,9 @@ from auditor.documents.prediction import Comparison, Prediction, PredictionBesid
 from auditor.documents.result import AuditResult
 from auditor.documents.sample_table import SampleTable
 from auditor.errors import ConfigError, ResultError
-from auditor.expectation import check_stated_size, read_constants, set_beside
+from auditor.estimates.prediction import check_stated_size, compare, set_beside
 from auditor.laws.capacity import BitsPerParameter
-from auditor.laws.comparison import compare
+from auditor.laws.constants import read_constants
 from auditor.laws.prediction import Plan, predict
 from auditor.pipeline import audit
 from reports import RENDERERS, from_json

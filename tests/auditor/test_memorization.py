@@ -10,9 +10,10 @@ from scipy import stats
 
 from attacks import TokenScores
 from auditor.documents.result import MemorizationResult
+from auditor.estimates.code_lengths import SampleBits, mixture_bits, sample_bits
+from auditor.estimates.memorization import dataset_memorization
 from auditor.laws.capacity import BitsPerParameter, bits_per_parameter
 from auditor.laws.membership import auc_from_separation
-from auditor.memorization import SampleBits, dataset_memorization, mixture_bits, sample_bits
 
 LN2 = math.log(2)
 

@@ -17,9 +17,9 @@ from auditor.documents.prediction import (
     PredictionBesideMeasurement,
 )
 from auditor.errors import ResultError
+from auditor.estimates.prediction import compare
 from auditor.laws.capacity import BitsPerParameter
 from auditor.laws.ceilings import advantage_ceiling, auc_ceiling
-from auditor.laws.comparison import compare
 from auditor.laws.membership import PAPER_LAW, REFERENCE_LAW, auc_from_f1
 from auditor.laws.prediction import Plan, predict
 

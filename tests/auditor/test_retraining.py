@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from auditor.documents.result import RetrainedResult
-from auditor.retraining import compare_with_retrained
+from auditor.estimates.retrained import compare_with_retrained
 from auditor.stats.change import auc_change
 
 

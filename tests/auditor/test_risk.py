@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from auditor.data.rarity import WORD, count_copies, text_rarity
-from auditor.risk import assess_risk, stability
+from auditor.estimates.risk import assess_risk, stability
 from auditor.stats.metrics import auc
 
 LEVEL = 0.95

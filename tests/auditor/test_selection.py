@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from auditor.selection import select
+from auditor.estimates.selection import select
 from auditor.stats.metrics import auc
 from auditor.stats.p_values import auc_p_value, auc_p_values
 

@@ -445,7 +445,7 @@ def test_looks_are_whole_blocks_and_end_with_the_texts() -> None:
 def test_gates_about_one_figure_with_different_limits_are_decided_apart(rng: np.random.Generator) -> None:
     """Against sequences fed by hand: an interval is the one of the look that decided."""
     from attacks import get_attack
-    from auditor.scores import SampleScores
+    from auditor.estimates.scores import SampleScores
     from auditor.stats.sequential import AucSequence, decide
 
     policy = parse_policy(

@@ -33,8 +33,8 @@ from auditor.documents.result import (
     TailResult,
     TopSample,
 )
+from auditor.estimates.prediction import compare
 from auditor.laws.capacity import BitsPerParameter
-from auditor.laws.comparison import compare
 from auditor.laws.prediction import Plan, predict
 
 N_MEMBERS, N_NON_MEMBERS = 500, 480

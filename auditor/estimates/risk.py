@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from .documents.result import RiskResult, StabilityResult, TailResult
+from ..documents.result import RiskResult, StabilityResult, TailResult
+from ..stats.calibration import calibration
+from ..stats.clusters import Array
+from ..stats.crossfit import group_folds, too_few_for_folds
+from ..stats.intervals import finite_vector
+from ..stats.posterior import cross_fitted_posterior
+from ..stats.tails import LEAST_IN_TAIL, tail_mean, tail_quantile
 from .risk_groups import Scored, break_down
-from .stats.calibration import calibration
-from .stats.clusters import Array
-from .stats.crossfit import group_folds, too_few_for_folds
-from .stats.intervals import finite_vector
-from .stats.posterior import cross_fitted_posterior
-from .stats.tails import LEAST_IN_TAIL, tail_mean, tail_quantile
 
 __all__ = ["Risk", "assess_risk", "stability"]
 

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .documents.estimate import Estimate
-from .documents.result import FoldChoice, SelectionResult
-from .stats.clusters import Array, Groups
-from .stats.crossfit import best_of_folds, folded_auc, folded_auc_interval, group_folds, too_few_for_folds
-from .stats.metrics import auc
+from ..documents.estimate import Estimate
+from ..documents.result import FoldChoice, SelectionResult
+from ..stats.clusters import Array, Groups
+from ..stats.crossfit import best_of_folds, folded_auc, folded_auc_interval, group_folds, too_few_for_folds
+from ..stats.metrics import auc
 
 __all__ = [
     "select",

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .documents.estimate import Estimate
-from .documents.result import Finding, RetrainedAttack, RetrainedResult
-from .stats import intervals
-from .stats.change import auc_change
-from .stats.metrics import auc
-from .stats.p_values import holm
+from ..documents.estimate import Estimate
+from ..documents.result import Finding, RetrainedAttack, RetrainedResult
+from ..stats import intervals
+from ..stats.change import auc_change
+from ..stats.metrics import auc
+from ..stats.p_values import holm
 
 __all__ = ["compare_with_retrained"]
 

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from .documents.estimate import Estimate
-from .documents.result import RiskBreakdown, RiskGroup
-from .stats.clusters import Array, Ids, cluster_ids, influence_spread, with_copies
-from .stats.intervals import mean
-from .stats.metrics import auc, placements
-from .stats.p_values import holm
-from .stats.roc import score_sides
+from ..documents.estimate import Estimate
+from ..documents.result import RiskBreakdown, RiskGroup
+from ..stats.clusters import Array, Ids, cluster_ids, influence_spread, with_copies
+from ..stats.intervals import mean
+from ..stats.metrics import auc, placements
+from ..stats.p_values import holm
+from ..stats.roc import score_sides
 
 __all__ = ["Scored", "break_down"]
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from attacks import Attack, ComparingAttack, Signals
 from attacks.base import FloatArray
 
-from .errors import AuditError
-from .memorization import SampleBits, code_bits, sample_bits
+from ..errors import AuditError
+from .code_lengths import SampleBits, code_bits, sample_bits
 
 __all__ = ["SampleScores", "SignalSource", "score_samples"]
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from scipy import special
 from sklearn.linear_model import LogisticRegression
 
-from .documents.result import CombinationResult
-from .stats.calibration import calibration
-from .stats.clusters import Array, Groups, Ids
-from .stats.crossfit import (
+from ..documents.result import CombinationResult
+from ..stats.calibration import calibration
+from ..stats.clusters import Array, Groups, Ids
+from ..stats.crossfit import (
     N_FOLDS,
     auc_gain,
     best_of_folds,
@@ -20,8 +20,8 @@ from .stats.crossfit import (
     group_folds,
     too_few_for_folds,
 )
-from .stats.intervals import finite_vector
-from .stats.metrics import tpr_at_fpr
+from ..stats.intervals import finite_vector
+from ..stats.metrics import tpr_at_fpr
 
 __all__ = ["Combination", "combine"]
 
