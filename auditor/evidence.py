@@ -14,9 +14,9 @@ from .config import AuditConfig
 from .data import SampleSet
 from .data.rarity import count_copies, text_rarity
 from .documents.sample_table import SampleTable
-from .engine.passes import Collected, collect_signals
 from .engine.ranks import Rank
 from .engine.scoring import ScoringProgress
+from .engine.signals import Collected, collect_signals
 from .estimates.scores import SampleScores, score_samples
 from .inputs import Inputs
 from .soundness.blind import BlindBaseline, blind_baseline

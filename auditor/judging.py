@@ -8,7 +8,7 @@ import numpy as np
 
 from .documents.estimate import Estimate
 from .documents.result import MemorizationResult, SelectionResult, SoundnessResult
-from .engine.opened import OpenedModel
+from .engine.models import OpenedModel
 from .estimates.code_lengths import separate_references
 from .estimates.combination import Combination, combine
 from .estimates.memorization import dataset_memorization, top_samples

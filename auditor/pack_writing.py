@@ -21,10 +21,10 @@ from .documents.result import CheckResult
 from .engine.forward import SequenceScores
 from .engine.loading.recorded import RECORD, write_record
 from .engine.loading.weights import StoredWeights
-from .engine.opened import OpenedModel, open_models, open_one
-from .engine.passes import Collected, collect_signals
+from .engine.models import OpenedModel, open_models, open_one
 from .engine.plan import make_plan
 from .engine.scoring import ScoringProgress
+from .engine.signals import Collected, collect_signals
 from .engine.store import SCORING_VERSION, ScoreStore
 from .errors import ConfigError
 from .inputs import Inputs, read_inputs

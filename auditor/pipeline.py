@@ -15,9 +15,9 @@ from .documents.result import AttackResult, AuditResult, DataResult, Memorizatio
 from .documents.sample_table import SampleTable
 from .engine.loading.adapters import count_adapter
 from .engine.loading.models import resolve_source
-from .engine.passes import score_share
 from .engine.ranks import ALONE, Rank
 from .engine.scoring import ScoringProgress
+from .engine.signals import score_share
 from .estimates.attacks import attack_results
 from .estimates.prediction import check_stated_size, set_beside
 from .estimates.retrained import compare_with_retrained

@@ -14,10 +14,10 @@ from .documents.result import CheckResult, SoundnessResult
 from .early_gates import Topic
 from .engine.frequencies import count_tokens
 from .engine.gradual import GradualTarget, Watch, score_references, taken
-from .engine.opened import OpenedModel
-from .engine.passes import Collected, gather_pass, open_and_plan
+from .engine.models import OpenedModel
 from .engine.plan import Plan
 from .engine.ranks import ALONE
+from .engine.signals import Collected, gather_pass, open_and_plan
 from .errors import ConfigError
 from .estimates.code_lengths import code_bits, mixture_bits
 from .inputs import Inputs

@@ -19,7 +19,7 @@ from .documents.estimate import Estimate
 from .engine.batches import Budget, make_batches
 from .engine.forward import OutOfMemory, Scorer, SequenceScores
 from .engine.loading.configs import context_window, rope_boundary
-from .engine.passes import collect_signals
+from .engine.signals import collect_signals
 from .engine.tokens import Encoder, TokenSequence, check_scorable, cut_to_fit
 from .errors import ConfigError, DataError, ModelError
 from .estimates.code_lengths import sample_bits

@@ -6,8 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from .documents.result import ModelProvenance, Provenance
-from .engine.opened import OpenedModel
-from .engine.passes import Collected
+from .engine.models import OpenedModel
+from .engine.signals import Collected
 from .engine.store import SCORING_VERSION
 from .version import __version__
 

@@ -6,7 +6,7 @@ from .config import AuditConfig
 from .data import SampleSet
 from .documents.result import DataResult, SideData
 from .documents.sample_table import SampleTable
-from .engine.passes import Collected
+from .engine.signals import Collected
 from .estimates.scores import SampleScores
 
 __all__ = ["describe_data", "sample_table"]

@@ -12,7 +12,7 @@ from .config import AuditConfig
 from .documents.gates import NOT_SOUND, EarlyStop, GateOutcome, GateReport
 from .early_gates import Question, topics_of
 from .engine.gradual import GradualTarget, Watch
-from .engine.passes import Collected
+from .engine.signals import Collected
 from .errors import ConfigError
 from .estimates.scores import score_samples
 from .gates import conclude, state_outcome

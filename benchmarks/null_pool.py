@@ -18,7 +18,7 @@ from auditor.choosing import needs_of
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.data import load_samples, load_texts
 from auditor.demo import draw_records
-from auditor.engine.passes import Collected, collect_signals
+from auditor.engine.signals import Collected, collect_signals
 from auditor.estimates.scores import score_samples
 from auditor.experiments.corpus import train_tokenizer
 from auditor.experiments.shadows import ShadowPlan, train_shadows

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from auditor import progress
-from auditor.engine.passes import ScoringProgress
+from auditor.engine.signals import ScoringProgress
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from attacks.samia import rouge_1_recall
 
 from ..errors import ModelError
 from .loading.models import input_device
-from .opened import OpenedModel
+from .models import OpenedModel
 from .tokens import Encoder
 
 __all__ = ["N_CONTINUATIONS", "SAMPLING", "Writer", "halves"]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, ModelError
-from .opened import OpenedModel
+from .models import OpenedModel
 
 __all__ = ["count_tokens"]
 

@@ -12,7 +12,7 @@ from ..config import AuditConfig
 from ..data import LazyTexts
 from .loading.models import load_weights
 from .loading.recorded import refuse_unscored
-from .opened import OpenedModel
+from .models import OpenedModel
 from .plan import Counts, Plan, ScoredTexts
 from .scoring import (
     Progress,

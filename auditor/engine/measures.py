@@ -31,7 +31,7 @@ from .forward import OutOfMemory
 from .gradients import ORDERS, check_differentiable, choose_parameters, gradient_norms
 from .loading.configs import first_line
 from .loading.models import choose_device, load_weights
-from .opened import OpenedModel
+from .models import OpenedModel
 from .plan import Pass, Plan
 from .scoring import Progress, ScoringProgress
 from .store import PassKey

@@ -17,7 +17,7 @@ from attacks.base import Need
 
 from ..data import LazyTexts
 from ..errors import ConfigError, ModelError
-from .opened import OpenedModel
+from .models import OpenedModel
 from .store import PassKey, ScoreStore
 from .tokens import Encoder, TokenSequence, check_scorable, cut_to_fit
 from .views import View, has_words_to_swap, original_views, swapped_views

@@ -30,7 +30,7 @@ from .batches import Budget, make_batches
 from .forward import SequenceScores
 from .loading.configs import first_line
 from .loading.models import choose_device, load_weights
-from .opened import OpenedModel, Shots, open_one
+from .models import OpenedModel, Shots, open_one
 from .plan import Plan, Stored, measure_texts
 from .scoring import Progress, ScoringProgress, Todo, by_model, choose_budget, load_scorer, score_batches
 from .store import PassKey, ScoreStore

@@ -14,7 +14,7 @@ from .forward import OutOfMemory, Scorer, SequenceScores
 from .kernels import choose_kernel
 from .loading.adapters import without_adapter
 from .loading.models import load_weights
-from .opened import OpenedModel
+from .models import OpenedModel
 from .plan import Pass, Plan, Stored
 from .store import ScoreStore, concatenate
 from .tokens import Encoder, TokenSequence

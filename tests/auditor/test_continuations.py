@@ -18,7 +18,7 @@ from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine.continuations import N_CONTINUATIONS, Writer, halves, prompt_of
 from auditor.engine.loading.models import load_weights
 from auditor.engine.measures import Measures, measure_missing
-from auditor.engine.opened import OpenedModel, open_models
+from auditor.engine.models import OpenedModel, open_models
 from auditor.engine.plan import make_plan
 from auditor.errors import ModelError
 from auditor.training import save, train

@@ -15,7 +15,7 @@ from auditor.engine import measures
 from auditor.engine.gradients import ORDERS, check_differentiable, choose_parameters, gradient_norms
 from auditor.engine.loading.models import load_weights, open_model
 from auditor.engine.measures import Measures, check_measurable, measure_missing
-from auditor.engine.opened import open_models
+from auditor.engine.models import open_models
 from auditor.engine.plan import make_plan
 from auditor.engine.tokens import TokenSequence
 from auditor.errors import ModelError

@@ -14,7 +14,7 @@ from attacks import Need
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine import measures
 from auditor.engine.measures import Measures, MeasureStore, measure_missing
-from auditor.engine.opened import open_models
+from auditor.engine.models import open_models
 from auditor.engine.plan import Plan, make_plan
 from auditor.engine.scoring import ScoringProgress
 from auditor.engine.store import PassKey

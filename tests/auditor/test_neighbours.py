@@ -17,8 +17,8 @@ from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine import masked, neighbours
 from auditor.engine.masked import MaskedModel, Swap, load_masked, open_masked
 from auditor.engine.neighbours import Neighbours
-from auditor.engine.passes import Collected, collect_signals, score_share
 from auditor.engine.ranks import Rank
+from auditor.engine.signals import Collected, collect_signals, score_share
 from auditor.errors import ConfigError, ModelError, ResultError
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -12,9 +12,10 @@ import pytest
 
 from attacks import AFTER_SHOTS, LOWERCASE, Need
 from auditor.config import AuditConfig, DataSpec, ModelSpec
-from auditor.engine import passes, plan, scoring
+from auditor.engine import plan, scoring
+from auditor.engine import signals as passes
 from auditor.engine.forward import Scorer
-from auditor.engine.passes import Collected, collect_signals
+from auditor.engine.signals import Collected, collect_signals
 from auditor.errors import ConfigError, ModelError
 
 ALL = frozenset({Need.REFERENCE, Need.LOWERCASE})

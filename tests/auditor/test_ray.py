@@ -14,9 +14,9 @@ import pytest
 from attacks import Need
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine import ray_cluster
-from auditor.engine.passes import Collected, collect_signals
 from auditor.engine.ranks import Rank
 from auditor.engine.scoring import ScoringProgress
+from auditor.engine.signals import Collected, collect_signals
 from auditor.errors import ConfigError, ModelError
 
 Collect = Callable[..., Collected]

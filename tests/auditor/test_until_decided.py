@@ -94,7 +94,7 @@ def decided(config: AuditConfig, policy: str, folder: Path, **more: Any) -> Gate
 
 def stored_keys(folder: Path, config: AuditConfig) -> dict[str, float]:
     """Total log-probability of every stored text of the target, by key."""
-    from auditor.engine.opened import open_models
+    from auditor.engine.models import open_models
 
     store = ScoreStore(folder, open_models(config)[0].key)
     return {key.decode(): float(np.sum(row.logprob, dtype=np.float64)) for key, row in store.rows()}

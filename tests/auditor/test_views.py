@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from attacks.base import AFTER_MEMBER_SHOTS, AFTER_SHOTS, LOWERCASE, SWAPPED, Need
 from auditor.config import AuditConfig, DataSpec, ModelSpec
-from auditor.engine import frequencies, passes
-from auditor.engine.passes import Collected, collect_signals
+from auditor.engine import frequencies
+from auditor.engine import signals as passes
 from auditor.engine.plan import measure_texts
+from auditor.engine.signals import Collected, collect_signals
 from auditor.engine.views import N_SWAPS, has_words_to_swap, swap_words
 from auditor.errors import ConfigError, ModelError
 

@@ -16,8 +16,8 @@ from ..errors import ConfigError, ResultError
 from .frequencies import count_tokens
 from .loading.recorded import refuse_unscored
 from .measures import Measures, check_measurable, measure_missing
+from .models import OpenedModel, open_models
 from .neighbours import neighbour_views
-from .opened import OpenedModel, open_models
 from .plan import Pass, Plan, make_plan
 from .ranks import ALONE, Rank
 from .ray_cluster import cluster_device, score_on_ray
