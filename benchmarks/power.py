@@ -23,8 +23,8 @@ from auditor.engine.tokens import Encoder
 from auditor.experiments.corpus import train_tokenizer
 from auditor.experiments.shadow_texts import prepare_texts
 from auditor.experiments.shadows import ShadowPlan, train_shadows
+from auditor.experiments.training import build, one_thread, save, steps_in, train
 from auditor.pipeline import Audit, audit
-from auditor.training import build, one_thread, save, steps_in, train
 
 N_SHOTS, N_COUNTED, N_REFERENCE = 3, 500, 6000
 BATCH_SIZE, VOCABULARY, WINDOW = 32, 512, 256

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from auditor.comparing import AuditComparison
-    from auditor.demo import CopiesRow
     from auditor.documents.calibration import Calibration
     from auditor.documents.capacity import CapacityMeasurement
     from auditor.documents.curve import Curve
     from auditor.documents.gates import GateReport
     from auditor.documents.prediction import Prediction
     from auditor.documents.result import AuditResult
+    from auditor.experiments.demo import CopiesRow
 
 __all__ = [
     "COMPARISON_RENDERERS",

@@ -7,8 +7,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from auditor.demo import CopiesRow
 from auditor.documents.estimate import Estimate
+from auditor.experiments.demo import CopiesRow
 
 from .numbers import number
 
@@ -21,7 +21,7 @@ def render_demo(rows: Sequence[CopiesRow]) -> Group:
     Parameters
     ----------
     rows : sequence of CopiesRow
-        From ``auditor.demo.memorization_by_copies``.
+        From ``auditor.experiments.demo.memorization_by_copies``.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for heading in ("Copies", "n", "Bits", "Found by the audit", "True", "Held"):

@@ -25,7 +25,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, helpers_of_session: Callable
     """Train a target on the members, and a reference and a retrained model on other texts of the kind."""
     from transformers import AutoModelForCausalLM
 
-    from auditor.training import save, train
+    from auditor.experiments.training import save, train
 
     make_texts, write_jsonl = helpers_of_session("make_texts"), helpers_of_session("write_jsonl")
     root = tmp_path_factory.mktemp("world")

@@ -58,7 +58,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, helpers_of_session: Callable
     """Make what a team has before it reads the page: a corpus, a base model, the last release and a candidate."""
     from transformers import AutoModelForCausalLM
 
-    from auditor.training import save, train
+    from auditor.experiments.training import save, train
 
     make_texts = helpers_of_session("make_texts")
     root = tmp_path_factory.mktemp("team")

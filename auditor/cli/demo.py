@@ -24,7 +24,7 @@ def demo(out: Path, seed: int) -> None:
     from reports import render_demo
 
     from ..config import AuditConfig
-    from ..demo import TARGET_EPOCHS, TARGET_RECORDS, make_demo, memorization_by_copies
+    from ..experiments.demo import TARGET_EPOCHS, TARGET_RECORDS, make_demo, memorization_by_copies
     from ..progress import training_progress
 
     if not 0 <= seed < 2**32:

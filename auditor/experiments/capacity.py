@@ -17,8 +17,8 @@ from ..config import ModelSpec
 from ..documents.capacity import CapacityMeasurement, CapacityRun, Extrapolation, Precision
 from ..engine.loading.configs import context_window, count_parameters
 from ..errors import ConfigError, ModelError
-from ..training import OptimizerName, build, sequence_nll, train
 from .presets import Training
+from .training import OptimizerName, build, sequence_nll, train
 from .workers import Ledger, RunProgress, run_jobs
 
 if TYPE_CHECKING:

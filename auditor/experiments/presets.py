@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..training import OptimizerName
+from .training import OptimizerName
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

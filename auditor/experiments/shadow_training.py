@@ -20,8 +20,8 @@ from ..config import ModelSpec
 from ..documents.files import to_text
 from ..documents.shadows import SHADOW, Shadow, ShadowRun, ShadowSettings, unpack_seen
 from ..engine.loading.models import ModelFiles, load_weights, open_model
-from ..training import build, save, sequence_nll, train
 from .shadow_texts import read_tokens
+from .training import build, save, sequence_nll, train
 
 __all__ = ["ShadowJob", "train_shadow"]
 

@@ -31,9 +31,9 @@ from ..documents.shadows import (
 from ..engine.loading.models import ModelFiles, open_model
 from ..engine.tokens import Encoder, tokenizer_fingerprint
 from ..errors import ConfigError
-from ..training import steps_in
 from .shadow_texts import TrainingTexts, draw_halves, prepare_texts, token_file
 from .shadow_training import ShadowJob, train_shadow
+from .training import steps_in
 from .workers import Ledger, RunProgress, run_jobs
 
 __all__ = ["ShadowPlan", "train_shadows"]

@@ -276,7 +276,7 @@ def train_model(job: TrainingJob, on_share: Callable[[float], None]) -> TrainedM
     """Train one model and code samples with it."""
     import torch
 
-    from ..training import build, sequence_nll, train
+    from .training import build, sequence_nll, train
 
     started = monotonic()
     with np.load(job.samples) as parts:

@@ -114,7 +114,7 @@ def run_jobs(
         report(running)
 
     if workers < 2 or len(todo) < 2:
-        from ..training import one_thread
+        from .training import one_thread
 
         with one_thread():
             for job in todo:

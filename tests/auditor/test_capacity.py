@@ -17,8 +17,8 @@ from auditor.errors import ConfigError, ModelError
 from auditor.experiments import capacity
 from auditor.experiments.capacity import CapacityPlan, measure_capacity
 from auditor.experiments.presets import PRESETS, Training, default_training
+from auditor.experiments.training import build, sequence_nll, train
 from auditor.laws.capacity import measured_bits_per_parameter
-from auditor.training import build, sequence_nll, train
 
 FAST = Training(steps=12, batch_size=16, learning_rate=4e-2, optimizer="soap")
 

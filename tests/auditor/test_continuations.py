@@ -21,7 +21,7 @@ from auditor.engine.measures import Measures, measure_missing
 from auditor.engine.models import OpenedModel, open_models
 from auditor.engine.plan import make_plan
 from auditor.errors import ModelError
-from auditor.training import save, train
+from auditor.experiments.training import save, train
 
 NEEDS = frozenset({Need.CONTINUATIONS})
 KNOWN = "Ada had it for her, and he was with that from the 12345."

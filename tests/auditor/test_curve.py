@@ -33,7 +33,7 @@ def training(
     """Return a folder with a base and three checkpoints of its training on the members."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from auditor.training import one_thread, save, train
+    from auditor.experiments.training import one_thread, save, train
 
     root = tmp_path_factory.mktemp("training")
     base = tiny_models["reference"]

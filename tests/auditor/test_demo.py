@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from auditor import demo as demo_module
-from auditor.demo import (
+from auditor.experiments import demo as demo_module
+from auditor.experiments.demo import (
     CARD_FORMS,
     CITIES,
     FIELDS,
@@ -184,7 +184,7 @@ def test_progress_is_told_by_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_importing_the_module_is_cheap() -> None:
-    code = "import sys, auditor.demo; sys.exit(bool({'torch', 'transformers', 'scipy'} & set(sys.modules)))"
+    code = "import sys, auditor.experiments.demo; sys.exit(bool({'torch', 'transformers', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from auditor.soap import Soap
+from auditor.experiments.soap import Soap
 
 
 def trajectory(

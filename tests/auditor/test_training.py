@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaC
 from transformers.utils import logging
 
 from auditor.errors import ModelError
-from auditor.training import _batches, _loss, _pad, _schedule, build, save, sequence_nll, steps_in, train
+from auditor.experiments.training import _batches, _loss, _pad, _schedule, build, save, sequence_nll, steps_in, train
 
 RAGGED = [[1, 5, 6, 7, 8, 9], [2, 9, 8], [3, 7, 7, 7, 5], [4, 6, 5, 9, 9, 9, 8]]
 

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from auditor.demo import CopiesRow
 from auditor.documents.estimate import Estimate
+from auditor.experiments.demo import CopiesRow
 from reports import render_demo
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .documents.estimate import Estimate
+from ..documents.estimate import Estimate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerFast
@@ -392,7 +392,7 @@ def memorization_by_copies(
     .. [1] Morris et al., *How much do language models memorize?*, 2025, arXiv 2505.24832, section 2: total
        memorization ``H(x) - H(x | target)``, here with the true distribution of ``x`` as the reference.
     """
-    from .stats.intervals import mean
+    from ..stats.intervals import mean
 
     copies = np.array([demo.copies[i] for i in sample_id])
     entropy = np.array([demo.record_entropy_bits[i] for i in sample_id])

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from .errors import ModelError
+from ..errors import ModelError
 from .soap import Soap
 
 if TYPE_CHECKING:
