@@ -4,20 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from scipy import stats
-
 from .documents.figures import Figure, unit_of
 from .documents.gates import NOT_JUDGED, NOT_SOUND, WITH_CARE, GateOutcome, GateReport, Outcome
 from .errors import ConfigError
 from .judged import Judged, inversion, kind_of_path
 from .policy import Gate, Policy, Waiver, check_metric
-from .stats.p_values import holm
+from .stats.p_values import exceedance_p_value, holm
 from .version import __version__
 
 __all__ = [
     "conclude",
-    "exceedance_p_value",
     "judge",
+    "limit_p_value",
     "state_outcome",
 ]
 
@@ -141,39 +139,14 @@ def conclude(
     )
 
 
-def exceedance_p_value(figure: Figure, limit: float, *, above: bool) -> float | None:
-    """One-sided p-value of a figure being within its limit, got from its interval.
+def limit_p_value(figure: Figure, limit: float, *, above: bool) -> float | None:
+    """One-sided p-value of a figure being within a limit, from its interval; None without one.
 
-    Parameters
-    ----------
-    figure : Figure
-    limit : float
-    above : bool
-        Whether to lie above the limit is to break it.
-
-    Returns
-    -------
-    float or None
-        How far the end of the interval on the side of the limit would have to be stretched to reach it, on the normal
-        scale: at most ``(1 - level) / 2`` exactly if the interval excludes the limit. If the interval ends at the
-        value itself, it only tells that much: then exactly ``(1 - level) / 2``, or 1. None without an interval.
-
-    Examples
-    --------
-    >>> figure = Figure(path="auc", label=None, description="", unit="", method="", level=0.95,
-    ...                 value=0.7, low=0.65, high=0.75)
-    >>> round(exceedance_p_value(figure, 0.65, above=True), 6)  # the interval just reaches the limit
-    0.025
-    >>> round(exceedance_p_value(figure, 0.60, above=True), 6)  # twice as far: sf(2 * 1.96)
-    4.4e-05
+    ``above`` says whether to lie above the limit is to break it; see `exceedance_p_value`.
     """
     if figure.level is None or figure.value is None or figure.low is None or figure.high is None:
         return None
-    beyond = figure.value - limit if above else limit - figure.value
-    reach = figure.value - figure.low if (beyond > 0) == above else figure.high - figure.value
-    if reach <= 0:
-        return (1 - figure.level) / 2 if beyond > 0 else 1.0
-    return float(stats.norm.sf(beyond / reach * stats.norm.isf((1 - figure.level) / 2)))
+    return exceedance_p_value(figure.value, figure.low, figure.high, limit=limit, above=above, level=figure.level)
 
 
 def _tests(policy: Policy, judged: Judged) -> tuple[list[_Test], list[str]]:
@@ -242,8 +215,8 @@ def _p_values(test: _Test, judged: Judged) -> tuple[float | None, float | None]:
     gate, figure = test.gate, test.figure
     if _refusal(figure.path, judged) is not None:
         return None, None
-    below = None if gate.min is None else exceedance_p_value(figure, gate.min, above=False)
-    above = None if gate.max is None else exceedance_p_value(figure, gate.max, above=True)
+    below = None if gate.min is None else limit_p_value(figure, gate.min, above=False)
+    above = None if gate.max is None else limit_p_value(figure, gate.max, above=True)
     return below, above
 
 

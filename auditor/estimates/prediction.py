@@ -11,6 +11,7 @@ from ..documents.prediction import Comparison, Prediction, PredictionBesideMeasu
 from ..documents.result import AttackResult, MemorizationResult
 from ..documents.sample_table import SampleTable
 from ..errors import ConfigError
+from ..laws.constants import Constants
 from ..laws.prediction import LONG_TRAINING, Plan, predict
 
 __all__ = [

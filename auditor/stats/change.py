@@ -1,4 +1,4 @@
-"""How much a figure changed between two models on the same texts: each text is its own control."""
+"""Changes of a figure: between two models on the same texts, or between samples that share nothing."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,10 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from ..documents.estimate import Estimate
-from .changes import _cluster_sums, _p_value
-from .clusters import Array, Groups, Ids, Spread, cluster_ids, influence_spread
+from .clusters import Array, Groups, Ids, cluster_ids, influence_spread
 from .intervals import check_level, finite_vector
 from .metrics import FEW_MISRANKED, auc, placements, tpr_at_fpr
+from .p_values import interval_p_value
 from .roc import ScoredSides, score_sides
 
 __all__ = [
@@ -25,6 +25,9 @@ __all__ = [
 ]
 
 
+Mask = NDArray[np.bool_]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A paired change with its interval, and how surprising it were if nothing had changed.
@@ -34,7 +37,7 @@ class Change:
     estimate : Estimate
         After minus before.
     p_value : float or None
-        Two-sided, of no change; at most ``1 - level`` exactly if the interval excludes 0. None if undefined.
+        Two-sided, of no change; below ``1 - level`` exactly if the interval excludes 0. None if undefined.
     """
 
     estimate: Estimate
@@ -130,7 +133,8 @@ def auc_change(
     if misranked < FEW_MISRANKED and not np.array_equal(np.asarray(before), np.asarray(after)):
         down, up = joined_interval(first, second, auc_correlation(*influences))
         low, high, method = min(low, found.value - down), max(high, found.value + up), f"{method}, or Zou's where wider"
-    p_value = change.p_value if low == found.low and high == found.high else _p_value(found.value, low, high, level)
+    widened = low != found.low or high != found.high
+    p_value = interval_p_value(found.value, low, high, level=level) if widened else change.p_value
     return Change(estimate=replace(found, low=max(low, -1.0), high=min(high, 1.0), method=method), p_value=p_value)
 
 
@@ -152,34 +156,19 @@ def _change(
             undefined = Estimate.undefined(reason, level=level, n_members=n_members, n_non_members=n_non_members)
             return Change(estimate=undefined, p_value=None)
     spread = influence_spread(*influence, *sides)
-    half, p_value = _reach(value, spread, level)
+    half = float(stats.t.ppf((1 + level) / 2, spread.df)) * math.sqrt(spread.variance) if spread.variance > 0 else 0.0
+    low, high = value - half, value + half
     clustered = ", cluster-robust" if np.unique(cluster).size < cluster.size else ""
     estimate = Estimate(
         value=value,
-        low=value - half,
-        high=value + half,
+        low=low,
+        high=high,
         level=level,
         method=method + clustered,
         n_members=n_members,
         n_non_members=n_non_members,
     )
-    return Change(estimate=estimate, p_value=p_value)
-
-
-def _reach(value: float, spread: Spread, level: float) -> tuple[float, float]:
-    """Half width of the t interval, and the two-sided p-value of 0."""
-    if spread.variance == 0:
-        return 0.0, 1.0
-    error = math.sqrt(spread.variance)
-    return float(stats.t.ppf((1 + level) / 2, spread.df)) * error, 2 * float(stats.t.sf(abs(value) / error, spread.df))
-
-
-def _p_value(value: float, low: float, high: float, level: float) -> float:
-    """Two-sided p-value of 0 from an interval: how far its end on the side of 0 would have to be stretched."""
-    reach = value - low if value > 0 else high - value
-    if reach <= 0:
-        return 1.0
-    return 2 * float(stats.norm.sf(abs(value) / reach * stats.norm.ppf((1 + level) / 2)))
+    return Change(estimate=estimate, p_value=interval_p_value(value, low, high, level=level, df=spread.df))
 
 
 def _influences(above: Array, below: Array) -> tuple[Array, Array]:
@@ -206,9 +195,6 @@ def _halves(estimate: Estimate) -> tuple[float, float]:
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return 0.0, 0.0
     return estimate.value - estimate.low, estimate.high - estimate.value
-
-
-Mask = NDArray[np.bool_]
 
 
 def tpr_change(
@@ -317,7 +303,7 @@ def _joined(first: Estimate, second: Estimate, correlation: float, method: str, 
     value = second.value - first.value
     down, up = joined_interval(first, second, correlation)
     low, high = value - down, value + up
-    p_value = _p_value(value, down, up, first.level)
+    p_value = interval_p_value(value, low, high, level=first.level)
     if bound is not None:
         low, high = max(low, -bound), min(high, bound)
     return Change(estimate=_between(value, (low, high), first, method), p_value=p_value)
@@ -357,3 +343,7 @@ def _undefined(reason: str, level: float, *estimates: Estimate) -> Estimate:
         n_members=sum(one.n_members for one in estimates),
         n_non_members=sum(one.n_non_members for one in estimates),
     )
+
+
+def _cluster_sums(influence: Array, cluster: Ids) -> Array:
+    return np.asarray(np.bincount(np.unique(cluster, return_inverse=True)[1], weights=influence), dtype=np.float64)

@@ -14,7 +14,9 @@ from .roc import score_sides
 __all__ = [
     "auc_p_value",
     "auc_p_values",
+    "exceedance_p_value",
     "holm",
+    "interval_p_value",
 ]
 
 
@@ -42,6 +44,70 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         least = max(least, min(1.0, (len(order) - rank) * p))
         adjusted[i] = least
     return adjusted
+
+
+def exceedance_p_value(
+    value: float, low: float, high: float, *, limit: float, above: bool, level: float, df: float = math.inf
+) -> float:
+    """One-sided p-value of a figure being within its limit, from its interval.
+
+    Parameters
+    ----------
+    value, low, high : float
+        The figure and its two-sided interval; the arms may differ.
+    limit : float
+    above : bool
+        Whether to lie above the limit is to break it.
+    level : float
+        Of the interval.
+    df : float
+        Degrees of freedom of the t quantile that the interval was made with; infinite for a normal one.
+
+    Returns
+    -------
+    float
+        How far the end on the side of the limit would have to be stretched to reach it. Below ``(1 - level) / 2``
+        exactly if the interval lies wholly beyond the limit. An interval without an arm on that side tells no more
+        than this: then the number just below ``(1 - level) / 2``, or 1.
+
+    Examples
+    --------
+    >>> round(exceedance_p_value(0.7, 0.65, 0.75, limit=0.60, above=True, level=0.95), 6)  # sf(2 * 1.96)
+    4.4e-05
+    >>> round(exceedance_p_value(3.0, 3.0, 3.0, limit=0.0, above=True, level=0.95), 6)
+    0.025
+    """
+    half = (1 - level) / 2
+    beyond = value - limit if above else limit - value
+    arm = value - low if (beyond > 0) == above else high - value
+    p_value = half if beyond > 0 else 1.0
+    if arm > 0:
+        p_value = float(stats.t.sf(beyond / arm * stats.t.isf(half, df), df))
+    excluded = low > limit if above else high < limit
+    return min(p_value, float(np.nextafter(half, 0))) if excluded else max(p_value, half)
+
+
+def interval_p_value(
+    value: float, low: float, high: float, *, level: float, null: float = 0.0, df: float = math.inf
+) -> float:
+    """Two-sided p-value of a figure being ``null``, from its interval: THE p-value of every interval.
+
+    Returns
+    -------
+    float
+        Below ``1 - level`` exactly if the interval excludes ``null``; see `exceedance_p_value`.
+
+    Examples
+    --------
+    >>> interval_p_value(0.0, -1.0, 2.0, level=0.95)
+    1.0
+    >>> round(interval_p_value(2.0, 0.0, 5.0, level=0.95), 9), round(interval_p_value(3.0, 3.0, 3.0, level=0.95), 9)
+    (0.05, 0.05)
+    """
+    above, below = (
+        exceedance_p_value(value, low, high, limit=null, above=above, level=level, df=df) for above in (True, False)
+    )
+    return min(1.0, 2 * min(above, below))
 
 
 def auc_p_values(

@@ -29,7 +29,7 @@ from auditor.documents.files import document_schema, to_text
 from auditor.documents.gates import GateReport
 from auditor.documents.result import AuditResult
 from auditor.errors import ConfigError, ResultError
-from auditor.gates import exceedance_p_value, judge
+from auditor.gates import judge, limit_p_value
 from auditor.judged import Judged, read_bytes, read_judged, with_changes
 from auditor.laws.capacity import BitsPerParameter
 from auditor.laws.prediction import Plan, predict
@@ -133,7 +133,7 @@ def test_the_p_value_never_contradicts_the_interval(
     low: float, high: float, value: float, limit: float, level: float, above: bool
 ):
     one = replace(figure("a.b", value), low=value - low, high=value + high, level=level)
-    p = exceedance_p_value(one, limit, above=above)
+    p = limit_p_value(one, limit, above=above)
     assert one.low is not None
     assert one.high is not None
     assert p is not None
@@ -144,16 +144,16 @@ def test_the_p_value_never_contradicts_the_interval(
 
 def test_the_p_value_of_a_normal_interval_is_the_normal_one():
     one = figure("a.b", 0.65, Z * 0.02)  # standard error 0.02
-    assert exceedance_p_value(one, 0.60, above=True) == pytest.approx(stats.norm.sf(2.5))
-    assert exceedance_p_value(one, 0.60, above=False) == pytest.approx(stats.norm.cdf(2.5))
-    assert exceedance_p_value(one, 0.70, above=False) == pytest.approx(stats.norm.sf(2.5))
+    assert limit_p_value(one, 0.60, above=True) == pytest.approx(stats.norm.sf(2.5))
+    assert limit_p_value(one, 0.60, above=False) == pytest.approx(stats.norm.cdf(2.5))
+    assert limit_p_value(one, 0.70, above=False) == pytest.approx(stats.norm.sf(2.5))
 
 
 def test_an_interval_that_ends_at_its_value_says_no_more_than_its_level():
     certified = replace(figure("a.b", 3.0, 1.0), low=3.0)  # a lower bound: value and low end are one
-    assert exceedance_p_value(certified, 1.0, above=True) == pytest.approx(0.025)
-    assert exceedance_p_value(certified, 3.5, above=True) > 0.5
-    assert exceedance_p_value(replace(certified, high=3.0), 3.5, above=True) == 1.0
+    assert limit_p_value(certified, 1.0, above=True) == pytest.approx(0.025)
+    assert limit_p_value(certified, 3.5, above=True) > 0.5
+    assert limit_p_value(replace(certified, high=3.0), 3.5, above=True) == 1.0
 
 
 def test_holm_by_hand():
