@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from attacks import BUILTIN
 
-from .comparing import COMPARISON_VERSION, AuditComparison
+from .documents.comparison import COMPARISON_VERSION, AuditComparison
 from .documents.estimate import Estimate
 from .documents.figures import ANY, Figure, PathPattern, catalogue, path_patterns
 from .documents.files import from_text, to_text

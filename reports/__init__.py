@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from auditor.comparing import AuditComparison
     from auditor.documents.calibration import Calibration
     from auditor.documents.capacity import CapacityMeasurement
+    from auditor.documents.comparison import AuditComparison
     from auditor.documents.curve import Curve
     from auditor.documents.gates import GateReport
     from auditor.documents.prediction import Prediction
@@ -174,7 +174,7 @@ def render_comparison(comparison: "AuditComparison") -> "Group":
 
 def comparison_schema() -> dict[str, Any]:
     """Return the JSON Schema of the document of a comparison."""
-    from auditor.comparing import AuditComparison
+    from auditor.documents.comparison import AuditComparison
     from auditor.documents.files import document_schema
 
     return document_schema(AuditComparison)

@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from auditor.comparing import AuditComparison, Difference, Effect, HighSample, MetricChange
+from auditor.documents.comparison import AuditComparison, Difference, Effect, HighSample, MetricChange
 
 from . import figures, numbers, safe
 from .curve import markdown_cell, terminal_cell

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from auditor.cli import cli
-from auditor.comparing import read_comparison
+from auditor.documents.comparison import read_comparison
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., Any]

@@ -326,7 +326,7 @@ def test_a_baseline_is_compared_with_by_its_folder(
         asked.append((old, new))
         raise ResultError("asked")
 
-    monkeypatch.setattr("auditor.comparing.compare_audits", compare)
+    monkeypatch.setattr("auditor.comparison.compare.compare_audits", compare)
     assert run("gate", place / "audit" / "result.json", "--baseline", place / "old").code == 2
     assert asked == [(place / "old", place / "audit")]
 

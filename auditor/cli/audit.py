@@ -282,7 +282,7 @@ def _run_curve(
     from reports import CURVE_RENDERERS, render_curve
     from reports.words import headline_attack
 
-    from ..curve import Tracer, checkpoint_names
+    from ..comparison.curve import Tracer, checkpoint_names
 
     names, notes = checkpoint_names(list(configs))
     tracer = Tracer(target=target, n_checkpoints=len(configs), notes=notes)

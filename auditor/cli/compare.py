@@ -26,7 +26,7 @@ def compare(old: Path, new: Path, out: Path | None, confidence: float, as_json: 
     """
     from reports import COMPARISON_RENDERERS, render_comparison
 
-    from ..comparing import compare_audits
+    from ..comparison.compare import compare_audits
 
     comparison = compare_audits(old, new, level=confidence)
     if out is not None:

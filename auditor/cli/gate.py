@@ -177,7 +177,7 @@ def _judged(data: bytes, file: Path, baseline: Path | None) -> "Judged":
         return judged
     if judged.kind != "audit":
         raise ConfigError(f"--baseline compares two audits, and {file} is a {judged.kind}")
-    from ..comparing import compare_audits
+    from ..comparison.compare import compare_audits
 
     return with_changes(judged, compare_audits(baseline, file.parent))
 

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from auditor.comparing import AuditComparison, MetricChange, compare_audits, read_comparison
+from auditor.comparison.compare import compare_audits
+from auditor.documents.comparison import AuditComparison, MetricChange, read_comparison
 from auditor.documents.estimate import Estimate
 from auditor.documents.files import to_text
 from auditor.documents.result import (

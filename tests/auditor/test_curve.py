@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from auditor import pipeline
-from auditor.curve import Tracer, checkpoint_names, step_of
+from auditor.comparison.curve import Tracer, checkpoint_names, step_of
 from auditor.documents.curve import Curve, read_curve
 from auditor.documents.files import to_text
 from auditor.errors import ResultError

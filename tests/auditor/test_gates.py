@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from auditor.comparing import (
+from auditor.documents.comparison import (
     AuditComparison,
     ComparedAudit,
     Difference,

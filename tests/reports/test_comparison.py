@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from auditor.comparing import (
+from auditor.documents.comparison import (
     AuditComparison,
     ComparedAudit,
     Difference,

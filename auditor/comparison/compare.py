@@ -2,14 +2,7 @@
 
 from pathlib import Path
 
-from ..documents.comparison import (
-    AuditComparison,
-    ComparedAudit,
-    Difference,
-    LeftOut,
-    Pairing,
-    Reading,
-)
+from ..documents.comparison import AuditComparison, ComparedAudit, Difference, LeftOut, Pairing, Reading
 from ..documents.result import AuditResult, Verdict
 from ..documents.sample_table import SampleTable
 from ..errors import ConfigError, ResultError

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .documents.curve import AttackPoint, Curve, CurvePoint, Failed, Rise, sound_neighbours, steps_of
-from .documents.estimate import Estimate
-from .documents.result import AttackResult, AuditResult
-from .documents.sample_table import SampleTable
-from .stats.change import Change, auc_change, mean_change
-from .stats.clusters import with_copies
-from .stats.p_values import holm
-from .version import __version__
+from ..documents.curve import AttackPoint, Curve, CurvePoint, Failed, Rise, sound_neighbours, steps_of
+from ..documents.estimate import Estimate
+from ..documents.result import AttackResult, AuditResult
+from ..documents.sample_table import SampleTable
+from ..stats.change import Change, auc_change, mean_change
+from ..stats.clusters import with_copies
+from ..stats.p_values import holm
+from ..version import __version__
 
 __all__ = [
     "Tracer",
