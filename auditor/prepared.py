@@ -11,7 +11,6 @@ from attacks import Attack, Need
 
 from .choosing import needs_of, without_misaligned
 from .documents.result import CheckResult, SoundnessResult
-from .early_gates import Topic
 from .engine.frequencies import count_tokens
 from .engine.gradual import GradualTarget, Watch, score_references, taken
 from .engine.models import OpenedModel
@@ -20,6 +19,7 @@ from .engine.ranks import ALONE
 from .engine.signals import Collected, gather_pass, open_and_plan
 from .errors import ConfigError
 from .estimates.code_lengths import code_bits, mixture_bits
+from .gates.sequential import Topic
 from .inputs import Inputs
 from .judging import model_facts
 from .soundness.blind import blind_baseline

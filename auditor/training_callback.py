@@ -15,7 +15,7 @@ from transformers import Trainer, TrainerCallback
 from .config import AuditConfig, DataSpec, ModelSpec
 from .documents.estimate import Estimate
 from .errors import ConfigError
-from .policy import Policy, read_policy
+from .gates.policy import Policy, read_policy
 from .probe import FIGURES, Probe, Texts, read_probe, undisturbed, whole_model
 
 __all__ = ["MemorizationCallback", "StopAbove", "StopRule"]

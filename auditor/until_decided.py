@@ -10,15 +10,15 @@ from attacks import Signals
 
 from .config import AuditConfig
 from .documents.gates import NOT_SOUND, EarlyStop, GateOutcome, GateReport
-from .early_gates import Question, topics_of
 from .engine.gradual import GradualTarget, Watch
 from .engine.signals import Collected
 from .errors import ConfigError
 from .estimates.scores import score_samples
-from .gates import conclude, state_outcome
+from .gates.judge import conclude, state_outcome
+from .gates.policy import Policy
+from .gates.sequential import Question, topics_of
+from .gates.subject import Judged, said_inverted
 from .inputs import read_inputs
-from .judged import Judged, said_inverted
-from .policy import Policy
 from .prepared import Prepared, prepare
 from .soundness.checks import is_same_model
 from .stats.sequential import level_per_gate

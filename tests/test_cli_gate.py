@@ -16,7 +16,7 @@ import pytest
 import reports
 from auditor.documents.files import to_text
 from auditor.errors import ResultError
-from auditor.policy import built_in_text
+from auditor.gates.policy import built_in_text
 
 PASSING = 'version = 1\n[[gate]]\nname = "auc"\nmetric = "attacks.reference.auc"\nmax = 0.99\n'
 FAILING = PASSING.replace("0.99", "0.6")

@@ -234,7 +234,7 @@ def test_without_a_reference_or_with_few_texts_the_built_in_policy_says_inconclu
 
 
 def test_the_waivers_and_limits_of_the_page_are_those_of_the_built_in_policy(page: str, blocks: list[Block]) -> None:
-    from auditor.policy import built_in_text, parse_policy
+    from auditor.gates.policy import built_in_text, parse_policy
 
     (waiver,) = [block.body for block in blocks if block.language == "toml" and block.kind is None]
     policy = parse_policy(built_in_text() + "\n" + waiver, "the page")
@@ -291,7 +291,7 @@ def test_the_figures_of_early_stopping_are_those_of_the_file(page: str) -> None:
 
 
 def test_the_page_and_the_policy_say_how_many_texts_it_needs(page: str) -> None:
-    from auditor.policy import built_in_text
+    from auditor.gates.policy import built_in_text
 
     policy = built_in_text()
     (sizes,) = re.findall(r"# +texts a side +(.*)", policy)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ..config import AuditConfig
     from ..documents.gates import GateReport
     from ..engine.ranks import Rank
+    from ..gates.policy import Policy
     from ..pipeline import Audit
-    from ..policy import Policy
     from ..probe_pack import Unpacked
 
 __all__ = ["audit", "run_audit"]
@@ -149,7 +149,7 @@ def audit(
 
 def _checked_policy(file: Path | None, until_decided: bool, rank: "Rank") -> "Policy | None":
     """Read the policy, if there is one: a mistake in it is told before hours of scoring."""
-    from ..policy import check_metric, read_policy
+    from ..gates.policy import check_metric, read_policy
 
     if until_decided and file is None:
         raise ConfigError("--until-decided needs the gates to decide: give --policy FILE")
@@ -165,7 +165,7 @@ def _checked_policy(file: Path | None, until_decided: bool, rank: "Rank") -> "Po
 
 def _judge(policy: "Policy", out: Path, *, as_json: bool) -> int:
     """Judge an audit that was just written; on stdout unless the result itself was printed there."""
-    from ..judged import read_judged
+    from ..gates.subject import read_judged
     from .gate import judge_today
 
     file = out / "result.json"

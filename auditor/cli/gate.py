@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..documents.gates import GateReport
-    from ..judged import Judged
-    from ..policy import Policy
+    from ..gates.policy import Policy
+    from ..gates.subject import Judged
 
 __all__ = ["deliver_verdict", "gate", "judge_today", "print_verdict"]
 
@@ -81,7 +81,7 @@ def gate(
     badge = outputs["badge"]
     if badge is not None and badge.suffix.lower() not in (".svg", ".json"):
         raise ConfigError(f"--badge {badge}: a badge is an .svg or a .json file")
-    from ..policy import built_in_policy, read_policy
+    from ..gates.policy import built_in_policy, read_policy
 
     data, file = _read(result)
     if (told := _told(data, file, warn_only)) is not None:
@@ -103,7 +103,7 @@ def gate(
 
 def _check_policies(files: tuple[Path, ...]) -> int:
     """Read policies, and check that every gate names a figure that some document has."""
-    from ..policy import check_metric, read_policy
+    from ..gates.policy import check_metric, read_policy
 
     if not files:
         raise ConfigError("--check-policy needs the policies: auditor gate --check-policy policy.toml")
@@ -123,7 +123,7 @@ def _check_policies(files: tuple[Path, ...]) -> int:
 
 def _init(result: Path | None, file: Path) -> int:
     """Write the built-in policy; never over a file that is there."""
-    from ..policy import built_in_text
+    from ..gates.policy import built_in_text
 
     if result is not None:
         raise ConfigError(f"--init writes a policy and judges nothing: leave {result} out")
@@ -140,7 +140,7 @@ def _init(result: Path | None, file: Path) -> int:
 
 def _read(result: Path) -> tuple[bytes, Path]:
     """Read the document; return it with where it was found."""
-    from ..judged import read_bytes
+    from ..gates.subject import read_bytes
 
     return (sys.stdin.buffer.read(), STDIN) if str(result) == "-" else read_bytes(result)
 
@@ -168,7 +168,7 @@ def _told(data: bytes, file: Path, warn_only: bool) -> "GateReport | None":
 
 def _judged(data: bytes, file: Path, baseline: Path | None) -> "Judged":
     """Check the document, and compare it with its baseline if there is one."""
-    from ..judged import read_judged, with_changes
+    from ..gates.subject import read_judged, with_changes
 
     if file is STDIN and baseline is not None:
         raise ConfigError("--baseline needs the samples of both audits: give RESULT as a folder, not as -")
@@ -192,7 +192,7 @@ def _list(judged: "Judged") -> int:
 
 def judge_today(policy: "Policy", judged: "Judged", *, warn_only: bool = False) -> "GateReport":
     """Hold a document against a policy, with the waivers of today."""
-    from ..gates import judge
+    from ..gates.judge import judge
 
     return judge(policy, judged, today=datetime.now(UTC).date(), warn_only=warn_only)
 

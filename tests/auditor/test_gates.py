@@ -29,11 +29,11 @@ from auditor.documents.files import document_schema, to_text
 from auditor.documents.gates import GateReport
 from auditor.documents.result import AuditResult
 from auditor.errors import ConfigError, ResultError
-from auditor.gates import judge, limit_p_value
-from auditor.judged import Judged, read_bytes, read_judged, with_changes
+from auditor.gates.judge import judge, limit_p_value
+from auditor.gates.policy import Gate, Policy, Waiver, built_in_policy
+from auditor.gates.subject import Judged, read_bytes, read_judged, with_changes
 from auditor.laws.capacity import BitsPerParameter
 from auditor.laws.prediction import Plan, predict
-from auditor.policy import Gate, Policy, Waiver, built_in_policy
 from auditor.stats.metrics import auc
 
 TODAY = date(2026, 6, 1)

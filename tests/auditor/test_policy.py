@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.errors import ConfigError
-from auditor.judged import may_exist
-from auditor.policy import (
+from auditor.gates.policy import (
     BUILT_IN,
     Gate,
     Waiver,
@@ -20,6 +19,7 @@ from auditor.policy import (
     parse_policy,
     read_policy,
 )
+from auditor.gates.subject import may_exist
 
 GATE = '[[gate]]\nname = "auc"\nmetric = "attacks.headline.auc"\nmax = 0.6\n'
 WAIVER = '[[waiver]]\ngate = "auc"\nreason = "known"\nexpires = 2026-12-31\n'

@@ -33,7 +33,7 @@ def test_limits_are_of_figures_that_there_are() -> None:
 
 
 def test_a_policy_becomes_the_limits_that_are_known_while_training(helpers: Any, tmp_path: Path) -> None:
-    from auditor.policy import built_in_policy, parse_policy
+    from auditor.gates.policy import built_in_policy, parse_policy
     from auditor.training_callback import MemorizationCallback, StopAbove
 
     expected = {"reference_auc": 0.6, "loss_auc": 0.6, "bits_per_member": 8.0}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor import early_gates, prepared, until_decided
+from auditor import prepared, until_decided
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.documents.estimate import Estimate
 from auditor.documents.gates import GateReport
@@ -21,8 +21,9 @@ from auditor.engine.scoring import load_weights
 from auditor.engine.store import ScoreStore
 from auditor.errors import ConfigError
 from auditor.evidence import collect
+from auditor.gates import sequential as early_gates
+from auditor.gates.policy import Gate, parse_policy
 from auditor.inputs import read_inputs
-from auditor.policy import Gate, parse_policy
 from auditor.until_decided import audit_until_decided
 
 Run = Callable[..., Any]

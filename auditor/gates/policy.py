@@ -14,9 +14,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from .documents.figures import nearest_paths
-from .errors import ConfigError
-from .judged import kind_of_path, may_exist
+from ..documents.figures import nearest_paths
+from ..errors import ConfigError
+from .subject import kind_of_path, may_exist
 
 __all__ = [
     "BUILT_IN",

@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from attacks import BUILTIN
 
-from .documents.comparison import COMPARISON_VERSION, AuditComparison
-from .documents.estimate import Estimate
-from .documents.figures import ANY, Figure, PathPattern, catalogue, path_patterns
-from .documents.files import from_text, to_text
-from .documents.prediction import Prediction
-from .documents.result import SCHEMA_VERSION, AuditResult, Verdict
-from .errors import ResultError
+from ..documents.comparison import COMPARISON_VERSION, AuditComparison
+from ..documents.estimate import Estimate
+from ..documents.figures import ANY, Figure, PathPattern, catalogue, path_patterns
+from ..documents.files import from_text, to_text
+from ..documents.prediction import Prediction
+from ..documents.result import SCHEMA_VERSION, AuditResult, Verdict
+from ..errors import ResultError
 
 __all__ = [
     *("Judged", "Kind", "inversion", "is_inverted", "kind_of_path", "may_exist", "read_bytes", "read_judged"),

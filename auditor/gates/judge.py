@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from .documents.figures import Figure, unit_of
-from .documents.gates import NOT_JUDGED, NOT_SOUND, WITH_CARE, GateOutcome, GateReport, Outcome
-from .errors import ConfigError
-from .judged import Judged, inversion, kind_of_path
+from ..documents.figures import Figure, unit_of
+from ..documents.gates import NOT_JUDGED, NOT_SOUND, WITH_CARE, GateOutcome, GateReport, Outcome
+from ..errors import ConfigError
+from ..stats.p_values import exceedance_p_value, holm
+from ..version import __version__
 from .policy import Gate, Policy, Waiver, check_metric
-from .stats.p_values import exceedance_p_value, holm
-from .version import __version__
+from .subject import Judged, inversion, kind_of_path
 
 __all__ = [
     "conclude",

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from attacks import Attack, Need
 
-from .documents.estimate import Estimate
-from .documents.figures import ANY, Figure, catalogue
-from .errors import ConfigError
-from .estimates.scores import SampleScores
-from .judged import is_inverted, kind_of_path, said_inverted
+from ..documents.estimate import Estimate
+from ..documents.figures import ANY, Figure, catalogue
+from ..errors import ConfigError
+from ..estimates.scores import SampleScores
+from ..stats.sequential import AucSequence, Decision, TprSequence, anytime_p_value, asymptotic_difference, decide
 from .policy import Gate, Policy, check_metric
-from .stats.sequential import AucSequence, Decision, TprSequence, anytime_p_value, asymptotic_difference, decide
+from .subject import is_inverted, kind_of_path, said_inverted
 
 __all__ = ["BITS", "Question", "Topic", "topics_of"]
 

@@ -1,0 +1,1 @@
+"""Gates: a policy, the figures it limits, and whether a result keeps to it."""
