@@ -12,7 +12,8 @@ from typing import Any
 from attacks import Need
 
 from .archives import write_archive
-from .choosing import needs_of
+from .audit.attack_choice import needs_of
+from .audit.inputs import Inputs, read_inputs
 from .config import AuditConfig, DataSpec, ModelSpec
 from .data import SampleSet, Side
 from .documents.checksums import file_sha256
@@ -27,7 +28,6 @@ from .engine.scoring import ScoringProgress
 from .engine.signals import Collected, collect_signals
 from .engine.store import SCORING_VERSION, ScoreStore
 from .errors import ConfigError
-from .inputs import Inputs, read_inputs
 from .probe_pack import MANIFEST, MEMBER, SETTINGS, SIDES, PackedReference, PackedSide, PackManifest, refuse_code
 from .soundness.blind import blind_baseline, blind_check
 from .soundness.overlap import check_overlap, find_overlap, near_duplicate_groups

@@ -12,11 +12,11 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback
 
+from .audit.probe import FIGURES, Probe, Texts, read_probe, undisturbed, whole_model
 from .config import AuditConfig, DataSpec, ModelSpec
 from .documents.estimate import Estimate
 from .errors import ConfigError
 from .gates.policy import Policy, read_policy
-from .probe import FIGURES, Probe, Texts, read_probe, undisturbed, whole_model
 
 __all__ = ["MemorizationCallback", "StopAbove", "StopRule"]
 

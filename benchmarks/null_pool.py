@@ -14,7 +14,9 @@ from null_calibration import GROUP
 from numpy.typing import NDArray
 from power import architecture, cut, fit, write
 
-from auditor.choosing import needs_of
+from auditor.audit.attack_choice import needs_of
+from auditor.audit.evidence import sample_table
+from auditor.audit.inputs import read_inputs
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.data import load_samples, load_texts
 from auditor.engine.signals import Collected, collect_signals
@@ -23,9 +25,7 @@ from auditor.experiments.corpus import train_tokenizer
 from auditor.experiments.demo import draw_records
 from auditor.experiments.shadows import ShadowPlan, train_shadows
 from auditor.experiments.training import build, save
-from auditor.inputs import read_inputs
 from auditor.soundness.checks import ModelFacts
-from auditor.tables import sample_table
 
 N_TRAINED, N_REFERENCE, N_POOL = 2_000, 6_000, 8_000
 EPOCHS, REFERENCE_EPOCHS, SHADOW_EPOCHS, N_SHADOWS = 60, 6, 20, 4

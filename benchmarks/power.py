@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.audit.pipeline import Audit, audit
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.data import load_samples, load_texts
 from auditor.engine.loading.models import open_model
@@ -24,7 +25,6 @@ from auditor.experiments.corpus import train_tokenizer
 from auditor.experiments.shadow_texts import prepare_texts
 from auditor.experiments.shadows import ShadowPlan, train_shadows
 from auditor.experiments.training import build, one_thread, save, steps_in, train
-from auditor.pipeline import Audit, audit
 
 N_SHOTS, N_COUNTED, N_REFERENCE = 3, 500, 6000
 BATCH_SIZE, VOCABULARY, WINDOW = 32, 512, 256

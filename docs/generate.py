@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from attacks import BUILTIN, Need
-from auditor.choosing import when_run
+from auditor.audit.attack_choice import when_run
 from auditor.cli import cli
 from auditor.config import AuditConfig
 from auditor.documents.files import document_schema

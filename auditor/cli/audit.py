@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from rich.console import Group
 
+    from ..audit.pipeline import Audit
     from ..config import AuditConfig
     from ..documents.gates import GateReport
     from ..engine.ranks import Rank
     from ..gates.policy import Policy
-    from ..pipeline import Audit
     from ..probe_pack import Unpacked
 
 __all__ = ["audit", "run_audit"]
@@ -187,8 +187,8 @@ def _tell(report: "GateReport", out: Path, *, stderr: bool, as_json: bool) -> in
 def _run_until_decided(config: "AuditConfig", policy: "Policy", out: Path, *, as_json: bool) -> int:
     """Score until every gate is decided, write and print the verdict."""
     quiet_libraries()
+    from ..audit.until_decided import audit_until_decided
     from ..progress import scoring_progress
-    from ..until_decided import audit_until_decided
 
     make_folder(out)
     with scoring_progress(make_console(stderr=True)) as on_progress:
@@ -218,7 +218,7 @@ def _opened(pack: Path | None, out: Path, rank: "Rank") -> "AbstractContextManag
 def _help(configs: "Iterable[AuditConfig]", out: Path, rank: "Rank") -> None:
     """Score a share of each audit that another process reports."""
     quiet_libraries()
-    from ..pipeline import help_audit
+    from ..audit.pipeline import help_audit
 
     make_folder(out)
     for i, config in enumerate(configs, 1):
@@ -317,9 +317,9 @@ def _audit_into(
     quiet_libraries()
     from reports import RENDERERS
 
+    from ..audit.pipeline import audit as run
     from ..documents.checksums import write_checksums
     from ..engine.ranks import ALONE
-    from ..pipeline import audit as run
     from ..progress import scoring_progress
 
     make_folder(out)

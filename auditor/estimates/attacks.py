@@ -4,8 +4,8 @@ import numpy as np
 
 from attacks import Attack
 
+from ..audit.evidence import Evidence
 from ..documents.result import AttackResult
-from ..evidence import Evidence
 from ..stats.adjusted import length_strata, residualised_auc, stratified_auc
 from ..stats.metrics import evaluate
 from ..stats.p_values import auc_p_values

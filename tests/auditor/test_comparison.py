@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from auditor.audit.pipeline import audit
 from auditor.config import AuditConfig
 from auditor.documents.estimate import Estimate
 from auditor.documents.prediction import Comparison, Prediction, PredictionBesideMeasurement
@@ -18,7 +19,6 @@ from auditor.estimates.prediction import check_stated_size, compare, set_beside
 from auditor.laws.capacity import BitsPerParameter
 from auditor.laws.constants import read_constants
 from auditor.laws.prediction import Plan, predict
-from auditor.pipeline import audit
 from reports import RENDERERS, from_json
 
 NOTHING: dict[str, Estimate | None] = dict.fromkeys(

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor import inputs
+from auditor.audit import inputs
+from auditor.audit.inputs import Inputs, read_inputs
 from auditor.config import AuditConfig
 from auditor.documents.shadows import ShadowSet
 from auditor.errors import ConfigError
-from auditor.inputs import Inputs, read_inputs
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def texts(helpers_of_session: Any) -> tuple[list[str], list[str]]:
 
 
 def test_two_lists_and_two_files_are_the_same_probe(texts: Any, helpers: Any, tmp_path: Path) -> None:
-    from auditor.probe import read_probe
+    from auditor.audit.probe import read_probe
 
     files = [
         helpers("write_jsonl")(tmp_path / f"{name}.jsonl", side, prefix=name)
@@ -29,7 +29,7 @@ def test_two_lists_and_two_files_are_the_same_probe(texts: Any, helpers: Any, tm
 
 
 def test_what_is_no_probe_is_refused(texts: Any) -> None:
-    from auditor.probe import read_probe
+    from auditor.audit.probe import read_probe
 
     with pytest.raises(DataError, match="1 texts are both"):
         read_probe(texts[0], [texts[0][3]])
@@ -46,7 +46,7 @@ def test_the_mode_of_every_module_and_all_random_states_are_put_back(tiny_models
     import torch
     from transformers import AutoModelForCausalLM
 
-    from auditor.probe import undisturbed
+    from auditor.audit.probe import undisturbed
 
     model = AutoModelForCausalLM.from_pretrained(tiny_models["target"]).train()
     model.transformer.h[0].eval()  # a frozen layer, say
@@ -67,7 +67,7 @@ def test_a_model_in_pieces_is_refused(tiny_models: Any) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from auditor.probe import whole_model
+    from auditor.audit.probe import whole_model
 
     model = AutoModelForCausalLM.from_pretrained(tiny_models["target"])
     assert whole_model(torch.nn.DataParallel(model)) is model
@@ -82,7 +82,7 @@ def test_a_model_in_pieces_is_refused(tiny_models: Any) -> None:
 def test_memory_that_runs_out_shrinks_the_batches(tiny_models: Any, texts: Any, monkeypatch: Any) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from auditor import probe
+    from auditor.audit import probe
     from auditor.config import AuditConfig, DataSpec, ModelSpec
     from auditor.engine.forward import OutOfMemory, Scorer
 
@@ -114,8 +114,8 @@ def test_a_model_prepared_for_mixed_precision_is_scored_in_that_of_its_weights(
     from accelerate.state import AcceleratorState
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from auditor.audit.probe import Probe, read_probe
     from auditor.config import AuditConfig, DataSpec, ModelSpec
-    from auditor.probe import Probe, read_probe
 
     config = AuditConfig(target=ModelSpec(path="none"), members=DataSpec(path="none"))
     plain, wrapped = (AutoModelForCausalLM.from_pretrained(tiny_models["target"]) for _ in range(2))

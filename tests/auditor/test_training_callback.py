@@ -180,8 +180,8 @@ def test_the_last_figures_are_those_of_an_audit(
 def test_with_a_reference_the_figures_are_those_of_auditor_audit(
     texts: Any, tokenizer: Any, tiny_models: Any, tmp_path: Path, helpers: Any
 ) -> None:
+    from auditor.audit.pipeline import audit
     from auditor.config import AttackSpec, AuditConfig, DataSpec, ModelSpec
-    from auditor.pipeline import audit
     from auditor.training_callback import MemorizationCallback
 
     write_jsonl = helpers("write_jsonl")

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor import prepared, until_decided
+from auditor.audit import prepared, until_decided
+from auditor.audit.evidence import collect
+from auditor.audit.inputs import read_inputs
+from auditor.audit.until_decided import audit_until_decided
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.documents.estimate import Estimate
 from auditor.documents.gates import GateReport
@@ -20,11 +23,8 @@ from auditor.engine.ranks import ALONE
 from auditor.engine.scoring import load_weights
 from auditor.engine.store import ScoreStore
 from auditor.errors import ConfigError
-from auditor.evidence import collect
 from auditor.gates import sequential as early_gates
 from auditor.gates.policy import Gate, parse_policy
-from auditor.inputs import read_inputs
-from auditor.until_decided import audit_until_decided
 
 Run = Callable[..., Any]
 World = dict[str, Path]

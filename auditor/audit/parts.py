@@ -1,30 +1,27 @@
 """From evidence to estimates: may a verdict be given, how much is held, how good is each attack, who is at risk?"""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from .documents.estimate import Estimate
-from .documents.result import MemorizationResult, SelectionResult, SoundnessResult
-from .engine.models import OpenedModel
-from .estimates.code_lengths import separate_references
-from .estimates.combination import Combination, combine
-from .estimates.memorization import dataset_memorization, top_samples
-from .estimates.risk import Risk, assess_risk
-from .estimates.selection import select
-from .evidence import Evidence
-from .laws.capacity import BitsPerParameter
-from .soundness.checks import ModelFacts, check_soundness
-from .soundness.overlap import check_overlap
-from .soundness.split import check_manifest
+from ..documents.estimate import Estimate
+from ..documents.result import MemorizationResult, SelectionResult, SoundnessResult
+from ..estimates.code_lengths import separate_references
+from ..estimates.combination import Combination, combine
+from ..estimates.memorization import dataset_memorization, top_samples
+from ..estimates.risk import Risk, assess_risk
+from ..estimates.selection import select
+from ..laws.capacity import BitsPerParameter
+from ..soundness.checks import check_soundness
+from ..soundness.overlap import check_overlap
+from ..soundness.split import check_manifest
+from .evidence import Evidence, model_facts
 
 __all__ = [
     "combine_attacks",
     "estimate_memorization",
     "judge_soundness",
-    "model_facts",
     "select_attack",
     "who_is_at_risk",
 ]
@@ -52,19 +49,6 @@ def judge_soundness(evidence: Evidence) -> SoundnessResult:
         blind=evidence.blind,
         extra=found,
     )
-
-
-def model_facts(models: Sequence[OpenedModel]) -> list[ModelFacts]:
-    """Take what the soundness checks need to know of each model."""
-    return [
-        ModelFacts(
-            weights_sha256=model.files.weights_sha256,
-            stored_dtype=model.files.stored_dtype,
-            dtype=model.key.dtype,
-            quantization=(model.files.quantization or {}).get("quant_method"),
-        )
-        for model in models
-    ]
 
 
 def estimate_memorization(

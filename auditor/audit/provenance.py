@@ -5,13 +5,19 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from .documents.result import ModelProvenance, Provenance
-from .engine.models import OpenedModel
-from .engine.signals import Collected
-from .engine.store import SCORING_VERSION
-from .version import __version__
+from ..config import AuditConfig
+from ..data import SampleSet
+from ..documents.result import DataResult, ModelProvenance, Provenance, SideData
+from ..documents.sample_table import SampleTable
+from ..engine.models import OpenedModel
+from ..engine.signals import Collected
+from ..engine.store import SCORING_VERSION
+from ..version import __version__
 
-__all__ = ["describe_run"]
+__all__ = [
+    "describe_data",
+    "describe_run",
+]
 
 _Role = Literal["target", "reference", "shadow"]
 
@@ -73,3 +79,33 @@ def _package_version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
+
+
+def describe_data(config: AuditConfig, data: SampleSet, collected: Collected, table: SampleTable) -> DataResult:
+    """Describe the texts of both sides and what was cut."""
+    windows = [model.encoder.window for model in collected.models if model.encoder.window is not None]
+
+    def side(name: Literal["members", "non_members"], path: str) -> SideData:
+        here = table.is_member == (name == "members")
+        cut = (data.text_bytes - table.n_bytes)[here]
+        return SideData(
+            path=path,
+            n_samples=int(here.sum()),
+            n_groups=data.n_groups(name),
+            n_bytes=int(table.n_bytes[here].sum()),
+            n_tokens=int(table.n_tokens[here].sum()),
+            sha256=data.sha256(name),
+            n_cut=int((cut > 0).sum()),
+            n_bytes_cut=int(cut.sum()),
+            n_windowed=int(collected.plan.windowed[here].sum()),
+            n_repeated=data.n_repeated(name),
+            n_dropped=data.n_dropped(name),
+            notes=tuple(data.notes.get(name, ())),
+        )
+
+    return DataResult(
+        members=side("members", str(config.members)),
+        non_members=None if config.non_members is None else side("non_members", str(config.non_members)),
+        window_tokens=min(windows, default=None),
+        long_texts=config.long_texts,
+    )

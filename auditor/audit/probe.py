@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 
 from attacks import Loss, Reference, Signals, TokenScores
 
-from .config import AuditConfig, DataSpec
-from .data import Sample, SampleSet, load_samples
-from .documents.estimate import Estimate
-from .engine.batches import Budget, make_batches
-from .engine.forward import OutOfMemory, Scorer, SequenceScores
-from .engine.loading.configs import context_window, rope_boundary
-from .engine.signals import collect_signals
-from .engine.tokens import Encoder, TokenSequence, check_scorable, cut_to_fit
-from .errors import ConfigError, DataError, ModelError
-from .estimates.code_lengths import sample_bits
-from .estimates.memorization import dataset_memorization
-from .laws.capacity import bits_per_parameter
-from .stats.metrics import auc
+from ..config import AuditConfig, DataSpec
+from ..data import Sample, SampleSet, load_samples
+from ..documents.estimate import Estimate
+from ..engine.batches import Budget, make_batches
+from ..engine.forward import OutOfMemory, Scorer, SequenceScores
+from ..engine.loading.configs import context_window, rope_boundary
+from ..engine.signals import collect_signals
+from ..engine.tokens import Encoder, TokenSequence, check_scorable, cut_to_fit
+from ..errors import ConfigError, DataError, ModelError
+from ..estimates.code_lengths import sample_bits
+from ..estimates.memorization import dataset_memorization
+from ..laws.capacity import bits_per_parameter
+from ..stats.metrics import auc
 
 __all__ = ["FIGURES", "Probe", "Texts", "read_probe", "undisturbed", "whole_model"]
 

@@ -8,26 +8,25 @@ from time import monotonic
 
 import numpy as np
 
-from .choosing import needs_of, without_misaligned
-from .config import AuditConfig
-from .documents.prediction import PredictionBesideMeasurement
-from .documents.result import AttackResult, AuditResult, DataResult, MemorizationResult, RetrainedResult
-from .documents.sample_table import SampleTable
-from .engine.loading.adapters import count_adapter
-from .engine.loading.models import resolve_source
-from .engine.ranks import ALONE, Rank
-from .engine.scoring import ScoringProgress
-from .engine.signals import score_share
-from .estimates.attacks import attack_results
-from .estimates.prediction import check_stated_size, set_beside
-from .estimates.retrained import compare_with_retrained
-from .estimates.scores import score_samples
+from ..config import AuditConfig
+from ..documents.prediction import PredictionBesideMeasurement
+from ..documents.result import AttackResult, AuditResult, DataResult, MemorizationResult, RetrainedResult
+from ..documents.sample_table import SampleTable
+from ..engine.loading.adapters import count_adapter
+from ..engine.loading.models import resolve_source
+from ..engine.ranks import ALONE, Rank
+from ..engine.scoring import ScoringProgress
+from ..engine.signals import score_share
+from ..estimates.attacks import attack_results
+from ..estimates.prediction import check_stated_size, set_beside
+from ..estimates.retrained import compare_with_retrained
+from ..estimates.scores import score_samples
+from ..laws.constants import Constants, read_constants
+from .attack_choice import needs_of, without_misaligned
 from .evidence import Evidence, collect, gather
 from .inputs import Inputs, read_inputs
-from .judging import combine_attacks, estimate_memorization, judge_soundness, select_attack, who_is_at_risk
-from .laws.constants import Constants, read_constants
-from .provenance import describe_run
-from .tables import describe_data
+from .parts import combine_attacks, estimate_memorization, judge_soundness, select_attack, who_is_at_risk
+from .provenance import describe_data, describe_run
 
 __all__ = ["Audit", "audit", "help_audit"]
 

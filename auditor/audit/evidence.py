@@ -9,21 +9,28 @@ import numpy as np
 
 from attacks import Attack
 
-from .choosing import needs_of, without_misaligned
-from .config import AuditConfig
-from .data import SampleSet
-from .data.rarity import count_copies, text_rarity
-from .documents.sample_table import SampleTable
-from .engine.ranks import Rank
-from .engine.scoring import ScoringProgress
-from .engine.signals import Collected, collect_signals
-from .estimates.scores import SampleScores, score_samples
+from ..config import AuditConfig
+from ..data import SampleSet
+from ..data.rarity import count_copies, text_rarity
+from ..documents.sample_table import SampleTable
+from ..engine.models import OpenedModel
+from ..engine.ranks import Rank
+from ..engine.scoring import ScoringProgress
+from ..engine.signals import Collected, collect_signals
+from ..estimates.scores import SampleScores, score_samples
+from ..soundness.blind import BlindBaseline, blind_baseline
+from ..soundness.checks import ModelFacts
+from ..soundness.overlap import Overlap, find_overlap, near_duplicate_groups
+from .attack_choice import needs_of, without_misaligned
 from .inputs import Inputs
-from .soundness.blind import BlindBaseline, blind_baseline
-from .soundness.overlap import Overlap, find_overlap, near_duplicate_groups
-from .tables import sample_table
 
-__all__ = ["Evidence", "collect", "gather"]
+__all__ = [
+    "Evidence",
+    "collect",
+    "gather",
+    "model_facts",
+    "sample_table",
+]
 
 _BLOCK = 1024
 """Texts held at once."""
@@ -148,3 +155,35 @@ def collect(
         on_progress=on_progress,
         rank=rank,
     )
+
+
+def sample_table(config: AuditConfig, data: SampleSet, collected: Collected, scores: SampleScores) -> SampleTable:
+    """Collect the row of every sample."""
+    plan, bits = collected.plan, scores.bits
+    return SampleTable(
+        sample_id=data.ids,
+        text_sha256=data.text_sha256,
+        is_member=data.is_member,
+        group=data.groups,
+        n_tokens=plan.passes[0].n_scored,
+        n_bytes=plan.n_bytes,
+        target_bits=scores.target_bits,
+        reference_bits=None if bits is None else bits.reference,
+        signed_bits=None if bits is None else bits.signed,
+        memorized_bits=None if bits is None else bits.memorized,
+        scores=scores.attacks,
+        text=tuple(plan.texts) if config.include_text else None,
+    )
+
+
+def model_facts(models: Sequence[OpenedModel]) -> list[ModelFacts]:
+    """Take what the soundness checks need to know of each model."""
+    return [
+        ModelFacts(
+            weights_sha256=model.files.weights_sha256,
+            stored_dtype=model.files.stored_dtype,
+            dtype=model.key.dtype,
+            quantization=(model.files.quantization or {}).get("quant_method"),
+        )
+        for model in models
+    ]

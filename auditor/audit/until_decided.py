@@ -8,20 +8,20 @@ from pathlib import Path
 
 from attacks import Signals
 
-from .config import AuditConfig
-from .documents.gates import NOT_SOUND, EarlyStop, GateOutcome, GateReport
-from .engine.gradual import GradualTarget, Watch
-from .engine.signals import Collected
-from .errors import ConfigError
-from .estimates.scores import score_samples
-from .gates.judge import conclude, state_outcome
-from .gates.policy import Policy
-from .gates.sequential import Question, topics_of
-from .gates.subject import Judged, said_inverted
+from ..config import AuditConfig
+from ..documents.gates import NOT_SOUND, EarlyStop, GateOutcome, GateReport
+from ..engine.gradual import GradualTarget, Watch
+from ..engine.signals import Collected
+from ..errors import ConfigError
+from ..estimates.scores import score_samples
+from ..gates.judge import conclude, state_outcome
+from ..gates.policy import Policy
+from ..gates.sequential import Question, topics_of
+from ..gates.subject import Judged, said_inverted
+from ..soundness.checks import is_same_model
+from ..stats.sequential import level_per_gate
 from .inputs import read_inputs
 from .prepared import Prepared, prepare
-from .soundness.checks import is_same_model
-from .stats.sequential import level_per_gate
 
 __all__ = ["audit_until_decided"]
 
@@ -67,7 +67,7 @@ def audit_until_decided(
     ConfigError
         If a gate cannot be decided early, or the audit asks for what takes all texts.
     AuditError
-        As :func:`auditor.pipeline.audit` does.
+        As :func:`auditor.audit.pipeline.audit` does.
 
     Notes
     -----

@@ -9,24 +9,24 @@ from numpy.typing import NDArray
 
 from attacks import Attack, Need
 
-from .choosing import needs_of, without_misaligned
-from .documents.result import CheckResult, SoundnessResult
-from .engine.frequencies import count_tokens
-from .engine.gradual import GradualTarget, Watch, score_references, taken
-from .engine.models import OpenedModel
-from .engine.plan import Plan
-from .engine.ranks import ALONE
-from .engine.signals import Collected, gather_pass, open_and_plan
-from .errors import ConfigError
-from .estimates.code_lengths import code_bits, mixture_bits
-from .gates.sequential import Topic
+from ..documents.result import CheckResult, SoundnessResult
+from ..engine.frequencies import count_tokens
+from ..engine.gradual import GradualTarget, Watch, score_references, taken
+from ..engine.models import OpenedModel
+from ..engine.plan import Plan
+from ..engine.ranks import ALONE
+from ..engine.signals import Collected, gather_pass, open_and_plan
+from ..errors import ConfigError
+from ..estimates.code_lengths import code_bits, mixture_bits
+from ..gates.sequential import Topic
+from ..soundness.blind import blind_baseline
+from ..soundness.checks import check_soundness
+from ..soundness.overlap import check_overlap, find_overlap, near_duplicate_groups
+from ..soundness.split import check_manifest
+from ..stats.sequential import block_sizes, scoring_order
+from .attack_choice import needs_of, without_misaligned
+from .evidence import model_facts
 from .inputs import Inputs
-from .judging import model_facts
-from .soundness.blind import blind_baseline
-from .soundness.checks import check_soundness
-from .soundness.overlap import check_overlap, find_overlap, near_duplicate_groups
-from .soundness.split import check_manifest
-from .stats.sequential import block_sizes, scoring_order
 
 __all__ = ["Prepared", "prepare"]
 

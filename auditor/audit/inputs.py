@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from attacks import Attack, Need
 
-from .choosing import Headline, choose_attacks, choose_headline, is_by_name
-from .config import AuditConfig, DataSpec, ModelSpec
-from .data import SampleSet, load_samples, load_texts
-from .documents.shadows import ShadowSet, load_shadows
-from .documents.split import read_manifest
-from .errors import ConfigError
+from ..config import AuditConfig, DataSpec, ModelSpec
+from ..data import SampleSet, load_samples, load_texts
+from ..documents.shadows import ShadowSet, load_shadows
+from ..documents.split import read_manifest
+from ..errors import ConfigError
+from .attack_choice import Headline, choose_attacks, choose_headline, is_by_name
 
 __all__ = ["Inputs", "read_inputs"]
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from attacks import BUILTIN, Attack, Need, get_attack
 
-from .config import AttackSpec, AuditConfig
-from .errors import ConfigError
+from ..config import AttackSpec, AuditConfig
+from ..errors import ConfigError
 
 __all__ = [
     "ALL",
