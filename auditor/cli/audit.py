@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..documents.gates import GateReport
     from ..engine.ranks import Rank
     from ..gates.policy import Policy
-    from ..probe_pack import Unpacked
+    from ..packs.reading import Unpacked
 
 __all__ = ["audit", "run_audit"]
 
@@ -209,7 +209,7 @@ def _opened(pack: Path | None, out: Path, rank: "Rank") -> "AbstractContextManag
     if rank.world > 1:
         raise ConfigError("--pack is for one process: run it without torchrun or accelerate launch")
     quiet_libraries()
-    from ..probe_pack import opened_pack
+    from ..packs.reading import opened_pack
 
     make_folder(out)
     return opened_pack(pack, out / "scores")

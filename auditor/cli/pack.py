@@ -9,7 +9,7 @@ from .kinds import FLOATS
 from .output import make_console, print_document, quiet_libraries
 
 if TYPE_CHECKING:
-    from ..probe_pack import PackManifest
+    from ..packs.manifest import PackManifest
 
 __all__ = ["pack"]
 
@@ -53,7 +53,7 @@ def pack(out: Path, scores_folder: Path | None, as_json: bool, **options: Any) -
     """
     quiet_libraries()
     from ..documents.files import to_text
-    from ..pack_writing import make_pack
+    from ..packs.writing import make_pack
     from ..progress import scoring_progress
 
     given = {key: list(value) if isinstance(value, tuple) else value

@@ -31,7 +31,7 @@ def verify(result: Path, data: bool, models: bool, as_json: bool) -> None:
     """
     quiet_libraries()
     from ..documents.files import to_text
-    from ..verifying import verify as run
+    from ..verification.verify import verify as run
 
     found = run(result, data=data, models=models)
     if as_json:

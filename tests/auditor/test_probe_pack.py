@@ -16,8 +16,9 @@ from auditor.documents.files import to_text
 from auditor.engine.loading.recorded import RECORD, read_record
 from auditor.engine.store import ScoreStore
 from auditor.errors import AuditError, ConfigError, DataError, ResultError
-from auditor.pack_writing import make_pack
-from auditor.probe_pack import PackManifest, opened_pack, read_pack
+from auditor.packs.manifest import PackManifest
+from auditor.packs.reading import opened_pack, read_pack
+from auditor.packs.writing import make_pack
 
 Rewrite = Callable[[zipfile.ZipFile, zipfile.ZipFile], None]
 

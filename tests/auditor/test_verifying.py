@@ -18,8 +18,8 @@ from auditor.documents.checksums import file_sha256, write_checksums
 from auditor.documents.estimate import Estimate
 from auditor.documents.files import read_document
 from auditor.documents.result import SCHEMA_VERSION, AuditResult, RetrainedResult
-from auditor.unverified import Evidence, unverified
-from auditor.verifying import verify
+from auditor.verification.coverage import Evidence, unverified
+from auditor.verification.verify import verify
 
 Run = Callable[..., Any]
 Change = Callable[[dict[str, Any]], None]
@@ -282,7 +282,7 @@ def test_a_new_part_of_a_result_is_named_by_itself(audited: dict[str, Path], mon
     result = read_document(audited["out"] / "result.json", AuditResult, version=SCHEMA_VERSION, what="result")
     later = Later(**{f.name: getattr(result, f.name) for f in fields(AuditResult)})
     expected = unverified(result, SAMPLES) | {"new": []}
-    monkeypatch.setattr("auditor.unverified._ALWAYS", {Later: {"schema_version"}})
+    monkeypatch.setattr("auditor.verification.coverage._ALWAYS", {Later: {"schema_version"}})
     assert unverified(later, SAMPLES) == expected
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from .documents.files import whole_file
-from .errors import DataError
+from ..documents.files import whole_file
+from ..errors import DataError
 
 __all__ = ["MOST_BYTES", "read_member", "unpack_members", "write_archive"]
 

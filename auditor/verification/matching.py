@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 
 import numpy as np
 
-from .documents.estimate import Estimate
+from ..documents.estimate import Estimate
 
 __all__ = ["RELATIVE", "close", "compare", "inside", "left_out", "numbers"]
 

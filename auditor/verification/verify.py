@@ -8,23 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .agreement import RELATIVE, close, compare, inside, left_out, numbers
-from .config import DataSpec, ModelSpec
-from .data import load_samples
-from .documents.checksums import OUTPUTS, file_sha256, read_checksums
-from .documents.estimate import Estimate
-from .documents.files import read_document
-from .documents.result import SCHEMA_VERSION, AttackResult, AuditResult, MemorizationResult, TopSample
-from .documents.verification import Claim, Verification
-from .engine.loading.models import open_model
-from .engine.tokens import tokenizer_fingerprint
-from .errors import AuditError, ConfigError, DataError, ResultError
-from .estimates.code_lengths import SampleBits
-from .estimates.memorization import dataset_memorization, top_samples
-from .laws.capacity import BitsPerParameter
-from .stats.metrics import evaluate
-from .stats.p_values import auc_p_values
-from .unverified import Evidence, unverified
+from ..config import DataSpec, ModelSpec
+from ..data import load_samples
+from ..documents.checksums import OUTPUTS, file_sha256, read_checksums
+from ..documents.estimate import Estimate
+from ..documents.files import read_document
+from ..documents.result import SCHEMA_VERSION, AttackResult, AuditResult, MemorizationResult, TopSample
+from ..documents.verification import Claim, Verification
+from ..engine.loading.models import open_model
+from ..engine.tokens import tokenizer_fingerprint
+from ..errors import AuditError, ConfigError, DataError, ResultError
+from ..estimates.code_lengths import SampleBits
+from ..estimates.memorization import dataset_memorization, top_samples
+from ..laws.capacity import BitsPerParameter
+from ..stats.metrics import evaluate
+from ..stats.p_values import auc_p_values
+from .coverage import Evidence, unverified
+from .matching import RELATIVE, close, compare, inside, left_out, numbers
 
 __all__ = [
     "verify",

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Literal
 
-from .documents.estimate import Estimate
-from .documents.result import (
+from ..documents.estimate import Estimate
+from ..documents.result import (
     AttackResult,
     AuditResult,
     DataResult,
@@ -46,7 +46,7 @@ _BY: Mapping[Evidence, _Checked] = {
         RetrainedResult: {"weights_sha256"},
     },
 }  # fmt: skip
-"""Fields that `auditor.verifying` computes again, by the evidence it takes; all others are listed as unverified."""
+"""Fields that `auditor.verification.verify` computes again, by the evidence it takes; all others are listed as unverified."""
 
 
 def unverified(result: AuditResult, by: Collection[Evidence]) -> dict[str, list[str]]:

@@ -11,27 +11,28 @@ from typing import Any
 
 from attacks import Need
 
+from ..audit.attack_choice import needs_of
+from ..audit.inputs import Inputs, read_inputs
+from ..config import AuditConfig, DataSpec, ModelSpec
+from ..data import SampleSet, Side
+from ..documents.checksums import file_sha256
+from ..documents.files import to_text
+from ..documents.result import CheckResult
+from ..engine.forward import SequenceScores
+from ..engine.loading.recorded import RECORD, write_record
+from ..engine.loading.weights import StoredWeights
+from ..engine.models import OpenedModel, open_models, open_one
+from ..engine.plan import make_plan
+from ..engine.scoring import ScoringProgress
+from ..engine.signals import Collected, collect_signals
+from ..engine.store import SCORING_VERSION, ScoreStore
+from ..errors import ConfigError
+from ..soundness.blind import blind_baseline, blind_check
+from ..soundness.overlap import check_overlap, find_overlap, near_duplicate_groups
+from ..version import __version__
 from .archives import write_archive
-from .audit.attack_choice import needs_of
-from .audit.inputs import Inputs, read_inputs
-from .config import AuditConfig, DataSpec, ModelSpec
-from .data import SampleSet, Side
-from .documents.checksums import file_sha256
-from .documents.files import to_text
-from .documents.result import CheckResult
-from .engine.forward import SequenceScores
-from .engine.loading.recorded import RECORD, write_record
-from .engine.loading.weights import StoredWeights
-from .engine.models import OpenedModel, open_models, open_one
-from .engine.plan import make_plan
-from .engine.scoring import ScoringProgress
-from .engine.signals import Collected, collect_signals
-from .engine.store import SCORING_VERSION, ScoreStore
-from .errors import ConfigError
-from .probe_pack import MANIFEST, MEMBER, SETTINGS, SIDES, PackedReference, PackedSide, PackManifest, refuse_code
-from .soundness.blind import blind_baseline, blind_check
-from .soundness.overlap import check_overlap, find_overlap, near_duplicate_groups
-from .version import __version__
+from .manifest import MANIFEST, MEMBER, SETTINGS, SIDES, PackedReference, PackedSide, PackManifest
+from .reading import refuse_code
 
 __all__ = ["make_pack"]
 

@@ -1,11 +1,6 @@
-"""What does a job need to audit a target without the references? Texts, their reference scores and settings, in a file.
-
-The file is a zip of stored members: ``manifest.json``, the texts of each side, and of each reference the rows of the
-score store, configuration and tokenizer, but no weights. It holds the texts: it is as confidential as they are.
-"""
+"""Reading a pack: what it holds, checked, and put where an audit looks for it."""
 
 import json
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,108 +9,33 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..config import ModelSpec
+from ..documents.checksums import file_sha256
+from ..documents.files import from_text, whole_file
+from ..documents.result import AuditResult, SideData
+from ..engine.loading.models import open_model
+from ..engine.loading.recorded import write_record
+from ..engine.loading.weights import StoredWeights
+from ..engine.store import SCORING_VERSION, PassKey, ScoreStore
+from ..engine.tokens import tokenizer_fingerprint
+from ..errors import ConfigError, DataError, ResultError
 from .archives import read_member, unpack_members
-from .config import ModelSpec
-from .data import Side
-from .documents.checksums import file_sha256
-from .documents.files import from_text, whole_file
-from .documents.result import AuditResult, CheckResult, SideData
-from .engine.loading.models import open_model
-from .engine.loading.recorded import write_record
-from .engine.loading.weights import StoredWeights
-from .engine.store import SCORING_VERSION, PassKey, ScoreStore
-from .engine.tokens import tokenizer_fingerprint
-from .errors import ConfigError, DataError, ResultError
+from .manifest import MANIFEST, MEMBER, SETTINGS, VERSION, PackedSide, PackManifest
 
 __all__ = [
-    "MANIFEST",
-    "MEMBER",
-    "SETTINGS",
-    "SIDES",
-    "PackManifest",
-    "PackedReference",
-    "PackedSide",
     "Unpacked",
     "opened_pack",
     "read_pack",
     "refuse_code",
 ]
 
-VERSION = "1.0"
-MANIFEST = "manifest.json"
-WARNING = (
-    "This file holds the texts of both sides, and says which of them a model was trained on: keep it as confidential "
-    "as the texts."
-)
-SETTINGS = ("attacks", "headline", "max_tokens", "long_texts", "prefix_token", "dtype", "confidence", "fpr_targets",
-            "seed", "bits_per_parameter")  # fmt: skip
-"""Keys of an audit's configuration that a pack settles."""
 
-SIDES: tuple[Side, ...] = ("members", "non_members")
 _ELSEWHERE = ("references", *SIDES, "text_field", "split", "non_members_split", "drop_ids", "split_manifest",
               "shadows")  # fmt: skip
 """Further keys that cannot be given beside a pack."""
 
-_MODEL_FILE = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,80}\.(json|model|txt|jinja)"
-MEMBER = re.compile(
-    rf"(members|non_members)\.jsonl|references/[0-9]{{1,3}}/{_MODEL_FILE}"
-    r"|scores/[0-9a-f]{20}/[0-9a-f]{32}\.(arrow|ledger)"
-)
+
 _MOST_MANIFEST_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackedSide:
-    """The texts of one side: where they came from, and what was done to them."""
-
-    path: str
-    text_field: str
-    split: str
-    n_samples: int
-    n_dropped: int
-    sha256: str
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackedReference:
-    """A reference that was run: what it was, and under which key its scores lie in the store."""
-
-    path: str
-    revision: str | None
-    adapter: str | None
-    stored_dtype: str
-    key: PassKey
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackManifest:
-    """What is in a pack; the order of the fields is the file format.
-
-    Parameters
-    ----------
-    settings : mapping of str to object
-        As in the configuration of an audit: those that a verdict depends on are settled before a target is seen.
-    window_tokens : int or None
-        Most tokens of a text that were scored: a target with a shorter window needs another pack.
-    soundness : tuple of CheckResult
-        What the texts alone say; an audit checks them again, with the target.
-    files : mapping of str to str
-        SHA-256 of every other member.
-    """
-
-    schema_version: str = VERSION
-    warning: str = WARNING
-    auditor_version: str
-    scoring_version: int
-    created_at: str
-    settings: Mapping[str, Any]
-    members: PackedSide
-    non_members: PackedSide | None
-    window_tokens: int | None
-    references: tuple[PackedReference, ...]
-    soundness: tuple[CheckResult, ...]
-    files: Mapping[str, str]
 
 
 def read_pack(path: Path) -> PackManifest:

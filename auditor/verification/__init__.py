@@ -1,0 +1,1 @@
+"""Verification: does a finished audit still say what it measured?"""
