@@ -195,7 +195,7 @@ def pushed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any], d
         calls.append((text, metadata, where))
         return "https://hub.example/owner/name/discussions/1"
 
-    monkeypatch.setattr("auditor.hub.push_model_card", push)
+    monkeypatch.setattr("auditor.cli.hub.push_model_card", push)
     return calls
 
 

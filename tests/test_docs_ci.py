@@ -138,7 +138,7 @@ def pushed() -> Iterator[list[tuple[str, dict[str, Any], dict[str, Any]]]]:
         return "the address of a pull request"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("auditor.hub.push_model_card", push)
+        patch.setattr("auditor.cli.hub.push_model_card", push)
         yield calls
 
 

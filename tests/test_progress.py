@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from auditor import progress
+from auditor.cli import progress
 from auditor.engine.signals import ScoringProgress
 
 

@@ -188,7 +188,7 @@ def _run_until_decided(config: "AuditConfig", policy: "Policy", out: Path, *, as
     """Score until every gate is decided, write and print the verdict."""
     quiet_libraries()
     from ..audit.until_decided import audit_until_decided
-    from ..progress import scoring_progress
+    from .progress import scoring_progress
 
     make_folder(out)
     with scoring_progress(make_console(stderr=True)) as on_progress:
@@ -320,7 +320,7 @@ def _audit_into(
     from ..audit.pipeline import audit as run
     from ..documents.checksums import write_checksums
     from ..engine.ranks import ALONE
-    from ..progress import scoring_progress
+    from .progress import scoring_progress
 
     make_folder(out)
     with scoring_progress(make_console(stderr=True)) as on_progress:

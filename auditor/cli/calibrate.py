@@ -50,7 +50,7 @@ def calibrate(data: str, out: Path, as_json: bool, workers: int | None, **option
 
     from ..experiments.calibration import calibrate as measure
     from ..experiments.workers import cores
-    from ..progress import runs_progress
+    from .progress import runs_progress
 
     plan, corpus = _prepare(data, options)
     make_folder(out)

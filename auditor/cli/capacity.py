@@ -42,7 +42,7 @@ def capacity(model: str, presets: bool, out: Path, as_json: bool, workers: int |
 
     from ..experiments.capacity import measure_capacity
     from ..experiments.workers import cores
-    from ..progress import runs_progress
+    from .progress import runs_progress
 
     plan = _plan(model, options)
     make_folder(out)

@@ -25,7 +25,7 @@ def demo(out: Path, seed: int) -> None:
 
     from ..config import AuditConfig
     from ..experiments.demo import TARGET_EPOCHS, TARGET_RECORDS, make_demo, memorization_by_copies
-    from ..progress import training_progress
+    from .progress import training_progress
 
     if not 0 <= seed < 2**32:
         raise ConfigError(f"seed must be in [0, 2**32), got {seed}")

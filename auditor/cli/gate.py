@@ -236,7 +236,7 @@ def _push(report: "GateReport", repo_id: str, *, create_pr: bool) -> None:
     from reports.ci.model_card import model_card_metadata, model_card_section
     from reports.safe import visible
 
-    from .. import hub
+    from . import hub
 
     section, metadata = model_card_section(report), model_card_metadata(report)
     address = hub.push_model_card(section, metadata, repo_id=repo_id, create_pr=create_pr)

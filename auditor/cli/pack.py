@@ -54,7 +54,7 @@ def pack(out: Path, scores_folder: Path | None, as_json: bool, **options: Any) -
     quiet_libraries()
     from ..documents.files import to_text
     from ..packs.writing import make_pack
-    from ..progress import scoring_progress
+    from .progress import scoring_progress
 
     given = {key: list(value) if isinstance(value, tuple) else value
              for key, value in options.items() if value not in (None, ())}  # fmt: skip

@@ -59,7 +59,7 @@ def shadows(out: Path, as_json: bool, workers: int | None, **options: Any) -> No
     from ..documents.files import to_text
     from ..experiments.shadows import train_shadows
     from ..experiments.workers import cores
-    from ..progress import runs_progress
+    from .progress import runs_progress
 
     members, non_members, plan = _plan(options)
     data = load_samples(members, non_members)

@@ -1,11 +1,15 @@
 """What a gate measured as a section of a Hugging Face model card, with the figures for its metadata."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
+
+
 from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any
 
 from auditor.documents.gates import GateOutcome, GateReport
-from auditor.hub import BEGIN, DATASET_TYPE, END
 from reports import safe
 from reports.numbers import percent, plural
 from reports.safe import visible
@@ -13,7 +17,14 @@ from reports.to_markdown import code, escaped, table_lines
 
 from . import phrases
 
-__all__ = ["model_card_metadata", "model_card_section", "to_model_card"]
+__all__ = [
+    "BEGIN",
+    "DATASET_TYPE",
+    "END",
+    "model_card_metadata",
+    "model_card_section",
+    "to_model_card",
+]
 
 _TITLES = {
     "audit": "Memorization of the training data",
@@ -160,3 +171,14 @@ def _arguments(gate: GateOutcome) -> dict[str, Any]:
         "n_non_members": gate.n_non_members,
     }
     return interval | {key: value for key, value in known.items() if value not in (None, "")}
+
+
+BEGIN = "<!-- auditor:begin -->"
+
+
+END = "<!-- auditor:end -->"
+"""What stands around our part of a model card, so that the next push finds it."""
+
+
+DATASET_TYPE = "membership-audit"
+"""Type of data set in a card's metadata by which our figures are found again."""

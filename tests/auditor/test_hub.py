@@ -8,8 +8,9 @@ import pytest
 from huggingface_hub import ModelCard
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RemoteEntryNotFoundError
 
+from auditor.cli.hub import push_model_card
 from auditor.errors import ConfigError
-from auditor.hub import BEGIN, DATASET_TYPE, END, push_model_card
+from reports.ci.model_card import BEGIN, DATASET_TYPE, END
 
 THEIRS = """---
 license: mit

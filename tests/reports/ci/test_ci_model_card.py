@@ -5,9 +5,8 @@ from dataclasses import replace
 from huggingface_hub import ModelCard
 
 from auditor.documents.gates import GateReport
-from auditor.hub import BEGIN, END
 from reports import GATE_RENDERERS
-from reports.ci.model_card import model_card_metadata, model_card_section
+from reports.ci.model_card import BEGIN, END, model_card_metadata, model_card_section
 
 to_model_card = GATE_RENDERERS["model_card"]
 

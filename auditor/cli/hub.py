@@ -4,19 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from .errors import ConfigError
+from reports.ci.model_card import BEGIN, DATASET_TYPE, END
+
+from ..errors import ConfigError
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard, ModelCardData
 
-__all__ = ["BEGIN", "DATASET_TYPE", "END", "merge_model_card", "push_model_card"]
-
-BEGIN = "<!-- auditor:begin -->"
-END = "<!-- auditor:end -->"
-"""What stands around our part of a model card, so that the next push finds it."""
-
-DATASET_TYPE = "membership-audit"
-"""Type of data set in a card's metadata by which our figures are found again."""
+__all__ = [
+    "merge_model_card",
+    "push_model_card",
+]
 
 
 def push_model_card(text: str, metadata: Mapping[str, Any], *, repo_id: str, create_pr: bool = False) -> str:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from .engine.scoring import ScoringProgress
+    from ..engine.scoring import ScoringProgress
 
 __all__ = ["runs_progress", "scoring_progress", "training_progress"]
 
