@@ -20,7 +20,7 @@ from ..engine.store import SCORING_VERSION, PassKey, ScoreStore
 from ..engine.tokens import tokenizer_fingerprint
 from ..errors import ConfigError, DataError, ResultError
 from .archives import read_member, unpack_members
-from .manifest import MANIFEST, MEMBER, SETTINGS, VERSION, PackedSide, PackManifest
+from .manifest import MANIFEST, MEMBER, SETTINGS, SIDES, VERSION, PackedSide, PackManifest
 
 __all__ = [
     "Unpacked",

@@ -46,7 +46,7 @@ _BY: Mapping[Evidence, _Checked] = {
         RetrainedResult: {"weights_sha256"},
     },
 }  # fmt: skip
-"""Fields that `auditor.verification.verify` computes again, by the evidence it takes; all others are listed as unverified."""
+"""Fields that `verify` computes again, by the evidence it takes; all others are listed as unverified."""
 
 
 def unverified(result: AuditResult, by: Collection[Evidence]) -> dict[str, list[str]]:
