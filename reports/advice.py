@@ -2,9 +2,9 @@
 
 from auditor.documents.result import AuditResult
 
-from . import expectation, retrained
+from . import prediction, retrained
 from .soundness import drop_action, trust
-from .words import Grade, verdict
+from .verdict import Grade, verdict
 
 __all__ = ["CONFIDENTIAL", "GLOSSARY", "TEXTS_AS_SCORED", "actions", "limits", "sentence"]
 
@@ -46,7 +46,7 @@ def actions(result: AuditResult) -> tuple[str, ...]:
     unlearned = [retrained.step(result.retrained)] if result.retrained else []
     steps = (*filter(None, unlearned), *steps)
     missing = () if result.memorization else ("Give a reference model (--reference) to measure bits of memorization.",)
-    sizes = () if result.prediction else (expectation.MISSING,)
+    sizes = () if result.prediction else (prediction.MISSING,)
     first = (_WHICH_FILE,) if kind == "inverted" else ()
     return (*first, *remedies, *steps, *missing, *sizes)
 

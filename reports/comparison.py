@@ -14,10 +14,10 @@ from rich.text import Text
 
 from auditor.documents.comparison import AuditComparison, Difference, Effect, HighSample, MetricChange
 
-from . import figures, numbers, safe
+from . import escaping, figures, numbers
 from .curve import markdown_cell, terminal_cell
+from .escaping import visible
 from .numbers import Change, Quantity, count, p_value, percent, plain, plural
-from .safe import visible
 from .to_html import style_sheet, templates
 from .to_markdown import code, details, escaped, table_lines
 from .tones import STYLES, SYMBOLS, TONES, Tone
@@ -248,7 +248,7 @@ def to_html(comparison: AuditComparison) -> str:
         "EFFECTS": EFFECTS,
         "figures": figures,
         "numbers": numbers,
-        "safe": safe,
+        "escaping": escaping,
         "SYMBOLS": SYMBOLS,
         "TONES": TONES,
     }
@@ -265,8 +265,8 @@ def to_markdown(comparison: AuditComparison) -> str:
     audits = [
         (
             which,
-            code(audit.target, safe.PATH),
-            code(safe.middle(audit.weights_sha256)),
+            code(audit.target, escaping.PATH),
+            code(escaping.middle(audit.weights_sha256)),
             f"{SYMBOLS[TONES[audit.soundness]]} {audit.soundness}" if audit.soundness else "—",
             count(audit.n_members),
             count(audit.n_non_members),
@@ -280,7 +280,7 @@ def to_markdown(comparison: AuditComparison) -> str:
     lines = [
         f"## Two audits compared: {escaped(found.title)}",
         "",
-        f"> {SYMBOLS[found.tone]} {escaped(found.sentence, 2 * safe.LINE)}",
+        f"> {SYMBOLS[found.tone]} {escaped(found.sentence, 2 * escaping.LINE)}",
         "",
         *(f"- {SYMBOLS[tone]} {escaped(line)}" for tone, line in notes(comparison)),
         "",
@@ -318,7 +318,7 @@ def render_terminal(comparison: AuditComparison) -> Group:
     title = Text("Compared: ", style="bold").append(visible(comparison.old.target, 60))
     title.append(" → ").append(visible(comparison.new.target, 60))
     panel = Panel(
-        Text(visible(found.sentence, 2 * safe.LINE)), title=Text(f" {SYMBOLS[found.tone]} {found.title} "),
+        Text(visible(found.sentence, 2 * escaping.LINE)), title=Text(f" {SYMBOLS[found.tone]} {found.title} "),
         title_align="left", border_style=STYLES[found.tone], box=box.ROUNDED, padding=(0, 1),
     )  # fmt: skip
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim")

@@ -16,9 +16,9 @@ from rich.text import Text
 from auditor.documents.curve import AttackPoint, Curve, CurvePoint, sound_neighbours, steps_of
 from auditor.documents.estimate import Estimate
 
-from . import figures, numbers, safe
+from . import escaping, figures, numbers
+from .escaping import visible
 from .numbers import Change, Quantity, count, percent, plain, plural, times_in_100
-from .safe import visible
 from .to_html import style_sheet, templates
 from .to_markdown import code, details, escaped, table_lines
 from .tones import STYLES, SYMBOLS, TONES, Tone
@@ -207,7 +207,10 @@ def auc_figure(curve: Curve) -> Markup:
 def _spoken(what: str, curve: Curve, estimates: Sequence[Estimate]) -> str:
     """Say what a figure shows: its first and its last value."""
     known = [(p.label, e) for p, e in zip(curve.points, estimates, strict=False) if e.value is not None]
-    ends = [f"{plain(e.value or 0.0)} at {safe.visible(label, safe.ID)}" for label, e in (known[:1] + known[1:][-1:])]
+    ends = [
+        f"{plain(e.value or 0.0)} at {escaping.visible(label, escaping.ID)}"
+        for label, e in (known[:1] + known[1:][-1:])
+    ]
     return f"{what}: {', then '.join(ends) or 'not defined'}. All values are in the tables."
 
 
@@ -229,7 +232,7 @@ def to_html(curve: Curve) -> str:
         else None,
         "figures": figures,
         "numbers": numbers,
-        "safe": safe,
+        "escaping": escaping,
         "SYMBOLS": SYMBOLS,
         "TONES": TONES,
     }
@@ -269,7 +272,7 @@ def to_markdown(curve: Curve) -> str:
     models = table_lines(
         ("Checkpoint", "Path", "SHA-256 of the weights", "Parameters"),
         [
-            (code(p.label), code(p.path, safe.PATH), code(safe.middle(p.weights_sha256)), count(p.n_parameters))
+            (code(p.label), code(p.path, escaping.PATH), code(escaping.middle(p.weights_sha256)), count(p.n_parameters))
             for p in curve.points
         ],
         right=3,
@@ -279,7 +282,7 @@ def to_markdown(curve: Curve) -> str:
         "",
         f"> {SYMBOLS[found.tone]} {escaped(found.sentence)}",
         "",
-        f"Target {code(curve.target, safe.PATH)} · reference {', '.join(map(code, curve.references)) or 'none'} · "
+        f"Target {code(curve.target, escaping.PATH)} · reference {', '.join(map(code, curve.references)) or 'none'} · "
         f"{plural(curve.n_members, 'member')}, {plural(curve.n_non_members, 'non-member')}",
         "",
         *(f"- {SYMBOLS[tone]} {escaped(line)}" for tone, line in notes(curve)),
@@ -307,7 +310,7 @@ def render_terminal(curve: Curve) -> Group:
     """Compose the summary of a curve for a terminal of 80 columns."""
     found = finding(curve)
     panel = Panel(
-        Text(visible(found.sentence, 2 * safe.LINE)), title=Text(f" {SYMBOLS[found.tone]} {found.title} "),
+        Text(visible(found.sentence, 2 * escaping.LINE)), title=Text(f" {SYMBOLS[found.tone]} {found.title} "),
         title_align="left", border_style=STYLES[found.tone], box=box.ROUNDED, padding=(0, 1),
     )  # fmt: skip
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim")
@@ -316,7 +319,7 @@ def render_terminal(curve: Curve) -> Group:
         if heading != "Capacity used":
             table.add_column(Text(visible(heading, 30)), justify="right" if i else "left", overflow="fold")
     for point in curve.points:
-        label = Text(visible(point.label, safe.ID), style="bold")
+        label = Text(visible(point.label, escaping.ID), style="bold")
         if point.soundness is not None:
             tone = TONES[point.soundness]
             label.append(f"\n{SYMBOLS[tone]} {point.soundness}", style=f"not bold {STYLES[tone]}")

@@ -12,8 +12,8 @@ from markupsafe import Markup
 from auditor.documents.estimate import Estimate, Histogram, RocCurve
 from auditor.documents.result import AttackResult, CalibrationResult
 
+from .escaping import visible
 from .numbers import percent, plain, plural
-from .safe import visible
 
 __all__ = ["auc_axis", "auc_scale", "auc_strip", "histogram", "meter", "pairs", "reliability", "roc", "trace"]
 

@@ -16,8 +16,8 @@ from auditor.documents.capacity import CapacityMeasurement
 from auditor.documents.estimate import Estimate
 from auditor.documents.prediction import Inverse, Prediction
 
+from .escaping import PATH, visible
 from .numbers import amount, count, number, percent, plain, size, times_in_100
-from .safe import PATH, visible
 from .tones import STYLES, SYMBOLS, Tone
 
 __all__ = ["render_calibration", "render_capacity", "render_prediction"]

@@ -6,7 +6,7 @@ from rich.text import Text
 from auditor.documents.figures import Figure
 from auditor.documents.gates import GateOutcome, GateReport
 
-from . import safe
+from . import escaping
 from .ci import phrases
 from .numbers import plain
 from .tones import STYLES, SYMBOLS, Tone
@@ -22,31 +22,33 @@ def render_gates(report: GateReport) -> Group:
     """Compose the lines; print them with ``soft_wrap``, so that a gate stays on one line."""
     width = max((len(_name(gate)) for gate in report.gates), default=0)
     lines = [line for gate in phrases.worst_first(report) for line in _gate(gate, width)]
-    notes = [Text(f"{SYMBOLS[tone]} {safe.visible(note)}", _NOTES[tone]) for tone, note in phrases.notes(report)]
+    notes = [Text(f"{SYMBOLS[tone]} {escaping.visible(note)}", _NOTES[tone]) for tone, note in phrases.notes(report)]
     return Group(_heading(report), *lines, *notes, Text(f"Correction: {report.correction}", style="dim"), _last(report))
 
 
 def figure_line(path: str, figures: tuple[Figure, ...]) -> str:
     """Write what ``auditor gate --list`` says of a path: the figure, or how many there are."""
-    name = safe.visible(path, safe.PATH)
+    name = escaping.visible(path, escaping.PATH)
     if len(figures) > 1:
         return f"{name}\t{len(figures)} figures, a gate each"
     (figure,) = figures
     if figure.value is None or figure.low is None or figure.high is None:
-        return f"{name}\tnot defined: {safe.visible(figure.undefined_reason or '', safe.LINE)}"
+        return f"{name}\tnot defined: {escaping.visible(figure.undefined_reason or '', escaping.LINE)}"
     ends = "" if figure.low == figure.high else f" [{plain(figure.low)} to {plain(figure.high)}]"
     sign = "+" if path.startswith("change.") and figure.level is not None and figure.value > 0 else ""
     return f"{name}\t{sign}{plain(figure.value)}{ends} {figure.unit}".rstrip()
 
 
 def _heading(report: GateReport) -> Text:
-    subject, policy = (safe.visible(text, safe.PATH) for text in (report.subject, report.policy))
-    line = Text(subject, style="bold").append(f" · {report.kind} {safe.visible(report.result, safe.PATH)}", "not bold")
+    subject, policy = (escaping.visible(text, escaping.PATH) for text in (report.subject, report.policy))
+    line = Text(subject, style="bold").append(
+        f" · {report.kind} {escaping.visible(report.result, escaping.PATH)}", "not bold"
+    )
     return line.append(f" · policy {policy}", style="not bold dim")
 
 
 def _name(gate: GateOutcome) -> str:
-    return safe.visible(gate.gate, _NAME)
+    return escaping.visible(gate.gate, _NAME)
 
 
 def _gate(gate: GateOutcome, width: int) -> list[Text]:
@@ -55,14 +57,14 @@ def _gate(gate: GateOutcome, width: int) -> list[Text]:
     line = Text(f"{SYMBOLS[tone]} {_name(gate):<{width}}", style=f"bold {STYLES[tone]}")
     line.append(f"  {_measured(gate)}, {phrases.limit(gate)}: ", style="not bold default")
     line.append(phrases.outcome(gate).partition(":")[0].upper(), style=f"bold {STYLES[tone]}")
-    line.append(f", {safe.visible(phrases.reason(gate))}", style="not bold default")
+    line.append(f", {escaping.visible(phrases.reason(gate))}", style="not bold default")
     if gate.waived_by is not None:
         line.append(f" ({phrases.waiver(gate)})", style="not bold yellow")
     elif gate.outcome != "pass" and not gate.stops:
         line.append(" (the policy lets it through)", style="not bold yellow")
     if not gate.sample_ids:
         return [line]
-    shown = ", ".join(safe.visible(one, safe.ID) for one in gate.sample_ids[:_IDS])
+    shown = ", ".join(escaping.visible(one, escaping.ID) for one in gate.sample_ids[:_IDS])
     more = len(gate.sample_ids) - _IDS
     return [line, Text(f"    samples: {shown}{f', and {more:,} more' if more > 0 else ''}", style="dim")]
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from auditor.documents.result import AuditResult, RiskBreakdown, RiskGroup, RiskResult, StabilityResult, TailResult
 
+from .escaping import visible
 from .numbers import Quantity, p_value, percent, plural
 from .probabilities import calibration_quantities, calibration_sentence
-from .safe import visible
 
 __all__ = [
     "DIFFERENT",

@@ -7,9 +7,9 @@ from rich.text import Text
 
 from auditor.documents.shadows import ShadowManifest
 
+from .escaping import PATH, visible
 from .numbers import count, number, plain, plural
-from .safe import PATH, visible
-from .words import SYMBOLS
+from .verdict import SYMBOLS
 
 __all__ = ["render_shadows"]
 

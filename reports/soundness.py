@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from auditor.documents.result import AuditResult, CheckResult
 
+from .escaping import ID, visible
 from .numbers import count, plain, plural
-from .safe import ID, visible
 from .tones import TONES, Tone
 
 __all__ = ["Trust", "check_figure", "drop_action", "drop_line", "is_vetoed", "looks_differ", "spoken", "trust"]

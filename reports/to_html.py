@@ -8,12 +8,12 @@ from markupsafe import Markup, escape
 
 from auditor.documents.result import AuditResult
 
-from . import advice, attacks, expectation, figures, ledger, numbers, retrained, risk, safe, soundness, words
+from . import advice, attacks, escaping, figure_rows, figures, numbers, prediction, retrained, risk, soundness, verdict
 
 __all__ = ["shown", "style_sheet", "templates", "to_html"]
 
 
-def shown(value: object, limit: int = safe.LINE, *, keep: str = "") -> Markup:
+def shown(value: object, limit: int = escaping.LINE, *, keep: str = "") -> Markup:
     """Escape any value for HTML; what was replaced in a string is marked so that it cannot be taken for text."""
     if isinstance(value, Markup):
         return value
@@ -21,7 +21,7 @@ def shown(value: object, limit: int = safe.LINE, *, keep: str = "") -> Markup:
         return escape(numbers.count(value) if isinstance(value, int) else value)
     return Markup("").join(
         Markup('<span class="esc">{}</span>').format(piece.text) if piece.replaced else escape(piece.text)
-        for piece in safe.pieces(value, limit, keep=keep)
+        for piece in escaping.pieces(value, limit, keep=keep)
     )
 
 
@@ -37,7 +37,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["shown"] = shown
-    environment.filters["middle"] = safe.middle
+    environment.filters["middle"] = escaping.middle
     environment.filters["spoken"] = soundness.spoken
     return environment
 
@@ -51,10 +51,10 @@ def style_sheet() -> Markup:
 
 def _context(result: AuditResult) -> dict[str, Any]:
     ranked, memory = attacks.ranked(result), result.memorization
-    implied = ledger.implied_auc(memory) if memory else None
+    implied = figure_rows.implied_auc(memory) if memory else None
     extras = {name: getattr(result, name) for name in ("extraction", "canaries", "gates")}
-    modules = (advice, expectation, figures, ledger, numbers, retrained, risk, safe, soundness, words)
-    measured = words.verdict(result).kind in ("found", "none") and ranked
+    modules = (advice, escaping, figure_rows, figures, numbers, retrained, risk, soundness)
+    measured = verdict.verdict(result).kind in ("found", "none") and ranked
     derived = [
         *((label, quantities[0]) for label, quantities in attacks.beside(result)),
         *([("implied by the bits", implied)] if implied else []),
@@ -62,9 +62,11 @@ def _context(result: AuditResult) -> dict[str, Any]:
     estimates = [attack.auc for attack in ranked] + [quantity.estimate for _, quantity in derived]
     return {module.__name__.rpartition(".")[2]: module for module in modules} | {
         "result": result,
+        "words": verdict,
+        "prediction_rows": prediction,
         "style": style_sheet(),
         "beside": result.prediction,
-        "verdict": words.verdict(result),
+        "verdict": verdict.verdict(result),
         "trust": soundness.trust(result),
         "attacks": ranked,
         "attack_words": attacks,
@@ -76,7 +78,7 @@ def _context(result: AuditResult) -> dict[str, Any]:
         "scale": figures.auc_scale(estimates),
         "pairs": figures.pairs(ranked[0].auc) if measured else None,
         "level": numbers.percent(estimates[0].level) if estimates else None,
-        "extras": {name: tuple(ledger.flat(part)) for name, part in extras.items() if part is not None},
+        "extras": {name: tuple(figure_rows.flat(part)) for name, part in extras.items() if part is not None},
     }
 
 

@@ -6,7 +6,7 @@ from auditor.documents.files import document_schema, from_text, to_text
 from auditor.documents.result import SCHEMA_VERSION, AuditResult
 from auditor.errors import ResultError
 
-from .safe import visible
+from .escaping import visible
 
 __all__ = ["from_json", "json_schema", "to_json"]
 

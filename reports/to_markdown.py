@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from auditor.documents.result import AuditResult, CalibrationResult, CheckResult, RiskBreakdown
 
-from . import advice, attacks, expectation, ledger, probabilities, retrained, risk, safe, soundness, words
+from . import advice, attacks, escaping, figure_rows, prediction, probabilities, retrained, risk, soundness, verdict
 from .numbers import Quantity, count, percent, plain, plural
 from .tones import SYMBOLS, TONES
 
@@ -15,7 +15,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _PINGS = {"@": "@<!-- -->", "#": "\\#<!-- -->"}
 
 
-def escaped(text: str, limit: int = safe.LINE) -> str:
+def escaped(text: str, limit: int = escaping.LINE) -> str:
     r"""Escape any string so that no Markdown dialect reads markup, a link, a table cell or a mention in it.
 
     Examples
@@ -23,13 +23,13 @@ def escaped(text: str, limit: int = safe.LINE) -> str:
     >>> escaped("a|b <i> [x](y)")
     'a\\|b &lt;i&gt; \\[x\\](y)'
     """
-    text = re.sub(r"[&<>]", lambda m: _ENTITIES[m[0]], safe.visible(text, limit))
+    text = re.sub(r"[&<>]", lambda m: _ENTITIES[m[0]], escaping.visible(text, limit))
     text = re.sub(r"[\\`*_\[\]|~!$]", r"\\\g<0>", text)
     text = re.sub(r"[@#]", lambda m: _PINGS[m[0]], text)
     return re.sub(r"(?i)(https?|ftp|mailto|xmpp)(:)|(www)(\.)", r"\1\3\\\2\4", text)
 
 
-def code(text: str, limit: int = safe.ID) -> str:
+def code(text: str, limit: int = escaping.ID) -> str:
     """Set an identifier in code type; the string is escaped, because ``<code>`` alone protects nothing."""
     return f"<code>{escaped(text, limit)}</code>"
 
@@ -55,12 +55,12 @@ def _cell(quantity: Quantity, reasons: Sequence[str] = ()) -> str:
 
 
 def _top(result: AuditResult) -> list[str]:
-    found, checks = words.verdict(result), soundness.trust(result)
-    data, targets = result.data, ledger.models(result, "target")
+    found, checks = verdict.verdict(result), soundness.trust(result)
+    data, targets = result.data, figure_rows.models(result, "target")
     references = _references(result)
     others = plural(data.non_members.n_samples, "non-member") if data.non_members else "no non-members"
-    date = escaped(words.date(result.provenance.started_at), 40)
-    chips = " · ".join(f"{SYMBOLS[chip.tone]} {chip.label}: **{escaped(chip.word)}**" for chip in words.chips(result))
+    date = escaped(verdict.date(result.provenance.started_at), 40)
+    chips = " · ".join(f"{SYMBOLS[chip.tone]} {chip.label}: **{escaped(chip.word)}**" for chip in verdict.chips(result))
     return [
         "## Memorization audit",
         "",
@@ -68,14 +68,14 @@ def _top(result: AuditResult) -> list[str]:
         "",
         f"### {SYMBOLS[found.tone]} {escaped(found.title)}",
         "",
-        f"> {escaped(found.sentence, 4 * safe.LINE)}",
+        f"> {escaped(found.sentence, 4 * escaping.LINE)}",
         "",
         chips,
         "",
         f"Target {', '.join(code(model.path) for model in targets) or '—'} · reference {references} · "
         f"{plural(data.members.n_samples, 'member')}, {others} · {date}",
         "",
-        *(f"- {escaped(point, 2 * safe.LINE)}" for point in found.points),
+        *(f"- {escaped(point, 2 * escaping.LINE)}" for point in found.points),
         "",
         "**What to do**",
         "",
@@ -85,9 +85,9 @@ def _top(result: AuditResult) -> list[str]:
 
 
 def _references(result: AuditResult) -> str:
-    models = ledger.models(result, "reference")
-    if len(models) > ledger.MODELS:
-        return ledger.references_word(result)
+    models = figure_rows.models(result, "reference")
+    if len(models) > figure_rows.MODELS:
+        return figure_rows.references_word(result)
     return ", ".join(code(model.path) for model in models) or "none"
 
 
@@ -96,8 +96,8 @@ def _checks(result: AuditResult) -> list[str]:
     rows = [
         (
             f"{SYMBOLS[TONES[check.verdict]]} {check.verdict}",
-            escaped(soundness.spoken(check.name), safe.ID),
-            escaped(soundness.check_figure(check), safe.ID),
+            escaped(soundness.spoken(check.name), escaping.ID),
+            escaped(soundness.check_figure(check), escaping.ID),
             _found(check),
         )
         for check in checks.checks
@@ -114,7 +114,7 @@ def _found(check: CheckResult) -> str:
     """Write what a check found, what to do about it, and which samples to leave out."""
     remedy = f" **{escaped(check.remedy)}**" if check.remedy else ""
     drop = soundness.drop_line(check)
-    return f"{escaped(check.detail)}{remedy}" + (f" {escaped(drop, 2 * safe.LINE)}" if drop else "")
+    return f"{escaped(check.detail)}{remedy}" + (f" {escaped(drop, 2 * escaping.LINE)}" if drop else "")
 
 
 def _heading(title: str, result: AuditResult) -> list[str]:
@@ -132,7 +132,7 @@ def _memory(result: AuditResult) -> list[str]:
     title = _heading("How much is remembered", result)
     if memory is None:
         return [*title, "Not measured: bits need a reference model (<code>--reference</code>).", ""]
-    quantities = ledger.memory_quantities(memory)
+    quantities = figure_rows.memory_quantities(memory)
     level = quantities[0].level
     flag = [] if memory.calibrated else ["▲ **Uncalibrated**: no non-members were given; upper figures only.", ""]
     return [
@@ -163,15 +163,15 @@ def _attacks(result: AuditResult) -> list[str]:
         cells = (escaped(q) or "—" if isinstance(q, str) else _cell(q, table.reasons) for q in row.cells)
         rows.append((name + (" ▲ inverted" if row.attack and row.attack.inverted else ""), *cells))
     if memory is not None:
-        rows.append(("implied by the bits", _cell(ledger.implied_auc(memory)), *("" for _ in table.header[1:])))
+        rows.append(("implied by the bits", _cell(figure_rows.implied_auc(memory)), *("" for _ in table.header[1:])))
     more = (attacks.selection_sentence(result), attacks.combination_sentence(result))
     return [
         *title,
         *table_lines(("Attack", *table.header), rows),
         f"Brackets hold {percent(ranked[0].auc.level)} intervals.{_notes(table.reasons)} "
-        f"{ledger.agreement(result) or ''}".rstrip(),
+        f"{figure_rows.agreement(result) or ''}".rstrip(),
         "",
-        *(f"- {escaped(line, 2 * safe.LINE)}" for line in more if line),
+        *(f"- {escaped(line, 2 * escaping.LINE)}" for line in more if line),
         "",
     ]
 
@@ -181,7 +181,7 @@ def _risk(result: AuditResult) -> list[str]:
     if found is None:
         return []
     lines = [
-        escaped(risk.probabilities_sentence(found), 2 * safe.LINE),
+        escaped(risk.probabilities_sentence(found), 2 * escaping.LINE),
         escaped(risk.above_sentence(found)),
         escaped(risk.stability_sentence(found.stability)),
     ]
@@ -220,7 +220,7 @@ def _breakdown(part: RiskBreakdown) -> list[str]:
     with_bits = risk.has_bits(part)
     rows = [
         (
-            escaped(row.label, safe.ID),
+            escaped(row.label, escaping.ID),
             count(row.n_members),
             *([_cell(row.bits) if row.bits else "—"] if with_bits else []),
             _cell(row.auc),
@@ -229,13 +229,13 @@ def _breakdown(part: RiskBreakdown) -> list[str]:
         for row in risk.breakdown_rows(part)
     ]
     header = (
-        escaped(risk.column_title(part), safe.ID),
+        escaped(risk.column_title(part), escaping.ID),
         "Members",
         *(["Mean bits"] if with_bits else []),
         "AUC",
         "Mean probability",
     )
-    title = f"{escaped(risk.breakdown_title(part), safe.ID)}: {escaped(said)}"
+    title = f"{escaped(risk.breakdown_title(part), escaping.ID)}: {escaped(said)}"
     return details(title, table_lines(header, rows)) if rows else [f"- {title}", ""]
 
 
@@ -256,7 +256,7 @@ def _retrained(result: AuditResult) -> list[str]:
     header = ("Attack", "AUC, target", "AUC, retrained", "Change", attacks.ADJUSTED_P, "Finding")
     return [
         *_heading(retrained.TITLE, result),
-        f"{SYMBOLS[retrained.tone(part)]} {escaped(retrained.sentence(result), 2 * safe.LINE)}",
+        f"{SYMBOLS[retrained.tone(part)]} {escaped(retrained.sentence(result), 2 * escaping.LINE)}",
         "",
         *table_lines(header, rows),
         f"{net.label}: {escaped(net.text)}. Margin: {plain(part.margin)} of AUC. Retrained model: {code(part.path)}, "
@@ -276,15 +276,15 @@ def _expectation(result: AuditResult) -> list[str]:
             f"**{row.measured}** {escaped(row.interval)}" if not row.reason else "—",
             f"{SYMBOLS[row.tone]} {escaped(row.reason) or row.verdict}",
         )
-        for row in expectation.rows(beside)
+        for row in prediction.rows(beside)
     ]
-    warnings = [f"- {SYMBOLS['warn']} {escaped(line)}" for line in expectation.warnings(beside)]
-    notes = [f"- {escaped(line)}" for line in expectation.basis(beside)]
+    warnings = [f"- {SYMBOLS['warn']} {escaped(line)}" for line in prediction.warnings(beside)]
+    notes = [f"- {escaped(line)}" for line in prediction.basis(beside)]
     return [
         *_heading("What its size lets expect", result),
-        f"{SYMBOLS[expectation.tone(beside)]} {escaped(beside.summary, 4 * safe.LINE)}",
+        f"{SYMBOLS[prediction.tone(beside)]} {escaped(beside.summary, 4 * escaping.LINE)}",
         "",
-        escaped(expectation.plan(beside)),
+        escaped(prediction.plan(beside)),
         "",
         *table_lines(("Figure", "Predicted and band", "Measured and interval", "Do they agree?"), rows, right=9),
         *warnings,
@@ -301,14 +301,14 @@ def _samples(result: AuditResult) -> list[str]:
         (
             code(sample.sample_id),
             "member" if sample.is_member else "non-member",
-            code(safe.middle(sample.text_sha256)),
+            code(escaping.middle(sample.text_sha256)),
             *([escaped(sample.text, 200)] if sample.text is not None else []),
-            f"{words.sample_bits(sample)} bits",
+            f"{verdict.sample_bits(sample)} bits",
             count(sample.n_tokens),
         )
         for sample in memory.top_samples
     ]
-    with_text = words.shows_texts(result)
+    with_text = verdict.shows_texts(result)
     rows = [row if len(row) == 5 + with_text else (*row[:3], "", *row[3:]) for row in rows]
     header = ("Sample", "Side", "SHA-256", *(["Text"] if with_text else []), "Signed bits", "Tokens")
     note = [escaped(advice.TEXTS_AS_SCORED), ""] if with_text else []
@@ -318,7 +318,7 @@ def _samples(result: AuditResult) -> list[str]:
 
 def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
     return table_lines(
-        ("What", "Value"), [(escaped(key, safe.ID), escaped(text, safe.PATH)) for key, text in rows], right=9
+        ("What", "Value"), [(escaped(key, escaping.ID), escaped(text, escaping.PATH)) for key, text in rows], right=9
     )
 
 
@@ -329,17 +329,17 @@ def _provenance(result: AuditResult) -> list[str]:
             lines += [
                 f"**{name}**",
                 "",
-                *_rows(ledger.side_rows(side)),
+                *_rows(figure_rows.side_rows(side)),
                 *(f"- {escaped(note)}" for note in side.notes),
                 "",
             ]
-    for model in ledger.described(result):
-        lines += [f"**{model.role.capitalize()}**", "", *_rows(ledger.model_rows(model))]
-    if more := ledger.further(result):
+    for model in figure_rows.described(result):
+        lines += [f"**{model.role.capitalize()}**", "", *_rows(figure_rows.model_rows(model))]
+    if more := figure_rows.further(result):
         lines += [f"**{plural(len(more), 'more reference')}**", ""]
         lines += table_lines(("Reference", "Weights"), [(code(m.path), code(m.weights_sha256)) for m in more], right=9)
-    lines += ["**Run**", "", *_rows(ledger.run_rows(result))]
-    again = ledger.command(result.config)
+    lines += ["**Run**", "", *_rows(figure_rows.run_rows(result))]
+    again = figure_rows.command(result.config)
     if again:
         lines += [
             "**How to reproduce**",
@@ -355,7 +355,7 @@ def _extras(result: AuditResult) -> list[str]:
     for name in ("extraction", "canaries", "gates"):
         part = getattr(result, name)
         if part is not None:
-            lines += details(name.capitalize(), _rows(ledger.flat(part)))
+            lines += details(name.capitalize(), _rows(figure_rows.flat(part)))
     return lines
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from auditor.documents.estimate import Histogram
 from auditor.documents.result import AttackResult, AuditResult, CheckResult, CombinationResult
 
-from . import advice, attacks, expectation, ledger, retrained, risk, safe, soundness, words
+from . import advice, attacks, escaping, figure_rows, prediction, retrained, risk, soundness, verdict
 from .numbers import Change, Quantity, number, p_value, percent, plural
 from .tones import STYLES, SYMBOLS, TONES, Tone
 
@@ -28,8 +28,8 @@ _BEST = "best, held out"
 _COMPARED = 4
 
 
-def _text(text: str, style: str = "", limit: int = safe.LINE) -> Text:
-    return Text(safe.visible(text, limit), style=style)
+def _text(text: str, style: str = "", limit: int = escaping.LINE) -> Text:
+    return Text(escaping.visible(text, limit), style=style)
 
 
 def _title(text: str, result: AuditResult | None = None) -> Text:
@@ -56,21 +56,21 @@ def _bullets(lines: list[tuple[Tone, str]], limit: int = 300) -> Table:
 
 def _heading(result: AuditResult) -> Text:
     data = result.data
-    targets, references = (ledger.models(result, role) for role in ("target", "reference"))
+    targets, references = (figure_rows.models(result, role) for role in ("target", "reference"))
     others = plural(data.non_members.n_samples, "non-member") if data.non_members else "no non-members"
     line = Text()
-    line.append(safe.visible(targets[0].path, 40) if targets else "—", style="bold")
+    line.append(escaping.visible(targets[0].path, 40) if targets else "—", style="bold")
     line.append(" against ")
-    named = ", ".join(safe.visible(model.path, 40) for model in references) or "no reference"
-    line.append(named if len(references) <= 2 else ledger.references_word(result), style="bold")
+    named = ", ".join(escaping.visible(model.path, 40) for model in references) or "no reference"
+    line.append(named if len(references) <= 2 else figure_rows.references_word(result), style="bold")
     line.append(f" · {plural(data.members.n_samples, 'member')}, {others}", style="dim")
     return line
 
 
 def _verdict(result: AuditResult) -> Panel:
-    found = words.verdict(result)
+    found = verdict.verdict(result)
     style = STYLES[found.tone]
-    body = _text(found.sentence, limit=2 * safe.LINE)
+    body = _text(found.sentence, limit=2 * escaping.LINE)
     return Panel(
         body, title=_text(f" {SYMBOLS[found.tone]} {found.title} ", f"bold {style}"), title_align="left",
         border_style=style, box=box.ROUNDED, padding=(0, 1),
@@ -84,14 +84,14 @@ def _trust(result: AuditResult) -> Table:
         lines.append((TONES[check.verdict], _found(check)))
     if len(checks.remarkable) > _CHECKS:
         lines.append(("info", f"{plural(len(checks.remarkable) - _CHECKS, 'more such check')} in the report"))
-    return _bullets(lines, limit=safe.LINE)
+    return _bullets(lines, limit=escaping.LINE)
 
 
 def _found(check: CheckResult) -> str:
     """Say what a check found, and the way out."""
     remedy = f" → {advice.sentence(check.remedy)}" if check.remedy else ""
     drop = soundness.drop_line(check, name_them=False)
-    detail = safe.visible(advice.sentence(check.detail), 300)
+    detail = escaping.visible(advice.sentence(check.detail), 300)
     return f"{soundness.spoken(check.name)}: {detail}{remedy} {drop}".rstrip()
 
 
@@ -115,9 +115,9 @@ def _memory(result: AuditResult) -> list[RenderableType]:
             _title("How much is remembered", result),
             Text("  Not measured: bits need a reference model (--reference)."),
         ]
-    quantities = ledger.memory_quantities(memory)
+    quantities = figure_rows.memory_quantities(memory)
     table = _grid("", "value", f"{quantities[0].level} interval")
-    for quantity in ledger.in_brief(memory):
+    for quantity in figure_rows.in_brief(memory):
         table.add_row(_text(quantity.label), *_cells(quantity))
     return [_title("How much is remembered", result), table, *_sparklines(memory.signed_bits_histogram)]
 
@@ -172,7 +172,7 @@ def _attacks(result: AuditResult) -> list[RenderableType]:
         shown = _BEST if name == attacks.BEST else name
         table.add_row(Text(shown, style="dim"), *_cells(quantities[0]), *blank, rates)
     if result.memorization is not None:
-        implied = ledger.implied_auc(result.memorization)
+        implied = figure_rows.implied_auc(result.memorization)
         table.add_row(Text("implied by the bits", style="dim"), *_cells(implied), *blank, Text(""))
     more = len(ranked) - _ROWS
     rest = [Text(f"  and {plural(more, 'more attack')} in the report", style="dim")] if more > 0 else []
@@ -244,7 +244,7 @@ def _expectation(result: AuditResult) -> list[RenderableType]:
     if beside is None:
         return []
     table = _grid("", "predicted", "measured", "")
-    for row in expectation.rows(beside):
+    for row in prediction.rows(beside):
         if not row.quantity.endswith("F1") and (row.tone == "warn" or "AUC" in row.quantity):
             verdict = Text(f"{SYMBOLS[row.tone]} {row.verdict}", style=STYLES[row.tone])
             quantity = row.quantity.replace(" attack,", ",")
@@ -253,7 +253,7 @@ def _expectation(result: AuditResult) -> list[RenderableType]:
     return [
         _title("What its size lets expect", result),
         table,
-        _bullets([(expectation.tone(beside), beside.summary)], limit=4 * safe.LINE),
+        _bullets([(prediction.tone(beside), beside.summary)], limit=4 * escaping.LINE),
     ]
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ..documents.estimate import Estimate
-from ..documents.result import MemorizationResult, SelectionResult, SoundnessResult
+from ..documents.result import AttackResult, MemorizationResult, SelectionResult, SoundnessResult
+from ..estimates.attacks import attack_results
 from ..estimates.code_lengths import separate_references
 from ..estimates.combination import Combination, combine
 from ..estimates.memorization import dataset_memorization, top_samples
@@ -22,6 +23,7 @@ __all__ = [
     "combine_attacks",
     "estimate_memorization",
     "judge_soundness",
+    "measure_attacks",
     "select_attack",
     "who_is_at_risk",
 ]
@@ -91,6 +93,20 @@ def estimate_memorization(
         return found
     unknown = "the capacity of an adapter on a trained base is not known; capacity_bits is the base's"
     return replace(found, capacity_used=Estimate.undefined(unknown, level=config.confidence))
+
+
+def measure_attacks(evidence: Evidence, rng: np.random.Generator) -> tuple[AttackResult, ...]:
+    """Measure every attack; ``rng`` is of the bootstrap of clusters."""
+    config = evidence.config
+    return attack_results(
+        evidence.attacks,
+        evidence.table,
+        evidence.groups,
+        fpr_targets=config.fpr_targets,
+        level=config.confidence,
+        seed=config.seed,
+        rng=rng,
+    )
 
 
 def select_attack(evidence: Evidence) -> SelectionResult:

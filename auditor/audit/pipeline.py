@@ -17,7 +17,6 @@ from ..engine.loading.models import resolve_source
 from ..engine.ranks import ALONE, Rank
 from ..engine.scoring import ScoringProgress
 from ..engine.signals import score_share
-from ..estimates.attacks import attack_results
 from ..estimates.prediction import check_stated_size, set_beside
 from ..estimates.retrained import compare_with_retrained
 from ..estimates.scores import score_samples
@@ -25,7 +24,14 @@ from ..laws.constants import Constants, read_constants
 from .attack_choice import needs_of, without_misaligned
 from .evidence import Evidence, collect, gather
 from .inputs import Inputs, read_inputs
-from .parts import combine_attacks, estimate_memorization, judge_soundness, select_attack, who_is_at_risk
+from .parts import (
+    combine_attacks,
+    estimate_memorization,
+    judge_soundness,
+    measure_attacks,
+    select_attack,
+    who_is_at_risk,
+)
 from .provenance import describe_data, describe_run
 
 __all__ = ["Audit", "audit", "help_audit"]
@@ -74,7 +80,7 @@ def audit(
     rng = np.random.default_rng(config.seed)
     capacity = constants.capacity_for(evidence.collected.models[0].files.stored_dtype)
     memorization = estimate_memorization(evidence, capacity, rng)
-    attacks = attack_results(evidence, rng)
+    attacks = measure_attacks(evidence, rng)
     combination, risk = combine_attacks(evidence), who_is_at_risk(evidence)
     data = describe_data(config, evidence.data, evidence.collected, evidence.table)
     missing = combination.undefined_reason if len(attacks) > 1 else None

@@ -103,7 +103,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
 
 def _failed(message: str, *, debug: bool = False, is_help: bool = False) -> int:
     """Print one line, with nothing in it that a terminal would obey, or the help; return exit code 2."""
-    from reports.safe import visible
+    from reports.escaping import visible
 
     with suppress(OSError):  # nobody listens
         if debug:

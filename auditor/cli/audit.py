@@ -280,7 +280,7 @@ def _run_curve(
         If a checkpoint could not be audited: when the others are done, or at once if other processes wait for this one.
     """
     from reports import CURVE_RENDERERS, render_curve
-    from reports.words import headline_attack
+    from reports.verdict import headline_attack
 
     from ..comparison.curve import Tracer, checkpoint_names
 
@@ -358,7 +358,7 @@ def _write_drop_ids(done: "Audit", config: "AuditConfig", path: Path) -> None:
 
 def _print(summary: "Group", what: str, path: Path) -> None:
     """Print a summary and where the whole of it lies."""
-    from reports.safe import visible
+    from reports.escaping import visible
 
     console = make_console(stderr=False)
     console.print(summary)

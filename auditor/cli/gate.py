@@ -234,7 +234,7 @@ def deliver_verdict(
 def _push(report: "GateReport", repo_id: str, *, create_pr: bool) -> None:
     """Put the section into a model card on the hub, and say where it is."""
     from reports.ci.model_card import model_card_metadata, model_card_section
-    from reports.safe import visible
+    from reports.escaping import visible
 
     from . import hub
 

@@ -70,7 +70,7 @@ def pack(out: Path, scores_folder: Path | None, as_json: bool, **options: Any) -
 
 def _lines(manifest: "PackManifest", out: Path) -> list[str]:
     """Say what is in the pack, what its texts alone say, and what to do next."""
-    from reports.safe import LINE, visible
+    from reports.escaping import LINE, visible
 
     sides = [f"{manifest.members.n_samples:,} members"]
     if manifest.non_members is not None:

@@ -49,7 +49,7 @@ def _table(found: "Verification") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from reports.safe import PATH, visible
+    from reports.escaping import PATH, visible
 
     words = {"matches": ("matches", "green"), "differs": ("DIFFERS", "bold red"), "not_checked": ("not checked", "dim")}
     table = Table("claim", "", "what was found", box=None, pad_edge=False)

@@ -1,7 +1,7 @@
 """A gate's verdict as GitHub workflow commands: one line for each gate that does not pass, and nothing else."""
 
 from auditor.documents.gates import GateOutcome, GateReport
-from reports.safe import LINE, visible
+from reports.escaping import LINE, visible
 
 from . import phrases
 

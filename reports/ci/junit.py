@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from auditor.documents.gates import GateOutcome, GateReport
-from reports.safe import LINE, visible
+from reports.escaping import LINE, visible
 from reports.tones import Tone
 
 from . import phrases

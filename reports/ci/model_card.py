@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 
 from auditor.documents.gates import GateOutcome, GateReport
-from reports import safe
+from reports import escaping
+from reports.escaping import visible
 from reports.numbers import percent, plural
-from reports.safe import visible
 from reports.to_markdown import code, escaped, table_lines
 
 from . import phrases
@@ -63,11 +63,11 @@ def model_card_section(report: GateReport) -> str:
         "",
         f"## {_TITLES[report.kind]}",
         "",
-        f"{_ABOUT[report.kind]} Made with auditor {escaped(report.auditor_version, safe.ID)}.",
+        f"{_ABOUT[report.kind]} Made with auditor {escaped(report.auditor_version, escaping.ID)}.",
         "",
         *([f"**{escaped(trusted)}**", ""] if trusted else []),
         *_table(report),
-        f"{escaped(phrases.title(report))} {escaped(phrases.correction(report), 2 * safe.LINE)}",
+        f"{escaped(phrases.title(report))} {escaped(phrases.correction(report), 2 * escaping.LINE)}",
         "",
         *_remarks(report),
         "**What this does not show**",
@@ -85,13 +85,13 @@ def model_card_section(report: GateReport) -> str:
 def _table(report: GateReport) -> Iterator[str]:
     rows = [
         (
-            f"{escaped(gate.description)}<br>{code(gate.metric, safe.PATH)}",
+            f"{escaped(gate.description)}<br>{code(gate.metric, escaping.PATH)}",
             f"**{escaped(phrases.figure(gate))}**",
             escaped(phrases.shown_interval(gate)),
             escaped(_counts(gate)),
             escaped(gate.method) or "—",
             escaped(phrases.limit(gate)),
-            escaped(_outcome(gate), 2 * safe.LINE),
+            escaped(_outcome(gate), 2 * escaping.LINE),
         )
         for gate in report.gates
     ]
@@ -145,7 +145,7 @@ def model_card_metadata(report: GateReport) -> dict[str, Any]:
             task_name="Text generation",
             dataset_type=DATASET_TYPE,
             dataset_name=_TITLES[report.kind],
-            metric_type=visible(gate.metric, safe.PATH),
+            metric_type=visible(gate.metric, escaping.PATH),
             metric_name=visible(gate.description),
             metric_value=gate.value,
             metric_args=_arguments(gate),
@@ -154,7 +154,7 @@ def model_card_metadata(report: GateReport) -> dict[str, Any]:
     ]
     if not results:
         return {}
-    name = visible(_name(report.subject), safe.PATH) or "model"
+    name = visible(_name(report.subject), escaping.PATH) or "model"
     return {"model-index": eval_results_to_model_index(name, results)}
 
 

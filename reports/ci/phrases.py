@@ -4,8 +4,8 @@ import re
 
 from auditor.documents.estimate import Estimate
 from auditor.documents.gates import NOT_JUDGED, NOT_SOUND, WITH_CARE, GateOutcome, GateReport, Outcome
+from reports.escaping import ID, visible
 from reports.numbers import Change, Quantity, number, p_value, percent, plural
-from reports.safe import ID, visible
 from reports.soundness import spoken
 from reports.tones import Tone
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from auditor.documents.gates import GateOutcome, GateReport
-from reports.safe import ID, LINE, visible
+from reports.escaping import ID, LINE, visible
 from reports.to_markdown import escaped
 
 from . import phrases

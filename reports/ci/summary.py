@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from auditor.documents.gates import GateOutcome, GateReport
-from reports import safe
+from reports import escaping
 from reports.numbers import percent, plural
 from reports.to_markdown import code, details, escaped, table_lines
 from reports.tones import SYMBOLS, TONES, Tone
@@ -20,14 +20,14 @@ def to_summary(report: GateReport) -> str:
     lines = [
         f"## {SYMBOLS[_tone(report)]} {label[0].upper()}{label[1:]}: {phrases.heading(report)}",
         "",
-        f"{escaped(phrases.title(report))} Judged: {code(report.subject, safe.PATH)}.",
+        f"{escaped(phrases.title(report))} Judged: {code(report.subject, escaping.PATH)}.",
         "",
         *gate_table(report),
         *_samples(report),
         *waiver_table(report),
         *(f"- {'' if tone == 'info' else f'{SYMBOLS[tone]} '}{escaped(note)}" for tone, note in phrases.notes(report)),
         "",
-        *([escaped(phrases.correction(report), 2 * safe.LINE), ""] if report.gates else []),
+        *([escaped(phrases.correction(report), 2 * escaping.LINE), ""] if report.gates else []),
         *_trusted(report),
         *_remedies(report),
         *details("Policy, document and how each interval was made", _ground(report)),
@@ -71,7 +71,7 @@ def waiver_table(report: GateReport) -> list[str]:
 
 def _samples(report: GateReport) -> list[str]:
     gates = [gate for gate in phrases.worst_first(report) if gate.sample_ids and gate.outcome != "pass"]
-    return [*(f"- {code(gate.gate)}: {escaped(phrases.sample_line(gate), 2 * safe.LINE)}" for gate in gates), ""]
+    return [*(f"- {code(gate.gate)}: {escaped(phrases.sample_line(gate), 2 * escaping.LINE)}" for gate in gates), ""]
 
 
 def _trusted(report: GateReport) -> list[str]:
@@ -82,19 +82,19 @@ def _trusted(report: GateReport) -> list[str]:
 def _remedies(report: GateReport) -> list[str]:
     named = any(gate.sample_ids for gate in report.gates if gate.outcome == "fail")
     said = phrases.remedies(*(gate.outcome for gate in report.gates), names_samples=named)
-    return ["**What to do**", "", escaped(said, 2 * safe.LINE), ""] if said else []
+    return ["**What to do**", "", escaped(said, 2 * escaping.LINE), ""] if said else []
 
 
 def _ground(report: GateReport) -> Iterator[str]:
     facts = (
-        ("Document", report.result, safe.PATH),
-        ("SHA-256 of the document", report.result_sha256, safe.ID),
-        ("Policy", report.policy, safe.PATH),
-        ("SHA-256 of the policy", report.policy_sha256, safe.ID),
-        ("Auditor", report.auditor_version, safe.ID),
+        ("Document", report.result, escaping.PATH),
+        ("SHA-256 of the document", report.result_sha256, escaping.ID),
+        ("Policy", report.policy, escaping.PATH),
+        ("SHA-256 of the policy", report.policy_sha256, escaping.ID),
+        ("Auditor", report.auditor_version, escaping.ID),
     )
     yield from table_lines(("What", "Value"), [(name, code(text, limit)) for name, text, limit in facts], right=2)
-    rows = [(code(gate.gate), code(gate.metric, safe.PATH), _method(gate), _counts(gate)) for gate in report.gates]
+    rows = [(code(gate.gate), code(gate.metric, escaping.PATH), _method(gate), _counts(gate)) for gate in report.gates]
     if rows:
         yield from table_lines(("Gate", "Metric", "Interval", "Texts"), rows, right=4)
 

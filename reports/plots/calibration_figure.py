@@ -14,8 +14,8 @@ from auditor.documents.estimate import Estimate
 from auditor.laws.calibration import law_from
 from auditor.laws.membership import PAPER_LAW, REFERENCE_LAW
 
+from ..escaping import ID, visible
 from ..numbers import count, number, percent, plain, plural
-from ..safe import ID, visible
 from .sheet import BLUE, FAINT, GREY, INK, SERIES, log_ticks, new_sheet, padded, put_legend
 
 __all__ = ["calibration_figure"]

@@ -12,8 +12,8 @@ from matplotlib.ticker import FuncFormatter
 
 from auditor.documents.capacity import CapacityMeasurement, CapacityRun
 
+from ..escaping import ID, visible
 from ..numbers import count, number, percent, plain, plural
-from ..safe import ID, visible
 from .sheet import (
     BLUE,
     BY_LINE,

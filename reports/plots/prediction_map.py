@@ -11,8 +11,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from auditor.documents.prediction import Prediction
 from auditor.laws.membership import LAW_SAMPLE_TOKENS, MembershipLaw, auc_from_f1
 
+from ..escaping import ID, visible
 from ..numbers import number, plain
-from ..safe import ID, visible
 from .labels import Labels, apart
 from .landmarks import LANDMARKS
 from .sheet import BLUE, FAINT, GREY, INK, Point, new_sheet, short

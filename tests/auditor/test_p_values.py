@@ -121,8 +121,8 @@ def test_the_auc_of_an_attack_keeps_the_promise_one_sided(drawn, level: float) -
 def test_a_retrained_model_keeps_the_promise(drawn, level: float) -> None:
     before, after, is_member, groups = drawn
     found = compare_with_retrained(
-        {"loss": after}, {"loss": before}, is_member, groups=groups, target_bits=None, retrained_bits=None,
-        path="m", weights_sha256="0" * 64, level=level, margin=0.05,
+        target={"loss": after}, retrained={"loss": before}, target_bits=after, retrained_bits=before,
+        is_member=is_member, groups=groups, headline="loss", margin=0.05, level=level, path="m", weights_sha256="0" * 64,
     )  # fmt: skip
     for attack in found.attacks:
         keeps_the_promise(attack.change, attack.p_value)

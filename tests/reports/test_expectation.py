@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from auditor.documents.result import AuditResult
-from reports import RENDERERS, expectation, render_terminal
+from reports import RENDERERS, prediction, render_terminal
 
 
 @pytest.fixture
@@ -20,16 +20,16 @@ def test_every_comparison_is_in_html_and_markdown(expected: AuditResult) -> None
     for form in ("html", "md"):
         text = RENDERERS[form](expected)
         assert "What its size lets expect" in text
-        for row in expectation.rows(expected.prediction):
+        for row in prediction.rows(expected.prediction):
             for words in (row.quantity, row.measured, row.reason or row.verdict, row.predicted):
                 assert words in text
-        for line in (*expectation.warnings(expected.prediction), *expectation.basis(expected.prediction)):
+        for line in (*prediction.warnings(expected.prediction), *prediction.basis(expected.prediction)):
             assert line.partition(" (")[0] in text
 
 
 def test_rows_carry_band_interval_and_verdict(expected: AuditResult) -> None:
     assert expected.prediction is not None
-    by_name = {row.quantity: row for row in expectation.rows(expected.prediction)}
+    by_name = {row.quantity: row for row in prediction.rows(expected.prediction)}
     loss = by_name["Loss attack, AUC"]
     assert (loss.measured, loss.interval) == ("0.744", "[0.713 to 0.775]")
     assert (loss.predicted, loss.band) == ("0.826", "[0.703 to 0.880]")
@@ -39,7 +39,7 @@ def test_rows_carry_band_interval_and_verdict(expected: AuditResult) -> None:
     used = by_name["Capacity used by audited members"]
     assert (used.measured, used.interval, used.verdict, used.tone) == ("—", "", "not measured", "info")
     assert "adapter" in used.reason
-    assert expectation.reasons(expected.prediction) == (used.reason,)
+    assert prediction.reasons(expected.prediction) == (used.reason,)
 
 
 def differing(expected: AuditResult) -> AuditResult:
@@ -57,10 +57,10 @@ def differing(expected: AuditResult) -> AuditResult:
 def test_a_difference_is_marked_with_its_side(expected: AuditResult) -> None:
     result = differing(expected)
     assert result.prediction is not None
-    by_name = {row.quantity: (row.verdict, row.tone) for row in expectation.rows(result.prediction)}
+    by_name = {row.quantity: (row.verdict, row.tone) for row in prediction.rows(result.prediction)}
     assert by_name["Loss attack, AUC"] == ("below", "warn")
     assert by_name["Bits of a member"] == ("above", "warn")
-    assert expectation.tone(result.prediction) == "warn"
+    assert prediction.tone(result.prediction) == "warn"
     stream = io.StringIO()
     Console(file=stream, width=80).print(render_terminal(result))
     for text in (RENDERERS["html"](result), RENDERERS["md"](result), stream.getvalue()):
@@ -73,7 +73,7 @@ def test_small_bits_are_not_written_as_zero(expected: AuditResult) -> None:
     assert expected.prediction is not None
     bits = next(one for one in expected.prediction.comparisons if one.quantity.startswith("bits"))
     few = replace(expected.prediction, comparisons=(replace(bits, predicted=0.0123, predicted_high=0.0123),))
-    assert expectation.rows(few)[0].predicted == "at most 0.0123"
+    assert prediction.rows(few)[0].predicted == "at most 0.0123"
 
 
 def test_the_terminal_gives_a_few_rows_in_80_columns(expected: AuditResult) -> None:

@@ -14,7 +14,7 @@ from auditor.documents.result import AuditResult, CheckResult, RetrainedAttack, 
 from reports import RENDERERS, from_json, render_terminal
 from reports.advice import actions, limits
 from reports.attacks import attack_table, combination_sentence, declaration, headline_attack, selection_sentence
-from reports.ledger import command, every_quantity
+from reports.figure_rows import command, every_quantity
 from reports.numbers import Change
 from reports.probabilities import calibration_sentence
 from reports.retrained import sentence
@@ -27,7 +27,7 @@ from reports.risk import (
     tails_caveat,
 )
 from reports.soundness import drop_line, spoken
-from reports.words import chips, verdict
+from reports.verdict import chips, verdict
 
 NEW = ("attacks", "selection", "combination", "risk", "retrained")
 

@@ -15,11 +15,11 @@ from auditor.documents.result import AuditResult, CheckResult
 from reports import RENDERERS, render_terminal
 from reports.advice import CONFIDENTIAL, TEXTS_AS_SCORED, actions, limits
 from reports.attacks import attack_quantities
-from reports.ledger import agreement, command, in_brief, memory_quantities
+from reports.escaping import pieces, visible
+from reports.figure_rows import agreement, command, in_brief, memory_quantities
 from reports.numbers import Quantity, number, one_in, percent, plain, size, times_in_100
-from reports.safe import pieces, visible
 from reports.soundness import trust
-from reports.words import chips, headline_attack, verdict
+from reports.verdict import chips, headline_attack, verdict
 
 
 def estimate(value: float, low: float, high: float) -> Estimate:

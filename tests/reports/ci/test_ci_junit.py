@@ -104,7 +104,7 @@ def test_hostile_strings_stay_strings(hostile: GateReport, mixed: GateReport) ->
 
 @given(text=st.text(max_size=40))
 def test_any_string_can_be_read_back(text: str) -> None:
-    from reports.safe import visible
+    from reports.escaping import visible
 
     one = GateOutcome(
         **dict.fromkeys(("least", "value", "low", "high", "level", "n_members", "n_non_members")),

@@ -13,7 +13,7 @@ from auditor.documents.result import AttackResult, AuditResult, TopSample
 
 from . import retrained
 from .attacks import declaration, headline_attack, ranked, survives
-from .ledger import CAPACITY_USED, headline_bits
+from .figure_rows import CAPACITY_USED, headline_bits
 from .numbers import Quantity, number, one_in, percent, plain, plural, times_in_100
 from .soundness import is_vetoed, trust
 from .tones import SEVERITY, SYMBOLS, TONES, Tone

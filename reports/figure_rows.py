@@ -7,8 +7,8 @@ from typing import Any
 from auditor.documents.result import AuditResult, MemorizationResult, ModelProvenance, SideData
 
 from . import attacks, retrained, risk
+from .escaping import PATH, visible
 from .numbers import Quantity, count, plain, plural, size
-from .safe import PATH, visible
 
 __all__ = [
     "CAPACITY_USED",

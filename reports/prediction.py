@@ -5,7 +5,7 @@ from typing import NamedTuple
 from auditor.documents.prediction import Comparison, PredictionBesideMeasurement
 
 from .numbers import amount, number, plain, size
-from .words import Tone
+from .verdict import Tone
 
 __all__ = ["MISSING", "ExpectationRow", "basis", "plan", "reasons", "rows", "tone", "warnings"]
 
