@@ -17,6 +17,9 @@ from auditor.documents.gates import GateReport
 from reports import comparison_schema, curve_schema, json_schema
 from reports.plots import LANDMARKS
 
+sys.path.insert(0, str(Path(__file__).parent))
+from made_by import made_by_tables  # noqa: E402
+
 HERE = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py from the code; edit the code, then run it. -->\n\n"
 
@@ -101,6 +104,13 @@ def landmarks_page() -> str:
     )
 
 
+def architecture_page() -> str:
+    """The page on the house, with the tables between its two marks made anew."""
+    before, begin, rest = (HERE / "architecture.md").read_text(encoding="utf-8").partition("<!-- two hops -->\n")
+    _, end, after = rest.partition("<!-- end of two hops -->")
+    return f"{before}{begin}\n{made_by_tables()}\n\n{end}{after}"
+
+
 def _default(value: object) -> str:
     """Write a default as TOML would."""
     if isinstance(value, tuple):
@@ -112,6 +122,7 @@ def pages() -> dict[Path, str]:
     """All generated files."""
     return {
         HERE / "cli.md": command_pages(),
+        HERE / "architecture.md": architecture_page(),
         HERE / "attacks.md": attack_page(),
         HERE / "config.md": config_page(),
         HERE / "landmarks.md": landmarks_page(),
