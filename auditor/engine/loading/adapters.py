@@ -94,7 +94,7 @@ def without_adapter(model: Any) -> Iterator[Any]:
     Parameters
     ----------
     model : peft.PeftModel
-        What :func:`auditor.engine.models.load_weights` returns for a spec with an adapter.
+        What :func:`auditor.engine.loading.models.load_weights` returns for a spec with an adapter.
 
     Yields
     ------
