@@ -1,4 +1,4 @@
-"""Do non-members put before the text cost it more than members do? Con-ReCaLL."""
+"""Con-ReCaLL: whether non-members put before the text cost it more than members do."""
 
 from dataclasses import dataclass
 from typing import ClassVar

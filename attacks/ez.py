@@ -1,4 +1,4 @@
-"""Where the target still errs, did training raise the true token more often than it lowered it? EZ-MIA."""
+"""EZ-MIA: where the target still errs, whether training raised the true token more often than it lowered it."""
 
 from dataclasses import dataclass
 from typing import ClassVar

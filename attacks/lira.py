@@ -1,4 +1,4 @@
-"""Is the text's score what models that trained on it give, or what models that did not? LiRA, online and offline."""
+"""LiRA: a text's score beside those of models that trained on it and of models that did not, online and offline."""
 
 from dataclasses import dataclass
 from typing import ClassVar

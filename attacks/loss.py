@@ -1,4 +1,4 @@
-"""Is the text likely under the target? The plain loss attack."""
+"""The plain loss attack: whether the text is likely under the target."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Does the text lose more than usual when its capitals are taken away?"""
+"""The lower-case attack: whether the text loses more than usual when its capitals are taken away."""
 
 from dataclasses import dataclass
 from typing import ClassVar

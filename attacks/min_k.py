@@ -1,4 +1,4 @@
-"""Are even the least likely tokens of the text likely? Min-K% Prob."""
+"""Min-K% Prob: whether even the least likely tokens of the text are likely."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Is the text more likely under the target than under models that never saw it?"""
+"""The reference attack: whether the text is more likely under the target than under models that never saw it."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Does the target, given the first half of the text, write the words of the second? SaMIA."""
+"""SaMIA: whether the target, given the first half of the text, writes the words of the second."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""In how many stretches of the text does the target beat the reference? Window-based comparison."""
+"""Window-based comparison: in how many stretches of the text the target beats the reference."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Is the text likely under the target although it does not compress well?"""
+"""The zlib ratio: whether the text is likely under the target although it does not compress well."""
 
 import zlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What does a language model remember? Bits of unintended memorization and membership-inference audits.
+"""Bits of unintended memorization in a language model, and membership-inference audits.
 
 ``import auditor`` is instant: nothing heavy is imported until it is used.
 """

@@ -1,4 +1,4 @@
-"""What does a model remember while it is still being trained? A callback that audits every k steps of a ``Trainer``."""
+"""A callback of a ``Trainer`` that audits every k steps what the model remembers while it trains."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""Does an audit stay linear in time and flat in memory as texts are added?
+"""Growth of an audit's time and memory as texts are added.
 
     python benchmarks/growth.py --sizes 1000,10000,100000
 

@@ -1,4 +1,4 @@
-"""What would an audit say of two sides without a difference? Every interval and every decision, for one split or many.
+"""Null splits: what an audit says of two sides without a difference, every interval and every decision.
 
 A row of `null_calibration.py` for each; the code that is run is the audit's own.
 """

@@ -1,4 +1,4 @@
-"""How much does each attack see, on models whose training is known? One table, at three numbers of samples a parameter.
+"""Power of each attack on models whose training is known: one table, at three numbers of samples a parameter.
 
     python benchmarks/power.py --data corpus.jsonl --out power
 

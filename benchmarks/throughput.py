@@ -1,4 +1,4 @@
-"""How fast are token log-probabilities, against the ways that peers compute them? Ratios, paired and interleaved.
+"""Throughput of token log-probabilities against the ways that peers compute them: ratios, paired, interleaved.
 
     python benchmarks/throughput.py --models gpt2-124m,llama-128k --n 200 --seeds 0,1,2
 

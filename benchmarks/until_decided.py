@@ -1,4 +1,4 @@
-"""How early may a gate on the AUC stop, and does looking after every batch cost false alarms?
+"""Early stopping: how early a gate on the AUC may stop, and whether looking often costs false alarms.
 
     python benchmarks/until_decided.py --out docs/data/until-decided.json
 

@@ -1,4 +1,4 @@
-"""What does a whole audit cost, and what does one more attack cost? Ratios only.
+"""The cost of a whole audit, and of one more attack; ratios only.
 
     python benchmarks/whole_audit.py --n 100
 

@@ -18,7 +18,7 @@ from reports import comparison_schema, curve_schema, json_schema
 from reports.plots import LANDMARKS
 
 sys.path.insert(0, str(Path(__file__).parent))
-from made_by import made_by_tables  # noqa: E402
+from made_by import made_by_tables
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py from the code; edit the code, then run it. -->\n\n"
@@ -105,7 +105,7 @@ def landmarks_page() -> str:
 
 
 def architecture_page() -> str:
-    """The page on the house, with the tables between its two marks made anew."""
+    """Return the page on the house, with the tables between its two marks made anew."""
     before, begin, rest = (HERE / "architecture.md").read_text(encoding="utf-8").partition("<!-- two hops -->\n")
     _, end, after = rest.partition("<!-- end of two hops -->")
     return f"{before}{begin}\n{made_by_tables()}\n\n{end}{after}"

@@ -148,7 +148,7 @@ def _origin(name: str, file: str) -> Function | None:
 
 
 def _files(module: Path) -> tuple[str, str]:
-    """The two places where a module may lie."""
+    """Return the two places where a module may lie."""
     return f"{module}.py", f"{module}/__init__.py"
 
 

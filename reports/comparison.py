@@ -1,4 +1,4 @@
-"""Two audits beside each other: what changed, and may it be read as a change of the model? HTML, Markdown, terminal.
+"""The comparison of two audits, told: what changed, and how it may be read. HTML, Markdown, terminal.
 
 One page for a reviewer. The document itself is the JSON format.
 """

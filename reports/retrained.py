@@ -1,4 +1,4 @@
-"""Is the target like a model that never saw the members? Less than that and more than that are findings alike."""
+"""The target beside a retrained model, in words: less than that and more than that are findings alike."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""From evidence to estimates: may a verdict be given, how much is held, how good is each attack, who is at risk?"""
+"""Parts of a result, a function a key: from the evidence of an audit to its estimates."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is known before a target is run? The texts, what the references say of them, the checks, a random order."""
+"""What stands before a target is run: texts, what the references say of them, checks, a random order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What does a model hold of a few texts, right now, in memory? The audit's scoring and figures without its files."""
+"""A probe of a model in memory: the audit's scoring and figures of a few texts, without its files."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence

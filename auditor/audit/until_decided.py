@@ -1,4 +1,4 @@
-"""May an audit stop scoring now? Texts in random order, every gate looked at after each few, until all are decided."""
+"""The sequential audit: texts in random order, every gate looked at after each few, until all are decided."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""How does a part of a model card reach the hub? Only when asked: the one place that writes there."""
+"""The hub: a section put into a model card there, only when asked; the one place that writes to a network."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``auditor verify``: does an audit still say what it measured?"""
+"""``auditor verify``: the claims of a finished audit, computed again."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What did a finished audit leave in its folder, and do its document and its samples belong together?"""
+"""A finished audit's folder: its document and its samples, read if they belong together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

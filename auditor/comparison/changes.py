@@ -1,4 +1,4 @@
-"""How much did each figure change between two audits, text by text where the texts are the same?"""
+"""Changes of every figure between two audits, text by text where the texts are the same."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What differs between two audits besides the figures, and which of it could be mistaken for a change of the model?"""
+"""Differences of two audits besides the figures, and which of them could pass for a change of the model."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Which members became highly memorized, and which no longer are?"""
+"""Members that became highly memorized, and those that no longer are."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

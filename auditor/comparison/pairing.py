@@ -1,4 +1,4 @@
-"""Which samples of two audits are the same text on the same side, cut at the same place?"""
+"""Pairs of samples of two audits: the same text on the same side, cut at the same place."""
 
 from collections import Counter
 from collections.abc import Iterable

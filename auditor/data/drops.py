@@ -1,4 +1,4 @@
-"""Which samples are left out on purpose? A file of their ids, one a line."""
+"""Drop lists: the ids of samples left out on purpose, a file with one a line."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""How rare are the words of a text, and how often does it stand among the members?"""
+"""Rarity of a text's words, and how often the text stands among the members."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""How is a corpus split honestly into members and non-members, and does an audit keep to the split?"""
+"""Splits of a corpus into members and non-members, drawn at random."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from .estimate import Estimate
-from .files import read_document
+from .files import document, read_document
 
 __all__ = [
     "AttackCalibration",
@@ -17,6 +17,7 @@ __all__ = [
 ]
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationCell:
     """One model trained on one number of samples of real text, and how well two attacks tell them from others.
@@ -36,21 +37,36 @@ class CalibrationCell:
     """
 
     params: int
+    """Number of parameters."""
     n_samples: int
+    """Number of samples."""
     samples_per_parameter: float
+    """Samples in 64-token equivalents per parameter."""
     steps: int
+    """Number of training steps."""
     epochs: float
+    """Passes over the training set; null if not known."""
     learning_rate: float
+    """Largest learning rate of the training."""
     seed: int
+    """Seed of the random draws."""
     member_bits_per_token: float
+    """Mean code length of members under the target, bits a token."""
     non_member_bits_per_token: float
+    """Mean code length of held-out samples under the target, bits a token."""
     reference_bits_per_token: float
+    """Mean code length of held-out samples under the reference, bits a token."""
     loss_f1: Estimate
+    """F1 at equal error of the loss attack."""
     loss_auc: Estimate
+    """AUC of the loss attack."""
     reference_f1: Estimate
+    """F1 at equal error of the attack with a reference of the same size."""
     reference_auc: Estimate
+    """AUC of the attack with a reference of the same size."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackCalibration:
     """The law of one attack, fitted to the cells of a sweep.
@@ -74,28 +90,45 @@ class AttackCalibration:
     """
 
     attack: Literal["loss", "reference"]
+    """Attack that the law is of."""
     form: Literal["probit", "scaled"]
+    """Form: F1 = Phi(d'/2) with d' a power of x (probit), or the paper's law at a scaled x."""
     amplitude: float | None
+    """Amplitude of the probit form; null for the other."""
     exponent: float | None
+    """Exponent of the probit form; null for the other."""
     scale: float | None
+    """Scale of the scaled form; null for the other."""
     rmse: float
+    """Root mean square error of F1 over the cells it was fitted to."""
     largest_error: float
+    """Largest error of F1 over the cells it was fitted to."""
     held_out_size_rmse: float | None
+    """Root mean square error on the cells of a size left out of the fit; null with one size."""
     paper_rmse: float
+    """Root mean square error of the paper's law, not fitted, on the same cells."""
     fitted_from: float
+    """Fewest samples per parameter of the cells."""
     fitted_to: float
+    """Most samples per parameter of the cells."""
     n_cells: int
+    """Number of cells."""
     n_sizes: int
+    """Number of model sizes."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingEffect:
     """What training longer changes: one cell again, with more steps."""
 
     short: CalibrationCell
+    """The cell at the usual number of steps."""
     long: CalibrationCell
+    """The same cell with more steps."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """The membership law on one's own architecture, tokenizer and text, and the cells behind it.
@@ -122,23 +155,41 @@ class Calibration:
     """
 
     kind: Literal["calibration"] = "calibration"
+    """Kind of the document."""
     schema_version: str = "1.0"
+    """Version of this document's schema, MAJOR.MINOR."""
     data: str
+    """Text that it was measured on."""
     tokenizer: str
+    """Tokenizer that cut the text."""
     architecture: str
+    """What was measured on."""
     n_vocabulary: int
+    """Number of entries of the vocabulary."""
     sample_tokens: int
+    """Number of tokens of a sample."""
     n_samples_held_out: int
+    """Number of samples that serve as non-members."""
     n_samples_pool: int
+    """Number of samples that members are drawn from."""
     n_samples_reference: int
+    """Number of samples that the references trained on."""
     cells: tuple[CalibrationCell, ...]
+    """Every trained model, with its attacks."""
     laws: tuple[AttackCalibration, ...]
+    """Law of the loss attack, then of the reference attack."""
     training_effect: TrainingEffect | None
+    """What training longer changes; null if it was not tried."""
     settings: Mapping[str, str]
+    """Settings that it was made with."""
     packages: Mapping[str, str]
+    """Versions of the packages that it was made with."""
     data_notes: tuple[str, ...]
+    """What was cut, dropped or chosen on the way, with counts."""
     seconds: float
+    """Wall time in seconds of all trainings, one after the other; side by side they took less."""
     warnings: tuple[str, ...] = ()
+    """Warnings to a reader of the figures."""
 
 
 def read_calibration(path: Path) -> Calibration:

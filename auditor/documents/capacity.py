@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .files import read_document
+from .files import document, read_document
 
 __all__ = [
     "CapacityMeasurement",
@@ -21,6 +21,7 @@ __all__ = [
 Precision = Literal["fp32", "bf16"]
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityRun:
     """One model trained on one set of random tokens until the end of its schedule.
@@ -46,26 +47,41 @@ class CapacityRun:
     """
 
     role: Literal["self-check", "size", "schedule"]
+    """What the run is for: far below capacity, one of several sizes, or one of several lengths."""
     n_samples: int
+    """Random sequences."""
     dataset_bits: float
+    """Information in the predicted tokens of the random sequences."""
     seed: int
+    """Seed of the random draws."""
     steps: int
+    """Number of training steps."""
     epochs: float
+    """Passes over the training set; null if not known."""
     memorized_bits: float
+    """Dataset bits minus the code length of the sequences under the trained model; not clipped."""
     bits_per_parameter: float
+    """Memorized bits over the parameters."""
     share_memorized: float
+    """Memorized bits over the dataset bits."""
     test_bits_per_token: float
+    """Code length of fresh random sequences, a token."""
     seconds: float
+    """Wall time of the training."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extrapolation:
     """Where finished schedules of growing length point to, under one assumed form."""
 
     form: str
+    """Assumed form of the growth with the length of the schedule."""
     bits_per_parameter: float
+    """Bits per parameter that the form points to."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityMeasurement:
     """Bits per parameter of an architecture, measured by training on uniform random tokens: a lower bound.
@@ -104,28 +120,51 @@ class CapacityMeasurement:
     """
 
     kind: Literal["capacity"] = "capacity"
+    """Kind of the document."""
     schema_version: str = "1.0"
+    """Version of this document's schema, MAJOR.MINOR."""
     model: str
+    """Model that was asked for."""
     architecture: str
+    """What was asked for, and the class that was built."""
     n_parameters: int
+    """All, tied ones once; and those in token and position tables."""
     n_embedding_parameters: int
+    """Number of parameters in token and position tables."""
     n_vocabulary: int
+    """Number of entries of the vocabulary."""
     sample_tokens: int
+    """Number of tokens of a sample."""
     precision: Precision
+    """Floating-point precision of the training."""
     device: str
+    """Device that it ran on."""
     bits_per_parameter: float
+    """The most that a finished run held: a LOWER bound of the capacity."""
     best: CapacityRun
+    """The run behind it."""
     seed_low: float | None
+    """Least bits per parameter among runs that differ in the seed only; null with one seed."""
     seed_high: float | None
+    """Most bits per parameter among runs that differ in the seed only; null with one seed."""
     extrapolations: tuple[Extrapolation, ...]
+    """Where growing schedules point to, by form; not measured."""
     last_gain: float | None
+    """Relative gain of the longest schedule over the one before; null with one."""
     converged: bool
+    """Whether the last gain is at most 2%; if not, longer training gives more."""
     self_check_share: float | None
+    """Share memorised of a set far below the capacity; null if it was not tried."""
     runs: tuple[CapacityRun, ...]
+    """Every run."""
     settings: Mapping[str, str]
+    """Settings that it was made with."""
     packages: Mapping[str, str]
+    """Versions of the packages that it was made with."""
     seconds: float
+    """Wall time of all runs together."""
     warnings: tuple[str, ...] = ()
+    """Warnings to a reader of the figures."""
 
 
 def read_capacity(path: Path) -> CapacityMeasurement:

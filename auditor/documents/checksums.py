@@ -1,4 +1,4 @@
-"""Are the files of an audit the bytes that it wrote? Their SHA-256, in a document beside them."""
+"""Checksums: the SHA-256 of an audit's files, in a document beside them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ResultError
-from .files import read_document, to_text, whole_file
+from .files import document, read_document, to_text, whole_file
 
 __all__ = ["CHECKSUMS", "OUTPUTS", "file_sha256", "read_checksums", "write_checksums"]
 
@@ -17,10 +17,13 @@ OUTPUTS = ("result.json", "samples.parquet", "report.html", "report.md", "drop-i
 VERSION = "1.0"
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Checksums:
     schema_version: str = VERSION
+    """Version of this document's schema, MAJOR.MINOR."""
     files: Mapping[str, str]
+    """SHA-256 of each file, by its name."""
 
 
 def file_sha256(path: Path) -> str:

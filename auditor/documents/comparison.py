@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from .estimate import Estimate
-from .files import read_document
+from .files import document, read_document
 from .result import Verdict
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricChange:
     """One figure before and after.
@@ -47,19 +48,29 @@ class MetricChange:
     """
 
     metric: str
+    """Path of the figure in a result, such as attacks.reference.auc."""
     description: str
+    """The figure in words."""
     unit: str
+    """Unit of the figure: empty, share, or bits."""
     old: Estimate
+    """Figure of the old audit, of the samples that are compared."""
     new: Estimate
+    """Figure of the new audit, of the samples that are compared."""
     change: Estimate
+    """New minus old."""
     p_value: float | None
+    """Two-sided, of no change; as it is, and adjusted by Holm over all changes of the comparison."""
     p_value_holm: float | None
+    """The p-value adjusted by Holm over all changes of the comparison; null if undefined."""
     paired: bool
+    """Whether each text is its own control."""
 
 
 Effect = Literal["none", "caution", "diagnosis"]
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """Something that is not the same in two audits.
@@ -78,20 +89,29 @@ class Difference:
     """
 
     what: str
+    """What differs, such as target weights or an option."""
     old: str
+    """What it was, as text; none for what was not there."""
     new: str
+    """What it is, as text; none for what is not there."""
     effect: Effect
+    """none: moves no figure by itself; caution: figures differ for it too; diagnosis: no verdict may rest on them."""
     meaning: str
+    """The effect in words; empty if there is none."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
     """Something that could not be compared, and why."""
 
     what: str
+    """What could not be compared."""
     reason: str
+    """Why it could not be."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HighSample:
     """A member that is beyond the threshold of one audit, and not of the other.
@@ -106,11 +126,16 @@ class HighSample:
     """
 
     sample_id: str
+    """In the audit in which it is highly memorized."""
     text_sha256: str
+    """SHA-256 of the text, UTF-8."""
     old_bits: float | None
+    """Bits in the old audit; null if it does not hold the text."""
     new_bits: float | None
+    """Bits in the new audit; null if it does not hold the text."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HighSamples:
     """The highly memorized members of two audits.
@@ -130,15 +155,24 @@ class HighSamples:
     """
 
     old_threshold: float
+    """Signed bits beyond which a member of the old audit counts as highly memorized."""
     new_threshold: float
+    """Signed bits beyond which a member of the new audit counts as highly memorized."""
     n_old: int
+    """Members beyond it in each audit, of all its members."""
     n_new: int
+    """Members beyond it in each audit, of all its members."""
     n_appeared: int
+    """Number of members beyond it in the new audit and not in the old one."""
     n_vanished: int
+    """Number of members beyond it in the old audit and not in the new one."""
     appeared: tuple[HighSample, ...]
+    """Those with most bits first; at most 100 of each."""
     vanished: tuple[HighSample, ...]
+    """Those with most bits first; at most 100 of each."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairing:
     """How the samples of two audits were matched.
@@ -160,14 +194,23 @@ class Pairing:
     """
 
     paired: bool
+    """Whether changes are measured text by text; if not, all samples of each audit are used."""
     n_members: int
+    """Number of members that both audits hold: same text, same side, cut at the same place."""
     n_non_members: int
+    """Number of non-members that both audits hold."""
     n_members_only_old: int
+    """Number of members that only the old audit holds."""
     n_members_only_new: int
+    """Number of members that only the new audit holds."""
     n_non_members_only_old: int
+    """Number of non-members that only the old audit holds."""
     n_non_members_only_new: int
+    """Number of non-members that only the new audit holds."""
     n_cut_differently: int
+    """Number of texts on the same side in both audits, but scored to another length."""
     n_changed_sides: int
+    """Texts that are members in one audit and non-members in the other."""
 
 
 COMPARISON_VERSION = "1.0"
@@ -176,6 +219,7 @@ COMPARISON_VERSION = "1.0"
 Reading = Literal["sound", "caution", "diagnosis"]
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedAudit:
     """One of the two audits.
@@ -196,17 +240,28 @@ class ComparedAudit:
     """
 
     path: str
+    """Folder of the audit."""
     result_sha256: str
+    """SHA-256 of the bytes of its result.json."""
     target: str
+    """Target as it was given."""
     weights_sha256: str
+    """SHA-256 fingerprint of the weights."""
     n_parameters: int
+    """Number of parameters, tied ones once."""
     started_at: str
+    """Time of the audit's start, ISO, UTC."""
     soundness: Verdict | None
+    """Worst verdict of the soundness checks; null if there were none."""
     headline_attack: str | None
+    """The attack that its verdict rests on, declared before looking."""
     n_members: int
+    """Number of members of the audit."""
     n_non_members: int
+    """Number of non-members of the audit."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditComparison:
     """What changed from one audit to another, written as ``comparison.json``.
@@ -236,19 +291,33 @@ class AuditComparison:
     """
 
     schema_version: str = COMPARISON_VERSION
+    """Version of this document's schema, MAJOR.MINOR."""
     auditor_version: str
+    """Version of the auditor that wrote the document."""
     level: float
+    """Confidence level of the interval."""
     old: ComparedAudit
+    """The old audit."""
     new: ComparedAudit
+    """The new audit."""
     soundness: Verdict | None
+    """The worse verdict of the two audits; null if neither was checked."""
     reading: Reading
+    """sound: a change of the model; caution: something else moves figures too; diagnosis: a check forbids it."""
     headline_attack: str | None
+    """The new audit's, if it is compared."""
     pairing: Pairing
+    """How the samples were matched."""
     changes: tuple[MetricChange, ...]
+    """Bits first, then each attack."""
     differences: tuple[Difference, ...]
+    """Besides the figures."""
     high: HighSamples | None
+    """Members that became highly memorized, or no longer are; null without bits or common members."""
     left_out: tuple[LeftOut, ...] = field(default=())
+    """What could not be compared."""
     warnings: tuple[str, ...] = field(default=())
+    """Warnings to a reader of the figures."""
 
 
 def read_comparison(path: Path) -> AuditComparison:

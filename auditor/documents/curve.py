@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from .estimate import Estimate, TprAtFpr
-from .files import read_document
+from .files import document, read_document
 from .result import Verdict
 
 __all__ = [
@@ -25,15 +25,20 @@ __all__ = [
 CURVE_VERSION = "1.0"
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackPoint:
     """One attack at one checkpoint; ``tpr`` is at the smallest false-positive rate that the texts can resolve."""
 
     attack: str
+    """Label of the attack, with its parameters."""
     auc: Estimate
+    """Area under the ROC curve."""
     tpr: TprAtFpr
+    """True-positive rate at the smallest false-positive rate that the texts can resolve."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
     """One audited checkpoint, and how it changed from the one before it.
@@ -62,19 +67,32 @@ class CurvePoint:
     """
 
     label: str
+    """Name of its folder of outputs."""
     step: int | None
+    """Number at the end of the checkpoint's name; null without one."""
     path: str
+    """Path of the model; of an adapter its folder."""
     weights_sha256: str
+    """SHA-256 fingerprint of the weights."""
     n_parameters: int
+    """Number of parameters, tied ones once."""
     soundness: Verdict | None
+    """Worst verdict of the soundness checks; null if there were none."""
     bits_per_member: Estimate
+    """Debiased bits of a member; without non-members clipped and uncalibrated."""
     capacity_used: Estimate
+    """Share of the capacity that the members use."""
     attacks: tuple[AttackPoint, ...]
+    """Every attack at this checkpoint."""
     bits_change: Estimate | None
+    """Change of the bits since the checkpoint before, paired by text; null for the first."""
     bits_change_p: float | None
+    """Two-sided p-value of no change of bits, adjusted by Holm over the curve; null if undefined."""
     auc_change: Estimate | None
+    """Change of the headline attack's AUC since the checkpoint before, paired by text; null for the first."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rise:
     """The largest rise in bits between two neighbouring checkpoints that chance does not explain.
@@ -83,20 +101,29 @@ class Rise:
     """
 
     before: str
+    """Label of the checkpoint before the rise."""
     after: str
+    """Label of the checkpoint after it."""
     change: Estimate
+    """Change of the bits of a member, with the step's own interval."""
     p_value: float
+    """Two-sided p-value of no change, adjusted by Holm over all steps."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
     """A checkpoint that could not be audited, and why."""
 
     label: str
+    """Name of the checkpoint."""
     path: str
+    """Path or id as it was given."""
     reason: str
+    """Why it could not be audited."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
     """The checkpoints of a training run, audited alike: one document, written as ``curve.json``.
@@ -126,19 +153,33 @@ class Curve:
     """
 
     schema_version: str = CURVE_VERSION
+    """Version of this document's schema, MAJOR.MINOR."""
     auditor_version: str
+    """Version of the auditor that wrote the document."""
     target: str
+    """The pattern that named the checkpoints."""
     references: tuple[str, ...]
+    """References of every audit."""
     n_checkpoints: int
+    """Number of checkpoints that the pattern named: audited, failed, or never reached."""
     n_members: int
+    """Number of members, the same at every checkpoint."""
     n_non_members: int
+    """Number of non-members, the same at every checkpoint."""
     level: float
+    """Confidence level of the interval."""
     calibrated: bool
+    """False without non-members: bits are then clipped, not debiased, an upper figure."""
     headline_attack: str | None
+    """The attack that verdicts rest on, fixed in advance."""
     points: tuple[CurvePoint, ...]
+    """In order of training."""
     largest_rise: Rise | None
+    """The largest rise between sound neighbours that holds after Holm; null if there is none."""
     failed: tuple[Failed, ...] = field(default=())
+    """Checkpoints that could not be audited."""
     warnings: tuple[str, ...] = field(default=())
+    """Warnings to a reader of the figures."""
 
 
 def read_curve(path: Path) -> Curve:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from .files import document
+
 __all__ = [
     "Estimate",
     "Histogram",
@@ -12,6 +14,7 @@ __all__ = [
 ]
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """A number that never travels alone: its interval, how it was made, and from how many samples.
@@ -31,13 +34,21 @@ class Estimate:
     """
 
     value: float | None
+    """Value of the estimate; null if undefined, never NaN or infinite."""
     low: float | None
+    """Lower end of the interval; null if undefined."""
     high: float | None
+    """Upper end of the interval; null if undefined."""
     level: float
+    """Confidence level of the interval."""
     method: str
+    """How the interval was made."""
     n_members: int
+    """Samples behind the estimate."""
     n_non_members: int
+    """Samples behind the estimate."""
     undefined_reason: str | None = None
+    """Why there is no value; None if there is one."""
 
     def __post_init__(self) -> None:
         ends = (self.low, self.value, self.high)
@@ -88,11 +99,13 @@ class Estimate:
         return self.mapped(lambda end: end * factor, method=method)
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TprAtFpr(Estimate):
     """The largest true-positive rate with a false-positive rate of at most ``fpr``; no interpolation."""
 
     fpr: float
+    """False-positive rate that is not exceeded."""
 
     @classmethod
     def at(cls, fpr: float, estimate: Estimate) -> "TprAtFpr":
@@ -110,19 +123,27 @@ class TprAtFpr(Estimate):
         )
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RocCurve:
     """Operating points from the strictest threshold to the most lenient; thinned for the file, ends kept."""
 
     fpr: tuple[float, ...]
+    """False-positive rates, increasing."""
     tpr: tuple[float, ...]
+    """True-positive rates, one for each false-positive rate."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
     """Counts of members and non-members in shared bins (``len(edges) - 1`` of them)."""
 
     unit: str
+    """Unit of the edges."""
     edges: tuple[float, ...]
+    """Edges of the bins, increasing."""
     members: tuple[int, ...]
+    """Number of members in each bin."""
     non_members: tuple[int, ...]
+    """Number of non-members in each bin."""

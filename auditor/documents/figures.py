@@ -1,4 +1,4 @@
-"""Which figures does a document hold, and by which readable path is each of them named?"""
+"""Figures of a document, and the readable path by which each of them is named."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from .files import document
+
 __all__ = [
     "GATES_VERSION",
     "NOT_JUDGED",
@@ -19,6 +21,7 @@ GATES_VERSION = "1.0"
 Outcome = Literal["pass", "fail", "inconclusive", "refused"]
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateOutcome:
     """One gate: a limit, what was measured, and what follows.
@@ -61,28 +64,50 @@ class GateOutcome:
     """
 
     gate: str
+    """Name of the gate; for a metric of several attacks the attack after a slash."""
     metric: str
+    """Path of the figure in the result, such as ``attacks.reference.auc``."""
     description: str
+    """The metric in words."""
     least: float | None
+    """Smallest allowed value; null without one."""
     most: float | None
+    """Largest allowed value; null without one."""
     value: float | None
+    """Value of the figure; null if undefined."""
     low: float | None
+    """Lower end of its interval; null if undefined, the value itself for a figure without an interval."""
     high: float | None
+    """Upper end of its interval; null if undefined, the value itself for a figure without an interval."""
     level: float | None
+    """Confidence level of the interval; null without one."""
     unit: str
+    """Unit of the figure; empty for a share or a count."""
     n_members: int | None
+    """Number of members behind the figure; null if it has none."""
     n_non_members: int | None
+    """Number of non-members behind the figure; null if it has none."""
     method: str
+    """How the interval was made."""
     outcome: Outcome
+    """pass: interval within the limits; fail: beyond one after correction; inconclusive: neither; refused: unsound."""
     p_value: float | None
+    """One-sided p-value of the figure being within the limits; null if undefined."""
     p_value_holm: float | None
+    """The p-value adjusted for all gates of the policy; null if undefined."""
     stops: bool
+    """Whether this outcome fails the run, given the policy and its waivers."""
     reason: str
+    """Why, in one sentence."""
     waived_by: str | None = None
+    """Reason of the waiver that covers the gate; null without one that has not expired."""
     waived_until: str | None = None
+    """Last day of that waiver, ISO; null without one."""
     sample_ids: tuple[str, ...] = ()
+    """Samples to look at, the worst first, where the metric is of single samples."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlyStop:
     """What an audit scored that stopped as soon as every gate was decided: part of the texts, in random order.
@@ -105,15 +130,24 @@ class EarlyStop:
     """
 
     n_texts_scored: int
+    """Number of texts that the target was run on."""
     n_texts: int
+    """Number of texts that it could have been run on: one of each group."""
     n_texts_left_out: int
+    """Number of the other texts of the groups."""
     n_tokens_scored: int
+    """Number of tokens that the target was run on now, over all views of the texts."""
     seed: int
+    """Seed of the order."""
     headline: str
+    """Attack declared before looking."""
     members_sha256: str
+    """SHA-256 of all texts of the members."""
     non_members_sha256: str
+    """SHA-256 of all texts of the non-members."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateReport:
     """All gates of a policy on one document, as ``auditor gate --json`` prints it.
@@ -147,21 +181,37 @@ class GateReport:
     """
 
     schema_version: str = GATES_VERSION
+    """Version of this document's schema, MAJOR.MINOR."""
     auditor_version: str
+    """Version of the auditor that wrote the document."""
     result: str
+    """Path of the document that was judged; of an audit that stopped early, the target."""
     result_sha256: str
+    """SHA-256 of its bytes; of an audit that stopped early, of the target's weights."""
     kind: Literal["audit", "prediction", "comparison"]
+    """What kind of document it is."""
     subject: str
+    """The model, in a word for people."""
     policy: str
+    """Path of the policy, or built-in."""
     policy_sha256: str
+    """SHA-256 of the policy's text."""
     soundness: Literal["pass", "warn", "veto"] | None
+    """Worst verdict of the audit's soundness checks; null for documents that have none."""
     correction: str
+    """How several gates are corrected for, in a sentence."""
     passed: bool
+    """Whether nothing stops the run."""
     exit_code: Literal[0, 1]
+    """Exit code of the command: 1 if something stops the run, unless only warned of."""
     warn_only: bool
+    """Whether the exit code is 0 whatever the verdict."""
     gates: tuple[GateOutcome, ...]
+    """In the order of the policy."""
     notes: tuple[str, ...] = ()
+    """Waivers that have expired or match nothing, and the like."""
     early_stop: EarlyStop | None = None
+    """What was scored, if scoring stopped as soon as every gate was decided; else null."""
 
 
 NOT_JUDGED = "not judged, about other documents than"

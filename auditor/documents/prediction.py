@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from .files import document
+
 __all__ = [
     "AttackPrediction",
     "Ceiling",
@@ -13,6 +15,7 @@ __all__ = [
 ]
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LawPrediction:
     """What the loss attack is expected to achieve.
@@ -34,31 +37,51 @@ class LawPrediction:
     """
 
     name: str
+    """Name of the law."""
     source: str
+    """Where the law's constants come from."""
     samples_per_parameter: float
+    """The variable of the law: 64-token-equivalent samples per (trainable) parameter."""
     f1: float
+    """F1 at equal error that the law expects of the loss attack; 0.5 is a coin flip."""
     f1_low: float
+    """F1 at equal error, and the band in which measurements have fallen; 0.5 is a coin flip."""
     f1_high: float
+    """F1 at equal error, and the band in which measurements have fallen; 0.5 is a coin flip."""
     auc: float
+    """AUC that goes with this F1, by the equal-error map."""
     auc_low: float
+    """The same as an AUC, by the equal-error map."""
     auc_high: float
+    """The same as an AUC, by the equal-error map."""
     in_range: bool
+    """Whether the plan lies in the range that the law was fitted on."""
     band: str
+    """What the band rests on."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackPrediction:
     """What an attack with a reference model is expected to achieve, with its band, and on whose word."""
 
     f1: float
+    """F1 at equal error of the attack."""
     f1_low: float
+    """Lower end of the band of F1."""
     f1_high: float
+    """Upper end of the band of F1."""
     auc: float
+    """Area under the ROC curve, ties counted half."""
     auc_low: float
+    """Lower end of the band of the AUC."""
     auc_high: float
+    """Upper end of the band of the AUC."""
     source: str
+    """On whose word the expectation rests."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceiling:
     """What no attack can exceed on average over members, if the capacity holds.
@@ -74,10 +97,14 @@ class Ceiling:
     """
 
     bits_per_sample: float
+    """Most that the model can hold of an average sample."""
     advantage: float
+    """Largest mean advantage of any attack, if the capacity holds."""
     auc: float
+    """Largest AUC that goes with this advantage."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inverse:
     """What would have to change for the law to predict a given F1.
@@ -97,14 +124,22 @@ class Inverse:
     """
 
     f1: float
+    """F1 that is asked for."""
     auc: float
+    """AUC that is asked for."""
     samples_per_parameter: float
+    """64-token-equivalent samples per parameter at which the law gives it."""
     tokens_needed: float | None
+    """Least tokens of training data for the given parameters; null if the plan gives none."""
     samples_needed: float | None
+    """Least samples of training data for the given parameters; null if the plan gives none."""
     params_at_most: int | None
+    """Largest (trainable) parameter count for the given data; null if the plan gives none."""
     in_range: bool
+    """Whether the law was fitted there."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """The risk of a plan: parameters and data in, memorised bits, F1, AUC and a ceiling for any attack out.
@@ -143,27 +178,48 @@ class Prediction:
     """
 
     params: int
+    """All parameters, tied ones once."""
     trainable_params: int
+    """Those that training changes; the law and the capacity count these."""
     samples: float
+    """Samples of the training set, each counted once however many epochs there are."""
     tokens: float
+    """Tokens of the training set, each counted once however many epochs there are."""
     sample_tokens: float
+    """Tokens of a sample."""
     epochs: float | None
+    """Passes over the data, if given."""
     samples_per_parameter: float
+    """Samples per trainable parameter, as they are (the law's own variable is in law)."""
     tokens_per_parameter: float
+    """Tokens per trainable parameter."""
     bits_per_parameter: float
+    """Bits that a parameter can hold."""
     bits_per_parameter_source: str
+    """Where the bits per parameter come from."""
     capacity_bits: float
+    """Bits that the model can hold in all."""
     dataset_bits: float | None
+    """Information in the training set, if known."""
     dataset_bits_source: str
+    """Where it comes from, or why it is not known."""
     memorized_bits: float
+    """The smaller one of capacity and dataset bits; the capacity if the latter are unknown."""
     bits_per_sample: float
+    """Memorized bits over the samples."""
     law: LawPrediction
+    """What the loss attack is expected to achieve."""
     reference_attack: AttackPrediction
+    """What an attack with a reference model is expected to achieve."""
     ceiling: Ceiling
+    """What no attack can exceed on average over members, if the capacity holds."""
     inverse: Inverse | None
+    """What would have to change for a given F1 or AUC; null if none was asked for."""
     warnings: tuple[str, ...]
+    """What makes this an extrapolation, and what was assumed."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """One prediction beside what the audit measured.
@@ -183,20 +239,33 @@ class Comparison:
     """
 
     quantity: str
+    """What was predicted, such as ``loss attack, AUC``."""
     predicted: float
+    """What was predicted."""
     predicted_low: float
+    """Lower end of the band of the prediction; of a ceiling, the least possible value."""
     predicted_high: float
+    """Upper end of the band of the prediction, or the ceiling."""
     measured: float | None
+    """What was measured; null if it is undefined."""
     measured_low: float | None
+    """Lower end of its interval; null if it is undefined."""
     measured_high: float | None
+    """Upper end of its interval; null if it is undefined."""
     agrees: bool | None
+    """Whether band and interval overlap, or the ceiling is not exceeded; null if nothing was measured."""
     meaning: str
+    """What the agreement or the disagreement says, or why nothing was measured."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionBesideMeasurement:
     """What the size of model and training set let expect, set beside what the audit found."""
 
     prediction: Prediction
+    """What the sizes of model and training set let expect."""
     comparisons: tuple[Comparison, ...]
+    """Each predicted quantity beside the measured one."""
     summary: str
+    """Whether size explains what was found, in a few sentences."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .estimate import Estimate, Histogram, RocCurve, TprAtFpr
+from .files import document
 from .prediction import PredictionBesideMeasurement
 
 __all__ = [
@@ -40,6 +41,7 @@ SCHEMA_VERSION = "1.2"
 Verdict = Literal["pass", "warn", "veto"]
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackResult:
     """One attack on one target: how well its score separates members from non-members.
@@ -49,32 +51,53 @@ class AttackResult:
     """
 
     attack: str
+    """Label of the attack, with its parameters."""
     name: str
+    """Registered name of the attack."""
     summary: str
+    """What the score looks at, in one sentence."""
     params: Mapping[str, Any]
+    """Parameters of the attack."""
     paper: str
+    """Paper that the attack is from."""
     needs: tuple[str, ...]
+    """What the attack needs besides the target's token scores."""
     auc: Estimate
+    """Area under the ROC curve, ties counted half; undefined without non-members."""
     advantage: Estimate
+    """Largest true-positive minus false-positive rate over all thresholds."""
     tpr_at_fpr: tuple[TprAtFpr, ...]
+    """True-positive rates at the configured false-positive rates."""
     f1_equal_error: Estimate
+    """F1 at the threshold where both error rates are equal."""
     inverted: bool
+    """Whether the whole interval of the AUC lies below 0.5; the score is never flipped."""
     roc: RocCurve | None
+    """Operating points; null without non-members."""
     epsilon_lower_bound: Estimate | None = None
+    """Lower bound of a privacy loss epsilon; null if it was not asked for."""
     p_value: float | None = None
+    """One-sided p-value of an AUC of at most one half; null without non-members."""
     p_value_holm: float | None = None
+    """The p-value adjusted by Holm over all attacks; null without non-members."""
     auc_residualised: Estimate | None = None
+    """AUC of the part of the score that neither looks nor length of the texts explain; null if unknown."""
     auc_within_strata: Estimate | None = None
+    """AUC among texts of about equal length; null if unknown."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldChoice:
     """An attack that folds of the texts chose as the best one."""
 
     attack: str
+    """Label of the attack that was chosen."""
     n_folds: int
+    """Number of folds that chose it."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionResult:
     """What choosing among attacks costs.
@@ -94,22 +117,33 @@ class SelectionResult:
     """
 
     headline: str
+    """Label of the attack that was declared before looking."""
     declared_by: Literal["config", "default"]
+    """Whether the configuration or the default declared the headline attack."""
     n_attacks: int
+    """Attacks that were measured, over which p-values are adjusted (Holm)."""
     best_auc: Estimate
+    """AUC of the attack that was best on the other folds: choosing, without the optimism of a maximum."""
     chosen: tuple[FoldChoice, ...]
+    """Which attacks the folds chose, the most frequent first."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationBin:
     """Samples whose stated probability of membership lies in one bin: how many of them are members?"""
 
     low: float
+    """Lower end of the bin, a probability."""
     high: float
+    """Upper end of the bin, a probability."""
     mean_stated: float
+    """Mean of the stated probabilities in the bin."""
     observed: Estimate
+    """Share of members among the samples of the bin, both sides weighing the same."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationResult:
     """Whether stated probabilities of membership can be taken at their word, at equal prior odds.
@@ -126,11 +160,16 @@ class CalibrationResult:
     """
 
     bins: tuple[CalibrationBin, ...]
+    """Bins of stated probabilities."""
     brier: Estimate
+    """Mean squared error of the stated probabilities, both sides weighing the same; 0.25 says nothing."""
     calibration_error: float
+    """Mean distance of stated and observed over the bins, weighted by their samples."""
     calibrated: bool
+    """Whether no bin lies further from the diagonal than chance allows, for all bins together."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombinationResult:
     """All attacks together: a classifier trained on their scores, each text scored by folds that did not train on it.
@@ -148,14 +187,22 @@ class CombinationResult:
     """
 
     features: tuple[str, ...]
+    """Labels of the attacks whose scores go in."""
     method: str
+    """Classifier that combines the scores."""
     n_folds: int
+    """Number of folds."""
     auc: Estimate
+    """AUC of the out-of-fold scores."""
     tpr_at_fpr: tuple[TprAtFpr, ...]
+    """True-positive rates of the out-of-fold scores at the configured false-positive rates."""
     gain: Estimate
+    """AUC of the combination minus that of the best single attack of the other folds, paired by text."""
     calibration: CalibrationResult | None
+    """Calibration of the out-of-fold probabilities; null if undefined."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskGroup:
     """The members of one group, length, rarity or number of copies.
@@ -165,12 +212,18 @@ class RiskGroup:
     """
 
     label: str
+    """Label of the group."""
     n_members: int
+    """Number of members of the group."""
     mean_bits: Estimate | None
+    """Mean signed bits of these members; null without a reference."""
     auc: Estimate
+    """AUC of the headline attack, these members against the non-members of their kind."""
     posterior: Estimate
+    """Mean probability of membership of these members."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskBreakdown:
     """How the risk differs along one property of the members.
@@ -180,13 +233,20 @@ class RiskBreakdown:
     """
 
     by: Literal["group", "length", "rarity", "copies"]
+    """Property that the members are grouped by."""
     unit: str
+    """Unit of the property."""
     groups: tuple[RiskGroup, ...]
+    """Groups of members, with their risk."""
     p_value: float | None
+    """p-value of equal risk in all groups (Kruskal-Wallis), adjusted by Holm; null if it cannot be told."""
     n_groups_left_out: int = 0
+    """Number of groups that are too small to be measured."""
     undefined_reason: str | None = None
+    """Why equal risk could not be tested; null if it was."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailResult:
     """The worst members by bits: the mean of the most memorized share, with its interval.
@@ -195,10 +255,14 @@ class TailResult:
     """
 
     share: float
+    """Share of the members, the most memorized ones."""
     mean_bits: Estimate
+    """Mean signed bits of this share."""
     quantile_bits: Estimate
+    """Signed bits that this share of the members exceeds."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StabilityResult:
     """Whether other references would name the same members as most at risk.
@@ -208,13 +272,20 @@ class StabilityResult:
     """
 
     n_references: int
+    """Number of references that were compared."""
     rank_correlation: float
+    """Spearman's correlation of the members' bits, mean over pairs of references."""
     rank_correlation_lowest: float
+    """The lowest correlation of a pair."""
     worst_share: float
+    """Share of the members that counts as the worst ones."""
     same_worst: float
+    """Share of the worst members in common, mean over pairs of references."""
     same_worst_lowest: float
+    """The lowest share in common of a pair."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskResult:
     """Who is at risk: per-sample probabilities, the tail, and where the risk is concentrated.
@@ -224,18 +295,27 @@ class RiskResult:
     """
 
     posterior_attack: str
+    """Attack whose score became a probability of membership, at equal prior odds."""
     calibration: CalibrationResult | None
+    """Calibration of these probabilities; null if undefined."""
     members_above: int | None
+    """Number of members beyond a probability of 0.9; null if undefined."""
     non_members_above: int | None
+    """Number of false alarms there; null if undefined."""
     tails: tuple[TailResult, ...]
+    """The worst members by bits."""
     breakdowns: tuple[RiskBreakdown, ...]
+    """Risk along single properties of the members."""
     stability: StabilityResult | None
+    """Whether other references name the same members; null with fewer than two references."""
     undefined_reason: str | None = None
+    """Why there are no probabilities; null if there are."""
 
 
 Finding = Literal["residual", "over_erased", "indistinguishable", "undecided"]
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrainedAttack:
     """One attack on the target beside the same attack on a model that never saw the members.
@@ -244,14 +324,22 @@ class RetrainedAttack:
     """
 
     attack: str
+    """Label of the attack, with its parameters."""
     target_auc: Estimate
+    """AUC of the attack on the target."""
     retrained_auc: Estimate
+    """AUC of the attack on the retrained model."""
     change: Estimate
+    """AUC on the target minus that on the retrained model, paired by text."""
     p_value: float | None
+    """Two-sided p-value of no change or no difference; null if undefined."""
     p_value_holm: float | None
+    """The p-value adjusted by Holm's method over all of its family; null if undefined."""
     finding: Finding
+    """What the change says, once corrected for all attacks."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrainedResult:
     """Does the target differ from a model retrained without the members, in either direction?
@@ -262,26 +350,41 @@ class RetrainedResult:
     """
 
     path: str
+    """Path of the retrained model as it was given."""
     weights_sha256: str
+    """SHA-256 fingerprint of the weights."""
     margin: float
+    """Change of AUC below which the two models count as the same."""
     finding: Finding
+    """Finding of the headline attack, or of the surest one that found something."""
     net_bits_per_member: Estimate
+    """Bits of a member less those of a non-member, target against the retrained model."""
     attacks: tuple[RetrainedAttack, ...]
+    """Every attack on both models."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopSample:
     """One of the most memorized samples. ``text`` stays None unless the user asked for texts."""
 
     sample_id: str
+    """Id of the sample."""
     text_sha256: str
+    """SHA-256 of the text, UTF-8."""
     is_member: bool
+    """Whether the sample is a member."""
     n_tokens: int
+    """Number of scored tokens."""
     signed_bits: float
+    """Bits that the target saves on the text beyond the reference."""
     memorized_bits: float
+    """Signed bits, or 0 if they are negative."""
     text: str | None = None
+    """The text, only if texts were asked for; else null."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemorizationResult:
     """Dataset-level estimates of unintended memorization, in bits.
@@ -297,29 +400,52 @@ class MemorizationResult:
     """
 
     calibrated: bool
+    """Whether there are non-members; without them clipped bits are an uncalibrated upper figure."""
     n_references: int
+    """Number of references, of which a mixture is the code that bits are compared with."""
     mean_bits_members: Estimate
+    """Mean signed bits of a member."""
     mean_bits_non_members: Estimate
+    """Mean signed bits of a non-member."""
     clipped_bits_per_member: Estimate
+    """Mean of max(0, signed bits) of a member."""
     clipped_bits_per_non_member: Estimate
+    """Mean of max(0, signed bits) of a non-member."""
     debiased_bits_per_member: Estimate
+    """Clipped bits of a member less those of a non-member."""
     net_bits_per_member: Estimate
+    """Signed bits of a member less those of a non-member."""
     information_lower_bound_per_member: Estimate
+    """Bits on an average member: low is certified, value the plug-in, high the method's resolution."""
     clipped_total_bits: Estimate
+    """Clipped bits of all members together."""
     debiased_total_bits: Estimate
+    """Debiased bits of all members together."""
     bits_per_token: Estimate
+    """Debiased bits of a scored token of a member."""
     bits_per_byte: Estimate
+    """Debiased bits of a scored byte of a member."""
     bits_per_parameter: float
+    """Bits that a parameter can hold."""
     bits_per_parameter_source: str
+    """Where the bits per parameter come from."""
     n_parameters: int
+    """Number of parameters, tied ones once."""
     capacity_bits: float
+    """Bits that the model can hold in all."""
     capacity_used: Estimate
+    """Debiased total bits as a share of the capacity."""
     auc_from_bits: Estimate
+    """AUC that the separation of the bits implies."""
     auc_from_bits_assumption: str
+    """Assumption under which the bits imply it."""
     signed_bits_histogram: Histogram
+    """Histogram of the signed bits of both sides."""
     top_samples: tuple[TopSample, ...]
+    """The most memorized samples."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
     """One soundness check: may the numbers be believed?
@@ -328,72 +454,118 @@ class CheckResult:
     """
 
     name: str
+    """Name of the check."""
     verdict: Verdict
+    """Verdict of the check: pass, warn, or veto, which forbids a verdict on the audit."""
     figure: float | None
+    """Figure that the check looks at; null if there is none."""
     unit: str
+    """Unit of the figure."""
     detail: str
+    """What was found, in words."""
     remedy: str | None = None
+    """What to do about it; null if nothing."""
     sample_ids: tuple[str, ...] = ()
+    """Samples to drop so that the check passes, where dropping some would do."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundnessResult:
     """All checks; the verdict is the worst of them."""
 
     verdict: Verdict
+    """The worst verdict of all checks."""
     checks: tuple[CheckResult, ...]
+    """Every check, the worst first."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideData:
     """The texts of one side, and what was done to them."""
 
     path: str
+    """Path or id as it was given."""
     n_samples: int
+    """Number of samples of the side."""
     n_groups: int | None
+    """Number of groups that the data named; null if it named none."""
     n_bytes: int
+    """Number of UTF-8 bytes of the scored text."""
     n_tokens: int
+    """Number of scored tokens."""
     sha256: str
+    """SHA-256 of ids and texts of the side, in order."""
     n_cut: int
+    """Number of texts that were cut to fit."""
     n_bytes_cut: int
+    """Number of bytes that cutting left unread."""
     n_windowed: int
+    """Number of texts that were scored in several windows."""
     n_repeated: int
+    """Number of samples whose text, as scored, occurs more than once."""
     n_dropped: int = 0
+    """Number of samples left out by a drop list."""
     notes: tuple[str, ...] = ()
+    """Remarks on what was left out or done on the way."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataResult:
     """The texts behind the audit."""
 
     members: SideData
+    """The members' side."""
     non_members: SideData | None
+    """The non-members' side; null without one."""
     window_tokens: int | None
+    """Most tokens of a text that were scored; null without a limit."""
     long_texts: str
+    """What was done to texts that do not fit: cut, or stride."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelProvenance:
     """Which model scored, and how."""
 
     role: Literal["target", "reference", "shadow"]
+    """What the model was for."""
     path: str
+    """Path or id as it was given."""
     revision: str | None
+    """Revision of a hub model; null for a folder."""
     adapter: str | None
+    """Folder of the PEFT adapter; null without one."""
     weights_sha256: str
+    """SHA-256 fingerprint of the weights."""
     tokenizer_sha256: str
+    """SHA-256 fingerprint of the tokenizer."""
     architecture: str
+    """Class of the model."""
     n_parameters: int
+    """Number of parameters, tied ones once."""
     n_vocabulary: int
+    """Number of entries of the vocabulary."""
     stored_dtype: str
+    """Precision of the stored weights."""
     dtype: str
+    """Precision of the computation."""
     device: str
+    """Device that it ran on."""
     context_window: int | None
+    """Most tokens that the model reads at once; null if unlimited."""
     prefix_token_ids: tuple[int, ...]
+    """Tokens that stand before every text."""
     prefix_rule: str
+    """Rule that chose these tokens."""
     scoring_path: str
+    """How batches were laid out: packed, padded, or one text at a time."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """What is needed to run the audit again and to trust that this is what was run.
@@ -403,37 +575,67 @@ class Provenance:
     """
 
     auditor_version: str
+    """Version of the auditor that wrote the document."""
     scoring_version: int
+    """Version of the scoring; scores of another one are not reused."""
     packages: Mapping[str, str]
+    """Versions of the packages that it was made with."""
     python: str
+    """Version of Python."""
     platform: str
+    """Operating system and processor."""
     started_at: str
+    """Time of the start, ISO, UTC."""
     seconds: float
+    """Wall time of the audit in seconds."""
     n_tokens_scored: int
+    """Number of tokens that models were run on."""
     n_tokens_reused: int
+    """Number of tokens whose scores were in the store."""
     scoring_seconds: float
+    """Wall time in seconds that scoring took."""
     models: tuple[ModelProvenance, ...]
+    """Models that were run, the target first."""
     samples_sha256: str | None = None
+    """SHA-256 of the bytes of samples.parquet; null if none was written."""
     pack_sha256: str | None = None
+    """SHA-256 of the pack that texts and reference scores came from; null if they did not."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditResult:
     """The whole audit: one document, written as ``result.json``. A part that was not run is None."""
 
     schema_version: str = SCHEMA_VERSION
+    """Version of this document's schema, MAJOR.MINOR."""
     provenance: Provenance
+    """What is needed to run the audit again."""
     config: Mapping[str, Any]
+    """Configuration of the audit."""
     data: DataResult
+    """Texts behind the audit."""
     soundness: SoundnessResult | None
+    """Checks of whether the numbers may be believed; null if there were none."""
     memorization: MemorizationResult | None
+    """Bits of unintended memorization; null without a reference."""
     attacks: tuple[AttackResult, ...]
+    """Every attack that was run."""
     selection: SelectionResult | None = None
+    """The declared attack, and what choosing the best one is worth; null if no attack was run."""
     combination: CombinationResult | None = None
+    """All attacks together; null with one attack or too few texts."""
     risk: RiskResult | None = None
+    """Who is at risk; null if it was not assessed."""
     retrained: RetrainedResult | None = None
+    """The target beside a retrained model; null without one."""
     prediction: PredictionBesideMeasurement | None = None
+    """Prediction beside measurement; null if no size of the training set was stated."""
     extraction: Mapping[str, Any] | None = None
+    """What can be drawn out of the target; null if it was not run."""
     canaries: Mapping[str, Any] | None = None
+    """What the audit of canaries found; null if it was not run."""
     gates: tuple[Mapping[str, Any], ...] | None = None
+    """Outcomes of gates; null if there were none."""
     warnings: tuple[str, ...] = field(default=())
+    """Warnings to a reader of the figures."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError, ResultError
-from .files import read_document
+from .files import document, read_document
 
 __all__ = [
     "MANIFEST",
@@ -41,6 +41,7 @@ _FOLDER = re.compile(r"shadow-[0-9]{2,6}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowSettings:
     """All that decides the weights of a shadow besides its number: shadows of one set agree in it.
@@ -71,19 +72,33 @@ class ShadowSettings:
     """
 
     start: Literal["scratch", "full", "lora"]
+    """New weights; a base of which all weights are trained; a base with a LoRA adapter."""
     architecture: str
+    """Class of the model."""
     config_sha256: str
+    """SHA-256 of the configuration that the shadows have, the target's or the base's."""
     tokenizer_sha256: str
+    """SHA-256 of the tokenizer that the shadows have, the target's or the base's."""
     base_sha256: str | None
+    """Weights of the base."""
     lora_rank: int | None
+    """Rank of the LoRA adapter; null without one."""
     prefix_ids: tuple[int, ...]
+    """Tokens before every text, as in an audit."""
     window: int | None
+    """Most tokens of a text that are read, the rest being cut; null without a limit."""
     epochs: float | None
+    """Passes over a half; None if the number of steps was given."""
     steps: int | None
+    """Number of training steps; null if epochs were given."""
     batch_size: int
+    """Number of texts of a training step."""
     learning_rate: float
+    """Largest learning rate of the training."""
     seed: int
+    """Seed of the halves, and with a shadow's number of its weights and its order."""
     data_sha256: str
+    """SHA-256 of texts, their copies, and which of them belong together."""
 
     def differences(self, other: "ShadowSettings") -> list[str]:
         """Name what differs in another one: ``learning-rate (0.01 there, 0.001 now)``, this being there."""
@@ -103,6 +118,7 @@ _HASHED = {
 }
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowRun:
     """One shadow model, trained on one half.
@@ -134,18 +150,31 @@ class ShadowRun:
     """
 
     folder: str
+    """Name of its folder beside the manifest: a model, or a PEFT adapter."""
     weights_sha256: str
+    """Fingerprint of its weights, as an audit takes it."""
     saw: str
+    """Texts it was trained on: bit i of this hexadecimal number is text i of the manifest, the first one highest."""
     seed: int
+    """Seed of its first weights and of the order of its texts."""
     steps: int
+    """Number of training steps."""
     tokens: int
+    """Number of tokens predicted over all steps."""
     loss_bits_per_token: float
+    """Mean training loss over the last tenth of the steps, bits a token."""
     seen_bits_per_token: float
+    """Mean code length after training of texts that it was trained on, bits a token."""
     unseen_bits_per_token: float
+    """Mean code length after training of texts that it was not trained on, bits a token."""
     n_checked: int
+    """Texts behind these two, seen and unseen together."""
     device: str
+    """Device that it ran on."""
     seconds: float
+    """Wall time in seconds."""
     packages: Mapping[str, str]
+    """Versions that it was trained with."""
 
     def __post_init__(self) -> None:
         if not _FOLDER.fullmatch(self.folder):
@@ -159,16 +188,22 @@ class ShadowRun:
         return self.unseen_bits_per_token - self.seen_bits_per_token
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shadow:
     """``shadow.json``: what lies beside the weights of a finished shadow, so that a later run knows it again."""
 
     kind: Literal["shadow"] = "shadow"
+    """Kind of the document."""
     schema_version: str = VERSION
+    """Version of this document's schema, MAJOR.MINOR."""
     settings: ShadowSettings
+    """Settings that all shadows of a set share."""
     run: ShadowRun
+    """Training of this shadow."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowManifest:
     """``manifest.json``: a set of shadow models, and who saw what.
@@ -195,15 +230,25 @@ class ShadowManifest:
     """
 
     kind: Literal["shadows"] = "shadows"
+    """Kind of the document."""
     schema_version: str = VERSION
+    """Version of this document's schema, MAJOR.MINOR."""
     target: str
+    """The model whose shadows they are, as it was given."""
     base: str | None
+    """Model that they start from, as it was given; null from scratch."""
     settings: ShadowSettings
+    """Settings that all shadows share."""
     texts: tuple[str, ...]
+    """SHA-256 of each different text, UTF-8, in increasing order."""
     n_samples: int
+    """Number of texts with their copies: a text is trained on as often as the data hold it."""
     n_units: int
+    """Number of units that the halves were drawn from: a text with its copies and groups."""
     shadows: tuple[ShadowRun, ...]
+    """Every shadow model."""
     warnings: tuple[str, ...] = ()
+    """Warnings to a reader of the figures."""
 
     def __post_init__(self) -> None:
         if not self.texts or not all(_SHA256.fullmatch(text) for text in self.texts):
@@ -220,6 +265,7 @@ class ShadowManifest:
         return np.stack([unpack_seen(run.saw, len(self.texts)) for run in self.shadows])
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowSet:
     """The shadow models in a folder, as an audit uses them.
@@ -234,8 +280,11 @@ class ShadowSet:
     """
 
     models: tuple[Path, ...]
+    """Folder of each model or adapter, for `ModelSpec.parse`."""
     weights_sha256: tuple[str, ...]
+    """Fingerprints of their weights that the manifest states."""
     manifest: ShadowManifest
+    """Manifest of the set."""
 
     def seen(self, text_sha256: Sequence[str]) -> NDArray[np.bool_]:
         """Say which shadow was trained on which of some texts.

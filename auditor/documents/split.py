@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .files import read_document
+from .files import document, read_document
 
 __all__ = [
     "SplitManifest",
@@ -13,16 +13,22 @@ __all__ = [
 ]
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitSide:
     """One part of a split: its size, and the hash of each text, UTF-8, in order."""
 
     n_texts: int
+    """Number of texts of the part."""
     n_groups: int | None
+    """Number of groups that the data named; null if it named none."""
     n_bytes: int
+    """Number of UTF-8 bytes of the texts."""
     text_sha256: tuple[str, ...]
+    """SHA-256 of each text, UTF-8, in order."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitManifest:
     """How a corpus was split, so that an audit can be checked against it. The order of the fields is the file format.
@@ -53,23 +59,41 @@ class SplitManifest:
     """
 
     kind: Literal["split"] = "split"
+    """Kind of the document."""
     schema_version: str = "1.0"
+    """Version of this document's schema, MAJOR.MINOR."""
     auditor_version: str
+    """Version of the auditor that wrote the document."""
     source: str
+    """Source of the corpus as it was given."""
     source_sha256: str
+    """SHA-256 of the ids and texts of the source, in order."""
     seed: int
+    """Seed of the random draws."""
     member_share: float
+    """Share of the kept texts that was asked for as members."""
     holdout_share: float
+    """Share of the kept texts that was asked for as held out."""
     by_group: bool
+    """Whether texts of one group stayed together."""
     near_duplicates: float | None
+    """Jaccard similarity from which texts were near-duplicates; None if those were kept."""
     n_texts_read: int
+    """Number of texts that were read."""
     n_copies_dropped: int
+    """Number of copies dropped, the first of every text kept."""
     n_near_duplicates_dropped: int
+    """Number of near-duplicates dropped, the first of every cluster kept."""
     n_unchecked: int
+    """Number of candidate pairs of near-duplicates that were not compared."""
     members: SplitSide
+    """The members' side."""
     non_members: SplitSide
+    """The non-members' side; null without one."""
     holdout: SplitSide | None
+    """Texts for a reference or for shots, neither members nor audited; null without any."""
     notes: tuple[str, ...] = ()
+    """What was left out while reading."""
 
 
 def read_manifest(path: Path) -> SplitManifest:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from .files import document
+
 __all__ = [
     "Claim",
     "Status",
@@ -16,22 +18,30 @@ VERSION = "1.0"
 Status = Literal["matches", "differs", "not_checked"]
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """One thing that an audit says, and whether it still holds; ``detail`` says what differs, or why none can tell."""
 
     name: str
+    """Name of the claim."""
     status: Status
+    """Whether it matches, differs, or was not checked."""
     detail: str
+    """What differs, or why it could not be told."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """All claims of one audit; written as JSON in the order of the fields."""
 
     schema_version: str = VERSION
+    """Version of this document's schema, MAJOR.MINOR."""
     result: str
+    """Path of the audit's document."""
     claims: tuple[Claim, ...]
+    """Every claim of the audit."""
 
     def of(self, status: Status) -> list[Claim]:
         """Return the claims of one status."""

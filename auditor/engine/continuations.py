@@ -1,4 +1,4 @@
-"""What does the target write after the first half of a text, and how much of the second half is in it?"""
+"""Continuations: what the target writes after the first half of a text."""
 
 import hashlib
 import re

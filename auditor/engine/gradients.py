@@ -1,4 +1,4 @@
-"""How steep is the target's loss at a text? Norms of the gradient of its mean negative log-likelihood."""
+"""Gradients of the target's loss at a text: norms of that of its mean negative log-likelihood."""
 
 from collections.abc import Sequence
 from typing import Any

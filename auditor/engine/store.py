@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..documents.files import document
 from ..errors import ResultError
 from .forward import SequenceScores
 
@@ -49,6 +50,7 @@ confidential as the texts, and delete it when the audit is done.
 _COLUMNS = ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max")
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassKey:
     """What a stored score depends on besides its text. Anything that changes a number belongs here."""

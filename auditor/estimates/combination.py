@@ -1,4 +1,4 @@
-"""What do all attacks together tell? A classifier over their scores, judged on texts that it was not trained on."""
+"""The combination of all attacks: a classifier over their scores, judged on texts it was not trained on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

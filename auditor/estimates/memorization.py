@@ -1,4 +1,4 @@
-"""How many bits of each text does the target hold that the reference does not, and how many in all?"""
+"""Memorization: the bits that the target holds of the texts beyond the references, of a member and in all."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Prediction beside measurement: does what size lets expect agree with what an audit found, and if not, why?"""
+"""Prediction beside measurement: what size lets expect, whether an audit agrees, and if not, why."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

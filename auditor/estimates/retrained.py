@@ -1,4 +1,4 @@
-"""Does the target differ from a model that never saw the members? Both directions are findings.
+"""The retrained model: whether the target differs from one that never saw the members; both directions count.
 
 Unlearning is judged against retraining: a target on which an attack does better than on the retrained model still
 holds something of the members, and one on which it does worse (an AUC far below one half) gives them away just as

@@ -1,4 +1,4 @@
-"""Who is at risk? The probability of membership of every sample, the worst members, and where they are."""
+"""Risk: the probability of membership of every sample, the worst members, and where they are."""
 
 import math
 from collections.abc import Hashable, Sequence

@@ -1,4 +1,4 @@
-"""Where is the risk concentrated? Members by group, length, rarity of their words and number of copies."""
+"""Risk by group, length, rarity of words and number of copies."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What does choosing among attacks cost? P-values adjusted for all of them, and the best one judged on other texts."""
+"""Selection among attacks: the declared one, and the best one judged on other texts than it was chosen on."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How many bits can a model hold? Train it on uniform random tokens, where whatever it knows it remembers."""
+"""Capacity of a model in bits: trained on uniform random tokens, where whatever it knows it remembers."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Does a result keep to a policy? Every gate held against its interval, corrected for all of them."""
+"""Verdicts: every gate of a policy held against its interval, corrected for all of them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

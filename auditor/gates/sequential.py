@@ -1,4 +1,4 @@
-"""Which gates can be decided before all texts are scored, and is one of them decided yet?"""
+"""Sequential gates: those that can be decided before all texts are scored, and whether one is decided yet."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""What can be held against a policy? An audit, a prediction or a comparison, checked, with its figures."""
+"""Subjects of a policy: an audit, a prediction or a comparison, checked, with its figures."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What does a job need to audit a target without the references? Texts, their reference scores and settings, in a file.
+"""The manifest of a pack: texts, reference scores and settings of an audit whose references stay elsewhere.
 
 The file is a zip of stored members: ``manifest.json``, the texts of each side, and of each reference the rows of the
 score store, configuration and tokenizer, but no weights. It holds the texts: it is as confidential as they are.
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..data import Side
+from ..documents.files import document
 from ..documents.result import CheckResult
 from ..engine.store import PassKey
 
@@ -42,30 +43,45 @@ MEMBER = re.compile(
 )
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedSide:
     """The texts of one side: where they came from, and what was done to them."""
 
     path: str
+    """Path or id as it was given."""
     text_field: str
+    """Column that held the texts."""
     split: str
+    """Split of the data set that they were read from."""
     n_samples: int
+    """Number of samples."""
     n_dropped: int
+    """Number of samples left out by a drop list."""
     sha256: str
+    """SHA-256 of ids and texts of the side, in order."""
     notes: tuple[str, ...]
+    """Remarks on what was left out or done on the way."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedReference:
     """A reference that was run: what it was, and under which key its scores lie in the store."""
 
     path: str
+    """Path or id as it was given."""
     revision: str | None
+    """Revision of a hub model; null for a folder."""
     adapter: str | None
+    """Folder of the PEFT adapter; null without one."""
     stored_dtype: str
+    """Precision of the stored weights."""
     key: PassKey
+    """Key of its scores in the store."""
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackManifest:
     """What is in a pack; the order of the fields is the file format.
@@ -83,14 +99,26 @@ class PackManifest:
     """
 
     schema_version: str = VERSION
+    """Version of this document's schema, MAJOR.MINOR."""
     warning: str = WARNING
+    """Warning that the file holds texts."""
     auditor_version: str
+    """Version of the auditor that wrote the document."""
     scoring_version: int
+    """Version of the scoring; scores of another one are not used."""
     created_at: str
+    """Time at which it was made, ISO, UTC."""
     settings: Mapping[str, Any]
+    """Settings of the audit that a verdict depends on, settled before a target is seen."""
     members: PackedSide
+    """The members' side."""
     non_members: PackedSide | None
+    """The non-members' side; null without one."""
     window_tokens: int | None
+    """Most tokens of a text that were scored; a target with a shorter window needs another pack."""
     references: tuple[PackedReference, ...]
+    """References that were used."""
     soundness: tuple[CheckResult, ...]
+    """Checks of the texts alone; an audit makes them again, with the target."""
     files: Mapping[str, str]
+    """SHA-256 of every other member of the archive."""

@@ -1,1 +1,1 @@
-"""Soundness: may a verdict be given at all? Checks of texts, models and sides that look at no attack."""
+"""Soundness: checks of texts, models and sides that decide whether a verdict may be given; no attack is looked at."""

@@ -1,4 +1,4 @@
-"""May a verdict be given at all? Checks that never look at the attacks, shown before any of their numbers."""
+"""Soundness checks of an audit: they never look at the attacks, and stand before any of their numbers."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Do the sides hold nearly the same texts, and which samples are one piece of evidence? Checks of the texts alone."""
+"""Overlap: texts that both sides hold nearly alike, and samples that are one piece of evidence."""
 
 from collections import defaultdict
 from collections.abc import Sequence

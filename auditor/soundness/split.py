@@ -1,4 +1,4 @@
-"""The check of a split's manifest: are the audited sides those that were drawn at random?"""
+"""The check of a split's manifest: whether the audited sides are those that were drawn at random."""
 
 from pathlib import Path
 

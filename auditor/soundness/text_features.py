@@ -1,4 +1,4 @@
-"""What do texts look like, as numbers? Counts and measures of each text by itself; nothing is learned."""
+"""Features of a text: counts and measures of each by itself; nothing is learned."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

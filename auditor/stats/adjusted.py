@@ -1,4 +1,4 @@
-"""How well does a score separate the sides once the looks of the texts, or their lengths, are allowed for?"""
+"""Adjusted AUCs: how well a score separates the sides once looks or lengths of the texts are allowed for."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How much would a fair gambler have won by betting that a bounded mean is above a candidate?"""
+"""Betting: what a fair gambler would have won by betting that a bounded mean is above a candidate."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Can stated probabilities of membership be taken at their word?"""
+"""Calibration: whether stated probabilities of membership can be taken at their word."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

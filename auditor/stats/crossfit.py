@@ -1,4 +1,4 @@
-"""How good is a rule that is chosen or trained on the samples themselves? Folds, and areas within them."""
+"""Cross-fitting: folds and areas within them, for a rule that is chosen or trained on the samples themselves."""
 
 import math
 from dataclasses import dataclass

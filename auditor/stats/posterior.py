@@ -1,4 +1,4 @@
-"""What probability of membership does a score stand for, at equal prior odds?"""
+"""The posterior: the probability of membership that a score stands for, at equal prior odds."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""May the true ROC curve pass through a point? The test behind the intervals of TPR and F1."""
+"""The test of a point of the ROC curve, behind the intervals of TPR and F1."""
 
 import math
 from collections.abc import Callable

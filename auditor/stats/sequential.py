@@ -1,4 +1,4 @@
-"""May an audit stop now? Intervals that hold at all times at once, however often one looks and whenever one stops."""
+"""Confidence sequences: intervals that hold at all times at once, however often one looks and whenever one stops."""
 
 import math
 from collections.abc import Sequence

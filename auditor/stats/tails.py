@@ -1,4 +1,4 @@
-"""How bad are the worst? The mean of the largest share of values, and the value that this share exceeds."""
+"""Tails: the mean of the largest share of values, and the value that this share exceeds."""
 
 import math
 

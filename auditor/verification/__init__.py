@@ -1,1 +1,1 @@
-"""Verification: does a finished audit still say what it measured?"""
+"""Verification: the claims of a finished audit, computed again."""

@@ -1,4 +1,4 @@
-"""Which parts of an audit does verifying it not compute again? Every field that no check is named for."""
+"""Coverage of a verification: the fields of an audit that no check computes again."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""Do figures that an audit states agree with those computed again, but for rounding?"""
+"""Matching of figures: those that an audit states and those computed again, equal but for rounding."""
 
 import math
 from collections.abc import Collection, Sequence

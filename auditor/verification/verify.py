@@ -1,4 +1,4 @@
-"""Does an audit still say what it measured? Its claims computed again, as far as what they rest on is at hand."""
+"""The verification of an audit: its claims computed again, as far as what they rest on is at hand."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields

@@ -1,3 +1,5 @@
+"""Reading texts: every format, every mistake, and what a message may show."""
+
 import csv
 import gzip
 import hashlib

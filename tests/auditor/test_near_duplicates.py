@@ -1,3 +1,5 @@
+"""Near-duplicates and shared passages, against plain set arithmetic."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

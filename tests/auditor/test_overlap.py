@@ -1,3 +1,5 @@
+"""Overlap of the sides, and the clusters that it makes."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Splits drawn at random, and audits checked against their manifests."""
+
 import hashlib
 import json
 from collections.abc import Callable, Sequence
