@@ -1,4 +1,4 @@
-"""Do non-members put before the text cost it more than members do? Con-ReCaLL."""
+"""Con-ReCaLL: how much more non-members put before the text cost it than members do."""
 
 from dataclasses import dataclass
 from typing import ClassVar

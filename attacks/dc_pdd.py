@@ -1,4 +1,4 @@
-"""Is the target surer of the text's tokens than their frequency in ordinary text explains? DC-PDD."""
+"""DC-PDD: how much surer the target is of the text's tokens than their frequency in ordinary text explains."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Where the target still errs, did training raise the true token more often than it lowered it? EZ-MIA."""
+"""EZ-MIA: how much more training raised the true token than lowered it, where the target still errs."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Would another training step on the text hardly move the target? The norm of its gradient."""
+"""Gradient norm: how little another training step on the text would move the target."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Is the text's score what models that trained on it give, or what models that did not? LiRA, online and offline."""
+"""LiRA, online and offline: the text's score against those of models that trained on it and of models that did not."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Is the text likely under the target? The plain loss attack."""
+"""Loss: how likely the text is under the target."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Does the text lose more than usual when its capitals are taken away?"""
+"""Lowercase: how much likelihood the text loses when its capitals are taken away."""
 
 from dataclasses import dataclass
 from typing import ClassVar

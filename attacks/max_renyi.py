@@ -1,4 +1,4 @@
-"""Is the model sure even where it is least sure? MaxRenyi-K%."""
+"""MaxRenyi-K%: how sure the model is even where it is least sure."""
 
 from dataclasses import dataclass
 from math import inf

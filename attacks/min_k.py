@@ -1,4 +1,4 @@
-"""Are even the least likely tokens of the text likely? Min-K% Prob."""
+"""Min-K% Prob: how likely even the least likely tokens of the text are."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

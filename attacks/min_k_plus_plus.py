@@ -1,4 +1,4 @@
-"""Are the text's least expected tokens still near the mode of what the target predicts? Min-K%++."""
+"""Min-K%++: how near the text's least expected tokens are to the mode of what the target predicts."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Is the text likelier than texts that differ from it by a few words? Neighbourhood comparison."""
+"""Neighbourhood comparison: how much likelier the text is than texts that differ from it by a few words."""
 
 from dataclasses import dataclass
 from typing import ClassVar

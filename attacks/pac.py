@@ -1,4 +1,4 @@
-"""Do likely and unlikely tokens of the text lie closer together than once its words are swapped? PAC."""
+"""PAC: how much closer likely and unlikely tokens of the text lie together than once its words are swapped."""
 
 from dataclasses import dataclass
 from typing import ClassVar

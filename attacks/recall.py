@@ -1,4 +1,4 @@
-"""Does the text gain less than usual from non-members put before it? ReCaLL."""
+"""ReCaLL: how much less than usual the text gains from non-members put before it."""
 
 from dataclasses import dataclass
 from typing import ClassVar

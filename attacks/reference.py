@@ -1,4 +1,4 @@
-"""Is the text more likely under the target than under models that never saw it?"""
+"""Reference: how much likelier the text is under the target than under models that never saw it."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Does the target favour this text, over what to expect of it, more than it favours others? RMIA."""
+"""RMIA: how often the target favours this text, over what to expect of it, more than it favours others."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Does the target, given the first half of the text, write the words of the second? SaMIA."""
+"""SaMIA: how many words of the second half of the text the target writes when given the first."""
 
 from collections import Counter
 from collections.abc import Sequence

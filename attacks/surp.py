@@ -1,4 +1,4 @@
-"""Are the tokens likely on which the model was certain, and wrong? SURP."""
+"""SURP: how likely the tokens are on which the model was certain, and wrong."""
 
 from dataclasses import dataclass
 from math import isfinite

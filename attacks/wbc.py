@@ -1,4 +1,4 @@
-"""In how many stretches of the text does the target beat the reference? Window-based comparison."""
+"""Window-based comparison: the share of the text's stretches in which the target beats the reference."""
 
 from dataclasses import dataclass
 from typing import ClassVar

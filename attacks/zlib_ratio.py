@@ -1,4 +1,4 @@
-"""Is the text likely under the target although it does not compress well?"""
+"""Zlib ratio: how likely the text is under the target, set against how well it compresses."""
 
 import zlib
 from dataclasses import dataclass

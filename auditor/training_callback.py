@@ -1,4 +1,4 @@
-"""What does a model remember while it is still being trained? A callback that audits every k steps of a ``Trainer``."""
+"""The training callback: an audit of the model every k steps of a ``Trainer``, while it is still being trained."""
 
 import logging
 import math
@@ -166,6 +166,9 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
 
     Weights are scored in the precision in which they are trained, without autocast. Of several processes with the
     whole model each, the first one audits while the others wait; sharded models are refused.
+
+    Many parameters: this is a public interface whose only required ones are the texts and ``every_steps``; flat
+    keywords are what trainers' other callbacks take.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which architectures does the engine score right? Tries every causal-LM type that transformers knows.
+"""Architectures: every causal-LM type that transformers knows, and whether the engine scores it right.
 
     python benchmarks/architectures.py
 

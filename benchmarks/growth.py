@@ -1,4 +1,4 @@
-"""Does an audit stay linear in time and flat in memory as texts are added?
+"""Growth: the time and memory of an audit as texts are added, against linear time and flat memory.
 
     python benchmarks/growth.py --sizes 1000,10000,100000
 

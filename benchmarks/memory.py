@@ -1,4 +1,4 @@
-"""How much memory does it take to score? Peak resident set size, one fresh process per contender and model.
+"""Memory: the peak resident set size of scoring, one fresh process per contender and model.
 
     python benchmarks/memory.py --models gpt2-124m,llama-128k --n 200
 

@@ -1,4 +1,4 @@
-"""Do the audit's intervals hold, and do its decisions stay quiet, where there is no membership signal at all?
+"""Null calibration: the audit's intervals and decisions where there is no membership signal at all.
 
     python benchmarks/null_calibration.py --data corpus.jsonl --out docs/data/null-calibration.json --work null
 

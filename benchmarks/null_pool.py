@@ -1,4 +1,4 @@
-"""Which texts did neither side train on, and what does an audit know of them? The pool of `null_calibration.py`.
+"""The null pool: texts that neither side trained on, and what an audit knows of them, for `null_calibration.py`.
 
 Two models trained on different texts, a reference and shadow models on random halves of the pool; one scoring of all.
 """

@@ -1,4 +1,4 @@
-"""What would an audit say of two sides without a difference? Every interval and every decision, for one split or many.
+"""Null splits: every interval and decision of an audit of two sides without a difference, for one split or many.
 
 A row of `null_calibration.py` for each; the code that is run is the audit's own.
 """

@@ -1,4 +1,4 @@
-"""How much does each attack see, on models whose training is known? One table, at three numbers of samples a parameter.
+"""Power: how much each attack sees on models whose training is known, at three numbers of samples a parameter.
 
     python benchmarks/power.py --data corpus.jsonl --out power
 

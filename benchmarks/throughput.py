@@ -1,4 +1,4 @@
-"""How fast are token log-probabilities, against the ways that peers compute them? Ratios, paired and interleaved.
+"""Throughput: the speed of token log-probabilities against the ways of peers, as paired and interleaved ratios.
 
     python benchmarks/throughput.py --models gpt2-124m,llama-128k --n 200 --seeds 0,1,2
 

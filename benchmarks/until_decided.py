@@ -1,4 +1,4 @@
-"""How early may a gate on the AUC stop, and does looking after every batch cost false alarms?
+"""Stopping when decided: how early a gate on the AUC may stop, and the false alarms of looking after every batch.
 
     python benchmarks/until_decided.py --out docs/data/until-decided.json
 

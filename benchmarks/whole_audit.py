@@ -1,4 +1,4 @@
-"""What does a whole audit cost, and what does one more attack cost? Ratios only.
+"""The whole audit: what it costs, and what one more attack costs, as ratios only.
 
     python benchmarks/whole_audit.py --n 100
 

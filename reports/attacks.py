@@ -1,4 +1,4 @@
-"""What does each attack find, what does choosing among them cost, and what do all of them tell together?"""
+"""Attacks: what each of them finds, what choosing among them costs, and what all of them tell together."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Two audits beside each other: what changed, and may it be read as a change of the model? HTML, Markdown, terminal.
+"""Comparison: what changed between two audits, and whether it may be read as a change of the model, in three formats.
 
 One page for a reviewer. The document itself is the JSON format.
 """

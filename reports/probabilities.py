@@ -1,4 +1,4 @@
-"""Can probabilities of membership be taken at their word? Their calibration as a sentence and as figures."""
+"""Probabilities of membership: their calibration as a sentence and as figures."""
 
 from collections.abc import Iterator
 

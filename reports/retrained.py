@@ -1,4 +1,4 @@
-"""Is the target like a model that never saw the members? Less than that and more than that are findings alike."""
+"""The retrained model: how far the target is from one that never saw the members, in either direction."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

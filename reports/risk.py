@@ -1,4 +1,4 @@
-"""Who is at risk? Probabilities of membership, the worst members, and where the risk is concentrated."""
+"""Risk: probabilities of membership, the worst members, and where the risk is concentrated."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""May the numbers be believed? The checks in words, with what to do about those that did not pass."""
+"""Soundness: the checks in words, with what to do about those that did not pass."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How bad is a finding? A tone, and a sign for it, so that no meaning hangs on colour alone."""
+"""Tones: how bad a finding is, with a sign for each tone, so that no meaning hangs on colour alone."""
 
 from typing import Literal
 

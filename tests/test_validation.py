@@ -1,4 +1,4 @@
-"""Does the page on validation show what was measured, and does the table tell a failure when there is one?"""
+"""The page on validation: it shows what was measured, and its table tells a failure when there is one."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""Which samples are left out on purpose? A file of their ids, one a line."""
+"""Dropped samples: a file of the ids that are left out on purpose, one a line."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Which texts are nearly the same, and how much of a text stands word for word in the texts of the other side?
+"""Near-duplicates: which texts are nearly the same, and how much of a text stands word for word on the other side.
 
 A near-duplicate is a text whose set of shingles has a Jaccard similarity of at most one and at least a threshold with
 that of another. Shingles are five consecutive words of the lower-cased text, split at white space. A text of fewer than

@@ -1,4 +1,4 @@
-"""How rare are the words of a text, and how often does it stand among the members?"""
+"""Rarity: how rare the words of a text are, and how often it stands among the members."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""How is a corpus split honestly into members and non-members, and does an audit keep to the split?"""
+"""Splits: a corpus divided at random into members and non-members, and the check that an audit keeps to it."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""How many bits can a model hold? Train it on uniform random tokens, where whatever it knows it remembers."""
+"""Capacity: the bits a model can hold, measured by training on random tokens, where all it knows it remembers."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""How do files travel as one? A zip of stored members, written for its owner, and read back with nothing unexpected."""
+"""Archives: files in one zip of stored members, written for its owner, and read back with nothing unexpected."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""What does a job need to audit a target without the references? Texts, their reference scores and settings, in a file.
+"""The manifest of a pack: the texts, reference scores and settings that an audit without the references needs.
 
 The file is a zip of stored members: ``manifest.json``, the texts of each side, and of each reference the rows of the
 score store, configuration and tokenizer, but no weights. It holds the texts: it is as confidential as they are.

@@ -1,3 +1,5 @@
+"""Reading texts: every form keeps every text exactly, and whatever is wrong is refused with its place."""
+
 import csv
 import gzip
 import hashlib

@@ -1,3 +1,5 @@
+"""Near-duplicates: pairs by hand and against brute force, and the share of a text that stands on the other side."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,3 +1,5 @@
+"""Overlap of the two sides: what is found, how it is judged, and which samples to drop."""
+
 import numpy as np
 import pytest
 

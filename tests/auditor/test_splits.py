@@ -1,3 +1,5 @@
+"""Splits: each text in one part, drawn by the seed alone, and audits checked against the manifest."""
+
 import hashlib
 import json
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Do intervals hold the truth as often as they say? Simulated, against truths in closed form or by quadrature."""
+"""Coverage of the intervals: simulated, against truths in closed form or by quadrature."""
 
 import math
 from collections.abc import Callable
