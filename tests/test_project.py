@@ -72,7 +72,9 @@ def modules(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
             yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
 
 
-def functions(node: ast.AST, owner: ast.ClassDef | None = None) -> Iterator[tuple[ast.FunctionDef, ast.ClassDef | None]]:
+def functions(
+    node: ast.AST, owner: ast.ClassDef | None = None
+) -> Iterator[tuple[ast.FunctionDef, ast.ClassDef | None]]:
     """List the functions below a node, each with the class that it is a method of."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef):

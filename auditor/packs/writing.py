@@ -1,4 +1,4 @@
-"""Writing a pack: references scored, and what an audit needs of them put into one file (see `probe_pack`)."""
+"""How is a pack made? References scored, and what an audit needs of them written into one file (see `probe_pack`)."""
 
 import json
 import shutil
