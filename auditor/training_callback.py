@@ -167,6 +167,9 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
     Weights are scored in the precision in which they are trained, without autocast. Of several processes with the
     whole model each, the first one audits while the others wait; sharded models are refused.
 
+    Many parameters: this is a public interface whose only required ones are the texts and ``every_steps``; flat
+    keywords are what trainers' other callbacks take.
+
     Examples
     --------
     >>> rule = StopAbove({"loss_auc": 0.7})

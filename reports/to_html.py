@@ -62,7 +62,7 @@ def _context(result: AuditResult) -> dict[str, Any]:
     estimates = [attack.auc for attack in ranked] + [quantity.estimate for _, quantity in derived]
     return {module.__name__.rpartition(".")[2]: module for module in modules} | {
         "result": result,
-        "words": verdict,
+        "verdict_words": verdict,
         "prediction_rows": prediction,
         "style": style_sheet(),
         "beside": result.prediction,

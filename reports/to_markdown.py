@@ -265,7 +265,7 @@ def _retrained(result: AuditResult) -> list[str]:
     ]
 
 
-def _expectation(result: AuditResult) -> list[str]:
+def _prediction(result: AuditResult) -> list[str]:
     beside = result.prediction
     if beside is None:
         return []
@@ -370,7 +370,7 @@ def to_markdown(result: AuditResult) -> str:
         *_attacks(result),
         *_risk(result),
         *_retrained(result),
-        *_expectation(result),
+        *_prediction(result),
         *(["### Warnings", "", *warnings, ""] if warnings else []),
         *_samples(result),
         *_extras(result),

@@ -239,7 +239,7 @@ def _retrained(result: AuditResult) -> list[RenderableType]:
     return [_title(retrained.TITLE, result), _bullets(said, limit=400), table, *rest]
 
 
-def _expectation(result: AuditResult) -> list[RenderableType]:
+def _prediction(result: AuditResult) -> list[RenderableType]:
     beside = result.prediction
     if beside is None:
         return []
@@ -284,7 +284,7 @@ def render_terminal(result: AuditResult) -> Group:
         *_attacks(result),
         *_risk(result),
         *_retrained(result),
-        *_expectation(result),
+        *_prediction(result),
         *_warnings(result),
         *_next(result),
     )

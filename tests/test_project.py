@@ -1,9 +1,11 @@
 """The project keeps its own promises: documentation, layers, packaging, privacy of the repository."""
 
+import ast
 import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from auditor.cli import cli
 from auditor.config import AuditConfig
 
 ROOT = Path(__file__).parents[1]
+MOST_PARAMETERS = 8
 
 
 def command(marker: str) -> str:
@@ -60,6 +63,48 @@ def test_the_readme_commands_are_whole() -> None:
 
 def test_layers() -> None:
     subprocess.run(["lint-imports", "--no-cache"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+def modules(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
+    """Parse every module of the rooms, by its path from the root."""
+    for room in rooms:
+        for file in sorted((ROOT / room).rglob("*.py")):
+            yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+
+
+def functions(
+    node: ast.AST, owner: ast.ClassDef | None = None
+) -> Iterator[tuple[ast.FunctionDef, ast.ClassDef | None]]:
+    """List the functions below a node, each with the class that it is a method of."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef):
+            yield child, owner
+        yield from functions(child, child if isinstance(child, ast.ClassDef) else None)
+
+
+def test_module_docstrings_open_with_what_the_module_holds() -> None:
+    wrong = []
+    for name, module in modules("auditor", "attacks", "reports", "benchmarks", "examples", "tests"):
+        first = (ast.get_docstring(module) or "").partition("\n")[0]
+        if not first or "?" in first:
+            wrong.append(f"{name}: {first or 'no docstring'}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_function_of_many_parameters_says_why() -> None:
+    wrong = []
+    for name, module in modules("auditor", "attacks", "reports"):
+        for function, owner in functions(module):
+            taken = function.args
+            given = [one.arg for one in (*taken.posonlyargs, *taken.args, *taken.kwonlyargs)]
+            if owner and given[:1] in (["self"], ["cls"]):
+                del given[0]
+            told = (ast.get_docstring(function) or "") + (
+                ast.get_docstring(owner) or "" if owner and function.name == "__init__" else ""
+            )
+            if len(given) > MOST_PARAMETERS and not re.search(r"Many parameters:\s+\S", told):
+                wrong.append(f"{name}:{function.lineno} {function.name}: {len(given)}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_tests_are_no_packages() -> None:

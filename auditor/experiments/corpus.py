@@ -109,6 +109,8 @@ def cut_corpus(
     experiments behind the law. Repeats are exact ones only; texts that nearly repeat each other make members
     look less like members.
 
+    Many parameters: the corpus notes the two names, and the sizes of its three parts are chosen one by one.
+
     Parameters
     ----------
     texts : sequence of str

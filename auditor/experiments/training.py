@@ -97,6 +97,8 @@ def train(
     evaluation mode. The first token of a sequence is given, the others are predicted; a start or end token is
     part of a sequence if the caller puts it there. The loss is the mean over the predicted tokens of a batch.
 
+    Many parameters: each is a setting of the optimisation that some caller chooses, and most have a usual value.
+
     Parameters
     ----------
     model : PreTrainedModel
