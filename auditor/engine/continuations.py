@@ -1,4 +1,4 @@
-"""What does the target write after the first half of a text, and how much of the second half is in it?"""
+"""Continuations of the first half of a text by the target, and how much of the second half is in them."""
 
 import hashlib
 import re

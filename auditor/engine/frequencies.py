@@ -1,4 +1,4 @@
-"""How often does each vocabulary entry occur in a corpus, as a model's tokenizer reads it?"""
+"""Frequencies of the vocabulary entries in a corpus, as a model's tokenizer reads it."""
 
 from collections.abc import Sequence
 

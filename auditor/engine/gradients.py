@@ -1,4 +1,4 @@
-"""How steep is the target's loss at a text? Norms of the gradient of its mean negative log-likelihood."""
+"""Norms of the gradient of the target's mean negative log-likelihood of a text."""
 
 from collections.abc import Sequence
 from typing import Any

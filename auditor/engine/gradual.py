@@ -1,4 +1,4 @@
-"""How is the target run on as few texts as an answer takes? In an order chosen outside, its weights loaded once."""
+"""The target run on as few texts as an answer takes, in an order chosen outside, its weights loaded once."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack

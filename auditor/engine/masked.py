@@ -1,4 +1,4 @@
-"""What would a masked language model write in place of one token of a text?"""
+"""The words that a masked language model would write in place of one token of a text."""
 
 import hashlib
 from collections.abc import Iterator, Sequence

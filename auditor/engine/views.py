@@ -1,4 +1,4 @@
-"""In which shapes does the target see a text: as it is, lower-cased, after others, with words swapped or replaced?"""
+"""The shapes in which the target sees a text: as it is, lower-cased, after others, with words swapped or replaced."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""What were the weights of a model that is not here? A record that stands in their place where scores are stored."""
+"""Records of the weights of models that are not here: they stand in their place where scores are stored."""
 
 import json
 from pathlib import Path
