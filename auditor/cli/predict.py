@@ -186,11 +186,11 @@ class _Data:
         quiet_libraries()
         from ..config import DataSpec, ModelSpec
         from ..data import load_texts
-        from ..engine.counting import measure_texts
+        from ..engine.counting import count_texts
 
         spec = DataSpec(path=options["data"], text_field=options["text_field"], split=options["split"])
         texts, notes = load_texts(spec)
-        size = measure_texts(texts, ModelSpec.parse(options["tokenizer"] or options["model"]))
+        size = count_texts(texts, ModelSpec.parse(options["tokenizer"] or options["model"]))
         if not size.n_tokens:
             raise ConfigError(f"--data {options['data']}: the tokenizer makes no tokens of these texts")
         self.tokens = float(size.n_tokens)

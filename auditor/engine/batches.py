@@ -1,4 +1,4 @@
-"""Which texts share a forward pass: longest first, within a budget of tokens that a lack of memory halves."""
+"""Batches of texts for one forward pass: longest first, within a budget of tokens that a lack of memory halves."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How large a training set is: texts, tokens under a tokenizer, and a bound of the information in them."""
+"""The size of a training set: texts, tokens under a tokenizer, and a bound of the information in them."""
 
 import lzma
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from ..config import ModelSpec
 from .loading.configs import load_tokenizer
 from .tokens import encode
 
-__all__ = ["DataSize", "compressed_bits", "measure_texts"]
+__all__ = ["DataSize", "compressed_bits", "count_texts"]
 
 _BATCH = 1000
 
@@ -33,7 +33,7 @@ class DataSize:
     compressed_bits: float
 
 
-def measure_texts(texts: Sequence[str], tokenizer: ModelSpec) -> DataSize:
+def count_texts(texts: Sequence[str], tokenizer: ModelSpec) -> DataSize:
     """Count texts and tokens, and compress the texts.
 
     Raises

@@ -1,4 +1,4 @@
-"""From token sequences to token statistics: one forward pass, whose head is applied a few rows at a time."""
+"""Token statistics of token sequences: one forward pass, whose head is applied a few rows at a time."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from .loading.models import input_device
 from .packing import Packing, packing_of
 from .tokens import TokenSequence
 
-__all__ = ["OutOfMemory", "Scorer", "SequenceScores"]
+__all__ = ["OutOfMemory", "Scorer", "SequenceScores", "is_out_of_memory"]
 
 _LOGIT_BYTES = {"cpu": 2**26, "cuda": 2**29}
 """Logits held at once, in bytes of float32."""
@@ -25,6 +25,7 @@ _TILE = (1024, 2048)
 """Rows and columns of logits made at once on a CPU: the product runs near its peak and the 8 MiB stay in the cache."""
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+"""What the message of a failed allocation on a CPU says: torch has no type of error for it."""
 
 _CHECK_TOLERANCE_NATS = {torch.float32: 1e-3, torch.float64: 1e-3}
 _CHECK_TOLERANCE_HALF_NATS = 0.5
@@ -43,6 +44,13 @@ class SequenceScores:
 
 class OutOfMemory(ModelError):
     """A batch did not fit; a smaller one may."""
+
+
+def is_out_of_memory(error: BaseException, device: torch.device) -> bool:
+    """Whether memory ran out: by the type of the error, and on a CPU also by the words of its message."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return device.type == "cpu" and any(words in str(error).lower() for words in _MEMORY_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +208,7 @@ class Scorer:
         except (RuntimeError, IndexError, AssertionError, MemoryError) as error:
             longest = max(len(sequence.ids) for sequence in batch)
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            of_memory = isinstance(error, MemoryError) or any(words in str(error).lower() for words in _MEMORY_WORDS)
-            kind = OutOfMemory if of_memory else ModelError
+            kind = OutOfMemory if is_out_of_memory(error, self._device) else ModelError
             raise kind(
                 f"{self.name}: the forward pass failed on {len(batch)} texts of up to {longest} tokens: {reason}; "
                 "if it is out of memory lower --batch-tokens, if a text is too long for the model give --max-tokens"

@@ -1,4 +1,4 @@
-"""What an attack needs of the target besides token scores: measured once a text, and kept for the next run.
+"""Measures that an attack needs of the target besides token scores: taken once a text, and kept for the next run.
 
 A file a kind of measure beside the score store: JSON lines, a line a text, appended and made durable every few texts.
 A line holds the key of the text's row in the target's first pass, the numbers, and a checksum of both; a torn or
@@ -27,10 +27,10 @@ from attacks.base import Continuations, Need
 from ..config import AuditConfig
 from ..errors import ModelError, ResultError
 from .continuations import N_CONTINUATIONS, SAMPLING, Writer, halves
-from .forward import OutOfMemory
+from .forward import OutOfMemory, is_out_of_memory
 from .gradients import ORDERS, check_differentiable, choose_parameters, gradient_norms
 from .loading.configs import first_line
-from .loading.models import choose_device, load_weights
+from .loading.models import choose_device, input_device, load_weights
 from .models import OpenedModel
 from .plan import Pass, Plan
 from .scoring import Progress, ScoringProgress
@@ -264,6 +264,7 @@ class _Todo:
 
     def run(self, weights: Any, texts: Sequence[str], progress: Progress) -> None:
         """Measure what is missing; what was measured is stored even if a text fails."""
+        self._device: torch.device = input_device(weights)
         measure = self._kind.prepare(weights, self._one.model)
         fresh: dict[bytes, list[float]] = {}
         written = monotonic()
@@ -299,7 +300,7 @@ class _Todo:
         try:
             yield
         except (RuntimeError, IndexError, ValueError, AssertionError, MemoryError) as error:
-            of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "memory" in str(error).lower()
+            of_memory = is_out_of_memory(error, self._device)
             raise (OutOfMemory if of_memory else ModelError)(
                 f"{self._one.model.files.spec}: {self._kind.doing} failed on a text of up to "
                 f"{self._one.longest[place]} tokens at once: {first_line(error)}; if it is out of memory lower "

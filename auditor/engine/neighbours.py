@@ -1,4 +1,4 @@
-"""Which neighbours does each text have: rewritings by a masked language model, made once and kept beside the scores.
+"""The neighbours of texts: rewritings by a masked language model, made once and kept beside the scores.
 
 The file is a line of JSON a text, in the folder of the scores and for its owner only: the hash of the text, and the
 words that were put into it and where. A run that is killed goes on from it, and a torn last line is made again.

@@ -44,7 +44,7 @@ def packed_attention(
     auditor_segments: Segments | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention within each segment of a row; the signature is that of transformers' attention functions.
+    """Causal attention within each segment of a row; its many parameters are those of transformers.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is to be scored: the fewest passes for what the attacks need, and the size of every text in each of them.
+"""The plan of an audit: the fewest passes for what the attacks need, and the size of every text in each of them.
 
 Texts are read from disk a block at a time and their token ids are not kept: encoding a batch again when it is
 scored costs a thousandth of scoring it, while the ids of a corpus would fill the memory.

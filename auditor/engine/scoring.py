@@ -1,4 +1,4 @@
-"""Run models: load one at a time, score what is not stored yet, write every batch as it is done."""
+"""Runs of the models: load one at a time, score what is not stored yet, write every batch as it is done."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""From texts to signals: open the models, plan the fewest passes, score what is not stored yet, hand over scores."""
+"""Signals of texts: open the models, plan the fewest passes, score what is not stored yet, hand over scores."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

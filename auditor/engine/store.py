@@ -1,4 +1,4 @@
-"""A score is computed once: an append-only store of token statistics that survives being killed.
+"""The store of token statistics: append-only, so that a score is computed once and survives being killed.
 
 A folder a pass (one model, one precision, one prefix rule), a file a process that ever wrote to it, a record
 batch a forward batch, a row a text. Beside each file lies a ledger: how long the file was after each batch, and

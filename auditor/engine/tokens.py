@@ -1,4 +1,4 @@
-"""From texts to token ids: the prefix rule, the cut to a context window, and windows for longer texts."""
+"""Token ids of texts: the prefix rule, the cut to a context window, and windows for longer texts."""
 
 import hashlib
 import json

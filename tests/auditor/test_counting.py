@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from auditor.config import ModelSpec, parse_amount
 from auditor.documents.files import document_schema, from_text, read_document, to_text
-from auditor.engine.counting import compressed_bits, measure_texts
+from auditor.engine.counting import compressed_bits, count_texts
 from auditor.engine.loading.adapters import count_adapter
 from auditor.engine.loading.configs import ModelShape, open_shape
 from auditor.errors import ModelError, ResultError
@@ -201,7 +201,7 @@ def test_texts_against_a_loop(tiny_models: dict[str, Path], helpers: Callable[[s
     from transformers import AutoTokenizer
 
     texts = [*helpers("make_texts")(1100, seed=3), "", "Ada.", "Ada.", "größer 🎉"]  # more than one batch of 1,000
-    size = measure_texts(texts, ModelSpec(path=str(tiny_models["target"])))
+    size = count_texts(texts, ModelSpec(path=str(tiny_models["target"])))
     tokenizer = AutoTokenizer.from_pretrained(tiny_models["target"])
     assert size.n_texts == 1104
     assert size.n_distinct == 1103
@@ -215,17 +215,17 @@ def test_special_tokens_around_a_text_are_not_counted(tiny_models: dict[str, Pat
     texts = ["the cat", "the dog was"]
     tokenizer = AutoTokenizer.from_pretrained(tiny_models["other"])  # puts <s> before a text by itself
     with_special = sum(len(tokenizer(text)["input_ids"]) for text in texts)
-    assert measure_texts(texts, ModelSpec(path=str(tiny_models["other"]))).n_tokens == with_special - len(texts)
+    assert count_texts(texts, ModelSpec(path=str(tiny_models["other"]))).n_tokens == with_special - len(texts)
 
 
 def test_no_texts_are_no_tokens(tiny_models: dict[str, Path]) -> None:
-    size = measure_texts([], ModelSpec(path=str(tiny_models["target"])))
+    size = count_texts([], ModelSpec(path=str(tiny_models["target"])))
     assert (size.n_texts, size.n_distinct, size.n_tokens) == (0, 0, 0)
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="tokenizer cannot be loaded"):
-        measure_texts(["a"], ModelSpec(path=str(tmp_path)))
+        count_texts(["a"], ModelSpec(path=str(tmp_path)))
 
 
 def test_compression_against_the_whole_at_once() -> None:

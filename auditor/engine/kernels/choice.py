@@ -1,4 +1,4 @@
-"""Which kernel to use: the fastest that pays for its compilation and agrees with the plain one here and now."""
+"""The choice of a kernel: the fastest that pays for its compilation and agrees with the plain one here and now."""
 
 import logging
 import warnings

@@ -1,4 +1,4 @@
-"""What a kernel is given and what it gives back, and how parts of a vocabulary are put together."""
+"""The contract of a kernel: what it is given, what it gives back, and how parts of a vocabulary are put together."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

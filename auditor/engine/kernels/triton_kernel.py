@@ -46,6 +46,8 @@ def _row_moments(  # type: ignore[no-untyped-def]
 
         Z <- e^d Z        A <- e^d (A + d Z)        B <- e^d (B + 2 d A + d^2 Z)
 
+    It has many parameters because a Triton program takes every tensor by itself.
+
     NaN is kept by the sums and by clamping with ``where``; ``maximum`` may drop it. Offsets are int64: rows times
     columns can pass 2**31.
     """

@@ -1,4 +1,4 @@
-"""What a configuration says of a causal language model: architecture, parameters, vocabulary, window; no weights."""
+"""Configurations of causal language models: architecture, parameters, vocabulary, window; no weights."""
 
 import json
 from dataclasses import dataclass

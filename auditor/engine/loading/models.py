@@ -1,4 +1,4 @@
-"""Open a causal language model: its files, fingerprints and tokenizer first, its weights only when needed."""
+"""Causal language models as they are opened: files, fingerprints and tokenizer first, weights only when needed."""
 
 import copy
 import hashlib

@@ -1,4 +1,4 @@
-"""What lies in weight files: which files a model has, what its tensors hash to, and in which precision they are."""
+"""The content of weight files: which files a model has, what its tensors hash to, and in which precision they are."""
 
 import hashlib
 import json
