@@ -1,4 +1,4 @@
-"""``auditor gate``: does a result keep to a policy? The exit code says so."""
+"""``auditor gate``: a result judged by a policy; the exit code says whether it keeps to it."""
 
 import os
 import sys

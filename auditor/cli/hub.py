@@ -1,4 +1,4 @@
-"""How does a part of a model card reach the hub? Only when asked: the one place that writes there."""
+"""The one place that writes to the hub: a part of a model card, and only when asked."""
 
 from collections.abc import Mapping
 from pathlib import Path

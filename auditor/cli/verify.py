@@ -1,4 +1,4 @@
-"""``auditor verify``: does an audit still say what it measured?"""
+"""``auditor verify``: an audit checked against what it measured."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
