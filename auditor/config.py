@@ -1,4 +1,4 @@
-"""What goes in: the frozen description of one audit, from a TOML file, from flags, or from Python."""
+"""The frozen description of one audit: from a TOML file, from flags, or from Python."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Where the commands write: consoles, documents, files, folders."""
+"""Consoles, documents, files and folders that the commands write to."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Where scoring stands, for whoever waits: a bar on a terminal, a line now and then in a log."""
+"""Progress of scoring, for whoever waits: a bar on a terminal, a line now and then in a log."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
