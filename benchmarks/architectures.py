@@ -1,12 +1,14 @@
 """Architectures: every causal-LM type that transformers knows, scored by the engine and by plain logits.
 
     python benchmarks/architectures.py
+    python benchmarks/architectures.py --types gpt2,llama
 
 Builds each type with a tiny random-weight configuration made by shrinking its default one, and compares the engine's
 token log-probabilities with the plain logits of each text alone. Types whose configuration does not survive a generic
 shrinking are listed, not counted. Takes some minutes on a CPU.
 """
 
+import argparse
 import os
 import signal
 import sys
@@ -86,21 +88,31 @@ def try_type(model_type: str) -> tuple[str, str]:
 
 
 def main() -> int:
-    """Try every type and print the outcome, grouped."""
+    """Try every type, print each outcome as it comes, and count them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--types", help="only these, with commas between them")
+    args = parser.parse_args()
+    types = sorted(args.types.split(",") if args.types else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    if unknown := set(types) - set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
+        parser.error(f"no causal language model: {', '.join(sorted(unknown))}")
     transformers.logging.set_verbosity_error()
     signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError()))
     outcomes: dict[str, list[str]] = defaultdict(list)
-    for model_type in sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
+    for model_type in types:
         signal.alarm(SECONDS)
         try:
             outcome, detail = try_type(model_type)
         except TimeoutError:
             outcome, detail = f"longer than {SECONDS} s", ""
+        except Exception as error:  # one type must not end the others
+            outcome, detail = "raised", type(error).__name__
         finally:
             signal.alarm(0)
+        print(f"{model_type}: {outcome}{detail and f' ({detail})'}", flush=True)
         outcomes[outcome].append(f"{model_type} ({detail})" if detail else model_type)
     for outcome, names in sorted(outcomes.items()):
         print(f"\n{len(names)} {outcome}:\n  {', '.join(names)}")
+    print(f"\n{len(types)} types tried, {len(outcomes.get('WRONG', ()))} wrong")
     return 1 if "WRONG" in outcomes else 0
 
 

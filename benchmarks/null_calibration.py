@@ -23,16 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from null_pool import CONTRAST, GROUP, LENIENCE, LEVEL, Outcome, make_pool
+from null_splits import Setting, measure
 
 from auditor.stats.intervals import clopper_pearson
-
-LEVEL, LENIENCE = 0.95, 0.02
-GROUP = 4
-CONTRAST = "(for contrast)"
-"""Marks a row that shows what a choice avoids, or that is no null; it is not judged."""
-
-Outcome = tuple[str, str, str]
-"""Row, attack (or nothing), and covered / below / above / undefined (the interval), or alarm / quiet."""
 
 NOMINAL = {
     "verdict: a signal is found": 0.025,
@@ -85,9 +79,6 @@ def main() -> None:
 
 def run(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Make the pool, draw the splits, and describe what came of them: one setting more each time."""
-    from null_pool import make_pool
-    from null_splits import Setting, measure
-
     with tempfile.TemporaryDirectory() as scratch:
         pool = make_pool(args.work or Path(scratch), args.data, seed=args.seed)
     attacks = list(pool.table.scores)

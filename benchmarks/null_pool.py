@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from null_calibration import GROUP
 from numpy.typing import NDArray
 from power import architecture, cut, fit, write
 
@@ -30,6 +29,13 @@ from auditor.soundness.checks import ModelFacts
 N_TRAINED, N_REFERENCE, N_POOL = 2_000, 6_000, 8_000
 EPOCHS, REFERENCE_EPOCHS, SHADOW_EPOCHS, N_SHADOWS = 60, 6, 20, 4
 VOCABULARY, WORDS = 512, 26
+LEVEL, LENIENCE = 0.95, 0.02
+GROUP = 4
+CONTRAST = "(for contrast)"
+"""Marks a row that shows what a choice avoids, or that is no null; it is not judged."""
+
+Outcome = tuple[str, str, str]
+"""Row, attack (or nothing), and covered / below / above / undefined (the interval), or alarm / quiet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

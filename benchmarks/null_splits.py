@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
-from null_calibration import CONTRAST, GROUP, LEVEL, Outcome
-from null_pool import Pool
+from null_pool import CONTRAST, GROUP, LEVEL, Outcome, Pool
 from numpy.typing import NDArray
 
 from auditor.data.rarity import text_rarity

@@ -1,6 +1,6 @@
 """The cost of a whole audit, and of one more attack; ratios only.
 
-    python benchmarks/whole_audit.py --n 100
+    python benchmarks/whole_audit.py --n 40
 
 Audits a target and a reference by `auditor.audit.pipeline` and compares three things with it, on the same texts:
 
@@ -149,11 +149,13 @@ def compare(done: Audit, found: dict[str, Any]) -> float:
     return worst
 
 
-def timed(run: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
-    """Return a result, and the wall and CPU seconds that it took."""
+def timed(name: str, run: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
+    """Return a result, and the wall and CPU seconds that it took; say on stderr what runs."""
+    print(f"  {name} ...", file=sys.stderr, flush=True)
     cpu, wall = os.times(), time.perf_counter()
     result = run()
     seconds, now = time.perf_counter() - wall, os.times()
+    print(f"  {name}: {seconds:.0f} s", file=sys.stderr, flush=True)
     return result, {"wall": seconds, "cpu": now.user - cpu.user + now.system - cpu.system}
 
 
@@ -162,7 +164,7 @@ def timed(run: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
 @click.option("--reference", metavar="DIR", type=click.Path(path_type=Path), help="Default: random, of --shape.")
 @click.option("--shape", type=click.Choice(["gpt2-124m", "llama-128k"]), default="gpt2-124m", show_default=True)
 @click.option("--attacks", type=click.Choice(["builtin", "ten"]), default="ten", show_default=True)
-@click.option("--n", default=100, show_default=True, help="Texts, half of them members.")
+@click.option("--n", default=40, show_default=True, help="Texts, half of them members.")
 @click.option("--words", default=40, show_default=True, help="Texts have half to twice as many words.")
 @click.option("--threads", default=2, show_default=True, help="Threads of torch.")
 @click.option("--json", "json_path", metavar="FILE", type=click.Path(path_type=Path), help="Write all measurements.")
@@ -204,12 +206,17 @@ def main(
 
         few = {side: write_jsonl(folder / f"few-{side}.jsonl", iter(texts[:4])) for side, texts in sides.items()}
         warm_up = replace(config, members=DataSpec(path=str(few["in"])), non_members=DataSpec(path=str(few["out"])))
+        print("  warming up ...", file=sys.stderr, flush=True)
         audit(warm_up, scores_folder=folder / "warm-up")
-        done, seconds["ours"] = timed(lambda: audit(config, scores_folder=folder / "scores"))
+        done, seconds["ours"] = timed("ours", lambda: audit(config, scores_folder=folder / "scores"))
         ids, texts = done.samples.sample_id, done.samples.text or ()
-        again, seconds["one attack more"] = timed(lambda: audit(one_more, scores_folder=folder / "scores"))
-        shared, seconds["shared passes"] = timed(lambda: shared_passes(chosen, folders, ids, texts))
-        alone, seconds["a pass per attack"] = timed(lambda: pass_per_attack(chosen, folders, ids, texts))
+        again, seconds["one attack more"] = timed(
+            "one attack more", lambda: audit(one_more, scores_folder=folder / "scores")
+        )
+        shared, seconds["shared passes"] = timed("shared passes", lambda: shared_passes(chosen, folders, ids, texts))
+        alone, seconds["a pass per attack"] = timed(
+            "a pass per attack", lambda: pass_per_attack(chosen, folders, ids, texts)
+        )
         worst = max(compare(done, alone), compare(done, shared), compare(again, shared))
         if again.result.provenance.n_tokens_scored:
             sys.exit("the second audit scored tokens again; the score store does not work")

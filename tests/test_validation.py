@@ -1,35 +1,24 @@
 """The page on validation shows what was measured, and its table tells a failure when there is one."""
 
-import importlib.util
 import json
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 
+import null_calibration
 import pytest
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("null_calibration", ROOT / "benchmarks" / "null_calibration.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_page_shows_what_was_measured(benchmark: ModuleType) -> None:
+def test_the_page_shows_what_was_measured() -> None:
     measured = json.loads((ROOT / "docs" / "data" / "null-calibration.json").read_text(encoding="utf-8"))
     page = (ROOT / "docs" / "validation.md").read_text(encoding="utf-8")
-    tables = benchmark.render(measured)
+    tables = null_calibration.render(measured)
     assert tables.count("\n|") > 50
     assert tables in page
 
 
-def test_the_counts_say_what_the_rows_say(benchmark: ModuleType) -> None:
+def test_the_counts_say_what_the_rows_say() -> None:
     """Everything in the document follows from the counts in it."""
     measured = json.loads((ROOT / "docs" / "data" / "null-calibration.json").read_text(encoding="utf-8"))
     for setting in measured["settings"]:
@@ -39,7 +28,7 @@ def test_the_counts_say_what_the_rows_say(benchmark: ModuleType) -> None:
             for label, one in row["each"].items()
             for outcome, n in one["outcomes"].items()
         }
-        again = benchmark.described(counts, per_side=setting["per_side"], n_groups=setting["n_groups_per_side"])
+        again = null_calibration.described(counts, per_side=setting["per_side"], n_groups=setting["n_groups_per_side"])
         assert again == setting
 
 
@@ -47,9 +36,9 @@ def test_the_counts_say_what_the_rows_say(benchmark: ModuleType) -> None:
     ("covered", "verdict"),
     [(950, "ok"), (935, "ok"), (920, "FAILS"), (990, "conservative")],
 )
-def test_an_interval_is_judged_by_its_coverage(benchmark: ModuleType, covered: int, verdict: str) -> None:
+def test_an_interval_is_judged_by_its_coverage(covered: int, verdict: str) -> None:
     counts = Counter({("AUC", "loss", "covered"): covered, ("AUC", "loss", "above"): 1000 - covered})
-    (row,) = benchmark.described(counts, per_side=200, n_groups=None)["rows"]
+    (row,) = null_calibration.described(counts, per_side=200, n_groups=None)["rows"]
     assert (row["verdict"], row["mean"]) == (verdict, covered / 1000)
 
 
@@ -57,8 +46,8 @@ def test_an_interval_is_judged_by_its_coverage(benchmark: ModuleType, covered: i
     ("alarms", "verdict"),
     [(25, "ok"), (34, "ok"), (38, "FAILS"), (5, "conservative")],  # of 1,000, where 25 are allowed
 )
-def test_a_decision_is_judged_by_its_false_alarms(benchmark: ModuleType, alarms: int, verdict: str) -> None:
+def test_a_decision_is_judged_by_its_false_alarms(alarms: int, verdict: str) -> None:
     name = "verdict: a signal is found"
     counts = Counter({(name, "", "alarm"): alarms, (name, "", "quiet"): 1000 - alarms})
-    (row,) = benchmark.described(counts, per_side=200, n_groups=None)["rows"]
+    (row,) = null_calibration.described(counts, per_side=200, n_groups=None)["rows"]
     assert row["verdict"] == verdict

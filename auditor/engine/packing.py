@@ -46,6 +46,8 @@ def packed_attention(
 ) -> tuple[Tensor, None]:
     """Causal attention within each segment of a row; its many parameters are those of transformers.
 
+    Many parameters: those that transformers passes to every attention function.
+
     Parameters
     ----------
     query : Tensor of shape (1, n_heads, n_tokens, head_dim)

@@ -115,6 +115,8 @@ def collect_signals(
 ) -> Collected:
     """Score every text under the target and each reference, reusing whatever the store holds.
 
+    Many parameters: the texts of an audit and of its attacks, each of its own kind.
+
     One pass per model and text view serves all attacks. One model is in memory at a time, and a model whose
     scores are all stored is never loaded.
 
@@ -222,7 +224,10 @@ def open_and_plan(
     rank: Rank,
     on_progress: Callable[[ScoringProgress], None] | None = None,
 ) -> tuple[list[OpenedModel], Plan]:
-    """Open the models and plan the passes: the same in every process."""
+    """Open the models and plan the passes: the same in every process.
+
+    Many parameters: the texts of an audit and of its attacks, each of its own kind.
+    """
     if config.engine == "ray" and rank.world > 1:
         raise ConfigError("engine ray starts its workers itself: run it without torchrun or accelerate launch")
     device = cluster_device(config) if config.engine == "ray" else None

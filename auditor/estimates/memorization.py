@@ -42,6 +42,8 @@ def dataset_memorization(
 ) -> MemorizationResult:
     """Estimate the memorization of the dataset from the bits of its samples.
 
+    Many parameters: bits, sides, sizes and clusters of the samples, and the model's size.
+
     Beside the paper's clipped sum stands the debiased clip, ``mean_members max(0, b) - mean_non_members
     max(0, b)``: noise is rectified by the clip, and a target that knows the domain better than the reference
     codes unseen texts better too, so the clipped sum is positive with no memorization at all.

@@ -213,6 +213,8 @@ def set_beside(
 ) -> PredictionBesideMeasurement | None:
     """Predict from the stated size of the training set, and set it beside what was measured; None if none is stated.
 
+    Many parameters: what was stated beside what was measured.
+
     Parameters
     ----------
     n_parameters, n_trained : int

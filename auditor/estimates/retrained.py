@@ -39,6 +39,8 @@ def compare_with_retrained(
 ) -> RetrainedResult:
     """Compare every attack on the target with the same attack on a model retrained without the members.
 
+    Many parameters: the same figures of two models, and what a finding is.
+
     Parameters
     ----------
     target, retrained : mapping of str to ndarray of float64, shape (n_samples,)

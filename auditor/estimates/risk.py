@@ -51,6 +51,8 @@ def assess_risk(
 ) -> Risk:
     """Tell who is at risk, from the headline attack and the bits.
 
+    Many parameters: every property of a member that its risk is looked at by.
+
     Parameters
     ----------
     scores : ndarray of shape (n_samples,)

@@ -256,6 +256,8 @@ def state_outcome(
 ) -> GateOutcome:
     """Write down what became of a gate, with what the policy makes of that.
 
+    Many parameters: what a gate's line in the document is made of.
+
     Parameters
     ----------
     several : bool

@@ -68,6 +68,8 @@ def check_soundness(
 ) -> SoundnessResult:
     """Run every check that needs no model beyond the scores that the audit has made.
 
+    Many parameters: what each check looks at, all of it optional in some audit.
+
     Parameters
     ----------
     is_member : ndarray of bool, shape (n_samples,)

@@ -42,6 +42,8 @@ def _row_moments(  # type: ignore[no-untyped-def]
 ):
     """Visit one row, keeping m = max x and Z, A, B shifted by it; all sums in float32.
 
+    Many parameters: pointers, strides and sizes, as a kernel takes no objects.
+
     When the maximum grows, with d = old m - new m::
 
         Z <- e^d Z        A <- e^d (A + d Z)        B <- e^d (B + 2 d A + d^2 Z)
