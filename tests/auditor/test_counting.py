@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.config import ModelSpec, parse_amount
-from auditor.documents.files import document_schema, from_text, read_document, to_text
+from auditor.documents.files import document, document_schema, from_text, read_document, to_text
 from auditor.engine.counting import compressed_bits, count_texts
 from auditor.engine.loading.adapters import count_adapter
 from auditor.engine.loading.configs import ModelShape, open_shape
@@ -307,6 +307,7 @@ def test_any_text_is_a_positive_number_or_refused(text: str) -> None:
         assert 0 < parse_amount(text) < math.inf
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
     """A document of every kind of field."""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.documents.estimate import Estimate
-from auditor.documents.files import from_text, to_text
+from auditor.documents.files import document, from_text, to_text
 from auditor.documents.prediction import (
     AttackPrediction,
     Ceiling,
@@ -26,6 +26,7 @@ from auditor.laws.prediction import Plan, predict
 untimed = settings(deadline=None)
 
 
+@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrapped:
     """A document of the smallest kind that holds a prediction."""
