@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import click
+from made_by import made_by_tables
 
 from attacks import BUILTIN, Need
 from auditor.audit.attack_choice import when_run
@@ -16,9 +17,6 @@ from auditor.documents.files import document_schema
 from auditor.documents.gates import GateReport
 from reports import comparison_schema, curve_schema, json_schema
 from reports.plots import LANDMARKS
-
-sys.path.insert(0, str(Path(__file__).parent))
-from made_by import made_by_tables
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py from the code; edit the code, then run it. -->\n\n"

@@ -24,13 +24,7 @@ from ..soundness.overlap import Overlap, find_overlap, near_duplicate_groups
 from .attack_choice import needs_of, without_misaligned
 from .inputs import Inputs
 
-__all__ = [
-    "Evidence",
-    "collect",
-    "gather",
-    "model_facts",
-    "sample_table",
-]
+__all__ = ["Evidence", "collect", "gather", "model_facts", "sample_table"]
 
 _BLOCK = 1024
 """Texts held at once."""

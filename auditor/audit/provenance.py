@@ -14,10 +14,7 @@ from ..engine.signals import Collected
 from ..engine.store import SCORING_VERSION
 from ..version import __version__
 
-__all__ = [
-    "describe_data",
-    "describe_run",
-]
+__all__ = ["describe_data", "describe_run"]
 
 _Role = Literal["target", "reference", "shadow"]
 

@@ -11,10 +11,7 @@ from ..errors import ConfigError
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard, ModelCardData
 
-__all__ = [
-    "merge_model_card",
-    "push_model_card",
-]
+__all__ = ["merge_model_card", "push_model_card"]
 
 
 def push_model_card(text: str, metadata: Mapping[str, Any], *, repo_id: str, create_pr: bool = False) -> str:

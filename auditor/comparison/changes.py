@@ -17,9 +17,7 @@ from ..stats.metrics import auc, tpr_at_fpr
 from ..stats.p_values import holm
 from .pairing import Matched
 
-__all__ = [
-    "metric_changes",
-]
+__all__ = ["metric_changes"]
 
 Array = NDArray[np.float64]
 Names = list[str | None] | None
@@ -157,26 +155,12 @@ def _attack_rows(
 
         def rate(view: _View, fpr: float = fpr) -> Estimate:
             found = tpr_at_fpr(view.scores[label], view.is_member, fpr=fpr, level=level, groups=view.groups)
-            return _plain(found)
+            return Estimate(**found.parts())  # the row says the false-positive rate
 
         def pair(fpr: float = fpr) -> Change:
             return tpr_change(before, after, is_member, fpr=fpr, level=level, groups=groups)
 
         yield row(f"tpr_at_fpr.{fpr:g}", f"TPR of {label} at an FPR of {100 * fpr:g}%", "share", rate, pair)
-
-
-def _plain(estimate: Estimate) -> Estimate:
-    """Drop what a subclass adds: the row says it."""
-    return Estimate(
-        value=estimate.value,
-        low=estimate.low,
-        high=estimate.high,
-        level=estimate.level,
-        method=estimate.method,
-        n_members=estimate.n_members,
-        n_non_members=estimate.n_non_members,
-        undefined_reason=estimate.undefined_reason,
-    )
 
 
 def _row(

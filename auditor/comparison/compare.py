@@ -14,9 +14,7 @@ from .differences import comparable_attacks, differences
 from .high import high_samples
 from .pairing import Matched, match_samples
 
-__all__ = [
-    "compare_audits",
-]
+__all__ = ["compare_audits"]
 
 
 FEW = 0.5

@@ -21,11 +21,7 @@ from ..stats.clusters import with_copies
 from ..stats.p_values import holm
 from ..version import __version__
 
-__all__ = [
-    "Tracer",
-    "checkpoint_names",
-    "step_of",
-]
+__all__ = ["Tracer", "checkpoint_names", "step_of"]
 
 NO_REFERENCE = "no reference model was given (--reference), so there are no bits"
 OUTPUTS = ("scores", "curve.json", "curve.html", "curve.md")

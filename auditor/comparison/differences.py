@@ -7,10 +7,7 @@ from typing import Any
 from ..documents.comparison import Difference, Effect, LeftOut
 from ..documents.result import AttackResult, AuditResult, ModelProvenance, SideData
 
-__all__ = [
-    "comparable_attacks",
-    "differences",
-]
+__all__ = ["comparable_attacks", "differences"]
 
 
 LONGEST = 300

@@ -10,9 +10,7 @@ from ..documents.comparison import HighSample, HighSamples
 from ..documents.sample_table import SampleTable
 from .pairing import Matched
 
-__all__ = [
-    "high_samples",
-]
+__all__ = ["high_samples"]
 
 Array = NDArray[np.float64]
 

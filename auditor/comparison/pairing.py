@@ -11,10 +11,7 @@ from ..documents.comparison import Pairing
 from ..documents.sample_table import SampleTable
 from ..errors import ResultError
 
-__all__ = [
-    "Matched",
-    "match_samples",
-]
+__all__ = ["Matched", "match_samples"]
 
 Rows = NDArray[np.int64]
 

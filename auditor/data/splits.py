@@ -17,12 +17,7 @@ from ..version import __version__
 from . import Sample, SampleSet, load_corpus
 from .near_duplicates import ChosenTexts, near_duplicate_pairs
 
-__all__ = [
-    "FILES",
-    "Split",
-    "make_split",
-    "write_split",
-]
+__all__ = ["FILES", "Split", "make_split", "write_split"]
 
 
 FILES = ("members.jsonl", "non_members.jsonl", "holdout.jsonl", "manifest.json")

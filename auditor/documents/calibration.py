@@ -8,33 +8,13 @@ from typing import Literal
 from .estimate import Estimate
 from .files import document, read_document
 
-__all__ = [
-    "AttackCalibration",
-    "Calibration",
-    "CalibrationCell",
-    "TrainingEffect",
-    "read_calibration",
-]
+__all__ = ["AttackCalibration", "Calibration", "CalibrationCell", "TrainingEffect", "read_calibration"]
 
 
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationCell:
-    """One model trained on one number of samples of real text, and how well two attacks tell them from others.
-
-    Parameters
-    ----------
-    params, n_samples : int
-    samples_per_parameter : float
-        ``n_samples`` in 64-token equivalents over ``params``.
-    steps, epochs, learning_rate, seed
-        Of the training of the target.
-    member_bits_per_token, non_member_bits_per_token, reference_bits_per_token : float, bits
-        Mean code length of members and of held-out samples under the target, and of held-out samples under
-        the reference.
-    loss_f1, loss_auc, reference_f1, reference_auc : Estimate
-        F1 at equal error and AUC of the loss attack and of the attack with a reference of the same size.
-    """
+    """One model trained on one number of samples of real text, and how well two attacks tell them from others."""
 
     params: int
     """Number of parameters."""
@@ -45,7 +25,7 @@ class CalibrationCell:
     steps: int
     """Number of training steps."""
     epochs: float
-    """Passes over the training set; null if not known."""
+    """Passes over the samples in training the target."""
     learning_rate: float
     """Largest learning rate of the training."""
     seed: int
@@ -69,25 +49,7 @@ class CalibrationCell:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackCalibration:
-    """The law of one attack, fitted to the cells of a sweep.
-
-    Parameters
-    ----------
-    attack : {"loss", "reference"}
-    form : {"probit", "scaled"}
-        ``F1 = Phi(d'/2), d' = amplitude * x ** -exponent``, or the paper's law at ``scale * x``.
-    amplitude, exponent, scale : float or None
-        Constants of the form.
-    rmse, largest_error : float
-        Of F1 over the cells it was fitted to: root mean square, and the largest.
-    held_out_size_rmse : float or None
-        Root mean square error on the cells of a size that was left out of the fit, over all sizes; None with one.
-    paper_rmse : float
-        Of the paper's law, not fitted, on the same cells.
-    fitted_from, fitted_to : float
-        Samples per parameter of the cells.
-    n_cells, n_sizes : int
-    """
+    """The law of one attack, fitted to the cells of a sweep."""
 
     attack: Literal["loss", "reference"]
     """Attack that the law is of."""
@@ -131,28 +93,7 @@ class TrainingEffect:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """The membership law on one's own architecture, tokenizer and text, and the cells behind it.
-
-    Parameters
-    ----------
-    kind, schema_version : str
-    data, tokenizer, architecture : str
-        What was measured on.
-    n_vocabulary, sample_tokens : int
-    n_samples_held_out, n_samples_pool, n_samples_reference : int
-        The three disjoint parts of the samples: non-members, where members are drawn from, and what the
-        references trained on.
-    cells : tuple of CalibrationCell
-    laws : tuple of AttackCalibration
-        Of the loss attack, then of the reference attack.
-    training_effect : TrainingEffect or None
-    settings, packages : mapping of str to str
-    data_notes : tuple of str
-        What was cut, dropped or chosen on the way, with counts.
-    seconds : float
-        Of all trainings, one after the other; side by side they took less.
-    warnings : tuple of str
-    """
+    """The membership law on one's own architecture, tokenizer and text, and the cells behind it."""
 
     kind: Literal["calibration"] = "calibration"
     """Kind of the document."""

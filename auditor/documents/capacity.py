@@ -10,13 +10,7 @@ from typing import Literal
 
 from .files import document, read_document
 
-__all__ = [
-    "CapacityMeasurement",
-    "CapacityRun",
-    "Extrapolation",
-    "Precision",
-    "read_capacity",
-]
+__all__ = ["CapacityMeasurement", "CapacityRun", "Extrapolation", "Precision", "read_capacity"]
 
 Precision = Literal["fp32", "bf16"]
 
@@ -24,40 +18,20 @@ Precision = Literal["fp32", "bf16"]
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityRun:
-    """One model trained on one set of random tokens until the end of its schedule.
-
-    Parameters
-    ----------
-    role : {"self-check", "size", "schedule"}
-        What the run is for: far below the capacity, one of several dataset sizes, or one of several lengths.
-    n_samples : int
-        Random sequences.
-    dataset_bits : float, bits
-        Information in their predicted tokens: ``n_samples * (sample_tokens - 1) * log2(n_vocabulary)``.
-    seed, steps, epochs
-        Of this run; epochs are passes over the sequences.
-    memorized_bits : float, bits
-        ``dataset_bits`` minus the code length of the sequences under the trained model. Not clipped.
-    bits_per_parameter, share_memorized : float
-        ``memorized_bits`` over the parameters and over ``dataset_bits``.
-    test_bits_per_token : float, bits
-        Code length of fresh random sequences; ``log2(n_vocabulary)`` is what knowing nothing costs.
-    seconds : float
-        Wall time of the training.
-    """
+    """One model trained on one set of random tokens until the end of its schedule."""
 
     role: Literal["self-check", "size", "schedule"]
     """What the run is for: far below capacity, one of several sizes, or one of several lengths."""
     n_samples: int
     """Random sequences."""
     dataset_bits: float
-    """Information in the predicted tokens of the random sequences."""
+    """Information in the predicted tokens: n_samples * (sample_tokens - 1) * log2(n_vocabulary)."""
     seed: int
     """Seed of the random draws."""
     steps: int
     """Number of training steps."""
     epochs: float
-    """Passes over the training set; null if not known."""
+    """Passes over the sequences."""
     memorized_bits: float
     """Dataset bits minus the code length of the sequences under the trained model; not clipped."""
     bits_per_parameter: float
@@ -65,7 +39,7 @@ class CapacityRun:
     share_memorized: float
     """Memorized bits over the dataset bits."""
     test_bits_per_token: float
-    """Code length of fresh random sequences, a token."""
+    """Code length of a token of fresh random sequences; log2(n_vocabulary) is what knowing nothing costs."""
     seconds: float
     """Wall time of the training."""
 
@@ -84,40 +58,7 @@ class Extrapolation:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityMeasurement:
-    """Bits per parameter of an architecture, measured by training on uniform random tokens: a lower bound.
-
-    Parameters
-    ----------
-    kind, schema_version : str
-    model, architecture : str
-        What was asked for, and the class that was built.
-    n_parameters, n_embedding_parameters : int
-        All, tied ones once; and those in token and position tables.
-    n_vocabulary, sample_tokens : int
-        Of the random sequences; the first token of each is given and not counted.
-    precision, device : str
-    bits_per_parameter : float, bits
-        The most that a finished run held: a LOWER bound of the capacity.
-    best : CapacityRun
-        The run behind it.
-    seed_low, seed_high : float or None, bits
-        Least and most bits per parameter among runs that differ in the seed only; None with one seed.
-    extrapolations : tuple of Extrapolation
-        Not measured. Three lengths do not identify the form: read them as a spread.
-    last_gain : float or None
-        Relative gain of the longest schedule over the one before it.
-    converged : bool
-        Whether ``last_gain`` is at most 2%. If not, longer training gives more.
-    self_check_share : float or None
-        Share memorised of a set far below the capacity: more than .99, or the training is broken.
-    runs : tuple of CapacityRun
-    settings : mapping of str to str
-        Of the training.
-    packages : mapping of str to str
-    seconds : float
-        Wall time of all runs together.
-    warnings : tuple of str
-    """
+    """Bits per parameter of an architecture, measured by training on uniform random tokens: a lower bound."""
 
     kind: Literal["capacity"] = "capacity"
     """Kind of the document."""
@@ -134,7 +75,7 @@ class CapacityMeasurement:
     n_vocabulary: int
     """Number of entries of the vocabulary."""
     sample_tokens: int
-    """Number of tokens of a sample."""
+    """Number of tokens of a random sequence; the first one is given and not counted."""
     precision: Precision
     """Floating-point precision of the training."""
     device: str
@@ -148,13 +89,13 @@ class CapacityMeasurement:
     seed_high: float | None
     """Most bits per parameter among runs that differ in the seed only; null with one seed."""
     extrapolations: tuple[Extrapolation, ...]
-    """Where growing schedules point to, by form; not measured."""
+    """Where schedules of growing length point to, a form each; not measured, to be read as a spread."""
     last_gain: float | None
     """Relative gain of the longest schedule over the one before; null with one."""
     converged: bool
     """Whether the last gain is at most 2%; if not, longer training gives more."""
     self_check_share: float | None
-    """Share memorised of a set far below the capacity; null if it was not tried."""
+    """Share memorised of a set far below the capacity: above .99, or training is broken; null if not tried."""
     runs: tuple[CapacityRun, ...]
     """Every run."""
     settings: Mapping[str, str]

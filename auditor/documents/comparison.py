@@ -27,40 +27,22 @@ __all__ = [
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricChange:
-    """One figure before and after.
-
-    Parameters
-    ----------
-    metric : str
-        Path of the figure in a result, such as ``attacks.reference.auc`` or ``memorization.net_bits_per_member``;
-        of a rate its false-positive rate is added: ``attacks.reference.tpr_at_fpr.0.01``.
-    description : str
-        The figure in words.
-    unit : {"", "share", "bits"}
-    old, new : Estimate
-        Of the samples that are compared: those that both audits hold, if ``paired``.
-    change : Estimate
-        New minus old.
-    p_value, p_value_holm : float or None
-        Two-sided, of no change; as it is, and adjusted by Holm over all changes of the comparison.
-    paired : bool
-        Whether each text is its own control.
-    """
+    """One figure before and after."""
 
     metric: str
-    """Path of the figure in a result, such as attacks.reference.auc."""
+    """Path of the figure in a result; of a rate it ends with the false-positive rate."""
     description: str
     """The figure in words."""
     unit: str
     """Unit of the figure: empty, share, or bits."""
     old: Estimate
-    """Figure of the old audit, of the samples that are compared."""
+    """Figure of the old audit; of the samples that both audits hold, if paired."""
     new: Estimate
-    """Figure of the new audit, of the samples that are compared."""
+    """Figure of the new audit; of the samples that both audits hold, if paired."""
     change: Estimate
     """New minus old."""
     p_value: float | None
-    """Two-sided, of no change; as it is, and adjusted by Holm over all changes of the comparison."""
+    """Two-sided p-value of no change; null if undefined."""
     p_value_holm: float | None
     """The p-value adjusted by Holm over all changes of the comparison; null if undefined."""
     paired: bool
@@ -73,20 +55,7 @@ Effect = Literal["none", "caution", "diagnosis"]
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Something that is not the same in two audits.
-
-    Parameters
-    ----------
-    what : str
-        Such as ``target weights``, ``reference weights``, ``option max_tokens``.
-    old, new : str
-        As text; ``none`` for what is not there.
-    effect : {"none", "caution", "diagnosis"}
-        ``none``: what a comparison is for, or nothing that moves a figure. ``caution``: figures differ for this reason
-        too. ``diagnosis``: no verdict may rest on the figures.
-    meaning : str
-        The effect in words; empty if there is none.
-    """
+    """Something that is not the same in two audits."""
 
     what: str
     """What differs, such as target weights or an option."""
@@ -114,16 +83,7 @@ class LeftOut:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HighSample:
-    """A member that is beyond the threshold of one audit, and not of the other.
-
-    Parameters
-    ----------
-    sample_id : str
-        In the audit in which it is highly memorized.
-    text_sha256 : str
-    old_bits, new_bits : float or None
-        Signed bits; None where the audit does not hold the sample, cut at the same place.
-    """
+    """A member that is beyond the threshold of one audit, and not of the other."""
 
     sample_id: str
     """In the audit in which it is highly memorized."""
@@ -140,18 +100,8 @@ class HighSample:
 class HighSamples:
     """The highly memorized members of two audits.
 
-    Parameters
-    ----------
-    old_threshold, new_threshold : float, bits
-        Signed bits beyond which a member counts as highly memorized: 10, or the 99 % point of the audit's non-members
-        where that is more. 10 in both if one of the audits has no non-members.
-    n_old, n_new : int
-        Members beyond it in each audit, of all its members.
-    n_appeared, n_vanished : int
-        Members beyond it in the new audit and not in the old one, and the other way round; those that the other audit
-        does not hold count.
-    appeared, vanished : tuple of HighSample
-        Those with most bits first; at most 100 of each.
+    A threshold is 10 bits, or the 99 % point of the audit's non-members where that is more; 10 bits in both audits if
+    one of them has no non-members. Members that the other audit does not hold count as appeared or vanished, too.
     """
 
     old_threshold: float
@@ -159,17 +109,17 @@ class HighSamples:
     new_threshold: float
     """Signed bits beyond which a member of the new audit counts as highly memorized."""
     n_old: int
-    """Members beyond it in each audit, of all its members."""
+    """Number of members beyond the threshold in the old audit, of all its members."""
     n_new: int
-    """Members beyond it in each audit, of all its members."""
+    """Number of members beyond the threshold in the new audit, of all its members."""
     n_appeared: int
     """Number of members beyond it in the new audit and not in the old one."""
     n_vanished: int
     """Number of members beyond it in the old audit and not in the new one."""
     appeared: tuple[HighSample, ...]
-    """Those with most bits first; at most 100 of each."""
+    """Members beyond the threshold in the new audit only, most bits first, at most 100."""
     vanished: tuple[HighSample, ...]
-    """Those with most bits first; at most 100 of each."""
+    """Members beyond the threshold in the old audit only, most bits first, at most 100."""
 
 
 @document
@@ -177,20 +127,7 @@ class HighSamples:
 class Pairing:
     """How the samples of two audits were matched.
 
-    Parameters
-    ----------
-    paired : bool
-        Whether changes are measured text by text. If not, the audits have (nearly) no text in common, and all samples
-        of each are used.
-    n_members, n_non_members : int
-        Samples that both audits hold: the same text, on the same side, cut at the same place. Copies of one text are
-        matched one to one, in the order of their ids.
-    n_members_only_old, n_members_only_new, n_non_members_only_old, n_non_members_only_new : int
-        The others, left out of paired changes.
-    n_cut_differently : int
-        Pairs of these others that have the same text on the same side, scored to another length.
-    n_changed_sides : int
-        Texts that are members in one audit and non-members in the other.
+    Copies of one text are matched one to one, in the order of their ids.
     """
 
     paired: bool
@@ -222,22 +159,7 @@ Reading = Literal["sound", "caution", "diagnosis"]
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedAudit:
-    """One of the two audits.
-
-    Parameters
-    ----------
-    path : str
-        Its folder.
-    result_sha256 : str
-        Of the bytes of its ``result.json``.
-    target, weights_sha256 : str
-    n_parameters : int
-    started_at : str
-    soundness : {"pass", "warn", "veto"} or None
-    headline_attack : str or None
-        The attack that its verdict rests on, declared before looking.
-    n_members, n_non_members : int
-    """
+    """One of the two audits."""
 
     path: str
     """Folder of the audit."""
@@ -254,7 +176,7 @@ class ComparedAudit:
     soundness: Verdict | None
     """Worst verdict of the soundness checks; null if there were none."""
     headline_attack: str | None
-    """The attack that its verdict rests on, declared before looking."""
+    """Attack that its verdict rests on, declared before looking; null if no attack was run."""
     n_members: int
     """Number of members of the audit."""
     n_non_members: int
@@ -264,31 +186,7 @@ class ComparedAudit:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditComparison:
-    """What changed from one audit to another, written as ``comparison.json``.
-
-    Parameters
-    ----------
-    level : float
-        Of every interval, each on its own.
-    old, new : ComparedAudit
-    soundness : {"pass", "warn", "veto"} or None
-        The worse verdict of the two audits; None if neither was checked.
-    reading : {"sound", "caution", "diagnosis"}
-        ``sound``: the figures may be read as a change of the model. ``caution``: something else that moves them differs
-        too (see ``differences`` and ``warnings``). ``diagnosis``: a check forbids a verdict on one of the audits.
-    headline_attack : str or None
-        The new audit's, if it is compared.
-    pairing : Pairing
-    changes : tuple of MetricChange
-        Bits first, then each attack.
-    differences : tuple of Difference
-        Besides the figures.
-    high : HighSamples or None
-        Members that became highly memorized, or no longer are; None without bits in both audits or common members.
-    left_out : tuple of LeftOut
-        What could not be compared.
-    warnings : tuple of str
-    """
+    """What changed from one audit to another, written as ``comparison.json``."""
 
     schema_version: str = COMPARISON_VERSION
     """Version of this document's schema, MAJOR.MINOR."""
@@ -305,7 +203,7 @@ class AuditComparison:
     reading: Reading
     """sound: a change of the model; caution: something else moves figures too; diagnosis: a check forbids it."""
     headline_attack: str | None
-    """The new audit's, if it is compared."""
+    """Headline attack of the new audit; null if it is not compared."""
     pairing: Pairing
     """How the samples were matched."""
     changes: tuple[MetricChange, ...]

@@ -41,30 +41,7 @@ class AttackPoint:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
-    """One audited checkpoint, and how it changed from the one before it.
-
-    Parameters
-    ----------
-    label : str
-        Name of its folder of outputs.
-    step : int or None
-        Number at the end of the checkpoint's name.
-    path : str
-        Of the model; of an adapter its folder.
-    weights_sha256 : str
-    n_parameters : int
-    soundness : {"pass", "warn", "veto"} or None
-    bits_per_member : Estimate, bits
-        Debiased; without non-members clipped and uncalibrated (see `Curve.calibrated`).
-    capacity_used : Estimate, share
-    attacks : tuple of AttackPoint
-    bits_change : Estimate or None, bits
-        Of ``bits_per_member`` against the checkpoint before, paired by text. None for the first.
-    bits_change_p : float or None
-        Two-sided p-value of no change, adjusted by Holm over all steps of the curve.
-    auc_change : Estimate or None
-        Of the headline attack's AUC against the checkpoint before, paired by text.
-    """
+    """One audited checkpoint, and how it changed from the one before it."""
 
     label: str
     """Name of its folder of outputs."""
@@ -126,31 +103,7 @@ class Failed:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """The checkpoints of a training run, audited alike: one document, written as ``curve.json``.
-
-    Parameters
-    ----------
-    target : str
-        The pattern that named the checkpoints.
-    references : tuple of str
-    n_checkpoints : int
-        That the pattern named: those audited, those that failed, and those that an interrupted run never reached.
-    n_members, n_non_members : int
-        Texts a side, the same at every checkpoint.
-    level : float
-        Of every interval, each on its own.
-    calibrated : bool
-        False without non-members: bits are then clipped, not debiased, an upper figure.
-    headline_attack : str or None
-        The attack that verdicts rest on, fixed in advance.
-    points : tuple of CurvePoint
-        In order of training.
-    largest_rise : Rise or None
-        Between neighbours, not per step of training; None if no interval excludes 0 after Holm. A checkpoint with a
-        vetoed verdict takes no part.
-    failed : tuple of Failed
-    warnings : tuple of str
-    """
+    """The checkpoints of a training run, audited alike: one document, written as ``curve.json``."""
 
     schema_version: str = CURVE_VERSION
     """Version of this document's schema, MAJOR.MINOR."""
@@ -171,9 +124,9 @@ class Curve:
     calibrated: bool
     """False without non-members: bits are then clipped, not debiased, an upper figure."""
     headline_attack: str | None
-    """The attack that verdicts rest on, fixed in advance."""
+    """Attack that verdicts rest on, fixed in advance; null if no attack was run."""
     points: tuple[CurvePoint, ...]
-    """In order of training."""
+    """Audited checkpoints, in order of training."""
     largest_rise: Rise | None
     """The largest rise between sound neighbours that holds after Holm; null if there is none."""
     failed: tuple[Failed, ...] = field(default=())

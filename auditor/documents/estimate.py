@@ -2,36 +2,18 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from .files import document
 
-__all__ = [
-    "Estimate",
-    "Histogram",
-    "RocCurve",
-    "TprAtFpr",
-]
+__all__ = ["Estimate", "Histogram", "RocCurve", "TprAtFpr"]
 
 
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A number that never travels alone: its interval, how it was made, and from how many samples.
-
-    Parameters
-    ----------
-    value, low, high : float or None
-        The estimate and the ends of its interval; all None if undefined. Never NaN, never infinite.
-    level : float
-        Confidence level of the interval.
-    method : str
-        How the interval was made.
-    n_members, n_non_members : int
-        Samples behind the estimate.
-    undefined_reason : str or None
-        Why there is no value; None if there is one.
-    """
+    """A number that never travels alone: its interval, how it was made, and from how many samples."""
 
     value: float | None
     """Value of the estimate; null if undefined, never NaN or infinite."""
@@ -44,11 +26,11 @@ class Estimate:
     method: str
     """How the interval was made."""
     n_members: int
-    """Samples behind the estimate."""
+    """Number of members behind the estimate."""
     n_non_members: int
-    """Samples behind the estimate."""
+    """Number of non-members behind the estimate."""
     undefined_reason: str | None = None
-    """Why there is no value; None if there is one."""
+    """Why there is no value; null if there is one."""
 
     def __post_init__(self) -> None:
         ends = (self.low, self.value, self.high)
@@ -80,6 +62,10 @@ class Estimate:
             undefined_reason=reason,
         )
 
+    def parts(self) -> dict[str, Any]:
+        """Return the fields that every estimate has, without what a subclass adds."""
+        return {field.name: getattr(self, field.name) for field in fields(Estimate)}
+
     def mapped(self, function: Callable[[float], float], *, method: str | None = None) -> "Estimate":
         """Apply an increasing function to value and interval (AUC from a separation, a total from a mean)."""
         if self.value is None or self.low is None or self.high is None:
@@ -110,17 +96,7 @@ class TprAtFpr(Estimate):
     @classmethod
     def at(cls, fpr: float, estimate: Estimate) -> "TprAtFpr":
         """Attach the false-positive rate to an estimate."""
-        return cls(
-            fpr=fpr,
-            value=estimate.value,
-            low=estimate.low,
-            high=estimate.high,
-            level=estimate.level,
-            method=estimate.method,
-            n_members=estimate.n_members,
-            n_non_members=estimate.n_non_members,
-            undefined_reason=estimate.undefined_reason,
-        )
+        return cls(fpr=fpr, **estimate.parts())
 
 
 @document

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
@@ -15,14 +16,7 @@ from ..errors import ResultError
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
-__all__ = [
-    "document",
-    "document_schema",
-    "from_text",
-    "read_document",
-    "to_text",
-    "whole_file",
-]
+__all__ = ["document", "document_schema", "for_owner", "from_text", "read_document", "to_text", "whole_file"]
 
 Document = TypeVar("Document")
 
@@ -107,12 +101,19 @@ def read_document(path: Path, kind: type[Document], *, version: str, what: str) 
 
 def document_schema(kind: type[Any]) -> dict[str, Any]:
     """Return the JSON Schema of a document; unknown keys are errors in it too."""
-    schema = _adapter(cast(Hashable, kind)).json_schema(mode="validation")
-    parts = schema.get("$defs", {})
-    for name, inherited in parts.get("Estimate", {}).get("properties", {}).items():  # pydantic reads a class alone
-        for part in parts.values():
-            if name in part.get("properties", {}):
-                part["properties"][name].setdefault("description", inherited["description"])
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Described(GenerateJsonSchema):
+        """Adds to inherited fields the line beneath them, which pydantic reads in a class's own source only."""
+
+        def dataclass_schema(self, schema: Any) -> dict[str, Any]:
+            found = super().dataclass_schema(schema)
+            for parent in filter(is_dataclass, schema["cls"].__mro__[1:]):
+                for name, inherited in document_schema(cast(type[Any], parent))["properties"].items():
+                    found["properties"][name].setdefault("description", inherited["description"])
+            return found
+
+    schema = _adapter(cast(Hashable, kind)).json_schema(mode="validation", schema_generator=Described)
     schema["required"] = list(schema["properties"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 
@@ -176,12 +177,17 @@ def _check_version(document: Any, ours: str, what: str) -> None:
 
 def _explain(error: "ValidationError") -> str:
     first, *others = error.errors(include_url=False, include_input=False, include_context=False)
-    where = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "unexpected_keyword_argument":
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-        return f"unknown key {path.removeprefix('.')[:120]}"
-    more = f" (and {len(others)} more)" if others else ""
+        return f"unknown key {path.removeprefix('.')[:120]}{more}"
+    where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg']}{more}"[:300]
+
+
+def for_owner(path: str, flags: int) -> int:
+    """Open a file that only its owner may read: the ``opener`` of :func:`open`."""
+    return os.open(path, flags, 0o600)
 
 
 @contextmanager

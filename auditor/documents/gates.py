@@ -5,16 +5,7 @@ from typing import Literal
 
 from .files import document
 
-__all__ = [
-    "GATES_VERSION",
-    "NOT_JUDGED",
-    "NOT_SOUND",
-    "WITH_CARE",
-    "EarlyStop",
-    "GateOutcome",
-    "GateReport",
-    "Outcome",
-]
+__all__ = ["GATES_VERSION", "NOT_JUDGED", "NOT_SOUND", "WITH_CARE", "EarlyStop", "GateOutcome", "GateReport", "Outcome"]
 
 GATES_VERSION = "1.0"
 
@@ -26,41 +17,8 @@ Outcome = Literal["pass", "fail", "inconclusive", "refused"]
 class GateOutcome:
     """One gate: a limit, what was measured, and what follows.
 
-    Parameters
-    ----------
-    gate : str
-        Name of the gate, and for a metric of several attacks the attack after a slash: ``membership/min_k``.
-    metric : str
-        Path of the figure in the result, such as ``attacks.reference.auc``.
-    description : str
-        The metric in words.
-    least, most : float or None
-        The limits; at least one of them.
-    value, low, high, level : float or None
-        The estimate; all None if undefined. A figure without an interval (a count, a largest sample) has equal ends
-        and no level.
-    unit : str
-    n_members, n_non_members : int or None
-    method : str
-        How the interval was made.
-    outcome : {"pass", "fail", "inconclusive", "refused"}
-        ``pass``: the whole interval is within the limits. ``fail``: the whole interval lies beyond one, and the figure
-        does so after correction for all gates of the policy. ``inconclusive``: neither. ``refused``: the audit is not
-        sound, so nothing may be concluded.
-    p_value, p_value_holm : float or None
-        One-sided, of the figure being within the limits; as it is, and adjusted for all gates. Of an audit that stopped
-        when it was decided, valid at all looks at once, and adjusted by Bonferroni's method; of an AUC only.
-    stops : bool
-        Whether this outcome fails the run (it failed, or it is inconclusive or refused and the policy stops those, and
-        no waiver covers it).
-    reason : str
-        Why, in one sentence.
-    waived_by : str or None
-        Reason of the waiver that covers the gate, if there is one that has not expired.
-    waived_until : str or None
-        Last day of that waiver, ISO.
-    sample_ids : tuple of str
-        Samples to look at, the worst first, where the metric is of single samples.
+    A figure without an interval (a count, a largest sample) has equal ends and no level. Of an audit that stopped when
+    it was decided, p-values are valid at all looks at once, adjusted by Bonferroni's method, and given for an AUC only.
     """
 
     gate: str
@@ -110,24 +68,7 @@ class GateOutcome:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlyStop:
-    """What an audit scored that stopped as soon as every gate was decided: part of the texts, in random order.
-
-    Parameters
-    ----------
-    n_texts_scored, n_texts : int
-        Texts that the target was run on (or had been before), and texts that it could have been run on: one of each
-        group, as those of a group are one piece of evidence.
-    n_texts_left_out : int
-        The others of the groups.
-    n_tokens_scored : int
-        Tokens that the target was run on now, over all views of the texts.
-    seed : int
-        Of the order.
-    headline : str
-        Attack declared before looking.
-    members_sha256, non_members_sha256 : str
-        Of all texts of a side.
-    """
+    """What an audit scored that stopped as soon as every gate was decided: part of the texts, in random order."""
 
     n_texts_scored: int
     """Number of texts that the target was run on."""
@@ -150,35 +91,7 @@ class EarlyStop:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateReport:
-    """All gates of a policy on one document, as ``auditor gate --json`` prints it.
-
-    Parameters
-    ----------
-    result, result_sha256 : str
-        The document that was judged, its path and the hash of its bytes; of an audit that stopped when it was decided,
-        which leaves no such document, the target and the hash of its weights.
-    kind : {"audit", "prediction", "comparison"}
-        What kind of document it is.
-    subject : str
-        The model, in a word for people.
-    policy, policy_sha256 : str
-        Path of the policy or ``built-in``, and the hash of its text.
-    soundness : {"pass", "warn", "veto"} or None
-        Of the audit; None for documents that have none.
-    correction : str
-        How several gates are corrected for, in a sentence.
-    passed : bool
-        Whether nothing stops the run.
-    exit_code : {0, 1}
-        1 if something stops it, unless ``warn_only``.
-    warn_only : bool
-    gates : tuple of GateOutcome
-        In the order of the policy.
-    notes : tuple of str
-        Waivers that have expired or match nothing, and the like.
-    early_stop : EarlyStop or None
-        What was scored, if scoring stopped as soon as every gate was decided.
-    """
+    """All gates of a policy on one document, as ``auditor gate --json`` prints it."""
 
     schema_version: str = GATES_VERSION
     """Version of this document's schema, MAJOR.MINOR."""
@@ -207,7 +120,7 @@ class GateReport:
     warn_only: bool
     """Whether the exit code is 0 whatever the verdict."""
     gates: tuple[GateOutcome, ...]
-    """In the order of the policy."""
+    """Outcome of every gate, in the order of the policy."""
     notes: tuple[str, ...] = ()
     """Waivers that have expired or match nothing, and the like."""
     early_stop: EarlyStop | None = None

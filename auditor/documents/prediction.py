@@ -18,23 +18,7 @@ __all__ = [
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LawPrediction:
-    """What the loss attack is expected to achieve.
-
-    Parameters
-    ----------
-    name, source : str
-        Of the law, and where its constants come from.
-    samples_per_parameter : float
-        The variable of the law: 64-token-equivalent samples per (trainable) parameter.
-    f1, f1_low, f1_high : float
-        F1 at equal error, and the band in which measurements have fallen; 0.5 is a coin flip.
-    auc, auc_low, auc_high : float
-        The same as an AUC, by the equal-error map.
-    in_range : bool
-        Whether the plan lies in the range that the law was fitted on.
-    band : str
-        What the band rests on.
-    """
+    """What the loss attack is expected to achieve."""
 
     name: str
     """Name of the law."""
@@ -45,15 +29,15 @@ class LawPrediction:
     f1: float
     """F1 at equal error that the law expects of the loss attack; 0.5 is a coin flip."""
     f1_low: float
-    """F1 at equal error, and the band in which measurements have fallen; 0.5 is a coin flip."""
+    """Lower end of the band in which measurements of F1 have fallen."""
     f1_high: float
-    """F1 at equal error, and the band in which measurements have fallen; 0.5 is a coin flip."""
+    """Upper end of the band in which measurements of F1 have fallen."""
     auc: float
     """AUC that goes with this F1, by the equal-error map."""
     auc_low: float
-    """The same as an AUC, by the equal-error map."""
+    """AUC that goes with the lower end of the band of F1."""
     auc_high: float
-    """The same as an AUC, by the equal-error map."""
+    """AUC that goes with the upper end of the band of F1."""
     in_range: bool
     """Whether the plan lies in the range that the law was fitted on."""
     band: str
@@ -84,17 +68,7 @@ class AttackPrediction:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceiling:
-    """What no attack can exceed on average over members, if the capacity holds.
-
-    Parameters
-    ----------
-    bits_per_sample : float, bits
-        Most that the model can hold of an average sample.
-    advantage : float
-        Largest mean ``tpr - fpr`` of any attack.
-    auc : float
-        Largest AUC that goes with this advantage.
-    """
+    """What no attack can exceed on average over members, if the capacity holds."""
 
     bits_per_sample: float
     """Most that the model can hold of an average sample."""
@@ -107,21 +81,7 @@ class Ceiling:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inverse:
-    """What would have to change for the law to predict a given F1.
-
-    Parameters
-    ----------
-    f1, auc : float
-        The target, as both.
-    samples_per_parameter : float
-        64-token-equivalent samples per parameter at which the law gives it.
-    tokens_needed, samples_needed : float or None
-        Smallest data for the given parameters; None if the plan gives no parameters.
-    params_at_most : int or None
-        Largest (trainable) parameter count for the given data; None if the plan gives no data.
-    in_range : bool
-        Whether the law was fitted there.
-    """
+    """What would have to change for the law to predict a given F1."""
 
     f1: float
     """F1 that is asked for."""
@@ -142,45 +102,12 @@ class Inverse:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """The risk of a plan: parameters and data in, memorised bits, F1, AUC and a ceiling for any attack out.
-
-    Parameters
-    ----------
-    params : int
-        All parameters, tied ones once.
-    trainable_params : int
-        Those that training changes; the law and the capacity count these.
-    samples, tokens : float
-        Of the training set, each counted once however many epochs there are.
-    sample_tokens : float
-        Tokens of a sample.
-    epochs : float or None
-        Passes over the data, if given.
-    samples_per_parameter, tokens_per_parameter : float
-        Per trainable parameter, samples as they are (the law's own variable is in ``law``).
-    bits_per_parameter : float, bits
-    bits_per_parameter_source : str
-    capacity_bits : float, bits
-    dataset_bits : float or None, bits
-        Information in the training set, if known.
-    dataset_bits_source : str
-        Where it comes from, or why it is not known.
-    memorized_bits : float, bits
-        ``min(capacity_bits, dataset_bits)``; the capacity, an upper limit, if the dataset's bits are unknown.
-    bits_per_sample : float, bits
-        ``memorized_bits / samples``.
-    law : LawPrediction
-    reference_attack : AttackPrediction
-    ceiling : Ceiling
-    inverse : Inverse or None
-    warnings : tuple of str
-        What makes this an extrapolation, and what was assumed.
-    """
+    """The risk of a plan: parameters and data in, memorised bits, F1, AUC and a ceiling for any attack out."""
 
     params: int
     """All parameters, tied ones once."""
     trainable_params: int
-    """Those that training changes; the law and the capacity count these."""
+    """Parameters that training changes; the law and the capacity count these."""
     samples: float
     """Samples of the training set, each counted once however many epochs there are."""
     tokens: float
@@ -188,7 +115,7 @@ class Prediction:
     sample_tokens: float
     """Tokens of a sample."""
     epochs: float | None
-    """Passes over the data, if given."""
+    """Passes over the data; null if not given."""
     samples_per_parameter: float
     """Samples per trainable parameter, as they are (the law's own variable is in law)."""
     tokens_per_parameter: float
@@ -200,19 +127,19 @@ class Prediction:
     capacity_bits: float
     """Bits that the model can hold in all."""
     dataset_bits: float | None
-    """Information in the training set, if known."""
+    """Information in the training set; null if not known."""
     dataset_bits_source: str
     """Where it comes from, or why it is not known."""
     memorized_bits: float
-    """The smaller one of capacity and dataset bits; the capacity if the latter are unknown."""
+    """The smaller one of capacity and dataset bits; the capacity, an upper limit, if the latter are unknown."""
     bits_per_sample: float
     """Memorized bits over the samples."""
     law: LawPrediction
-    """What the loss attack is expected to achieve."""
+    """Law of the loss attack, and what it expects of this plan."""
     reference_attack: AttackPrediction
     """What an attack with a reference model is expected to achieve."""
     ceiling: Ceiling
-    """What no attack can exceed on average over members, if the capacity holds."""
+    """Bounds that no attack exceeds on average over members, if the capacity holds."""
     inverse: Inverse | None
     """What would have to change for a given F1 or AUC; null if none was asked for."""
     warnings: tuple[str, ...]
@@ -222,21 +149,7 @@ class Prediction:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One prediction beside what the audit measured.
-
-    Parameters
-    ----------
-    quantity : str
-        What was predicted, such as ``loss attack, AUC``.
-    predicted, predicted_low, predicted_high : float
-        The band of the prediction; of a ceiling, from the least possible value to the ceiling.
-    measured, measured_low, measured_high : float or None
-        The estimate and its interval; None if it is undefined.
-    agrees : bool or None
-        Whether band and interval overlap, or the interval does not lie above the ceiling; None if nothing was measured.
-    meaning : str
-        What the agreement or the disagreement says, or why nothing was measured.
-    """
+    """One prediction beside what the audit measured."""
 
     quantity: str
     """What was predicted, such as ``loss attack, AUC``."""

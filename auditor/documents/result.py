@@ -100,21 +100,7 @@ class FoldChoice:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionResult:
-    """What choosing among attacks costs.
-
-    Parameters
-    ----------
-    headline : str
-        Label of the attack that was declared before looking.
-    declared_by : {"config", "default"}
-    n_attacks : int
-        Attacks that were measured, over which p-values are adjusted (Holm).
-    best_auc : Estimate
-        AUC of "the best attack", each fold of the texts scored with the attack that was best on the others: what
-        choosing after the fact is worth, without the optimism of reporting the maximum.
-    chosen : tuple of FoldChoice
-        Which attacks the folds chose, the most frequent first.
-    """
+    """What choosing among attacks costs."""
 
     headline: str
     """Label of the attack that was declared before looking."""
@@ -146,18 +132,7 @@ class CalibrationBin:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationResult:
-    """Whether stated probabilities of membership can be taken at their word, at equal prior odds.
-
-    Parameters
-    ----------
-    bins : tuple of CalibrationBin
-    brier : Estimate
-        Mean squared error of the stated probabilities, members and non-members weighing the same; 0.25 says nothing.
-    calibration_error : float
-        Mean distance of stated and observed over the bins, weighted by their samples.
-    calibrated : bool
-        Whether no bin lies further from the diagonal than chance allows (intervals adjusted for the number of bins).
-    """
+    """Whether stated probabilities of membership can be taken at their word, at equal prior odds."""
 
     bins: tuple[CalibrationBin, ...]
     """Bins of stated probabilities."""
@@ -172,19 +147,7 @@ class CalibrationResult:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombinationResult:
-    """All attacks together: a classifier trained on their scores, each text scored by folds that did not train on it.
-
-    Parameters
-    ----------
-    features : tuple of str
-        Labels of the attacks whose scores go in.
-    auc, tpr_at_fpr
-        Of the out-of-fold scores.
-    gain : Estimate
-        AUC of the combination minus that of the best single attack, chosen in each fold on the others; paired by text.
-    calibration : CalibrationResult or None
-        Of the out-of-fold probabilities.
-    """
+    """All attacks together: a classifier trained on their scores, texts scored by folds that did not train on them."""
 
     features: tuple[str, ...]
     """Labels of the attacks whose scores go in."""
@@ -422,9 +385,9 @@ class MemorizationResult:
     debiased_total_bits: Estimate
     """Debiased bits of all members together."""
     bits_per_token: Estimate
-    """Debiased bits of a scored token of a member."""
+    """Debiased bits of a scored token of a member; without non-members clipped and uncalibrated."""
     bits_per_byte: Estimate
-    """Debiased bits of a scored byte of a member."""
+    """Debiased bits of a scored byte of a member; without non-members clipped and uncalibrated."""
     bits_per_parameter: float
     """Bits that a parameter can hold."""
     bits_per_parameter_source: str

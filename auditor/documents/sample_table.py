@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from .files import whole_file
 
-__all__ = [
-    "SampleTable",
-]
+__all__ = ["SampleTable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,32 +44,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowSettings:
-    """All that decides the weights of a shadow besides its number: shadows of one set agree in it.
-
-    Parameters
-    ----------
-    start : {"scratch", "full", "lora"}
-        New weights; a base of which all weights are trained; a base with a LoRA adapter.
-    architecture : str
-    config_sha256, tokenizer_sha256 : str
-        Of the model whose architecture the shadows have: the target, or the base.
-    base_sha256 : str or None
-        Weights of the base.
-    lora_rank : int or None
-    prefix_ids : tuple of int
-        Tokens before every text, as in an audit.
-    window : int or None
-        Most tokens of a text that are read; the rest was cut.
-    epochs : float or None
-        Passes over a half; None if the number of steps was given.
-    steps : int or None
-    batch_size : int
-    learning_rate : float
-    seed : int
-        Of the halves, and with a shadow's number of its weights and its order.
-    data_sha256 : str
-        Texts, their copies, and which of them belong together.
-    """
+    """All that decides the weights of a shadow besides its number: shadows of one set agree in it."""
 
     start: Literal["scratch", "full", "lora"]
     """New weights; a base of which all weights are trained; a base with a LoRA adapter."""
@@ -80,7 +55,7 @@ class ShadowSettings:
     tokenizer_sha256: str
     """SHA-256 of the tokenizer that the shadows have, the target's or the base's."""
     base_sha256: str | None
-    """Weights of the base."""
+    """Fingerprint of the base's weights; null if shadows start from new weights."""
     lora_rank: int | None
     """Rank of the LoRA adapter; null without one."""
     prefix_ids: tuple[int, ...]
@@ -88,7 +63,7 @@ class ShadowSettings:
     window: int | None
     """Most tokens of a text that are read, the rest being cut; null without a limit."""
     epochs: float | None
-    """Passes over a half; None if the number of steps was given."""
+    """Passes over a half; null if the number of steps was given."""
     steps: int | None
     """Number of training steps; null if epochs were given."""
     batch_size: int
@@ -121,40 +96,14 @@ _HASHED = {
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowRun:
-    """One shadow model, trained on one half.
-
-    Parameters
-    ----------
-    folder : str
-        Name of its folder, beside the manifest: a model, or a PEFT adapter.
-    weights_sha256 : str
-        Fingerprint of its weights, as an audit takes it.
-    saw : str
-        Texts that it was trained on: bit ``i`` is text ``i`` of the manifest, in hexadecimal, the first text in
-        the most significant bit of the first byte.
-    seed : int
-        Of its first weights and of the order of its texts.
-    steps : int
-    tokens : int
-        Predicted over all steps.
-    loss_bits_per_token : float, bits
-        Mean over the last tenth of the steps.
-    seen_bits_per_token, unseen_bits_per_token : float, bits
-        Mean code length, after training, of up to 200 texts that it was trained on and of as many of the others.
-    n_checked : int
-        Texts behind these two, seen and unseen together.
-    device : str
-    seconds : float
-    packages : mapping of str to str
-        Versions that it was trained with.
-    """
+    """One shadow model, trained on one half."""
 
     folder: str
     """Name of its folder beside the manifest: a model, or a PEFT adapter."""
     weights_sha256: str
     """Fingerprint of its weights, as an audit takes it."""
     saw: str
-    """Texts it was trained on: bit i of this hexadecimal number is text i of the manifest, the first one highest."""
+    """Texts it was trained on, in hexadecimal: bit i is text i of the manifest, the first in the highest bit."""
     seed: int
     """Seed of its first weights and of the order of its texts."""
     steps: int
@@ -164,9 +113,9 @@ class ShadowRun:
     loss_bits_per_token: float
     """Mean training loss over the last tenth of the steps, bits a token."""
     seen_bits_per_token: float
-    """Mean code length after training of texts that it was trained on, bits a token."""
+    """Mean code length, after training, of up to 200 texts it was trained on, bits a token."""
     unseen_bits_per_token: float
-    """Mean code length after training of texts that it was not trained on, bits a token."""
+    """Mean code length, after training, of as many texts it was not trained on, bits a token."""
     n_checked: int
     """Texts behind these two, seen and unseen together."""
     device: str
@@ -210,23 +159,6 @@ class ShadowManifest:
 
     Shadows ``2j`` and ``2j + 1`` are trained on the two halves of one random split, so that each text is seen by
     one of them: by half of all shadows.
-
-    Parameters
-    ----------
-    kind, schema_version : str
-    target : str
-        The model whose shadows they are, as it was given.
-    base : str or None
-        The model that they start from, as it was given.
-    settings : ShadowSettings
-    texts : tuple of str
-        SHA-256 of each different text, UTF-8, in increasing order.
-    n_samples : int
-        Texts with their copies: a text is trained on as often as the data hold it.
-    n_units : int
-        What the halves were drawn from: a unit is a text with its copies and with the texts of its groups.
-    shadows : tuple of ShadowRun
-    warnings : tuple of str
     """
 
     kind: Literal["shadows"] = "shadows"
@@ -265,7 +197,6 @@ class ShadowManifest:
         return np.stack([unpack_seen(run.saw, len(self.texts)) for run in self.shadows])
 
 
-@document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowSet:
     """The shadow models in a folder, as an audit uses them.
@@ -280,11 +211,8 @@ class ShadowSet:
     """
 
     models: tuple[Path, ...]
-    """Folder of each model or adapter, for `ModelSpec.parse`."""
     weights_sha256: tuple[str, ...]
-    """Fingerprints of their weights that the manifest states."""
     manifest: ShadowManifest
-    """Manifest of the set."""
 
     def seen(self, text_sha256: Sequence[str]) -> NDArray[np.bool_]:
         """Say which shadow was trained on which of some texts.

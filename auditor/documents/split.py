@@ -6,11 +6,7 @@ from typing import Literal
 
 from .files import document, read_document
 
-__all__ = [
-    "SplitManifest",
-    "SplitSide",
-    "read_manifest",
-]
+__all__ = ["SplitManifest", "SplitSide", "read_manifest"]
 
 
 @document
@@ -31,32 +27,7 @@ class SplitSide:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitManifest:
-    """How a corpus was split, so that an audit can be checked against it. The order of the fields is the file format.
-
-    Parameters
-    ----------
-    kind, schema_version, auditor_version : str
-    source : str
-        As given.
-    source_sha256 : str
-        Of the ids and texts of the source, in order; see `SampleSet.sha256`.
-    seed : int
-    member_share, holdout_share : float
-        Asked for, of all texts that were kept.
-    by_group : bool
-        Whether texts of one group stayed together.
-    near_duplicates : float or None
-        Jaccard similarity from which texts were near-duplicates; None if those were kept.
-    n_texts_read, n_copies_dropped, n_near_duplicates_dropped : int
-        Of every text, and of every cluster of near-duplicates, the first was kept.
-    n_unchecked : int
-        Candidate pairs of near-duplicates that were not compared; see `NearDuplicates`.
-    members, non_members : SplitSide
-    holdout : SplitSide or None
-        Texts for a reference model or for shots: neither members nor audited.
-    notes : tuple of str
-        What was left out while reading.
-    """
+    """How a corpus was split, so that an audit can be checked against it; the order of the fields is the format."""
 
     kind: Literal["split"] = "split"
     """Kind of the document."""
@@ -77,7 +48,7 @@ class SplitManifest:
     by_group: bool
     """Whether texts of one group stayed together."""
     near_duplicates: float | None
-    """Jaccard similarity from which texts were near-duplicates; None if those were kept."""
+    """Jaccard similarity from which texts were near-duplicates; null if those were kept."""
     n_texts_read: int
     """Number of texts that were read."""
     n_copies_dropped: int
@@ -89,7 +60,7 @@ class SplitManifest:
     members: SplitSide
     """The members' side."""
     non_members: SplitSide
-    """The non-members' side; null without one."""
+    """The non-members' side."""
     holdout: SplitSide | None
     """Texts for a reference or for shots, neither members nor audited; null without any."""
     notes: tuple[str, ...] = ()

@@ -5,11 +5,7 @@ from typing import Literal
 
 from .files import document
 
-__all__ = [
-    "Claim",
-    "Status",
-    "Verification",
-]
+__all__ = ["Claim", "Status", "Verification"]
 
 
 VERSION = "1.0"

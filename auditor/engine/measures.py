@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from attacks.base import Continuations, Need
 
 from ..config import AuditConfig
+from ..documents.files import for_owner
 from ..errors import ModelError, ResultError
 from .continuations import N_CONTINUATIONS, SAMPLING, Writer, halves
 from .forward import OutOfMemory, is_out_of_memory
@@ -131,7 +132,7 @@ class MeasureStore:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "a+b", opener=_for_owner) as file:
+            with open(self.path, "a+b", opener=for_owner) as file:
                 with suppress(OSError):  # a file system without locks
                     fcntl.flock(file, fcntl.LOCK_EX)
                 _cut_torn_line(file)
@@ -358,8 +359,3 @@ def _cut_torn_line(file: IO[bytes]) -> None:
     if file.read(1) != b"\n":
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)
-
-
-def _for_owner(path: str, flags: int) -> int:
-    """Open a file that only its owner may read."""
-    return os.open(path, flags, 0o600)

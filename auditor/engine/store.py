@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..documents.files import document
+from ..documents.files import document, for_owner
 from ..errors import ResultError
 from .forward import SequenceScores
 
@@ -163,10 +163,10 @@ class _CheckedFile:
     closed = False
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "xb", opener=_for_owner)  # noqa: SIM115
+        self._file = open(path, "xb", opener=for_owner)  # noqa: SIM115
         with ExitStack() as unless_both:
             unless_both.callback(self._file.close)
-            self._ledger = open(path.with_suffix(".ledger"), "x", encoding="ascii", opener=_for_owner)  # noqa: SIM115
+            self._ledger = open(path.with_suffix(".ledger"), "x", encoding="ascii", opener=for_owner)  # noqa: SIM115
             unless_both.pop_all()
         self._size = self._crc = 0
 
@@ -194,11 +194,6 @@ class _CheckedFile:
         """Close both files."""
         with self._ledger, self._file:
             pass
-
-
-def _for_owner(path: str, flags: int) -> int:
-    """Open a file that only its owner may read."""
-    return os.open(path, flags, 0o600)
 
 
 def _write_once(path: Path, text: str) -> None:

@@ -9,13 +9,7 @@ from numpy.typing import NDArray
 
 from attacks.base import TokenScores
 
-__all__ = [
-    "SampleBits",
-    "code_bits",
-    "mixture_bits",
-    "sample_bits",
-    "separate_references",
-]
+__all__ = ["SampleBits", "code_bits", "mixture_bits", "sample_bits", "separate_references"]
 
 
 Bits = NDArray[np.float64]

@@ -14,10 +14,7 @@ from ..laws.membership import auc_from_separation
 from ..stats import bounds, intervals
 from .code_lengths import Bits, SampleBits
 
-__all__ = [
-    "dataset_memorization",
-    "top_samples",
-]
+__all__ = ["dataset_memorization", "top_samples"]
 
 N_TOP_SAMPLES = 20
 N_HISTOGRAM_BINS = 40

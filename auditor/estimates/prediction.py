@@ -14,11 +14,7 @@ from ..errors import ConfigError
 from ..laws.constants import Constants
 from ..laws.prediction import LONG_TRAINING, Plan, predict
 
-__all__ = [
-    "check_stated_size",
-    "compare",
-    "set_beside",
-]
+__all__ = ["check_stated_size", "compare", "set_beside"]
 
 _WHY_ABOVE = (
     "Possible reasons: these texts are remembered better than the average sample of such a training set (repeats, rare "

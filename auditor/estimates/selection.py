@@ -13,9 +13,7 @@ from ..stats.clusters import Array, Groups
 from ..stats.crossfit import best_of_folds, folded_auc, folded_auc_interval, group_folds, too_few_for_folds
 from ..stats.metrics import auc
 
-__all__ = [
-    "select",
-]
+__all__ = ["select"]
 
 
 def select(

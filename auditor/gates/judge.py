@@ -12,12 +12,7 @@ from ..version import __version__
 from .policy import Gate, Policy, Waiver, check_metric
 from .subject import Judged, inversion, kind_of_path
 
-__all__ = [
-    "conclude",
-    "judge",
-    "limit_p_value",
-    "state_outcome",
-]
+__all__ = ["conclude", "judge", "limit_p_value", "state_outcome"]
 
 
 USUAL_LEVEL = 0.95

@@ -10,10 +10,7 @@ from .calibration import law_from
 from .capacity import BitsPerParameter, bits_per_parameter, measured_bits_per_parameter
 from .membership import PAPER_LAW, REFERENCE_LAW, MembershipLaw
 
-__all__ = [
-    "Constants",
-    "read_constants",
-]
+__all__ = ["Constants", "read_constants"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

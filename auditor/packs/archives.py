@@ -1,7 +1,6 @@
 """Archives: a zip of stored members, written for its owner, and read back with nothing unexpected."""
 
 import hashlib
-import os
 import re
 import stat
 import zipfile
@@ -9,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..documents.files import whole_file
+from ..documents.files import for_owner, whole_file
 from ..errors import DataError
 
 __all__ = ["MOST_BYTES", "read_member", "unpack_members", "write_archive"]
@@ -32,7 +31,7 @@ def write_archive(path: Path, head: tuple[str, bytes], folder: Path, names: list
     """
     with (
         whole_file(path) as partial,
-        open(partial, "wb", opener=_for_owner) as file,
+        open(partial, "wb", opener=for_owner) as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
     ):
         archive.writestr(zipfile.ZipInfo(head[0]), head[1])
@@ -85,7 +84,7 @@ def unpack_members(path: Path, folder: Path, *, head: str, sha256: Mapping[str, 
             target = folder / name
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             digest = hashlib.sha256()
-            with archive.open(info) as member, open(target, "xb", opener=_for_owner) as file:
+            with archive.open(info) as member, open(target, "xb", opener=for_owner) as file:
                 while block := member.read(_BLOCK):
                     digest.update(block)
                     file.write(block)
@@ -117,8 +116,3 @@ def _infos(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     if len({info.filename for info in infos}) != len(infos):
         raise DataError(f"{path}: not a pack: a member stands in it twice")
     return {info.filename: info for info in infos}
-
-
-def _for_owner(path: str, flags: int) -> int:
-    """Open a file that only its owner may read."""
-    return os.open(path, flags, 0o600)

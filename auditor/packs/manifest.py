@@ -14,15 +14,7 @@ from ..documents.files import document
 from ..documents.result import CheckResult
 from ..engine.store import PassKey
 
-__all__ = [
-    "MANIFEST",
-    "MEMBER",
-    "SETTINGS",
-    "SIDES",
-    "PackManifest",
-    "PackedReference",
-    "PackedSide",
-]
+__all__ = ["MANIFEST", "MEMBER", "SETTINGS", "SIDES", "PackManifest", "PackedReference", "PackedSide"]
 
 VERSION = "1.0"
 MANIFEST = "manifest.json"
@@ -84,19 +76,7 @@ class PackedReference:
 @document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackManifest:
-    """What is in a pack; the order of the fields is the file format.
-
-    Parameters
-    ----------
-    settings : mapping of str to object
-        As in the configuration of an audit: those that a verdict depends on are settled before a target is seen.
-    window_tokens : int or None
-        Most tokens of a text that were scored: a target with a shorter window needs another pack.
-    soundness : tuple of CheckResult
-        What the texts alone say; an audit checks them again, with the target.
-    files : mapping of str to str
-        SHA-256 of every other member.
-    """
+    """What is in a pack; the order of the fields is the file format."""
 
     schema_version: str = VERSION
     """Version of this document's schema, MAJOR.MINOR."""
@@ -115,7 +95,7 @@ class PackManifest:
     non_members: PackedSide | None
     """The non-members' side; null without one."""
     window_tokens: int | None
-    """Most tokens of a text that were scored; a target with a shorter window needs another pack."""
+    """Most tokens of a text that were scored, which a target must be able to read; null without a limit."""
     references: tuple[PackedReference, ...]
     """References that were used."""
     soundness: tuple[CheckResult, ...]

@@ -22,12 +22,7 @@ from ..errors import ConfigError, DataError, ResultError
 from .archives import read_member, unpack_members
 from .manifest import MANIFEST, MEMBER, SETTINGS, SIDES, VERSION, PackedSide, PackManifest
 
-__all__ = [
-    "Unpacked",
-    "opened_pack",
-    "read_pack",
-    "refuse_code",
-]
+__all__ = ["Unpacked", "opened_pack", "read_pack", "refuse_code"]
 
 
 _ELSEWHERE = ("references", *SIDES, "text_field", "split", "non_members_split", "drop_ids", "split_manifest",

@@ -13,11 +13,7 @@ from ..documents.result import CheckResult, SoundnessResult, Verdict
 from ..stats import intervals, metrics
 from .blind import BlindBaseline, blind_check
 
-__all__ = [
-    "ModelFacts",
-    "check_soundness",
-    "is_same_model",
-]
+__all__ = ["ModelFacts", "check_soundness", "is_same_model"]
 
 CHECK_LEVEL = 0.99
 """Level of the intervals behind the checks: several are made at once, and a false alarm costs trust."""

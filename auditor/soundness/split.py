@@ -6,9 +6,7 @@ from ..data import SampleSet
 from ..documents.result import CheckResult
 from ..documents.split import read_manifest
 
-__all__ = [
-    "check_manifest",
-]
+__all__ = ["check_manifest"]
 
 
 FEW_OFFENDERS = 0.1

@@ -11,13 +11,7 @@ from .clusters import Array, Groups, influence_spread, kish_size
 from .metrics import FEW_MISRANKED, placements
 from .roc import score_sides
 
-__all__ = [
-    "auc_p_value",
-    "auc_p_values",
-    "exceedance_p_value",
-    "holm",
-    "interval_p_value",
-]
+__all__ = ["auc_p_value", "auc_p_values", "exceedance_p_value", "holm", "interval_p_value"]
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

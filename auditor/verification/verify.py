@@ -26,9 +26,7 @@ from ..stats.p_values import auc_p_values
 from .coverage import Evidence, unverified
 from .matching import RELATIVE, close, compare, inside, left_out, numbers
 
-__all__ = [
-    "verify",
-]
+__all__ = ["verify"]
 
 
 _OTHERS = {

@@ -17,14 +17,7 @@ from reports.to_markdown import code, escaped, table_lines
 
 from . import phrases
 
-__all__ = [
-    "BEGIN",
-    "DATASET_TYPE",
-    "END",
-    "model_card_metadata",
-    "model_card_section",
-    "to_model_card",
-]
+__all__ = ["BEGIN", "DATASET_TYPE", "END", "model_card_metadata", "model_card_section", "to_model_card"]
 
 _TITLES = {
     "audit": "Memorization of the training data",
