@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--grouped-splits", type=int, default=500)
     parser.add_argument("--per-side", type=int, default=200)
     parser.add_argument("--small-side", type=int, default=50)
+    parser.add_argument("--scale", type=float, default=1.0, help="of texts and epochs; below 1 only a trial")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -80,7 +81,7 @@ def main() -> None:
 def run(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Make the pool, draw the splits, and describe what came of them: one setting more each time."""
     with tempfile.TemporaryDirectory() as scratch:
-        pool = make_pool(args.work or Path(scratch), args.data, seed=args.seed)
+        pool = make_pool(args.work or Path(scratch), args.data, seed=args.seed, scale=args.scale)
     attacks = list(pool.table.scores)
     print(f"{pool.size:,} texts scored with {len(attacks)} attacks", file=sys.stderr, flush=True)
     sizes = [(args.per_side, False), (args.small_side, False), (args.per_side, True)]

@@ -29,6 +29,7 @@ from auditor.soundness.checks import ModelFacts
 N_TRAINED, N_REFERENCE, N_POOL = 2_000, 6_000, 8_000
 EPOCHS, REFERENCE_EPOCHS, SHADOW_EPOCHS, N_SHADOWS = 60, 6, 20, 4
 VOCABULARY, WORDS = 512, 26
+LEAST_GROUPS = 1_000
 LEVEL, LENIENCE = 0.95, 0.02
 GROUP = 4
 CONTRAST = "(for contrast)"
@@ -58,27 +59,38 @@ class Pool:
         return len(self.table.sample_id)
 
 
-def make_pool(folder: Path, data: str | None, *, seed: int) -> Pool:
-    """Train the models, and score the pool under the target and under the model that stands for a retrained one."""
+def make_pool(folder: Path, data: str | None, *, seed: int, scale: float = 1.0) -> Pool:
+    """Train the models, and score the pool under the target and under the model that stands for a retrained one.
+
+    ``scale`` multiplies texts and epochs: below 1 it only shows that the benchmark runs.
+    """
+    trained_epochs, reference_epochs, shadow_epochs = (
+        max(1, round(scale * epochs)) for epochs in (EPOCHS, REFERENCE_EPOCHS, SHADOW_EPOCHS)
+    )
     rng = np.random.default_rng(seed)
     runs = record_groups(rng) if data is None else passage_groups(data)
     runs = [runs[i] for i in rng.permutation(len(runs))]
-    ends = np.cumsum([N_TRAINED, N_TRAINED, N_REFERENCE, N_POOL]) // GROUP
-    if len(runs) < ends[2] + 1000:
-        raise SystemExit(f"{len(runs):,} groups of {GROUP} passages are too few, {ends[2] + 1000:,} are needed")
+    ends = np.cumsum([round(scale * n) for n in (N_TRAINED, N_TRAINED, N_REFERENCE, N_POOL)]) // GROUP
+    least = ends[2] + round(scale * LEAST_GROUPS)
+    if len(runs) < least:
+        raise SystemExit(f"{len(runs):,} groups of {GROUP} passages are too few, {least:,} are needed")
     parts = [runs[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
     trained, other, reference, held_out = ([text for run in part for text in run] for part in parts)
     tokenizer = train_tokenizer([text for run in runs for text in run], n_vocabulary=VOCABULARY)
     model, file = folder / "architecture", folder / "pool.jsonl"
     save(build(architecture(tokenizer), seed=seed), tokenizer, model)
     for number, (name, texts, epochs) in enumerate(
-        [("target", trained, EPOCHS), ("retrained", other, EPOCHS), ("reference", reference, REFERENCE_EPOCHS)]
+        [
+            ("target", trained, trained_epochs),
+            ("retrained", other, trained_epochs),
+            ("reference", reference, reference_epochs),
+        ]
     ):
         fit(model, folder / name, write(folder / f"{name}.jsonl", texts), epochs=epochs, seed=seed + number + 1)
     rows = [{"text": text, "group": f"run {i // GROUP}"} for i, text in enumerate(held_out)]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     plan = ShadowPlan(
-        target=ModelSpec(path=str(model)), n_models=N_SHADOWS, epochs=SHADOW_EPOCHS, batch_size=32, seed=seed
+        target=ModelSpec(path=str(model)), n_models=N_SHADOWS, epochs=shadow_epochs, batch_size=32, seed=seed
     )
     train_shadows(plan, load_samples(DataSpec(path=str(file)), None), folder=folder / "shadows")
     config = AuditConfig.from_options(

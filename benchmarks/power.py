@@ -26,7 +26,7 @@ from auditor.experiments.shadow_texts import prepare_texts
 from auditor.experiments.shadows import ShadowPlan, train_shadows
 from auditor.experiments.training import build, one_thread, save, steps_in, train
 
-N_SHOTS, N_COUNTED, N_REFERENCE = 3, 500, 6000
+N_SHOTS, N_COUNTED = 3, 500
 BATCH_SIZE, VOCABULARY, WINDOW = 32, 512, 256
 WITH_SHADOWS = [
     *("reference", "ez", "wbc", "rmia", "lira", "lira:variance=fixed", "lira:variance=per_sample"),
@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=150)
     parser.add_argument("--shadows", type=int, default=8)
     parser.add_argument("--words", type=int, default=26, help="words of a text")
+    parser.add_argument("--reference-texts", type=int, default=6000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -53,12 +54,21 @@ def main() -> None:
     save(build(architecture(tokenizer), seed=args.seed), tokenizer, model)
     n_parameters = open_model(ModelSpec(path=str(model))).n_parameters
     print(f"{len(texts):,} texts of {args.words} words; {n_parameters:,} parameters", flush=True)
-    others, texts = texts[: N_REFERENCE + 2 * N_SHOTS + N_COUNTED], texts[N_REFERENCE + 2 * N_SHOTS + N_COUNTED :]
+    n_others = args.reference_texts + 2 * N_SHOTS + N_COUNTED
+    others, texts = texts[:n_others], texts[n_others:]
     reference = args.out / "reference"
-    fit(model, reference, write(args.out / "reference.jsonl", others[:N_REFERENCE]), epochs=6, seed=args.seed + 1)
+    fit(
+        model,
+        reference,
+        write(args.out / "reference.jsonl", others[: args.reference_texts]),
+        epochs=6,
+        seed=args.seed + 1,
+    )
     rows: dict[float, list[tuple[str, Audit]]] = {}
     for level in map(float, args.levels.split(",")):
-        rows[level] = measure(args, level, round(level * n_parameters), texts, others[N_REFERENCE:], model, reference)
+        rows[level] = measure(
+            args, level, round(level * n_parameters), texts, others[args.reference_texts :], model, reference
+        )
         print(table(rows), flush=True)
 
 

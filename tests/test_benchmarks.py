@@ -1,0 +1,99 @@
+"""Benchmarks and examples: each of them starts, on its smallest input, and prints what it is for."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from auditor.experiments.demo import draw_records
+
+ROOT = Path(__file__).parents[1]
+RUNS = {
+    "benchmarks/architectures.py": ("--types gpt2,bert,zamba", "3 types tried, 0 wrong"),
+    "benchmarks/growth.py": ("--sizes 40 --words 4 --threads 1", "peak RSS, MiB"),
+    "benchmarks/memory.py": (
+        "--models gpt2-124m --n 2 --median-tokens 16 --contenders ours,loop --threads 1",
+        "One process each",
+    ),
+    "benchmarks/null_calibration.py": (
+        "--out OUT/null.json --scale 0.05 --splits 2 --slow-splits 1 --grouped-splits 1 --per-side 60 --small-side 40",
+        "certified bits above 0",
+    ),
+    "benchmarks/power.py": (
+        "--data RECORDS --out OUT/power --levels 0.01 --epochs 1 --shadows 4 --words 8 --reference-texts 100",
+        "lira",
+    ),
+    "benchmarks/throughput.py": (
+        "--models gpt2-124m --n 2 --median-tokens 16 --seeds 0 --allocator default --contenders ours,loop --threads 1",
+        "seconds of the contender / seconds of ours",
+    ),
+    "benchmarks/token_statistics.py": ("--rows 8 --rounds 1", "compiled against plain"),
+    "benchmarks/until_decided.py": ("--out OUT/until-decided.json --runs 4 --naive-runs 4", "TPR at 5% FPR"),
+    "benchmarks/whole_audit.py": (
+        "--target TARGET --reference REFERENCE --n 8 --threads 1",
+        "a pass per attack / one attack more",
+    ),
+    "examples/finetune_smollm2.py": (
+        "--model REFERENCE --corpus RECORDS --out OUT/tuned --members 8 --non-members 8 --reference-texts 8 --epochs 1 "
+        "--max-tokens 32",
+        "training the reference on 8 texts",
+    ),
+    "examples/train_with_audit.py": (
+        "--model REFERENCE --members MEMBERS --non-members OTHERS --reference REFERENCE --out OUT/trained --steps 4 "
+        "--every 2",
+        "audit/reference_auc",
+    ),
+}
+"""Smallest arguments of each program, and what its output holds."""
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return texts that all differ, enough for the smallest table of `power.py`."""
+    file = tmp_path_factory.mktemp("records") / "records.jsonl"
+    drawn = draw_records(2000, np.random.default_rng(0))
+    rows = [json.dumps({"id": str(i), "text": record.text}) for i, record in enumerate(drawn)]
+    file.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return file
+
+
+def test_every_program_is_started() -> None:
+    programs = {
+        str(path.relative_to(ROOT))
+        for folder in ("benchmarks", "examples")
+        for path in (ROOT / folder).glob("*.py")
+        if "__main__" in path.read_text(encoding="utf-8")
+    }
+    assert programs == set(RUNS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", RUNS)
+def test_a_program_runs_on_its_smallest_input(
+    program: str, tiny_models: dict[str, Path], tiny_data: dict[str, Path], records: Path, tmp_path: Path
+) -> None:
+    arguments, told = RUNS[program]
+    places: dict[str, Any] = {
+        "TARGET": tiny_models["target"], "REFERENCE": tiny_models["reference"], "RECORDS": records,
+        "MEMBERS": tiny_data["members"], "OTHERS": tiny_data["non_members"], "OUT": tmp_path,
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, ROOT / program, *(_filled(word, places) for word in arguments.split())],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"COLUMNS": "200"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert told in done.stdout + done.stderr
+
+
+def _filled(word: str, places: dict[str, Any]) -> str:
+    """Put a path in the place of its name, which may have more behind it."""
+    name, slash, rest = word.partition("/")
+    return f"{places[name]}{slash}{rest}" if name in places else word
