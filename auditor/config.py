@@ -1,7 +1,6 @@
 """The frozen description of one audit: from a TOML file, from flags, or from Python."""
 
 import json
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -9,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from .amounts import parse_amount
 from .errors import ConfigError
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "ModelSpec",
     "is_count",
     "load_config_file",
-    "parse_amount",
 ]
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -419,39 +418,3 @@ def load_config_file(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration file {path} is not valid TOML: {error}") from error
-
-
-_LARGEST_AMOUNT = 1e24
-
-
-_SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
-
-
-def parse_amount(text: str) -> float:
-    """Read a positive number, with ``_`` between digits and a suffix K, M, B (or G) or T if wanted.
-
-    Raises
-    ------
-    ValueError
-        If it is not a positive, finite number.
-
-    Examples
-    --------
-    >>> parse_amount("1.5B"), parse_amount("12_512"), parse_amount("2e12")
-    (1500000000.0, 12512.0, 2000000000000.0)
-    """
-    plain = text.strip().lower().replace("_", "").replace(",", "")
-    factor = _SUFFIXES.get(plain[-1:], 1.0)
-    digits = plain[:-1] if plain[-1:] in _SUFFIXES else plain
-    try:
-        value = float(digits) if digits.isascii() else math.nan
-    except ValueError:
-        value = math.nan
-    value *= factor
-    if math.isnan(value) or math.isinf(value):
-        raise ValueError(f"{text!r} is not a number such as 124000000, 124M, 1.5B or 2e12")
-    if value > _LARGEST_AMOUNT:
-        raise ValueError(f"must be at most {_LARGEST_AMOUNT:g}, got {text}")
-    if value <= 0:
-        raise ValueError(f"must be greater than 0, got {text}")
-    return value

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ..config import parse_amount
+from ..amounts import parse_amount
 
 __all__ = ["AMOUNT", "FLOATS", "Amount", "FloatList"]
 

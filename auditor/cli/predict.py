@@ -167,7 +167,7 @@ def _count_parameters(options: dict[str, Any]) -> int:
 
 def _count_trainable(given: str) -> int:
     """Read a count, or count the parameters of an adapter."""
-    from ..config import parse_amount
+    from ..amounts import parse_amount
 
     if Path(given).is_dir():
         from ..engine.loading.adapters import count_adapter

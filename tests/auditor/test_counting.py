@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.config import ModelSpec, parse_amount
+from auditor.amounts import parse_amount
+from auditor.config import ModelSpec
 from auditor.documents.files import document, document_schema, from_text, read_document, to_text
 from auditor.engine.counting import compressed_bits, count_texts
 from auditor.engine.loading.adapters import count_adapter
