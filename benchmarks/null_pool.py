@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from power import architecture, cut, fit, write
 
-from auditor.audit.attack_choice import needs_of
 from auditor.audit.evidence import sample_table
 from auditor.audit.inputs import read_inputs
+from auditor.audit.parts import model_facts
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.data import load_samples, load_texts
 from auditor.engine.signals import Collected, collect_signals
@@ -107,21 +107,14 @@ def scored(config: AuditConfig, retrained: ModelSpec, scores_folder: Path) -> Po
     inputs = read_inputs(config)
 
     def collected(config: AuditConfig) -> Collected:
-        return collect_signals(
-            config, sample_ids=inputs.data.ids, texts=inputs.data.texts, needs=needs_of(inputs.attacks, inputs.config),
-            scores_folder=scores_folder, seen=inputs.seen,
-        )  # fmt: skip
+        return collect_signals(config, inputs.request, scores_folder=scores_folder)
 
     ours, theirs = collected(inputs.config), collected(replace(inputs.config, target=retrained))
     scores, other = score_samples(inputs.attacks, ours), score_samples(inputs.attacks, theirs)
-    facts = tuple(
-        ModelFacts(weights_sha256=m.files.weights_sha256, stored_dtype=m.files.stored_dtype, dtype=m.key.dtype)
-        for m in ours.models
-    )
     return Pool(
         config=inputs.config, headline=inputs.headline.label,
         table=sample_table(inputs.config, inputs.data, ours, scores), text_keys=tuple(ours.plan.text_keys),
-        unread=ours.plan.unread, aligned=ours.plan.aligned, facts=facts,
+        unread=ours.plan.unread, aligned=ours.plan.aligned, facts=tuple(model_facts(ours.models)),
         retrained=other.attacks, retrained_bits=other.target_bits,
     )  # fmt: skip
 

@@ -23,8 +23,9 @@ from auditor.estimates.risk import TAIL_SHARES, assess_risk
 from auditor.estimates.selection import select
 from auditor.laws.capacity import BitsPerParameter
 from auditor.soundness.blind import blind_baseline
-from auditor.soundness.checks import check_soundness
-from auditor.soundness.overlap import check_overlap, find_overlap
+from auditor.soundness.checks import ComparedModels, check_soundness
+from auditor.soundness.overlap import find_overlap
+from auditor.soundness.texts import ComparedTexts
 from auditor.stats.adjusted import length_strata, residualised_auc, stratified_auc
 from auditor.stats.metrics import auc, evaluate
 from auditor.stats.p_values import auc_p_values
@@ -208,14 +209,19 @@ def checked(pool: Pool, split: Split) -> Iterator[Outcome]:
             yield alarm(f"check {check.name} not passed", "", check.verdict != "pass")
 
 
-def _soundness(pool: Pool, split: Split, **more: Any) -> SoundnessResult:
-
+def _soundness(pool: Pool, split: Split, **found: Any) -> SoundnessResult:
+    """Check a split; ``found`` is what was seen of its texts."""
     table = split.table
+    texts = ComparedTexts(
+        sample_ids=table.sample_id, is_member=split.is_member, text_keys=[pool.text_keys[i] for i in split.places],
+        n_bytes=table.n_bytes, groups=split.groups, **found,
+    )  # fmt: skip
+    models = ComparedModels(
+        target=pool.facts[0], references=pool.facts[1:], aligned=pool.aligned, unread=pool.unread[:, split.places]
+    )
     return check_soundness(
-        is_member=split.is_member, groups=split.groups, n_bytes=table.n_bytes,
-        text_keys=[pool.text_keys[i] for i in split.places], unread=pool.unread[:, split.places],
-        reference_bits=table.reference_bits, signed_bits=table.signed_bits, target=pool.facts[0],
-        references=pool.facts[1:], aligned=pool.aligned, fpr_targets=pool.config.fpr_targets, **more,
+        texts, models, reference_bits=table.reference_bits, signed_bits=table.signed_bits,
+        fpr_targets=pool.config.fpr_targets,
     )  # fmt: skip
 
 
@@ -232,8 +238,7 @@ def looks(pool: Pool, split: Split) -> Iterator[Outcome]:
             )  # fmt: skip
             yield covers("AUC beyond the looks of the texts", label, left, 0.5)
     overlap = find_overlap(table.text, member, [pool.text_keys[i] for i in split.places])
-    extra = check_overlap(overlap, member, table.sample_id)
-    sound = _soundness(pool, split, blind=blind, extra=extra)
+    sound = _soundness(pool, split, blind=blind, overlap=overlap)
     for check in sound.checks:
         if check.name == "blind_baseline":
             yield alarm("check blind_baseline not passed", "", check.verdict != "pass")

@@ -14,8 +14,9 @@ from ..config import AuditConfig, DataSpec, ModelSpec
 from ..data import SampleSet, load_samples, load_texts
 from ..documents.shadows import ShadowSet, load_shadows
 from ..documents.split import read_manifest
+from ..engine.request import ScoringRequest
 from ..errors import ConfigError
-from .attack_choice import Headline, choose_attacks, choose_headline, is_by_name
+from .attack_choice import Headline, choose_attacks, choose_headline, is_by_name, needs_of
 
 __all__ = ["Inputs", "read_inputs"]
 
@@ -56,6 +57,19 @@ class Inputs:
     frequency_texts: tuple[str, ...]
     seen: NDArray[np.bool_] | None
     warnings: tuple[str, ...]
+
+    @property
+    def request(self) -> ScoringRequest:
+        """What the engine is asked for these attacks."""
+        return ScoringRequest(
+            sample_ids=self.data.ids,
+            texts=self.data.texts,
+            needs=needs_of(self.attacks, self.config),
+            shots=self.shots,
+            member_shots=self.member_shots,
+            frequency_texts=self.frequency_texts,
+            seen=self.seen,
+        )
 
 
 def read_inputs(config: AuditConfig) -> Inputs:

@@ -1,12 +1,16 @@
 """Parts of a result, a function a key: from the evidence of an audit to its estimates."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..documents.estimate import Estimate
 from ..documents.result import AttackResult, MemorizationResult, SelectionResult, SoundnessResult
+from ..engine.models import OpenedModel
+from ..engine.plan import Plan
 from ..estimates.attacks import attack_results
 from ..estimates.code_lengths import separate_references
 from ..estimates.combination import Combination, combine
@@ -14,43 +18,64 @@ from ..estimates.memorization import dataset_memorization, top_samples
 from ..estimates.risk import Risk, assess_risk
 from ..estimates.selection import select
 from ..laws.capacity import BitsPerParameter
-from ..soundness.checks import check_soundness
-from ..soundness.overlap import check_overlap
+from ..soundness.checks import ComparedModels, ModelFacts, check_soundness
 from ..soundness.split import check_manifest
-from .evidence import Evidence, model_facts
+from ..soundness.texts import ComparedTexts
+from .evidence import Evidence
+from .inputs import Inputs
 
 __all__ = [
     "combine_attacks",
     "estimate_memorization",
     "judge_soundness",
     "measure_attacks",
+    "model_facts",
     "select_attack",
     "who_is_at_risk",
 ]
 
 
-def judge_soundness(evidence: Evidence) -> SoundnessResult:
-    """Run the soundness checks."""
-    config, table, plan = evidence.config, evidence.table, evidence.collected.plan
-    target, *references = model_facts(evidence.collected.models)
-    found = check_overlap(evidence.overlap, table.is_member, table.sample_id)
-    if config.split_manifest is not None:
-        found.append(check_manifest(Path(config.split_manifest), evidence.data))
+def judge_soundness(
+    inputs: Inputs,
+    models: Sequence[OpenedModel],
+    plan: Plan,
+    texts: ComparedTexts,
+    *,
+    reference_bits: NDArray[np.float64] | None,
+    signed_bits: NDArray[np.float64] | None,
+) -> SoundnessResult:
+    """Run the soundness checks.
+
+    Parameters
+    ----------
+    models : sequence of OpenedModel
+        The target first.
+    reference_bits, signed_bits : ndarray of float64, shape (n_samples,), bits, or None
+        None without a reference; signed bits also before the target was run.
+    """
+    manifest = inputs.config.split_manifest
+    target, *references = model_facts(models)
     return check_soundness(
-        is_member=table.is_member,
-        groups=evidence.groups,
-        n_bytes=table.n_bytes,
-        text_keys=evidence.text_keys,
-        unread=plan.unread,
-        reference_bits=table.reference_bits,
-        signed_bits=table.signed_bits,
-        target=target,
-        references=references,
-        aligned=plan.aligned,
-        fpr_targets=config.fpr_targets,
-        blind=evidence.blind,
-        extra=found,
+        texts,
+        ComparedModels(target=target, references=tuple(references), aligned=plan.aligned, unread=plan.unread),
+        reference_bits=reference_bits,
+        signed_bits=signed_bits,
+        fpr_targets=inputs.config.fpr_targets,
+        extra=[] if manifest is None else [check_manifest(Path(manifest), inputs.data)],
     )
+
+
+def model_facts(models: Sequence[OpenedModel]) -> list[ModelFacts]:
+    """Take what the soundness checks need to know of each model."""
+    return [
+        ModelFacts(
+            weights_sha256=model.files.weights_sha256,
+            stored_dtype=model.files.stored_dtype,
+            dtype=model.key.dtype,
+            quantization=(model.files.quantization or {}).get("quant_method"),
+        )
+        for model in models
+    ]
 
 
 def estimate_memorization(
@@ -147,7 +172,7 @@ def who_is_at_risk(evidence: Evidence) -> Risk:
         table.is_member,
         headline=headline,
         clusters=evidence.groups,
-        text_keys=evidence.text_keys,
+        text_keys=evidence.compared.text_keys,
         units=evidence.data.groups,
         n_bytes=table.n_bytes,
         n_copies=table.n_copies,

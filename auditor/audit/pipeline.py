@@ -16,13 +16,13 @@ from ..engine.loading.adapters import count_adapter
 from ..engine.loading.models import resolve_source
 from ..engine.ranks import ALONE, Rank
 from ..engine.scoring import ScoringProgress
-from ..engine.signals import score_share
+from ..engine.signals import collect_signals, score_share
 from ..estimates.prediction import check_stated_size, set_beside
 from ..estimates.retrained import compare_with_retrained
 from ..estimates.scores import score_samples
 from ..laws.constants import Constants, read_constants
-from .attack_choice import needs_of, without_misaligned
-from .evidence import Evidence, collect, gather
+from .attack_choice import without_misaligned
+from .evidence import Evidence, gather
 from .inputs import Inputs, read_inputs
 from .parts import (
     combine_attacks,
@@ -89,7 +89,14 @@ def audit(
         provenance=describe_run(evidence.collected, started_at, monotonic() - started),
         config=asdict(config),
         data=data,
-        soundness=judge_soundness(evidence),
+        soundness=judge_soundness(
+            inputs,
+            evidence.collected.models,
+            evidence.collected.plan,
+            evidence.compared,
+            reference_bits=evidence.table.reference_bits,
+            signed_bits=evidence.table.signed_bits,
+        ),
         memorization=memorization,
         attacks=attacks,
         selection=select_attack(evidence),
@@ -112,16 +119,7 @@ def help_audit(config: AuditConfig, *, scores_folder: Path, rank: Rank) -> None:
     """
     inputs = read_inputs(config)
     for turn, its_rank in _turns(inputs.config, rank):
-        score_share(
-            turn,
-            sample_ids=inputs.data.ids,
-            texts=inputs.data.texts,
-            needs=needs_of(inputs.attacks, config),
-            scores_folder=scores_folder,
-            shots=inputs.shots,
-            member_shots=inputs.member_shots,
-            rank=its_rank,
-        )
+        score_share(turn, inputs.request, scores_folder=scores_folder, rank=its_rank)
 
 
 def _check_before_scoring(config: AuditConfig, inputs: Inputs) -> None:
@@ -147,7 +145,9 @@ def _compare_with_retrained(
     if config.retrained is None:
         return None
     retrained, its_rank = _turns(config, rank)[1]
-    collected = collect(evidence.inputs, retrained, scores_folder=scores_folder, on_progress=on_progress, rank=its_rank)
+    collected = collect_signals(
+        retrained, evidence.inputs.request, scores_folder=scores_folder, on_progress=on_progress, rank=its_rank
+    )
     attacks, _ = without_misaligned(evidence.attacks, evidence.inputs.headline, aligned=collected.plan.aligned)
     theirs = score_samples(attacks, collected)
     return compare_with_retrained(

@@ -1,7 +1,7 @@
 """What stands before a target is run: texts, what the references say of them, checks, a random order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +9,20 @@ from numpy.typing import NDArray
 
 from attacks import Attack, Need
 
-from ..documents.result import CheckResult, SoundnessResult
+from ..documents.result import SoundnessResult
 from ..engine.frequencies import count_tokens
 from ..engine.gradual import GradualTarget, Watch, score_references, taken
-from ..engine.models import OpenedModel
 from ..engine.plan import Plan
 from ..engine.ranks import ALONE
 from ..engine.signals import Collected, gather_pass, open_and_plan
 from ..errors import ConfigError
 from ..estimates.code_lengths import code_bits, mixture_bits
 from ..gates.sequential import Topic
-from ..soundness.blind import blind_baseline
-from ..soundness.checks import check_soundness
-from ..soundness.overlap import check_overlap, find_overlap, near_duplicate_groups
-from ..soundness.split import check_manifest
+from ..soundness.texts import compare_texts
 from ..stats.sequential import block_sizes, scoring_order
 from .attack_choice import needs_of, without_misaligned
-from .evidence import model_facts
 from .inputs import Inputs
+from .parts import judge_soundness
 
 __all__ = ["Prepared", "prepare"]
 
@@ -77,23 +73,20 @@ def prepare(inputs: Inputs, topics: list[Topic], scores_folder: Path, on_progres
     """Open the models, run the references on all texts, check what can be checked, and draw the order."""
     config, data = inputs.config, inputs.data
     attacks = list({topic.attack.label: topic.attack for topic in topics if topic.attack is not None}.values())
-    needs = needs_of(attacks, config)
-    models, plan = open_and_plan(
-        config, data.ids, data.texts, needs, scores_folder, inputs.shots, inputs.member_shots, ALONE, on_progress
-    )
+    request = replace(inputs.request, needs=needs_of(attacks, config))
+    models, plan = open_and_plan(config, request, scores_folder, ALONE, on_progress)
     attacks, left_out = without_misaligned(attacks, inputs.headline, aligned=plan.aligned)
     topics = _still_asked(topics, attacks)
     notes = score_references(plan, models, config, scores_folder=scores_folder, on_progress=on_progress)
-    overlap = find_overlap(plan.texts, data.is_member, plan.text_keys)
-    groups = near_duplicate_groups(overlap, data.groups)
-    soundness = _check(inputs, models, plan, groups, check_overlap(overlap, data.is_member, data.ids), scores_folder)
-    order = _random_order(inputs, groups)
+    compared = compare_texts(data, plan.texts, plan.text_keys, plan.n_bytes, seed=config.seed)
+    reference_bits = _reference_bits(plan, inputs.seen, scores_folder)
+    order = _random_order(inputs, compared.groups)
     ordered = taken(plan, order)
     return Prepared(
         inputs=inputs,
         topics=topics,
         attacks=attacks,
-        soundness=soundness,
+        soundness=judge_soundness(inputs, models, plan, compared, reference_bits=reference_bits, signed_bits=None),
         order=order,
         references=Collected(
             sample_ids=tuple(data.ids[i] for i in order),
@@ -104,9 +97,11 @@ def prepare(inputs: Inputs, topics: list[Topic], scores_folder: Path, on_progres
             n_tokens_reused=0,
             seconds=0.0,
             notes=(),
-            needs=needs,
+            needs=request.needs,
             seen=None if inputs.seen is None else inputs.seen[:, order],
-            token_counts=count_tokens(models[0], inputs.frequency_texts) if Need.TOKEN_COUNTS in needs else None,
+            token_counts=count_tokens(models[0], request.frequency_texts)
+            if Need.TOKEN_COUNTS in request.needs
+            else None,
         ),
         notes=[*left_out, *plan.notes, *models[0].shots_notes(), *notes],
     )
@@ -123,37 +118,6 @@ def _still_asked(topics: Sequence[Topic], attacks: Sequence[Attack]) -> list[Top
                 "it is about can be run"
             )
     return kept
-
-
-def _check(
-    inputs: Inputs,
-    models: Sequence[OpenedModel],
-    plan: Plan,
-    groups: Sequence[str | None] | None,
-    overlaps: Sequence[CheckResult],
-    scores_folder: Path,
-) -> SoundnessResult:
-    """Make all checks that take no target, on all texts."""
-    config, data = inputs.config, inputs.data
-    target, *references = model_facts(models)
-    extra = list(overlaps)
-    if config.split_manifest is not None:
-        extra.append(check_manifest(Path(config.split_manifest), data))
-    return check_soundness(
-        is_member=data.is_member,
-        groups=groups,
-        n_bytes=plan.n_bytes,
-        text_keys=plan.text_keys,
-        unread=plan.unread,
-        reference_bits=_reference_bits(plan, inputs.seen, scores_folder),
-        signed_bits=None,
-        target=target,
-        references=references,
-        aligned=plan.aligned,
-        fpr_targets=config.fpr_targets,
-        blind=blind_baseline(plan.texts, data.is_member, groups, seed=config.seed),
-        extra=extra,
-    )
 
 
 def _reference_bits(plan: Plan, seen: NDArray[np.bool_] | None, scores_folder: Path) -> NDArray[np.float64] | None:

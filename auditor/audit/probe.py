@@ -19,6 +19,7 @@ from ..documents.estimate import Estimate
 from ..engine.batches import Budget, make_batches
 from ..engine.forward import OutOfMemory, Scorer, SequenceScores
 from ..engine.loading.configs import context_window, rope_boundary
+from ..engine.request import ScoringRequest
 from ..engine.signals import collect_signals
 from ..engine.tokens import Encoder, TokenSequence, check_scorable, cut_to_fit
 from ..errors import ConfigError, DataError, ModelError
@@ -180,7 +181,7 @@ class Probe:
         reference = None
         if has_reference:
             found = collect_signals(
-                config, sample_ids=data.ids, texts=texts, needs=frozenset(), scores_folder=folder
+                config, ScoringRequest(sample_ids=data.ids, texts=texts), scores_folder=folder
             ).signals
             texts, reference = list(found.texts), found.target
         sequences = tuple(encoder.sequences(ids)[0] for ids in encoder.encode(texts))

@@ -1,7 +1,7 @@
 """Signals of texts: open the models, plan the fewest passes, score what is not stored yet, hand over scores."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from .neighbours import neighbour_views
 from .plan import Pass, Plan, make_plan
 from .ranks import ALONE, Rank
 from .ray_cluster import cluster_device, score_on_ray
+from .request import ScoringRequest
 from .scoring import ScoringProgress, score_missing
 from .store import ScoreStore
 from .token_file import TokenFile
@@ -101,40 +102,24 @@ class Collected:
 
 def collect_signals(
     config: AuditConfig,
+    request: ScoringRequest,
     *,
-    sample_ids: Sequence[str],
-    texts: Sequence[str],
-    needs: frozenset[Need],
     scores_folder: Path,
-    shots: Sequence[str] = (),
-    member_shots: Sequence[str] = (),
-    frequency_texts: Sequence[str] = (),
-    seen: NDArray[np.bool_] | None = None,
     on_progress: Callable[[ScoringProgress], None] | None = None,
     rank: Rank = ALONE,
 ) -> Collected:
     """Score every text under the target and each reference, reusing whatever the store holds.
-
-    Many parameters: the texts of an audit and of its attacks, each of its own kind.
 
     One pass per model and text view serves all attacks. One model is in memory at a time, and a model whose
     scores are all stored is never loaded.
 
     Parameters
     ----------
-    sample_ids, texts : sequence of str, length n_samples
-    needs : frozenset of Need
-        Union of what the attacks need.
+    config : AuditConfig
+        Models, and how they are run.
+    request : ScoringRequest
     scores_folder : Path
         The score store; a killed run continues from it.
-    shots : sequence of str
-        Non-members, none of them among the texts, that go before every text for attacks that need it.
-    member_shots : sequence of str
-        The same with members.
-    frequency_texts : sequence of str
-        Texts, none of them among the others, in which the target's tokens are counted for attacks that need it.
-    seen : ndarray of bool, shape (n_references, n_samples), optional
-        Whether a reference trained on a text; None if none did on any.
     on_progress : callable, optional
         Called after every batch.
     rank : Rank
@@ -147,11 +132,10 @@ def collect_signals(
         With the reason, before anything is scored where that is possible.
     """
     with rank.at_work(scores_folder) as others:
-        models, plan = open_and_plan(
-            config, sample_ids, texts, needs, scores_folder, shots, member_shots, rank, on_progress
-        )
-        check_measurable(models[0], needs)
-        token_counts = count_tokens(models[0], frequency_texts) if Need.TOKEN_COUNTS in needs else None
+        models, plan = open_and_plan(config, request, scores_folder, rank, on_progress)
+        check_measurable(models[0], request.needs)
+        counted = Need.TOKEN_COUNTS in request.needs
+        token_counts = count_tokens(models[0], request.frequency_texts) if counted else None
         started = time.monotonic()
         n_tokens = sum(int(one.n_scored.sum()) for one in plan.passes)
         stored = plan.stored(scores_folder)
@@ -172,9 +156,9 @@ def collect_signals(
             ways = [late if late is not model else way for way, late, model in zip(ways, rest, models, strict=True)]
             ways = [replace(way, scoring_path=f"{way.scoring_path}; {rank.world} processes") for way in ways]
             notes += more
-    measures = measure_missing(plan, config, needs, scores_folder=scores_folder, on_progress=on_progress)
+    measures = measure_missing(plan, config, request.needs, scores_folder=scores_folder, on_progress=on_progress)
     return Collected(
-        sample_ids=tuple(sample_ids),
+        sample_ids=tuple(request.sample_ids),
         models=tuple(ways),
         plan=plan,
         files=tuple(gather_pass(one, scores_folder) for one in plan.passes),
@@ -182,24 +166,14 @@ def collect_signals(
         n_tokens_reused=n_tokens - n_missing,
         seconds=time.monotonic() - started,
         notes=(*plan.notes, *models[0].shots_notes(), *dict.fromkeys([*notes, *measures.notes])),
-        needs=needs,
-        seen=seen,
+        needs=request.needs,
+        seen=request.seen,
         token_counts=token_counts,
         measures=measures,
     )
 
 
-def score_share(
-    config: AuditConfig,
-    *,
-    sample_ids: Sequence[str],
-    texts: Sequence[str],
-    needs: frozenset[Need],
-    scores_folder: Path,
-    shots: Sequence[str] = (),
-    member_shots: Sequence[str] = (),
-    rank: Rank,
-) -> None:
+def score_share(config: AuditConfig, request: ScoringRequest, *, scores_folder: Path, rank: Rank) -> None:
     """Score this process's share of the texts into the store, and let the first process know.
 
     Raises
@@ -208,34 +182,27 @@ def score_share(
         As `collect_signals` does.
     """
     with rank.at_work(scores_folder):
-        models, plan = open_and_plan(config, sample_ids, texts, needs, scores_folder, shots, member_shots, rank)
+        models, plan = open_and_plan(config, request, scores_folder, rank)
         stored = plan.stored(scores_folder)
         score_missing(plan, models, config, stored=stored, scores_folder=scores_folder, share=rank.share)
 
 
 def open_and_plan(
     config: AuditConfig,
-    sample_ids: Sequence[str],
-    texts: Sequence[str],
-    needs: frozenset[Need],
+    request: ScoringRequest,
     scores_folder: Path,
-    shots: Sequence[str],
-    member_shots: Sequence[str],
     rank: Rank,
     on_progress: Callable[[ScoringProgress], None] | None = None,
 ) -> tuple[list[OpenedModel], Plan]:
-    """Open the models and plan the passes: the same in every process.
-
-    Many parameters: the texts of an audit and of its attacks, each of its own kind.
-    """
+    """Open the models and plan the passes: the same in every process."""
     if config.engine == "ray" and rank.world > 1:
         raise ConfigError("engine ray starts its workers itself: run it without torchrun or accelerate launch")
     device = cluster_device(config) if config.engine == "ray" else None
     models = open_models(config, local_rank=rank.local_rank if rank.world > 1 else None, device=device)
-    if Need.SHOTS in needs:
-        models[0] = models[0].with_shots(shots, view=AFTER_SHOTS)
-    if Need.MEMBER_SHOTS in needs:
-        models[0] = models[0].with_shots(member_shots, view=AFTER_MEMBER_SHOTS)
+    if Need.SHOTS in request.needs:
+        models[0] = models[0].with_shots(request.shots, view=AFTER_SHOTS)
+    if Need.MEMBER_SHOTS in request.needs:
+        models[0] = models[0].with_shots(request.member_shots, view=AFTER_MEMBER_SHOTS)
     rewrite = partial(
         neighbour_views,
         model=config.neighbour_model,
@@ -246,8 +213,15 @@ def open_and_plan(
         trust_remote_code=config.trust_remote_code,
         on_progress=on_progress,
     )
-    cut = config.long_texts == "cut"
-    return models, make_plan(models, sample_ids=sample_ids, texts=texts, needs=needs, cut=cut, rewrite=rewrite)
+    plan = make_plan(
+        models,
+        sample_ids=request.sample_ids,
+        texts=request.texts,
+        needs=request.needs,
+        cut=config.long_texts == "cut",
+        rewrite=rewrite,
+    )
+    return models, plan
 
 
 def gather_pass(one: Pass, scores_folder: Path) -> TokenFile:

@@ -23,12 +23,12 @@ from ..engine.loading.recorded import RECORD, write_record
 from ..engine.loading.weights import StoredWeights
 from ..engine.models import OpenedModel, open_models, open_one
 from ..engine.plan import make_plan
+from ..engine.request import ScoringRequest
 from ..engine.scoring import ScoringProgress
 from ..engine.signals import Collected, collect_signals
 from ..engine.store import SCORING_VERSION, ScoreStore
 from ..errors import ConfigError
-from ..soundness.blind import blind_baseline, blind_check
-from ..soundness.overlap import check_overlap, find_overlap, near_duplicate_groups
+from ..soundness.texts import compare_texts
 from ..version import __version__
 from .archives import write_archive
 from .manifest import MANIFEST, MEMBER, SETTINGS, SIDES, PackedReference, PackedSide, PackManifest
@@ -72,9 +72,7 @@ def make_pack(
         references_only = replace(config, target=config.references[0], references=config.references[1:])
         collected = collect_signals(
             references_only,
-            sample_ids=inputs.data.ids,
-            texts=_cut_texts(references_only, inputs),
-            needs=frozenset(),
+            ScoringRequest(sample_ids=inputs.data.ids, texts=_cut_texts(references_only, inputs)),
             scores_folder=scores_folder or folder / "store",
             on_progress=None if on_progress is None else lambda now: on_progress(_of_reference(now)),
         )
@@ -203,10 +201,6 @@ def _side(data: SampleSet, spec: DataSpec, side: Side) -> PackedSide:
 
 def _soundness(inputs: Inputs, collected: Collected) -> tuple[CheckResult, ...]:
     """Check what can be checked without a target: what the sides have in common, and whether texts alone tell them."""
-    data, texts = inputs.data, collected.plan.texts
-    overlap = find_overlap(texts, data.is_member, collected.plan.text_keys)
-    found = check_overlap(overlap, data.is_member, data.ids)
-    if inputs.config.non_members is not None:
-        groups = near_duplicate_groups(overlap, data.groups)
-        found.append(blind_check(blind_baseline(texts, data.is_member, groups, seed=inputs.config.seed)))
-    return tuple(found)
+    plan = collected.plan
+    texts = compare_texts(inputs.data, plan.texts, plan.text_keys, plan.n_bytes, seed=inputs.config.seed)
+    return (*texts.check_overlap(), *texts.check_blind())

@@ -11,9 +11,9 @@ from ..data.splits import TOO_FEW_SAMPLES
 from ..documents.estimate import Estimate
 from ..documents.result import CheckResult, SoundnessResult, Verdict
 from ..stats import intervals, metrics
-from .blind import BlindBaseline, blind_check
+from .texts import ComparedTexts
 
-__all__ = ["ModelFacts", "check_soundness", "is_same_model"]
+__all__ = ["ComparedModels", "ModelFacts", "check_soundness", "is_same_model"]
 
 CHECK_LEVEL = 0.99
 """Level of the intervals behind the checks: several are made at once, and a false alarm costs trust."""
@@ -46,63 +46,66 @@ class ModelFacts:
     """Scheme in which the weights are quantised; None if they are not."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedModels:
+    """The models of an audit, and how they read its texts.
+
+    Parameters
+    ----------
+    target : ModelFacts
+    references : tuple of ModelFacts
+    aligned : bool
+        Whether all of them read every text as the same tokens.
+    unread : ndarray of int, shape (n_models, n_samples)
+        Characters of each text that the tokenizer of each model has no token for; the target comes first.
+    """
+
+    target: ModelFacts
+    references: tuple[ModelFacts, ...]
+    aligned: bool
+    unread: NDArray[np.int64]
+
+
 def check_soundness(
+    texts: ComparedTexts,
+    models: ComparedModels,
     *,
-    is_member: NDArray[np.bool_],
-    groups: Groups,
-    n_bytes: NDArray[np.int64],
-    text_keys: Sequence[str],
-    unread: NDArray[np.int64],
     reference_bits: Values | None,
     signed_bits: Values | None,
-    target: ModelFacts,
-    references: Sequence[ModelFacts],
-    aligned: bool,
     fpr_targets: Sequence[float],
-    blind: BlindBaseline | None = None,
     extra: Sequence[CheckResult] = (),
 ) -> SoundnessResult:
     """Run every check that needs no model beyond the scores that the audit has made.
 
-    Many parameters: what each check looks at, all of it optional in some audit.
-
     Parameters
     ----------
-    is_member : ndarray of bool, shape (n_samples,)
-    groups : sequence of (str or None), length n_samples, or None
-    n_bytes : ndarray of int, shape (n_samples,)
-        Bytes of the scored texts.
-    text_keys : sequence of str, length n_samples
-        Equal for equal texts, as scored.
-    unread : ndarray of int, shape (n_models, n_samples)
-        Characters of each text that the tokenizer of each model has no token for; the target comes first.
+    texts : ComparedTexts
+    models : ComparedModels
     reference_bits, signed_bits : ndarray of float64, shape (n_samples,), bits, or None
         None without a reference; signed bits also before the target was run, which leaves out what takes them.
     fpr_targets : sequence of float
         The false-positive rates that the audit reports at.
-    blind : BlindBaseline, optional
-        What the looks of the texts say, see `blind_baseline`; not judged without non-members.
     extra : sequence of CheckResult
-        Checks made elsewhere, such as that for near-copies.
+        Checks made elsewhere, such as that of the split.
     """
+    is_member, groups = texts.is_member, texts.groups
     checks = [
-        _sample_size(is_member, text_keys, fpr_targets),
-        _overlap(is_member, text_keys),
+        _sample_size(is_member, texts.text_keys, fpr_targets),
+        _overlap(is_member, texts.text_keys),
+        *texts.check_overlap(),
         *extra,
     ]
     two_sided = not is_member.all()
     if two_sided:
-        checks.append(_length(n_bytes, is_member, groups))
-        if blind is not None:
-            checks.append(blind_check(blind))
+        checks += [_length(texts.n_bytes, is_member, groups), *texts.check_blind()]
     if reference_bits is not None:
         checks += [
-            _distinct_models(target, references, signed_bits),
-            _tokenizer(aligned, unread),
-            _precision(target, references),
+            _distinct_models(models.target, models.references, signed_bits),
+            _tokenizer(models.aligned, models.unread),
+            _precision(models.target, models.references),
         ]
         if two_sided:
-            checks.append(_reference_alone(-reference_bits / n_bytes, is_member, groups))
+            checks.append(_reference_alone(-reference_bits / texts.n_bytes, is_member, groups))
         if two_sided and signed_bits is not None:
             checks.append(_negative_control(signed_bits, is_member, groups))
     checks.sort(key=lambda check: _WORST_FIRST.index(check.verdict))

@@ -18,6 +18,7 @@ from auditor.engine import masked, neighbours
 from auditor.engine.masked import MaskedModel, Swap, load_masked, open_masked
 from auditor.engine.neighbours import Neighbours
 from auditor.engine.ranks import Rank
+from auditor.engine.request import ScoringRequest
 from auditor.engine.signals import Collected, collect_signals, score_share
 from auditor.errors import ConfigError, ModelError, ResultError
 
@@ -96,13 +97,15 @@ def collect(tiny_models: dict[str, Path], bert: Path, tmp_path: Path) -> Callabl
             members=DataSpec(path="unused"),
             **{"neighbour_model": str(bert), "neighbours": n, **options},
         )
-        inputs: dict[str, Any] = {
-            "sample_ids": [f"s{i}" for i in range(len(texts))],
-            "texts": texts,
-            "needs": frozenset({Need.NEIGHBOURS} if needs is None else needs),
-            "scores_folder": tmp_path / "scores",
-        }
-        return score_share(config, rank=rank, **inputs) if rank else collect_signals(config, **inputs)
+        request = ScoringRequest(
+            sample_ids=[f"s{i}" for i in range(len(texts))],
+            texts=texts,
+            needs=frozenset({Need.NEIGHBOURS} if needs is None else needs),
+        )
+        folder = tmp_path / "scores"
+        if rank:
+            return score_share(config, request, scores_folder=folder, rank=rank)
+        return collect_signals(config, request, scores_folder=folder)
 
     return run
 

@@ -15,6 +15,7 @@ from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine import plan, scoring
 from auditor.engine import signals as passes
 from auditor.engine.forward import Scorer
+from auditor.engine.request import ScoringRequest
 from auditor.engine.signals import Collected, collect_signals
 from auditor.errors import ConfigError, ModelError
 
@@ -43,11 +44,8 @@ def collect(tiny_models: dict[str, Path], tmp_path: Path) -> Callable[..., Colle
         )
         return collect_signals(
             config,
-            sample_ids=[f"s{i}" for i in range(len(texts))],
-            texts=texts,
-            needs=needs,
+            ScoringRequest(sample_ids=[f"s{i}" for i in range(len(texts))], texts=texts, needs=needs, shots=shots),
             scores_folder=tmp_path / scores,
-            shots=shots,
         )
 
     return run
@@ -284,9 +282,7 @@ def test_progress_reaches_the_total(
     config = AuditConfig(target=ModelSpec(path=str(tiny_models["target"])), members=DataSpec(path="unused"))
     collect_signals(
         config,
-        sample_ids=["a", "b"],
-        texts=["Ada had 1.", "Bo had 2."],
-        needs=frozenset(),
+        ScoringRequest(sample_ids=["a", "b"], texts=["Ada had 1.", "Bo had 2."]),
         scores_folder=tmp_path / "p",
         on_progress=seen.append,
     )
@@ -381,7 +377,9 @@ def test_strides_give_all_models_the_same_context(
         long_texts="stride",
     )
     both = collect_signals(
-        config, sample_ids=["a"], texts=texts, needs=frozenset({Need.REFERENCE}), scores_folder=tmp_path / "both"
+        config,
+        ScoringRequest(sample_ids=["a"], texts=texts, needs=frozenset({Need.REFERENCE})),
+        scores_folder=tmp_path / "both",
     )
     np.testing.assert_allclose(both.signals.target.logprob, both.signals.references[0].logprob, atol=2e-5)
     np.testing.assert_allclose(both.signals.target.logprob, found.signals.target.logprob, atol=2e-5)
@@ -475,7 +473,7 @@ def test_an_adapter_against_its_own_base(
     assert config.references == (ModelSpec(path=str(tiny_models["target"])),)
     text = "Ada had 12345 of it."
     found = collect_signals(
-        config, sample_ids=["a"], texts=[text], needs=frozenset(), scores_folder=tmp_path / "scores"
+        config, ScoringRequest(sample_ids=["a"], texts=[text]), scores_folder=tmp_path / "scores"
     ).signals
     ids = [0, *tokenizer(text)["input_ids"]]
     naive = helpers("naive_logprobs")(adapted.eval(), ids, 1)
@@ -490,16 +488,12 @@ def test_an_adapter_against_its_own_base(
     with pytest.raises(ModelError, match="do not fit this model"):
         collect_signals(
             replace(config, target=ModelSpec(path=str(tiny_models["target"]), adapter=str(misfit))),
-            sample_ids=["a"],
-            texts=[text],
-            needs=frozenset(),
+            ScoringRequest(sample_ids=["a"], texts=[text]),
             scores_folder=tmp_path / "scores",
         )
     with pytest.raises(ModelError, match=r"no adapter_config\.json"):
         collect_signals(
             replace(config, target=ModelSpec(path=str(tiny_models["target"]), adapter=str(tmp_path))),
-            sample_ids=["a"],
-            texts=[text],
-            needs=frozenset(),
+            ScoringRequest(sample_ids=["a"], texts=[text]),
             scores_folder=tmp_path / "scores",
         )

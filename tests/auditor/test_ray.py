@@ -15,6 +15,7 @@ from attacks import Need
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine import ray_cluster
 from auditor.engine.ranks import Rank
+from auditor.engine.request import ScoringRequest
 from auditor.engine.scoring import ScoringProgress
 from auditor.engine.signals import Collected, collect_signals
 from auditor.errors import ConfigError, ModelError
@@ -37,10 +38,12 @@ def collect(tiny_models: dict[str, Path], tmp_path: Path, helpers: Callable[[str
         )
         return collect_signals(
             config,
-            sample_ids=[f"s{i}" for i in range(len(texts))],
-            texts=texts,
-            needs=frozenset({Need.REFERENCE, Need.LOWERCASE, Need.SHOTS}),
-            shots=helpers("make_texts")(2, seed=6),
+            ScoringRequest(
+                sample_ids=[f"s{i}" for i in range(len(texts))],
+                texts=texts,
+                needs=frozenset({Need.REFERENCE, Need.LOWERCASE, Need.SHOTS}),
+                shots=helpers("make_texts")(2, seed=6),
+            ),
             scores_folder=tmp_path / scores,
             on_progress=on_progress,
         )
@@ -203,7 +206,7 @@ def test_not_under_torchrun(tiny_models: dict[str, Path], tmp_path: Path) -> Non
     )
     with pytest.raises(ConfigError, match="without torchrun"):
         collect_signals(
-            config, sample_ids=["a"], texts=["Ada"], needs=frozenset(), scores_folder=tmp_path, rank=Rank(world=2)
+            config, ScoringRequest(sample_ids=["a"], texts=["Ada"]), scores_folder=tmp_path, rank=Rank(world=2)
         )
 
 

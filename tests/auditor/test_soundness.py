@@ -8,7 +8,8 @@ import pytest
 
 from auditor.documents.result import CheckResult, SoundnessResult
 from auditor.soundness.blind import BlindBaseline
-from auditor.soundness.checks import ModelFacts, check_soundness
+from auditor.soundness.checks import ComparedModels, ModelFacts, check_soundness
+from auditor.soundness.texts import ComparedTexts
 
 N = 200
 
@@ -17,20 +18,33 @@ def check(**changes: Any) -> SoundnessResult:
     """Check two sides that are alike in everything, with changes."""
     rng = np.random.default_rng(0)
     signed = rng.normal(-1, 5, 2 * N)
-    inputs: dict[str, Any] = {
+    texts: dict[str, Any] = {
+        "sample_ids": [str(i) for i in range(2 * N)],
         "is_member": np.arange(2 * N) < N,
         "groups": None,
         "n_bytes": rng.integers(80, 120, 2 * N),
         "text_keys": [str(i) for i in range(2 * N)],
+        "blind": None,
+    }
+    models: dict[str, Any] = {
         "unread": np.zeros((2, 2 * N), dtype=np.int64),
+        "target": ModelFacts(weights_sha256="t", stored_dtype="float32"),
+        "references": (ModelFacts(weights_sha256="r", stored_dtype="float32"),),
+        "aligned": True,
+    }
+    figures: dict[str, Any] = {
         "reference_bits": rng.normal(200, 20, 2 * N),
         "signed_bits": signed,
-        "target": ModelFacts(weights_sha256="t", stored_dtype="float32"),
-        "references": [ModelFacts(weights_sha256="r", stored_dtype="float32")],
-        "aligned": True,
         "fpr_targets": (0.01,),
+        "extra": (),
     }
-    return check_soundness(**(inputs | changes))
+    given = texts | models | figures | changes
+    assert len(given) == len(texts) + len(models) + len(figures)
+    return check_soundness(
+        ComparedTexts(**{name: given[name] for name in texts}),
+        ComparedModels(**{name: given[name] for name in models}),
+        **{name: given[name] for name in figures},
+    )
 
 
 def one(result: SoundnessResult, name: str) -> CheckResult:

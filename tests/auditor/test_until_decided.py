@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 
 from auditor.audit import prepared, until_decided
-from auditor.audit.evidence import collect
 from auditor.audit.inputs import read_inputs
 from auditor.audit.until_decided import audit_until_decided
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.documents.estimate import Estimate
 from auditor.documents.gates import GateReport
 from auditor.engine import gradual
-from auditor.engine.ranks import ALONE
 from auditor.engine.scoring import load_weights
+from auditor.engine.signals import collect_signals
 from auditor.engine.store import ScoreStore
 from auditor.errors import ConfigError
 from auditor.gates import sequential as early_gates
@@ -63,7 +62,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, helpers_of_session: Callable
     found["scores"] = root / "scores"  # of the reference alone
     config = config_of(found, target="reference", references=())
     inputs = read_inputs(config)
-    collect(inputs, config, scores_folder=found["scores"], on_progress=None, rank=ALONE)
+    collect_signals(config, inputs.request, scores_folder=found["scores"])
     return found
 
 

@@ -15,6 +15,7 @@ from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine import frequencies
 from auditor.engine import signals as passes
 from auditor.engine.plan import measure_texts
+from auditor.engine.request import ScoringRequest
 from auditor.engine.signals import Collected, collect_signals
 from auditor.engine.views import N_SWAPS, has_words_to_swap, swap_words
 from auditor.errors import ConfigError, ModelError
@@ -37,11 +38,10 @@ def collect(tiny_models: dict[str, Path], tmp_path: Path) -> Callable[..., Colle
         )
         return collect_signals(
             config,
-            sample_ids=[f"s{i}" for i in range(len(texts))],
-            texts=texts,
-            needs=frozenset(needs),
+            ScoringRequest(
+                sample_ids=[f"s{i}" for i in range(len(texts))], texts=texts, needs=frozenset(needs), **inputs
+            ),
             scores_folder=tmp_path / "scores",
-            **inputs,
         )
 
     return run

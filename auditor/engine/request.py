@@ -1,0 +1,37 @@
+"""The request to the engine: whose signals are wanted, for what, and the texts that serve some attacks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks import Need
+
+__all__ = ["ScoringRequest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoringRequest:
+    """Everything that the engine is asked, but for the models and how they are run.
+
+    Parameters
+    ----------
+    sample_ids, texts : sequence of str, length n_samples
+    needs : frozenset of Need
+        Union of what the attacks need.
+    shots, member_shots : sequence of str
+        Non-members, and members, none of them among the texts, that go before every text for attacks that need them.
+    frequency_texts : sequence of str
+        Texts, none of them among the others, in which the target's tokens are counted for attacks that need it.
+    seen : ndarray of bool, shape (n_references, n_samples), or None
+        Whether a reference trained on a text; None if none did on any.
+    """
+
+    sample_ids: Sequence[str]
+    texts: Sequence[str]
+    needs: frozenset[Need] = frozenset()
+    shots: Sequence[str] = ()
+    member_shots: Sequence[str] = ()
+    frequency_texts: Sequence[str] = ()
+    seen: NDArray[np.bool_] | None = None
