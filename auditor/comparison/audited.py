@@ -1,22 +1,14 @@
 """A finished audit's folder: its document and its samples, read if they belong together."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..documents.checksums import file_sha256
 from ..documents.files import read_document
 from ..documents.result import SCHEMA_VERSION, AuditResult
-from ..documents.sample_table import SampleTable
+from ..documents.sample_table import SampleTable, read_samples
 from ..errors import ResultError
 from ..stats.metrics import auc
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["AuditedFolder", "read_audit"]
 
@@ -59,65 +51,13 @@ def read_audit(path: Path) -> AuditedFolder:
             several = "; it holds several checkpoints, give the folder of one" if (folder / CURVE).is_file() else ""
             raise ResultError(f"{folder} holds no {name}: give the folder that `auditor audit --out` wrote{several}")
     result = read_document(folder / RESULT, AuditResult, version=SCHEMA_VERSION, what="result document")
-    samples = _read_samples(folder / SAMPLES, [attack.attack for attack in result.attacks])
+    samples = read_samples(folder / SAMPLES, [attack.attack for attack in result.attacks])
     stated = result.provenance.samples_sha256
     changed = stated is not None and stated != file_sha256(folder / SAMPLES)
     found = _mismatch(result, samples) or ("its bytes are others (SHA-256)" if changed else None)
     if found is not None:
         raise ResultError(f"{folder / SAMPLES} does not belong to the {RESULT} beside it: {found}; copy both together")
     return AuditedFolder(path=folder, result=result, result_sha256=file_sha256(folder / RESULT), samples=samples)
-
-
-def _read_samples(file: Path, labels: Sequence[str]) -> SampleTable:
-    """Read the rows of all samples."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = ["sample_id", "text_sha256", "is_member", "group", "n_tokens", "n_bytes", "target_bits"]
-    columns += ["reference_bits", "signed_bits", "memorized_bits", *(f"score.{label}" for label in labels)]
-    try:
-        known = set(pq.read_schema(file).names)
-        missing = [column for column in columns if column not in known]
-        if missing:
-            raise ResultError(f"{file} has no column {missing[0]}: it is no table of samples of this audit")
-        return _table(pq.read_table(file, columns=columns), labels)
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ResultError(f"cannot read the samples {file}: {reason}") from error
-
-
-def _table(table: "pa.Table", labels: Sequence[str]) -> SampleTable:
-    """Check every column that a comparison reads."""
-    import pyarrow as pa
-
-    def column(name: str, kind: Any) -> Any:
-        values = table[name].cast(kind)
-        if values.null_count:
-            raise ValueError(f"{name} is missing for {values.null_count} samples")
-        return values
-
-    def numbers(name: str) -> NDArray[np.float64]:
-        values: NDArray[np.float64] = column(name, pa.float64()).to_numpy()
-        if not np.isfinite(values).all():
-            raise ValueError(f"{name} is not finite for every sample")
-        return values
-
-    def optional(name: str) -> NDArray[np.float64] | None:
-        return None if table[name].null_count == table.num_rows else numbers(name)
-
-    return SampleTable(
-        sample_id=tuple(column("sample_id", pa.string()).to_pylist()),
-        text_sha256=tuple(column("text_sha256", pa.string()).to_pylist()),
-        is_member=column("is_member", pa.bool_()).to_numpy(),
-        group=tuple(table["group"].cast(pa.string()).to_pylist()),
-        n_tokens=column("n_tokens", pa.int64()).to_numpy(),
-        n_bytes=column("n_bytes", pa.int64()).to_numpy(),
-        target_bits=numbers("target_bits"),
-        reference_bits=optional("reference_bits"),
-        signed_bits=optional("signed_bits"),
-        memorized_bits=optional("memorized_bits"),
-        scores={label: numbers(f"score.{label}") for label in labels},
-    )
 
 
 def _mismatch(result: AuditResult, samples: SampleTable) -> str | None:

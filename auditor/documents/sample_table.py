@@ -1,15 +1,17 @@
 """One row a sample: what the audit found for each text, as ``samples.parquet`` holds it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ResultError
 from .files import whole_file
 
-__all__ = ["SampleTable"]
+__all__ = ["SampleColumns", "SampleTable", "read_samples"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,3 +101,113 @@ class SampleTable:
             columns["text"] = pa.array(self.text, pa.string())
         with whole_file(path) as partial:
             pq.write_table(pa.table(columns), partial, compression="zstd")
+
+
+class SampleColumns:
+    """The columns of ``samples.parquet``, each checked when it is asked for; the texts are never read.
+
+    Parameters
+    ----------
+    file : Path
+
+    Raises
+    ------
+    ResultError
+        If the file cannot be read.
+    """
+
+    def __init__(self, file: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            names = [name for name in pq.read_schema(file).names if name != "text"]
+            self._table = pq.read_table(file, columns=names)
+        except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+            raise ResultError(f"cannot read the samples {file}: {_reason(error)}") from error
+
+    def strings(self, name: str) -> tuple[str, ...]:
+        """Return a column of strings; KeyError or ValueError if there is none, as for all columns."""
+        return tuple(self._complete(name, "string").to_pylist())
+
+    def flags(self, name: str) -> NDArray[np.bool_]:
+        """Return a column of booleans."""
+        return np.asarray(self._complete(name, "bool").to_numpy())
+
+    def counts(self, name: str) -> NDArray[np.int64]:
+        """Return a column of integers."""
+        return np.asarray(self._complete(name, "int64").to_numpy())
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Return a column of finite numbers."""
+        values: NDArray[np.float64] = self._complete(name, "float64").to_numpy()
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} is not finite for every sample")
+        return values
+
+    def numbers_if_any(self, name: str) -> NDArray[np.float64] | None:
+        """Return a column of finite numbers; None if every row is null."""
+        return None if self._column(name).null_count == self._table.num_rows else self.numbers(name)
+
+    def groups(self) -> tuple[str | None, ...]:
+        """Return the unit that the data named for each sample, or None."""
+        return tuple(self._cast("group", "string").to_pylist())
+
+    def _column(self, name: str) -> Any:
+        if name not in self._table.column_names:
+            raise KeyError(f"no column {name}")
+        return self._table[name]
+
+    def _cast(self, name: str, kind: str) -> Any:
+        import pyarrow as pa
+
+        try:
+            return self._column(name).cast(kind)
+        except pa.ArrowException as error:
+            raise ValueError(f"{name}: {_reason(error)}") from error
+
+    def _complete(self, name: str, kind: str) -> Any:
+        values = self._cast(name, kind)
+        if values.null_count:
+            raise ValueError(f"{name} is missing for {values.null_count} samples")
+        return values
+
+
+def read_samples(file: Path, labels: Sequence[str]) -> SampleTable:
+    """Read the rows of all samples, without texts and what is told of them beside bits and scores.
+
+    Parameters
+    ----------
+    file : Path
+    labels : sequence of str
+        Attacks whose scores are wanted.
+
+    Raises
+    ------
+    ResultError
+        If the file cannot be read, a column is missing, or one holds what it should not.
+    """
+    columns = SampleColumns(file)
+    try:
+        return SampleTable(
+            sample_id=columns.strings("sample_id"),
+            text_sha256=columns.strings("text_sha256"),
+            is_member=columns.flags("is_member"),
+            group=columns.groups(),
+            n_tokens=columns.counts("n_tokens"),
+            n_bytes=columns.counts("n_bytes"),
+            target_bits=columns.numbers("target_bits"),
+            reference_bits=columns.numbers_if_any("reference_bits"),
+            signed_bits=columns.numbers_if_any("signed_bits"),
+            memorized_bits=columns.numbers_if_any("memorized_bits"),
+            scores={label: columns.numbers(f"score.{label}") for label in labels},
+        )
+    except KeyError as error:
+        raise ResultError(f"{file} has {error.args[0]}: it is no table of samples of this audit") from error
+    except ValueError as error:
+        raise ResultError(f"cannot read the samples {file}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """One line of a library's words."""
+    return " ".join(str(error).split())[:200]

@@ -1,12 +1,10 @@
 """The verification of an audit: its claims computed again, as far as what they rest on is at hand."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..config import DataSpec, ModelSpec
 from ..data import load_samples
@@ -14,6 +12,7 @@ from ..documents.checksums import OUTPUTS, file_sha256, read_checksums
 from ..documents.estimate import Estimate
 from ..documents.files import read_document
 from ..documents.result import SCHEMA_VERSION, AttackResult, AuditResult, MemorizationResult, TopSample
+from ..documents.sample_table import SampleColumns
 from ..documents.verification import Claim, Verification
 from ..engine.loading.models import open_model
 from ..engine.tokens import tokenizer_fingerprint
@@ -33,29 +32,6 @@ _OTHERS = {
     "curve.json": "the curve of several checkpoints; give the folder of one of them",
     "comparison.json": "a comparison, and only audits are verified; give the folder of one of its two audits",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rows:
-    """The columns of ``samples.parquet`` that claims rest on."""
-
-    columns: Mapping[str, Any]
-
-    def floats(self, name: str) -> NDArray[np.float64]:
-        return np.array(self.columns[name], dtype=np.float64)
-
-    def ints(self, name: str) -> NDArray[np.int64]:
-        return np.array(self.columns[name], dtype=np.int64)
-
-    @property
-    def is_member(self) -> NDArray[np.bool_]:
-        return np.array(self.columns["is_member"], dtype=np.bool_)
-
-    @property
-    def groups(self) -> list[str | None] | None:
-        """Units that the data named; near-duplicates, which join them, cannot be told without the texts."""
-        named: list[str | None] = self.columns["group"]
-        return named if any(group is not None for group in named) else None
 
 
 def verify(path: Path, *, data: bool = True, models: bool = True) -> Verification:
@@ -162,7 +138,7 @@ def _samples(result: AuditResult, path: Path) -> Iterator[Claim]:
     other = [] if stated == file_sha256(path) else ["not the samples.parquet that the result names"]
     unnamed = _unknown("samples", "the result names no hash of samples.parquet")
     yield unnamed if stated is None else _claim("samples", other, "as the result says")
-    makers: list[tuple[str, Callable[[_Rows], Claim]]] = [("data", lambda rows: _sides(result, rows))]
+    makers: list[tuple[str, Callable[[SampleColumns], Claim]]] = [("data", lambda rows: _sides(result, rows))]
     makers += [
         (f"attack {attack.attack}", lambda rows, attack=attack: _attack(result, attack, rows))  # type: ignore[misc]
         for attack in result.attacks
@@ -170,9 +146,9 @@ def _samples(result: AuditResult, path: Path) -> Iterator[Claim]:
     if result.memorization is not None:
         makers.append(("bits", lambda rows: _bits(result, rows)))
     try:
-        rows = _Rows(columns=_read_rows(path))
-    except Exception as error:  # a damaged parquet file fails in many ways
-        yield Claim(name="data", status="differs", detail=f"samples.parquet cannot be read ({type(error).__name__})")
+        rows = SampleColumns(path)
+    except ResultError:
+        yield Claim(name="data", status="differs", detail="samples.parquet cannot be read")
         return
     for name, make in makers:
         try:
@@ -182,45 +158,41 @@ def _samples(result: AuditResult, path: Path) -> Iterator[Claim]:
             yield Claim(name=name, status="differs", detail=detail)
 
 
-def _read_rows(path: Path) -> dict[str, list[Any]]:
-    import pyarrow.parquet as pq
-
-    file = pq.ParquetFile(path)
-    names = [name for name in file.schema_arrow.names if name != "text"]
-    rows: dict[str, list[Any]] = file.read(columns=names).to_pydict()
-    return rows
+def _groups(rows: SampleColumns) -> tuple[str | None, ...] | None:
+    """Units that the data named; near-duplicates, which join them, cannot be told without the texts."""
+    named = rows.groups()
+    return named if any(group is not None for group in named) else None
 
 
-def _sides(result: AuditResult, rows: _Rows) -> Claim:
+def _sides(result: AuditResult, rows: SampleColumns) -> Claim:
     """Compare sizes of the sides, and what is one number a sample."""
     found: list[str] = []
-    ids = rows.columns["sample_id"]
+    ids, is_member = rows.strings("sample_id"), rows.flags("is_member")
     if len(set(ids)) != len(ids):
         found.append(f"{len(ids) - len(set(ids))} sample ids stand twice")
     for name, side, member in (("members", result.data.members, True), ("non_members", result.data.non_members, False)):
-        here = rows.is_member == member
+        here = is_member == member
         counts = {"n_samples": int(here.sum())}
-        counts |= {key: int(rows.ints(key)[here].sum()) for key in ("n_bytes", "n_tokens")}
+        counts |= {key: int(rows.counts(key)[here].sum()) for key in ("n_bytes", "n_tokens")}
         for key, count in counts.items():
             given = 0 if side is None else getattr(side, key)
             if given != count:
                 found.append(f"data.{name}.{key}: {given} stated, {count} found")
     if result.risk is not None and result.risk.members_above is not None:
-        above = rows.floats("posterior")[rows.is_member] > 0.9
+        above = rows.numbers("posterior")[is_member] > 0.9
         if int(above.sum()) != result.risk.members_above:
             found.append(f"risk.members_above: {result.risk.members_above} stated, {int(above.sum())} found")
     return _claim("data", found, f"{len(ids)} samples; counts, bytes and tokens of both sides agree")
 
 
-def _attack(result: AuditResult, attack: AttackResult, rows: _Rows) -> Claim:
+def _attack(result: AuditResult, attack: AttackResult, rows: SampleColumns) -> Claim:
     """Measure an attack again from its column of scores."""
-    level, groups = float(result.config["confidence"]), rows.groups
-    scores = {one.attack: rows.floats(f"score.{one.attack}") for one in result.attacks}
+    level, groups = float(result.config["confidence"]), _groups(rows)
+    is_member = rows.flags("is_member")
+    scores = {one.attack: rows.numbers(f"score.{one.attack}") for one in result.attacks}
     fpr_targets = [one.fpr for one in attack.tpr_at_fpr]
     rng = np.random.default_rng(0)
-    measured = evaluate(
-        scores[attack.attack], rows.is_member, fpr_targets=fpr_targets, level=level, groups=groups, rng=rng
-    )
+    measured = evaluate(scores[attack.attack], is_member, fpr_targets=fpr_targets, level=level, groups=groups, rng=rng)
     pairs = [
         ("auc", attack.auc, measured.auc),
         ("advantage", attack.advantage, measured.advantage),
@@ -239,7 +211,7 @@ def _attack(result: AuditResult, attack: AttackResult, rows: _Rows) -> Claim:
     differences += inside("roc", attack.roc, measured.roc)
     left = [] if known else ["p_value", "p_value_holm", "inverted"]
     if known:
-        p_value, p_holm = auc_p_values(scores, rows.is_member, groups)[attack.attack]
+        p_value, p_holm = auc_p_values(scores, is_member, groups)[attack.attack]
         differences += numbers("p_value", attack.p_value, p_value)
         differences += numbers("p_value_holm", attack.p_value_holm, p_holm)
         if attack.inverted != measured.inverted:
@@ -248,15 +220,15 @@ def _attack(result: AuditResult, attack: AttackResult, rows: _Rows) -> Claim:
     return _claim(name, differences, f"AUC {auc} and the other figures{left_out(unsure, left)}")
 
 
-def _bits(result: AuditResult, rows: _Rows) -> Claim:
+def _bits(result: AuditResult, rows: SampleColumns) -> Claim:
     """Compute the bits of the samples and of the data set again."""
     stated = result.memorization
     assert stated is not None
-    target, reference = rows.floats("target_bits"), rows.floats("reference_bits")
+    target, reference = rows.numbers("target_bits"), rows.numbers("reference_bits")
     bits = SampleBits(target=target, reference=reference)
     found: list[str] = []
     for name, values in (("signed_bits", bits.signed), ("memorized_bits", bits.memorized)):
-        if n := int((~np.isclose(rows.floats(name), values, rtol=RELATIVE, atol=1e-9)).sum()):
+        if n := int((~np.isclose(rows.numbers(name), values, rtol=RELATIVE, atol=1e-9)).sum()):
             found.append(f"samples: {name} of {n} samples is not what their bits give")
     again = _memorization_again(result, stated, bits, rows)
     estimates = [f.name for f in fields(MemorizationResult) if isinstance(getattr(stated, f.name), Estimate)]
@@ -278,15 +250,15 @@ def _bits(result: AuditResult, rows: _Rows) -> Claim:
 
 
 def _memorization_again(
-    result: AuditResult, stated: MemorizationResult, bits: SampleBits, rows: _Rows
+    result: AuditResult, stated: MemorizationResult, bits: SampleBits, rows: SampleColumns
 ) -> MemorizationResult:
-    columns, is_member = rows.columns, rows.is_member
+    is_member = rows.flags("is_member")
     ranked = top_samples(
-        bits, is_member=is_member, sample_ids=columns["sample_id"], text_sha256=columns["text_sha256"],
-        n_tokens=rows.ints("n_tokens"), texts=None,
+        bits, is_member=is_member, sample_ids=rows.strings("sample_id"), text_sha256=rows.strings("text_sha256"),
+        n_tokens=rows.counts("n_tokens"), texts=None,
     )  # fmt: skip
     return dataset_memorization(
-        bits, is_member, groups=rows.groups, n_tokens=rows.ints("n_tokens"), n_bytes=rows.ints("n_bytes"),
+        bits, is_member, groups=_groups(rows), n_tokens=rows.counts("n_tokens"), n_bytes=rows.counts("n_bytes"),
         n_references=stated.n_references, n_parameters=stated.n_parameters,
         capacity=BitsPerParameter(stated.bits_per_parameter, stated.bits_per_parameter_source),
         level=float(result.config["confidence"]), rng=np.random.default_rng(int(result.config["seed"])),
@@ -338,9 +310,10 @@ def _texts(result: AuditResult, samples: Path) -> Claim:
     ]
     if samples.is_file() and not found:
         try:
-            rows = _read_rows(samples)
-            same = list(data.ids) == rows["sample_id"] and list(data.text_sha256) == rows["text_sha256"]
-        except Exception:  # told already
+            rows = SampleColumns(samples)
+            same = tuple(data.ids) == rows.strings("sample_id")
+            same = same and tuple(data.text_sha256) == rows.strings("text_sha256")
+        except (ResultError, KeyError, ValueError):  # told already
             same = True
         found += [] if same else ["the rows of samples.parquet are not those of the texts"]
     return _claim("texts", found, f"{len(data)} texts and ids as audited (SHA-256)")
