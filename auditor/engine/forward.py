@@ -28,7 +28,7 @@ _CHECK_TOLERANCE_HALF_NATS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class SequenceScores:
-    """Statistics of the scored tokens of one sequence, on the host; see :class:`attacks.base.TokenScores`."""
+    """Statistics of one sequence, shape (n_scored,) each, on the host; see :class:`attacks.base.TokenScores`."""
 
     logprob: np.ndarray[tuple[int], np.dtype[np.float32]]
     logprob_mean: np.ndarray[tuple[int], np.dtype[np.float32]]
@@ -247,7 +247,7 @@ class Scorer:
     def _packed(self, batch: Sequence[TokenSequence]) -> _Layout:
         """Lay all sequences end to end in one row."""
         assert self._packing is not None
-        ids = torch.tensor([[token for sequence in batch for token in sequence.ids]])
+        ids = torch.tensor([[token for sequence in batch for token in sequence.ids]])  # (1, n_columns)
         places = [[False] * (one.first_scored - 1) + [True] * one.n_scored + [False] for one in batch]
         predicting = torch.tensor([[predicts for sequence in places for predicts in sequence]])
         arguments = self._packing.arguments([len(sequence.ids) for sequence in batch], self._device)

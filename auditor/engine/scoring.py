@@ -62,7 +62,7 @@ class Todo:
     """What one pass still has to score: places of texts, longest first."""
 
     one: Pass
-    places: NDArray[np.int64]
+    places: NDArray[np.int64]  # (n_missing,)
     share: slice = field(default_factory=lambda: slice(None))
 
     @property
@@ -195,7 +195,7 @@ def _batches(part: Todo, budget: Budget, *, packed: bool) -> Iterator[NDArray[np
     of which nothing is stored come first, as they are: a run that goes on repeats the numbers of an unbroken one to
     the last bit. What is left of the others is grouped anew.
     """
-    is_missing = np.zeros(len(part.one.keys), dtype=np.bool_)
+    is_missing = np.zeros(len(part.one.keys), dtype=np.bool_)  # (n_samples,)
     is_missing[part.places] = True
     rest = [part.places[:0]]
     for places in _grouped(part.one, part.one.distinct()[part.share], budget, packed=packed):
