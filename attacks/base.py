@@ -147,7 +147,7 @@ class TokenScores:
         return self.total_logprob / self.n_tokens
 
     def per_text(self, values: FloatArray) -> Iterator[FloatArray]:
-        """Cut a flat per-token array into one float64 array a text, in order."""
+        """Cut a flat array, shape (n_tokens,), into one float64 array a text, in order."""
         for start, stop in zip(self.offsets[:-1], self.offsets[1:], strict=True):
             yield values[start:stop].astype(np.float64)
 
@@ -234,13 +234,13 @@ class Signals:
     @property
     def reference_logprob(self) -> FloatArray:
         """Mean over the references that never saw the text of ``ln p(text)``, nats, shape (n_samples,)."""
-        totals = np.stack([scores.total_logprob for scores in self.references])
+        totals = np.stack([scores.total_logprob for scores in self.references])  # (n_references, n_samples)
         return np.asarray((totals * self.unseen).sum(axis=0) / self.unseen.sum(axis=0))
 
     @property
     def reference_token_logprob(self) -> FloatArray:
         """The same of each token, nats, shape (n_tokens,); it takes aligned tokens to mean anything."""
-        tokens = np.stack([scores.logprob.astype(np.float64) for scores in self.references])
+        tokens = np.stack([scores.logprob.astype(np.float64) for scores in self.references])  # (n_references, n_tokens)
         counted = np.repeat(self.unseen, self.target.n_tokens, axis=1)
         return np.asarray((tokens * counted).sum(axis=0) / counted.sum(axis=0))
 

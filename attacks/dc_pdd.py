@@ -52,8 +52,8 @@ class DCPDD(Attack):
             raise ValueError("token ids and token counts are needed, got none")
         if ids.min() < 0 or ids.max() >= len(counts):
             raise ValueError(f"token ids must be below {len(counts)}, the vocabulary counted; got up to {ids.max()}")
-        text = np.repeat(np.arange(target.n_samples), target.n_tokens)
-        _, first = np.unique(text * len(counts) + ids, return_index=True)
+        text = np.repeat(np.arange(target.n_samples), target.n_tokens)  # (n_tokens,)
+        _, first = np.unique(text * len(counts) + ids, return_index=True)  # (n_first,)
         rarity = np.log(counts.sum() + len(counts)) - np.log1p(counts[ids[first]])
         weighted = np.minimum(np.exp(target.logprob[first].astype(np.float64)) * rarity, self.a)
         return np.bincount(text[first], weights=weighted) / np.bincount(text[first])

@@ -40,9 +40,9 @@ class EZ(Attack):
     def score(self, signals: Signals) -> FloatArray:
         """Return the upward share of the shift in each text's error zone."""
         target, starts = signals.target, signals.target.offsets[:-1]
-        shift = target.logprob.astype(np.float64) - signals.reference_token_logprob
+        shift = target.logprob.astype(np.float64) - signals.reference_token_logprob  # (n_tokens,)
         wrong = target.rank > 0
-        errs = np.logical_or.reduceat(wrong, starts)
+        errs = np.logical_or.reduceat(wrong, starts)  # (n_samples,)
         zone = wrong | np.repeat(~errs, target.n_tokens)
         up = np.add.reduceat(np.where(zone, shift.clip(min=0), 0), starts)
         down = np.add.reduceat(np.where(zone, -shift.clip(max=0), 0), starts)

@@ -41,12 +41,12 @@ class _LikelihoodRatio(ComparingAttack):
     def features(self, signals: Signals) -> FloatArray:
         """Return the statistic of the target and of each reference, and whether that reference never saw the text."""
         totals = np.stack([scores.total_logprob for scores in (signals.target, *signals.references)])
-        means = totals / signals.target.n_tokens
+        means = totals / signals.target.n_tokens  # (1 + n_references, n_samples)
         statistics = logit(means) if self.statistic == "logit" else means
         return np.concatenate([statistics, signals.unseen]).T
 
     def _fit(self, statistics: FloatArray, kinds: tuple[BoolArray, ...]) -> list[tuple[FloatArray, FloatArray]]:
-        """Fit a normal to the models of each kind.
+        """Fit a normal to the models of each kind: statistics and kinds have shape (n_references, n_samples).
 
         Returns
         -------
@@ -83,7 +83,7 @@ def _std(squares: FloatArray, degrees: FloatArray, variance: str) -> FloatArray:
 
 def _parts(features: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Take the target's statistic, those of the references, and who never saw the text, out of the features."""
-    n_references = features.shape[1] // 2
+    n_references = features.shape[1] // 2  # features: (n_samples, 1 + 2 n_references)
     return features[:, 0], features[:, 1 : n_references + 1].T, features[:, n_references + 1 :].T > 0
 
 

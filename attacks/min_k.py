@@ -26,7 +26,7 @@ def check_share(k: object) -> None:
 
 
 def mean_of_lowest(per_text: Iterable[FloatArray], k: float) -> FloatArray:
-    """Mean of the ``max(1, int(k * n))`` lowest values of each text.
+    """Mean of the ``max(1, int(k * n))`` lowest values of each text, shape (n_samples,).
 
     ``int`` as in the original code; at least one token, where the original takes the mean of none (NaN) for
     texts of fewer than ``1 / k`` tokens.

@@ -43,5 +43,5 @@ class MinKPlusPlus(Attack):
         """Return the mean over the lowest z-scores of each text."""
         target = signals.target
         deviation = np.sqrt(np.maximum(target.logprob_variance.astype(np.float64), VARIANCE_FLOOR))
-        z = (target.logprob.astype(np.float64) - target.logprob_mean) / deviation
+        z = (target.logprob.astype(np.float64) - target.logprob_mean) / deviation  # (n_tokens,)
         return mean_of_lowest(target.per_text(z), self.k)

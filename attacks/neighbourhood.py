@@ -41,7 +41,7 @@ class Neighbourhood(Attack):
 
     def score(self, signals: Signals) -> FloatArray:
         """Return how far the text stands above its neighbours."""
-        neighbours = np.stack([scores.mean_logprob for scores in signals.family(self.family)])
+        neighbours = np.stack([scores.mean_logprob for scores in signals.family(self.family)])  # (n_views, n_samples)
         above: FloatArray = signals.target.mean_logprob - neighbours.mean(axis=0)
         if not self.standardized:
             return above

@@ -15,7 +15,7 @@ SHARE_OF_HIGHEST = 0.05
 
 
 def polarized_distance(scores: TokenScores) -> FloatArray:
-    """Mean of the most likely tokens of each text minus that of its least likely ones, nats.
+    """Mean of the most likely tokens of each text minus that of its least likely ones, nats, shape (n_samples,).
 
     The ``max(1, int(0.05 * n))`` most and the ``max(1, int(0.3 * n))`` least likely, as in the authors' code.
     """
@@ -42,6 +42,6 @@ class PAC(Attack):
 
     def score(self, signals: Signals) -> FloatArray:
         """Return the mean distance of the swapped copies minus the text's own."""
-        swapped = np.stack([polarized_distance(scores) for scores in signals.family(SWAPPED)])
+        swapped = np.stack([polarized_distance(scores) for scores in signals.family(SWAPPED)])  # (n_views, n_samples)
         widened: FloatArray = swapped.mean(axis=0) - polarized_distance(signals.target)
         return widened

@@ -73,7 +73,7 @@ class RMIA(ComparingAttack):
             raise ValueError(f"gamma must be a number above 0, got {self.gamma}")
 
     def features(self, signals: Signals) -> FloatArray:
-        """Return ``ln(p_x / p(x))`` of each text, offline and online; NaN online for a text that no reference saw."""
+        """Return ``ln(p_x / p(x))``, offline and online, shape (n_samples, 2); online NaN if no reference saw it."""
         logprob = np.stack([scores.total_logprob for scores in signals.references]) / signals.target.n_tokens
         out, seen = _log_mean_exp(logprob, signals.unseen), ~signals.unseen
         certain = math.log((1 - self.a) / 2) if self.a < 1 else -math.inf
@@ -90,7 +90,7 @@ class RMIA(ComparingAttack):
 
 
 def _log_mean_exp(logprob: FloatArray, counted: BoolArray) -> FloatArray:
-    """Log of the mean probability over the models counted, text by text."""
+    """Log of the mean probability over the models counted, both (n_models, n_samples), text by text."""
     masked = np.where(counted, logprob, -np.inf)
     best = masked.max(axis=0)
     return np.asarray(best + np.log(np.exp(masked - best).sum(axis=0) / counted.sum(axis=0)))

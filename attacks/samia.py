@@ -66,6 +66,6 @@ class SaMIA(Attack):
         """
         if signals.continuations is None:
             raise ValueError("continuations are needed, got none")
-        recall = signals.continuations.recall.astype(np.float64)
+        recall = signals.continuations.recall.astype(np.float64)  # (n_samples, n_continuations)
         weight = signals.continuations.zlib_bytes if self.zlib else 1
         return np.asarray((recall * weight).mean(axis=1))

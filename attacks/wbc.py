@@ -32,7 +32,7 @@ class WBC(Attack):
 
     def score(self, signals: Signals) -> FloatArray:
         """Return the mean share of windows won by the target."""
-        advantage = signals.target.logprob.astype(np.float64) - signals.reference_token_logprob
+        advantage = signals.target.logprob.astype(np.float64) - signals.reference_token_logprob  # (n_tokens,)
         return np.array([_mean_share_won(values) for values in signals.target.per_text(advantage)], dtype=np.float64)
 
 

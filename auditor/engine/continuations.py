@@ -114,9 +114,9 @@ class Writer:
         prompt, n_new = prompt_of(text, self._encoder)
         if not n_new:
             return [""] * N_CONTINUATIONS
-        ids = torch.tensor([prompt], device=self._device)
+        ids = torch.tensor([prompt], device=self._device)  # (1, n_tokens)
         with torch.no_grad(), _seeded(text, self._device):
-            rows = self._weights.generate(
+            rows = self._weights.generate(  # (N_CONTINUATIONS, n_tokens + up to n_new)
                 input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=n_new, use_cache=True
             )
         new = rows[:, len(prompt) :].tolist()

@@ -1,8 +1,8 @@
-"""Token statistics of token sequences: one forward pass, whose head is applied a few rows at a time."""
+"""Token statistics of token sequences: batches laid out in rows, run once, and checked against each text alone."""
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,18 +11,13 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
-from .kernels import PLAIN, Kernel, TokenStatistics, tiled_statistics, token_statistics
+from .kernels import PLAIN, Kernel, TokenStatistics, token_statistics
 from .loading.models import input_device
 from .packing import Packing, packing_of
+from .tapped_head import TappedHead
 from .tokens import TokenSequence
 
 __all__ = ["OutOfMemory", "Scorer", "SequenceScores", "is_out_of_memory"]
-
-_LOGIT_BYTES = {"cpu": 2**26, "cuda": 2**29}
-"""Logits held at once, in bytes of float32."""
-
-_TILE = (1024, 2048)
-"""Rows and columns of logits made at once on a CPU: the product runs near its peak and the 8 MiB stay in the cache."""
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 """What the message of a failed allocation on a CPU says: torch has no type of error for it."""
@@ -33,7 +28,7 @@ _CHECK_TOLERANCE_HALF_NATS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class SequenceScores:
-    """Statistics of the scored tokens of one sequence, on the host; see :class:`attacks.base.TokenScores`."""
+    """Statistics of one sequence, shape (n_scored,) each, on the host; see :class:`attacks.base.TokenScores`."""
 
     logprob: np.ndarray[tuple[int], np.dtype[np.float32]]
     logprob_mean: np.ndarray[tuple[int], np.dtype[np.float32]]
@@ -55,11 +50,12 @@ def is_out_of_memory(error: BaseException, device: torch.device) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A batch as the model is given it: ids, shape (n_rows, n_columns), and which places predict a scored token."""
+    """A batch as the model is given it: ids, which places predict a scored token, and with which attention."""
 
-    ids: Tensor
-    predicting: Tensor
+    ids: Tensor  # (n_rows, n_columns)
+    predicting: Tensor  # bool, (n_rows, n_columns)
     arguments: dict[str, Any]
+    attention: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class Scorer:
@@ -67,13 +63,6 @@ class Scorer:
 
     Ids that all sequences share at their start (few-shot prefixes) are run once, if :meth:`check` finds that batches
     which go on from their keys and values come out right.
-
-    The model's own ``forward`` runs, so whatever an architecture does before its head is done. A hook hands
-    the head a single position instead of all and keeps the hidden states; the head is then applied to the
-    scored positions only, a few hundred rows at a time. Where an architecture changes logits after the head
-    (soft-capping in Gemma, scales in Cohere and Granite), each chunk is passed through the model's own
-    ``forward`` again, in place of the head's output for a one-token input: no formula of any architecture is
-    written down here, so none can be out of date.
 
     Where the architecture allows it, sequences are packed end to end (:mod:`auditor.engine.packing`). Elsewhere
     they are padded on the right and no attention mask is given: under causal attention (and in state-space models)
@@ -98,27 +87,23 @@ class Scorer:
     def __init__(self, model: Any, *, name: str, kernel: Kernel = PLAIN, pack: bool = True, exact: bool = True) -> None:
         self.name = name
         self._model = model
-        self._kernel = kernel
         self._device: torch.device = input_device(model)
-        self._head: Any = model.get_output_embeddings()
         rounding = _CHECK_TOLERANCE_NATS.get(model.dtype, _CHECK_TOLERANCE_HALF_NATS)
         self._tolerance_nats = rounding if exact else _CHECK_TOLERANCE_HALF_NATS
         self._packing: Packing | None = None
         self._shares = False
         self._shared: tuple[tuple[int, ...], Any] | None = None
         with torch.inference_mode():
-            self._tapped = self._head is not None and self._can_be_tapped()
-            self._bare_head = self._tapped and self._head_is_last()
-            self._matrix = self._head_matrix()
-            if self._tapped and pack:
+            self._head = TappedHead(model, name=name, kernel=kernel)
+            if self._head.separable and pack:
                 self._try_packing()
 
     @property
     def path(self) -> str:
         """How logits are made, for the provenance."""
-        if not self._tapped:
+        if not self._head.separable:
             return "whole logits of one sequence at a time (the head cannot be separated)"
-        after = "" if self._bare_head else ", passed through the model's own changes after the head"
+        after = "" if self._head.last else ", passed through the model's own changes after the head"
         batches = "packed batches" if self.packs else "right-padded batches"
         return f"{batches}, head applied in chunks{after}"
 
@@ -138,7 +123,7 @@ class Scorer:
             If a logit is NaN or a true token has probability zero.
         """
         with torch.inference_mode(), self._failures(batch):
-            parts = list(self._tapped_parts(batch) if self._tapped else self._whole_parts(batch))
+            parts = list(self._tapped_parts(batch) if self._head.separable else map(self._whole, batch))
             columns = [
                 torch.cat([getattr(part, name) for part in parts]).cpu().numpy()
                 for name in ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max")
@@ -157,7 +142,7 @@ class Scorer:
         ModelError
             If padded batches differ beyond rounding: the model is not causal, or reads its padding.
         """
-        self._shares = self._tapped and sequences[0].n_shared > 0
+        self._shares = self._head.separable and sequences[0].n_shared > 0
         if self._shares and not self._agrees(sequences):
             self._shares = False
         if self.packs and not self._agrees(sequences):
@@ -195,7 +180,7 @@ class Scorer:
         sequences = [TokenSequence(tuple(7 * (i + n) % n_vocabulary for i in range(n)), 1) for n in (11, 5, 7)]
         layout = self._packed(sequences)
         if self._agrees(sequences):
-            self._hidden_states(layout.ids, **layout.arguments)
+            self._hidden_states(layout)
             if self._packing.sees_windows(layout.arguments.get("auditor_segments")):
                 return
         self._packing = None
@@ -214,25 +199,21 @@ class Scorer:
                 "if it is out of memory lower --batch-tokens, if a text is too long for the model give --max-tokens"
             ) from error
 
-    def _tapped_parts(self, batch: Sequence[TokenSequence]) -> Iterator[TokenStatistics]:
-        """Yield the statistics of the scored positions, chunk by chunk, in the order of the batch."""
+    def _tapped_parts(self, batch: Sequence[TokenSequence]) -> Iterable[TokenStatistics]:
+        """Return the statistics of the scored positions, chunk by chunk, in the order of the batch."""
         if self._shares and batch[0].n_shared:
             layout = self._after_shared(batch)
         else:
             layout = self._packed(batch) if self.packs else self._padded(batch)
-        hidden = self._hidden_states(layout.ids, **layout.arguments)
-        hidden = hidden[layout.predicting.to(hidden.device)]
-        true_ids = layout.ids.roll(-1, dims=1)[layout.predicting.to(layout.ids.device)]
-        rows = self._chunk_rows()
-        for start in range(0, len(hidden), rows):
-            yield self._statistics(hidden[start : start + rows], true_ids[start : start + rows].to(hidden.device))
+        hidden = self._hidden_states(layout)
+        hidden = hidden[layout.predicting.to(hidden.device)]  # (n_scored, n_features)
+        true_ids = layout.ids.roll(-1, dims=1)[layout.predicting.to(layout.ids.device)]  # (n_scored,)
+        return self._head.statistics(hidden, true_ids)
 
-    def _statistics(self, hidden: Tensor, true_ids: Tensor) -> TokenStatistics:
-        """Describe the true tokens that follow some hidden states."""
-        if self._matrix is not None:
-            return tiled_statistics(hidden, self._matrix, true_ids, self._kernel, n_columns=_TILE[1])
-        logits = self._finish(self._head(hidden))
-        return token_statistics(logits, true_ids.to(logits.device), self._kernel)
+    def _hidden_states(self, layout: _Layout) -> Tensor:
+        """Return what the head would have seen of a layout, shape (n_rows, n_columns, n_features)."""
+        with layout.attention():
+            return self._head.hidden_states(layout.ids, **layout.arguments)
 
     def _padded(self, batch: Sequence[TokenSequence]) -> _Layout:
         """Lay a sequence in each row, with padding on its right."""
@@ -260,96 +241,23 @@ class Scorer:
         from transformers import DynamicCache
 
         cache = DynamicCache(config=self._model.config.get_text_config())
-        self._hidden_states(torch.tensor(ids, device=self._device)[None], past_key_values=cache, use_cache=True)
+        self._head.hidden_states(torch.tensor([ids], device=self._device), past_key_values=cache, use_cache=True)
         return cache
 
     def _packed(self, batch: Sequence[TokenSequence]) -> _Layout:
         """Lay all sequences end to end in one row."""
         assert self._packing is not None
-        ids = torch.tensor([token for sequence in batch for token in sequence.ids])[None]
-        predicting = torch.zeros_like(ids, dtype=torch.bool)
-        start = 0
-        for sequence in batch:
-            stop = start + len(sequence.ids)
-            predicting[0, start + sequence.first_scored - 1 : stop - 1] = True
-            start = stop
+        ids = torch.tensor([[token for sequence in batch for token in sequence.ids]])  # (1, n_columns)
+        places = [[False] * (one.first_scored - 1) + [True] * one.n_scored + [False] for one in batch]
+        predicting = torch.tensor([[predicts for sequence in places for predicts in sequence]])
         arguments = self._packing.arguments([len(sequence.ids) for sequence in batch], self._device)
-        return _Layout(ids.to(self._device), predicting, arguments)
-
-    def _whole_parts(self, batch: Sequence[TokenSequence]) -> Iterator[TokenStatistics]:
-        """Yield the statistics of each sequence from its whole logits."""
-        return (self._whole(sequence) for sequence in batch)
+        return _Layout(ids.to(self._device), predicting, arguments, self._packing.exchanged)
 
     def _whole(self, sequence: TokenSequence) -> TokenStatistics:
         """Score one sequence alone, from the logits that the model returns."""
-        ids = torch.tensor(sequence.ids, device=self._device)
-        logits = self._forward(ids[None])[0, sequence.first_scored - 1 : -1]
+        ids = torch.tensor(sequence.ids, device=self._device)  # (n_tokens,)
+        logits = self._model(input_ids=ids[None], use_cache=False).logits[0, sequence.first_scored - 1 : -1]
         return token_statistics(logits.clone(), ids[sequence.first_scored :].to(logits.device))
-
-    def _forward(self, ids: Tensor, **arguments: Any) -> Tensor:
-        """Run the model, without a cache unless asked (a default cache breaks packed inputs and costs memory)."""
-        packed = self._packing is not None and "position_ids" in arguments
-        with self._packing.exchanged() if self._packing and packed else nullcontext():
-            logits: Tensor = self._model(**{"input_ids": ids, "use_cache": False} | arguments).logits
-        return logits
-
-    def _hidden_states(self, ids: Tensor, **arguments: Any) -> Tensor:
-        """Run the model, give its head one position only, and return what the head would have seen."""
-        seen: list[Tensor] = []
-
-        def keep(_module: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            seen.append(arguments[0])
-            return (arguments[0][:1, :1], *arguments[1:])
-
-        with _hook(self._head.register_forward_pre_hook(keep)):
-            self._forward(ids, **arguments)
-        if len(seen) != 1 or seen[0].shape[:2] != ids.shape:
-            raise ModelError(f"{self.name}: the head was not called once with one state a token")
-        return seen[0]
-
-    def _head_matrix(self) -> Tensor | None:
-        """Return the head's matrix if it is on a CPU, and nothing but this product lies between it and the logits."""
-        head = self._head
-        if not self._bare_head or type(head) is not torch.nn.Linear or head.bias is not None:
-            return None
-        untouched = "forward" not in vars(head) and not head._forward_hooks and not head._forward_pre_hooks
-        matrix = head.weight
-        return matrix if untouched and matrix.device.type == "cpu" and matrix.dtype == torch.float32 else None
-
-    def _finish(self, logits: Tensor) -> Tensor:
-        """Apply what the model does after its head."""
-        return logits if self._bare_head else self._through_model(logits)
-
-    def _through_model(self, logits: Tensor) -> Tensor:
-        """Let the model's own forward work on these logits, in place of its head's output."""
-
-        def replace(_module: Any, _arguments: Any, _output: Tensor) -> Tensor:
-            return logits[None]
-
-        with _hook(self._head.register_forward_hook(replace)):
-            return self._forward(torch.zeros((1, 1), dtype=torch.long, device=self._device))[0]
-
-    def _can_be_tapped(self) -> bool:
-        """Whether the head is called once, on one hidden state a token."""
-        try:
-            self._hidden_states(torch.zeros((2, 3), dtype=torch.long, device=self._device))
-        except (ModelError, RuntimeError, IndexError, TypeError, ValueError):
-            return False
-        return True
-
-    def _head_is_last(self) -> bool:
-        """Whether the model returns the logits of its head as they are (apart from a change of precision)."""
-        one = torch.zeros((1, 1), dtype=torch.long, device=self._device)
-        logits = self._head(self._hidden_states(one)[0])
-        probe = torch.linspace(-60, 60, logits.numel(), device=self._device).to(logits.dtype).expand(2, -1)
-        return torch.equal(self._through_model(probe).to(probe.dtype), probe)
-
-    def _chunk_rows(self) -> int:
-        """Rows of logits that fit the budget of the device."""
-        if self._matrix is not None:
-            return _TILE[0]
-        n_vocabulary: int = self._model.config.get_text_config().vocab_size
-        return max(1, _LOGIT_BYTES.get(self._device.type, 2**28) // (4 * n_vocabulary))
 
     def _refuse_undefined(self, logprob: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
         """Stop rather than report a number made of NaN or of an impossible token."""
@@ -360,12 +268,3 @@ class Scorer:
             )
         if (logprob < -9000).any():
             raise ModelError(f"{self.name}: the model gives a token of the texts probability zero")
-
-
-@contextmanager
-def _hook(handle: Any) -> Iterator[None]:
-    """Keep a hook for the length of a block."""
-    try:
-        yield
-    finally:
-        handle.remove()

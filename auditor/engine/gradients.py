@@ -121,8 +121,8 @@ def _of_adapter(weights: Any, everything: list[tuple[str, Any]]) -> list[tuple[s
 
 
 def _total_nll(weights: Any, sequence: TokenSequence, device: torch.device) -> torch.Tensor:
-    """Sum the negative log-likelihood of the scored tokens of one sequence, nats."""
-    ids = torch.tensor(sequence.ids, device=device)
+    """Sum the negative log-likelihood of the scored tokens of one sequence, nats, shape ()."""
+    ids = torch.tensor(sequence.ids, device=device)  # (n_tokens,)
     logits = weights(input_ids=ids[None], use_cache=False).logits[0, sequence.first_scored - 1 : -1]
     return F.cross_entropy(logits.float(), ids[sequence.first_scored :].to(logits.device), reduction="sum")
 

@@ -166,7 +166,7 @@ class GradualTarget:
 
 
 def _first_of_each(keys: Any, wanted: Any) -> Counts:
-    """Return one place of each distinct key among those that are wanted."""
+    """Return one place of each distinct key, shape (n_distinct,), among those that are wanted, shape (n_samples,)."""
     places = np.flatnonzero(wanted)
     _, first = np.unique(keys[places], return_index=True)
     return places[first].astype(np.int64)

@@ -191,21 +191,21 @@ class MaskedModel:
         table = self._weights.get_input_embeddings()
         with torch.no_grad():
             tokens = torch.tensor(ids, device=device)
-            embedded = table(tokens)
+            embedded = table(tokens)  # (n_tokens, n_features)
             kept = torch.from_numpy(_dropout(text, *embedded.shape)).to(embedded)
             n_vocabulary = self._files.config.get_text_config().vocab_size
             n_rows = max(1, min(_LOGITS_A_BATCH // n_vocabulary, _TOKENS_A_BATCH) // len(ids))
             for start in range(0, len(positions), n_rows):
-                places = torch.tensor(positions[start : start + n_rows], device=device)
+                places = torch.tensor(positions[start : start + n_rows], device=device)  # (n_rows,)
                 rows = torch.arange(len(places), device=device)
-                inputs = embedded.repeat(len(places), 1, 1)
+                inputs = embedded.repeat(len(places), 1, 1)  # (n_rows, n_tokens, n_features)
                 inputs[rows, places] *= kept[places]
                 mask = torch.ones(inputs.shape[:2], dtype=torch.int64, device=device)
                 logits = self._weights(inputs_embeds=inputs, attention_mask=mask).logits
-                p = logits[rows, places].float().softmax(-1)
+                p = logits[rows, places].float().softmax(-1)  # (n_rows, n_vocabulary)
                 unsure = 1 - p[rows, tokens[places]]
                 top = p.topk(min(_N_CANDIDATES, p.shape[1]))
-                worth = top.values / torch.where(unsure > 0, unsure, _CERTAIN)[:, None]
+                worth = top.values / torch.where(unsure > 0, unsure, _CERTAIN)[:, None]  # (n_rows, _N_CANDIDATES)
                 for place, likely, values in zip(places.tolist(), top.indices.tolist(), worth.tolist(), strict=True):
                     yield from ((place, token, value) for token, value in zip(likely, values, strict=True))
 
@@ -252,7 +252,7 @@ def _window(config: Any, tokenizer: Any) -> int:
 
 
 def _dropout(text: str, n_tokens: int, width: int) -> NDArray[np.float32]:
-    """Draw what dropout leaves of the embedding of each token, seeded by the text."""
+    """Draw what dropout leaves of the embedding of each token, shape (n_tokens, width), seeded by the text."""
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()))
     kept = rng.random((n_tokens, width), dtype=np.float32) >= _DROPOUT
     return kept.astype(np.float32) / np.float32(1 - _DROPOUT)

@@ -250,7 +250,7 @@ class _Todo:
     def __init__(self, kind: _Kind, one: Pass, scores_folder: Path) -> None:
         self._kind, self._one = kind, one
         self._store = MeasureStore(scores_folder, str(kind.need), one.model.key, kind.parameters, kind.n_values)
-        self.distinct, self._row_of = np.unique(one.keys, return_inverse=True)
+        self.distinct, self._row_of = np.unique(one.keys, return_inverse=True)  # (n_distinct,), (n_samples,)
         self._values = np.full((len(self.distinct), kind.n_values), np.nan)
         rows = {key: row for row, key in enumerate(self.distinct.tolist())}
         for key, values in self._store.rows():

@@ -64,7 +64,7 @@ class Neighbours:
         except OSError as error:
             raise ResultError(f"cannot read the neighbours of the texts in {path}: {error.strerror}") from error
         self._keys, order = np.unique(np.frombuffer(bytes(keys), dtype=f"S{_KEY_LENGTH}"), return_index=True)
-        self._places = np.array(places, dtype=np.int64)[order]
+        self._places = np.array(places, dtype=np.int64)[order]  # (n_stored,)
         self._n_swaps = np.array(n_swaps, dtype=np.int64)[order]
         self._whole = np.array(whole, dtype=np.bool_)[order]
 
@@ -114,7 +114,7 @@ class Neighbours:
         return notes
 
     def _find(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Return the row of each text, -1 if there is none."""
+        """Return the row of each text, shape (n_texts,), -1 if there is none."""
         keys = np.array([_key(text) for text in texts], dtype=self._keys.dtype)
         rows = np.searchsorted(self._keys, keys)
         there = rows < len(self._keys)

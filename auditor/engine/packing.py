@@ -88,7 +88,7 @@ def packed_attention(
 
 
 def _window_mask(n: int, window: int, device: torch.device) -> Tensor:
-    """Each token sees itself and the ``window - 1`` before it."""
+    """Each token sees itself and the ``window - 1`` before it: a mask of shape (n, n)."""
     return torch.ones((n, n), dtype=torch.bool, device=device).tril().triu(1 - window)
 
 
@@ -125,10 +125,10 @@ class Packing:
     def arguments(self, lengths: Sequence[int], device: torch.device) -> dict[str, Any]:
         """Arguments of the model's forward that say where each sequence is."""
         bounds = (0, *torch.tensor(lengths).cumsum(0).tolist())
-        places = torch.cat([torch.arange(n) for n in lengths])[None].to(device)
+        places = torch.cat([torch.arange(n) for n in lengths])[None].to(device)  # (1, n_tokens)
         if self.attention == _NAME:
             return {"position_ids": places, "auditor_segments": Segments(bounds)}
-        ends = torch.tensor(bounds, dtype=torch.int32, device=device)
+        ends = torch.tensor(bounds, dtype=torch.int32, device=device)  # (n_sequences + 1,)
         longest = max(lengths)
         return {
             "position_ids": places,

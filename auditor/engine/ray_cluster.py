@@ -97,18 +97,18 @@ def score_on_ray(
     """
     todo = [Todo(one=one, places=one.missing(stored)) for one in plan.passes]
     progress = Progress(sum(part.n_tokens for part in todo), on_progress)
-    ways, notes = list(models), list[str]()
+    scored, notes = list(models), list[str]()
     if not any(len(part.places) for part in todo):
-        return ways, notes
+        return scored, notes
     with _connected() as ray:
         for model, ours in by_model(models, todo):
             n_workers = _count_workers(ray.nodes(), model.device, config.ray_workers)
             told = _Told()
             run = _Run(ray=ray, plan=plan, config=config, n_workers=n_workers, progress=progress, told=told)
             run.score(model, ours, scores_folder)
-            ways[models.index(model)] = replace(model, scoring_path=told.path(n_workers))
+            scored[models.index(model)] = replace(model, scoring_path=told.path(n_workers))
             notes += told.notes()
-    return ways, notes
+    return scored, notes
 
 
 class _Told:
@@ -132,8 +132,8 @@ class _Told:
 
     def path(self, n_workers: int) -> str:
         """Return how logits were made, on whichever workers."""
-        ways = dict.fromkeys(said["path"] for said in self._by_worker.values())
-        return f"{' / '.join(ways)}; Ray, {n_workers} worker{'s' * (n_workers > 1)}"
+        paths = dict.fromkeys(said["path"] for said in self._by_worker.values())
+        return f"{' / '.join(paths)}; Ray, {n_workers} worker{'s' * (n_workers > 1)}"
 
     def notes(self) -> list[str]:
         """Return what had to be given up."""

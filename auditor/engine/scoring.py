@@ -62,7 +62,7 @@ class Todo:
     """What one pass still has to score: places of texts, longest first."""
 
     one: Pass
-    places: NDArray[np.int64]
+    places: NDArray[np.int64]  # (n_missing,)
     share: slice = field(default_factory=lambda: slice(None))
 
     @property
@@ -105,7 +105,7 @@ def score_missing(
         progress=Progress(sum(part.n_tokens for part in todo), on_progress),
         notes=[],
     )
-    ways = list(models)
+    scored = list(models)
     for model, ours in by_model(models, todo):
         copies = [other for other in models if other.is_base_of(model)]
         if any(model.is_base_of(other) and _has_work(other, todo) for other in models):
@@ -119,14 +119,15 @@ def score_missing(
             trust_remote_code=config.trust_remote_code,
         )
         work.notes.extend([unused] if unused else [])
-        ways[models.index(model)] = work.score(weights, model, ours)
+        scored[models.index(model)] = work.score(weights, model, ours)
         for base, theirs in by_model(copies, todo):
             with without_adapter(weights):
-                way = work.score(weights, base, theirs)
-            ways[models.index(base)] = replace(way, scoring_path=f"the target's copy, adapter off; {way.scoring_path}")
+                bare = work.score(weights, base, theirs)
+            path = f"the target's copy, adapter off; {bare.scoring_path}"
+            scored[models.index(base)] = replace(bare, scoring_path=path)
         del weights
         free_memory()
-    return ways, work.notes
+    return scored, work.notes
 
 
 def by_model(models: Sequence[OpenedModel], todo: Sequence[Todo]) -> Iterator[tuple[OpenedModel, list[Todo]]]:
@@ -154,7 +155,7 @@ class _Work:
     def score(self, weights: Any, model: OpenedModel, todo: Sequence[Todo]) -> OpenedModel:
         """Score what the passes of one loaded model miss; return the model with how that was done."""
         texts = self.plan.texts
-        scorer, way = load_scorer(
+        scorer, scored = load_scorer(
             weights, model, n_tokens=sum(part.n_tokens for part in todo), some_text=texts[int(todo[0].places[0])]
         )
         budget = choose_budget(self.config, model.device)
@@ -166,7 +167,7 @@ class _Work:
                     store.append(dict(zip(part.one.keys_at(batch), scores, strict=True)))
                     self.progress.add(part.one.n_tokens(batch), label)
         self.notes.extend([note] if (note := budget.note(str(model.files.spec))) else [])
-        return way
+        return scored
 
 
 def choose_budget(config: AuditConfig, device: str) -> Budget:
@@ -194,7 +195,7 @@ def _batches(part: Todo, budget: Budget, *, packed: bool) -> Iterator[NDArray[np
     of which nothing is stored come first, as they are: a run that goes on repeats the numbers of an unbroken one to
     the last bit. What is left of the others is grouped anew.
     """
-    is_missing = np.zeros(len(part.one.keys), dtype=np.bool_)
+    is_missing = np.zeros(len(part.one.keys), dtype=np.bool_)  # (n_samples,)
     is_missing[part.places] = True
     rest = [part.places[:0]]
     for places in _grouped(part.one, part.one.distinct()[part.share], budget, packed=packed):

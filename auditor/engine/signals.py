@@ -143,7 +143,7 @@ def collect_signals(
             refuse_unscored(one.model.files.source, n_texts=len(one.missing(stored)))
         n_missing = sum(one.n_tokens(one.missing(stored)) for one in plan.passes)
         work = score_on_ray if config.engine == "ray" else partial(score_missing, share=rank.share)
-        ways, notes = work(plan, models, config, stored=stored, scores_folder=scores_folder, on_progress=on_progress)
+        scored, notes = work(plan, models, config, stored=stored, scores_folder=scores_folder, on_progress=on_progress)
         if rank.world > 1:
             if left := others.wait():
                 notes.append(
@@ -153,13 +153,14 @@ def collect_signals(
             rest, more = score_missing(
                 plan, models, config, stored=stored, scores_folder=scores_folder, on_progress=on_progress
             )
-            ways = [late if late is not model else way for way, late, model in zip(ways, rest, models, strict=True)]
-            ways = [replace(way, scoring_path=f"{way.scoring_path}; {rank.world} processes") for way in ways]
+            each = zip(scored, rest, models, strict=True)
+            scored = [late if late is not model else early for early, late, model in each]
+            scored = [replace(one, scoring_path=f"{one.scoring_path}; {rank.world} processes") for one in scored]
             notes += more
     measures = measure_missing(plan, config, request.needs, scores_folder=scores_folder, on_progress=on_progress)
     return Collected(
         sample_ids=tuple(request.sample_ids),
-        models=tuple(ways),
+        models=tuple(scored),
         plan=plan,
         files=tuple(gather_pass(one, scores_folder) for one in plan.passes),
         n_tokens_scored=n_missing,

@@ -55,12 +55,12 @@ class TokenFile:
         *,
         whole: bool = True,
     ) -> None:
-        self.offsets = np.cumsum([0, *n_scored])
+        self.offsets = np.cumsum([0, *n_scored])  # (n_samples + 1,)
         self._file = TemporaryFile(buffering=0)  # noqa: SIM115
         finalize(self, self._file.close)
         self._order = np.argsort(keys, kind="stable")
         self._ordered = keys[self._order]
-        self.missing = np.ones(len(keys), dtype=np.bool_)
+        self.missing = np.ones(len(keys), dtype=np.bool_)  # (n_samples,)
         self.fill(rows)
         if whole and self.missing.any():
             raise LookupError(f"{int(self.missing.sum())} texts have no stored scores")
@@ -77,7 +77,7 @@ class TokenFile:
         """Read the scores of consecutive texts."""
         start, stop = int(self.offsets[places.start]), int(self.offsets[places.stop])
         content = pread(self._file.fileno(), (stop - start) * _TOKEN.itemsize, start * _TOKEN.itemsize)
-        tokens = np.frombuffer(content, dtype=_TOKEN)
+        tokens = np.frombuffer(content, dtype=_TOKEN)  # (n_tokens,)
         columns = {name: np.ascontiguousarray(tokens[name]) for name in _TOKEN.names or ()}
         return TokenScores(offsets=self.offsets[places.start : places.stop + 1] - start, **columns)
 

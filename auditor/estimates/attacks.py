@@ -53,7 +53,7 @@ def attack_results(
         measured = evaluate(scores, table.is_member, fpr_targets=fpr_targets, level=level, groups=groups, rng=rng)
         residualised = within_strata = None
         if table.blind_score is not None:
-            looks = np.column_stack([table.blind_score, np.log(table.n_bytes)])
+            looks = np.column_stack([table.blind_score, np.log(table.n_bytes)])  # (n_samples, 2)
             residualised = residualised_auc(scores, looks, table.is_member, level=level, groups=groups, seed=seed)
             strata = length_strata(table.n_bytes, table.is_member)
             within_strata = stratified_auc(scores, strata, table.is_member, level=level, groups=groups)

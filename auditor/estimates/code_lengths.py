@@ -59,9 +59,9 @@ def mixture_bits(code_lengths: Sequence[Bits], counted: NDArray[np.bool_] | None
     ValueError
         If no model is counted for a text.
     """
-    logprob2 = -np.stack([np.asarray(bits, dtype=np.float64) for bits in code_lengths])
+    logprob2 = -np.stack([np.asarray(bits, dtype=np.float64) for bits in code_lengths])  # (n_models, n_samples)
     mixed_in = np.ones(logprob2.shape, dtype=np.bool_) if counted is None else counted
-    n_models = mixed_in.sum(axis=0)
+    n_models = mixed_in.sum(axis=0)  # (n_samples,)
     if not n_models.all():
         raise ValueError(f"every text needs a model to be coded with; {int((n_models == 0).sum())} have none")
     logprob2 = np.where(mixed_in, logprob2, -np.inf)

@@ -106,7 +106,7 @@ def combine(
     problem = _problem(len(table), is_member, groups)
     if problem is not None:
         return Combination(result=None, log_odds=None, posterior=None, undefined_reason=problem)
-    features = np.stack(table)
+    features = np.stack(table)  # (n_attacks, n_samples)
     fold = group_folds(is_member, groups, rng=np.random.default_rng(seed))
     log_odds = _out_of_fold_log_odds(features, is_member, fold)
     posterior = np.asarray(special.expit(log_odds))
@@ -152,8 +152,8 @@ def _out_of_fold_log_odds(features: Array, is_member: NDArray[np.bool_], fold: I
 
 
 def _trained(features: Array, is_member: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> Array:
-    """Train on all but the held-out samples and score these."""
-    z = np.stack([_gaussian_ranks(row, np.sort(row[~held_out])) for row in features], axis=1)
+    """Train on all but the held-out samples and score these, shape (n_held_out,)."""
+    z = np.stack([_gaussian_ranks(row, np.sort(row[~held_out])) for row in features], axis=1)  # (n_samples, n_attacks)
     model = LogisticRegression(C=PENALTY_C, class_weight="balanced", max_iter=1000)
     model.fit(z[~held_out], is_member[~held_out])
     return np.asarray(model.decision_function(z[held_out]), dtype=np.float64)

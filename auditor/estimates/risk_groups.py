@@ -24,7 +24,7 @@ LEAST_FOR_ESTIMATES = 10
 MAX_GROUPS = 20
 COPIES = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, None))
 
-_Mask = NDArray[np.bool_]
+_Mask = NDArray[np.bool_]  # (n_samples,)
 _Group = tuple[str, _Mask]
 
 
@@ -242,7 +242,7 @@ def _equal_scores(samples: Scored, groups: Sequence[_Group]) -> tuple[float | No
 
 
 def _cluster_means(values: Array, cluster: Ids, here: _Mask) -> Array:
-    """Mean of each cluster's values in a group."""
+    """Mean of each cluster's values in a group, shape (n_clusters_here,)."""
     number = np.unique(cluster[here], return_inverse=True)[1]
     means: Array = np.bincount(number, weights=values[here]) / np.bincount(number)
     return means

@@ -83,7 +83,7 @@ def score_samples(attacks: Sequence[Attack], source: SignalSource) -> SampleScor
         if signals.references:
             bits = sample_bits(signals.target, signals.references, seen=signals.seen)
             target_bits[places], reference_bits[places] = bits.target, bits.reference
-            own = np.stack([code_bits(scores) for scores in signals.references])
+            own = np.stack([code_bits(scores) for scores in signals.references])  # (n_references, n_in_block)
             each.append(np.where(signals.unseen, own, np.inf))
         else:
             target_bits[places] = code_bits(signals.target)

@@ -167,7 +167,7 @@ def test_only_the_asked_positions_are_scored() -> None:
 def test_logits_of_a_batch_are_never_materialised(
     name: str, largest: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from auditor.engine import forward
+    from auditor.engine import tapped_head
 
     seen: list[tuple[int, int]] = []
 
@@ -177,8 +177,8 @@ def test_logits_of_a_batch_are_never_materialised(
 
     model = build(name)
     whole = Scorer(model, name=name).score(sequences())
-    monkeypatch.setitem(forward._LOGIT_BYTES, "cpu", 4 * VOCABULARY * 8)  # eight rows at a time
-    monkeypatch.setattr(forward, "_TILE", (16, 8))  # sixteen rows and eight columns, where the head is one matrix
+    monkeypatch.setitem(tapped_head._LOGIT_BYTES, "cpu", 4 * VOCABULARY * 8)  # eight rows at a time
+    monkeypatch.setattr(tapped_head, "_TILE", (16, 8))  # sixteen rows and eight columns, where the head is one matrix
     parts = Scorer(model, name=name, kernel=Kernel("watched", watch)).score(sequences())
     assert max(seen) == largest  # of 108 scored rows and 97 columns
     for one, other in zip(whole, parts, strict=True):

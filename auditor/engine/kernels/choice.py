@@ -111,7 +111,7 @@ def _check(kernel: Kernel, device: torch.device, n_vocabulary: int, dtype: torch
 
 
 def _check_rows(n_vocabulary: int) -> tuple[Tensor, Tensor]:
-    """Draw logits that are ordinary, peaked, flat, half masked, and undefined."""
+    """Draw logits, shape (5, n_vocabulary), that are ordinary, peaked, flat, half masked, and undefined."""
     generator = torch.Generator().manual_seed(0)
     logits = 3.0 * torch.randn((5, n_vocabulary), generator=generator)
     logits[1, 0] += 60.0

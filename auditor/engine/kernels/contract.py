@@ -95,7 +95,7 @@ def merge_moments(parts: Sequence[Moments], true: Tensor) -> TokenStatistics:
         ``logprob`` is about -1e4 nats for a masked (-inf) token.
     """
     top = torch.stack([part.top for part in parts]).amax(0)
-    log_mass = torch.stack([part.log_z + (part.top - top) for part in parts])
+    log_mass = torch.stack([part.log_z + (part.top - top) for part in parts])  # (n_parts, n_rows)
     log_z = log_mass.logsumexp(0)
     log_weight = log_mass - log_z
     weight = log_weight.exp()

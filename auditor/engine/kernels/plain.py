@@ -22,7 +22,7 @@ def token_statistics(logits: Tensor, token_ids: Tensor, kernel: Kernel | None = 
     kernel : Kernel, optional
         The plain one by default.
     """
-    true = logits.gather(1, token_ids[:, None])[:, 0].float()
+    true = logits.gather(1, token_ids[:, None])[:, 0].float()  # (n_rows,)
     return merge_moments([(kernel or PLAIN)(logits, true)], true)
 
 
@@ -41,7 +41,7 @@ PLAIN = Kernel("plain", _moments)
 
 
 def _block_moments(block: Tensor, true: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Visit one block of float32 logits, in place.
+    """Visit one block of float32 logits, shape (rows, n_columns), in place; ``scratch`` is as large or larger.
 
     On a CPU ``softmax`` makes its exponentials faster than ``exp`` does, and a comparison written as float32 is
     counted faster than one written as bool (exactly: a vocabulary has less than 2**24 tokens).

@@ -25,11 +25,11 @@ def tiled_statistics(
         Vocabulary entries in a tile.
     """
     n_vocabulary = len(matrix)
-    true = torch.linalg.vecdot(hidden, matrix[true_ids])
+    true = torch.linalg.vecdot(hidden, matrix[true_ids])  # (n_rows,)
     memory = torch.empty(len(hidden) * min(n_columns, n_vocabulary), dtype=hidden.dtype)
     parts: list[Moments] = []
     for first in range(0, n_vocabulary, n_columns):
-        columns = matrix[first : first + n_columns]
+        columns = matrix[first : first + n_columns]  # (n_columns, n_features)
         tile = memory[: len(hidden) * len(columns)].view(len(hidden), len(columns))
         torch.mm(hidden, columns.T, out=tile)
         here = torch.nonzero((true_ids >= first) & (true_ids < first + len(columns)))[:, 0]

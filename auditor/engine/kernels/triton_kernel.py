@@ -26,7 +26,7 @@ def build() -> Kernel:
 
 
 def _run(logits: Tensor, true: Tensor) -> Moments:
-    """Launch one program a row."""
+    """Launch one program a row of logits, shape (n_rows, n_columns)."""
     n_rows, n_columns = logits.shape
     logits, true = logits.contiguous(), true.float().contiguous()
     top, log_z, mean, variance = torch.empty((4, n_rows), dtype=torch.float32, device=logits.device)
