@@ -6,17 +6,15 @@ damaged line costs the text it stands for, and nothing else. Only numbers are wr
 owner only: it says of whole texts how the model knows them.
 """
 
-import fcntl
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +23,7 @@ from numpy.typing import NDArray
 from attacks.base import Continuations, Need
 
 from ..config import AuditConfig
-from ..documents.files import for_owner
-from ..errors import ModelError, ResultError
+from ..errors import ModelError
 from .continuations import N_CONTINUATIONS, SAMPLING, Writer, halves
 from .forward import OutOfMemory, is_out_of_memory
 from .gradients import ORDERS, check_differentiable, choose_parameters, gradient_norms
@@ -34,6 +31,7 @@ from .loading.configs import first_line
 from .loading.models import choose_device, input_device, load_weights
 from .models import OpenedModel
 from .plan import Pass, Plan
+from .row_file import RowFile
 from .scoring import Progress, ScoringProgress
 from .store import PassKey
 
@@ -102,6 +100,7 @@ class MeasureStore:
     def __init__(self, root: Path, kind: str, key: PassKey, parameters: Mapping[str, object], n_values: int) -> None:
         stated = json.dumps([asdict(key), kind, parameters, MEASURES_VERSION], sort_keys=True)
         self.path = root / f"{kind}-{hashlib.sha256(stated.encode()).hexdigest()[:20]}.jsonl"
+        self._file = RowFile(self.path, "the measures")
         self._n_values = n_values
 
     def rows(self) -> Iterator[tuple[bytes, list[float]]]:
@@ -112,38 +111,19 @@ class MeasureStore:
         ResultError
             If there is a file and it cannot be read.
         """
-        try:
-            with suppress(FileNotFoundError), open(self.path, "rb") as file:
-                for line in file:
-                    if (row := _read_line(line)) and len(row[1]) == self._n_values:
-                        yield row
-        except OSError as error:
-            raise ResultError(f"cannot read the measures {self.path}: {error.strerror or error}") from error
+        for line in self._file.lines():
+            if (row := _read_line(line)) and len(row[1]) == self._n_values:
+                yield row
 
     def append(self, rows: Mapping[bytes, Sequence[float]]) -> None:
         """Write the numbers of some texts durably, each under its key.
-
-        The file is locked meanwhile, so that a line without an end is that of a process that died, and is cut off.
 
         Raises
         ------
         ResultError
             If they cannot be written.
         """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "a+b", opener=for_owner) as file:
-                with suppress(OSError):  # a file system without locks
-                    fcntl.flock(file, fcntl.LOCK_EX)
-                _cut_torn_line(file)
-                file.write(b"".join(_line(key, values) for key, values in rows.items()))
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise ResultError(
-                f"cannot write the measures {self.path}: {error.strerror or error}; what is in it is kept, run again "
-                "to go on"
-            ) from error
+        self._file.append(_line(key, values) for key, values in rows.items())
 
 
 def check_measurable(model: OpenedModel, needs: frozenset[Need]) -> None:
@@ -348,14 +328,3 @@ def _read_line(line: bytes) -> tuple[bytes, list[float]] | None:
         return (key, values) if _line(key, values) == line else None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-
-
-def _cut_torn_line(file: IO[bytes]) -> None:
-    """Cut off what a process that died left of a line at the end."""
-    size = file.seek(0, os.SEEK_END)
-    if not size:
-        return
-    file.seek(size - 1)
-    if file.read(1) != b"\n":
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)

@@ -9,7 +9,6 @@ import json
 import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from attacks.base import NEIGHBOUR
 
 from ..errors import ConfigError, ResultError
 from .masked import MaskedFiles, Rewriting, Swap, load_masked, open_masked
+from .row_file import RowFile
 from .scoring import Progress, ScoringProgress
 from .views import View
 
@@ -182,47 +182,18 @@ def neighbour_views(
         progress = Progress(sum(len(files.read(texts[int(i)])["input_ids"]) for i in places), on_progress)
         progress.add(0, "loading the neighbour model")
         masked = load_masked(files, device=device, trust_remote_code=trust_remote_code)
-        with _Writer(path) as writer:
-            for i in places:
-                text = texts[int(i)]
-                writer.append(text, masked.rewrite(text, n))
-                progress.add(len(files.read(text)["input_ids"]), "rewriting the texts with the neighbour model")
+        file = RowFile(path, "the neighbours of the texts")
+        for i in places:
+            text = texts[int(i)]
+            file.append([_row(text, masked.rewrite(text, n))])
+            progress.add(len(files.read(text)["input_ids"]), "rewriting the texts with the neighbour model")
         stored = Neighbours(path, n)
     return stored.views(), stored.notes(texts, window=files.window)
 
 
-class _Writer:
-    """Appends lines, each whole and flushed, to a file that only its owner may read."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> "_Writer":
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(OSError):  # another user's folder, or no permissions at all; the file has its own
-                self._path.parent.chmod(0o700)
-            self._file = open(self._path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
-            if self._file.tell() and _last_byte(self._path) != b"\n":
-                self._file.write(b"\n")  # after the line that a killed run tore
-        except OSError as error:
-            raise self._unwritable(error) from error
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._file.close()
-
-    def append(self, text: str, found: Rewriting) -> None:
-        """Write the neighbours of a text."""
-        row = {"text": _key(text).decode(), "swaps": found.swaps, "whole": found.whole}
-        try:
-            self._file.write(json.dumps(row).encode() + b"\n")
-            self._file.flush()
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: OSError) -> ResultError:
-        return ResultError(f"cannot write the neighbours of the texts to {self._path}: {error.strerror}")
+def _row(text: str, found: Rewriting) -> bytes:
+    """Write the neighbours of a text."""
+    return json.dumps({"text": _key(text).decode(), "swaps": found.swaps, "whole": found.whole}).encode() + b"\n"
 
 
 def _file_key(files: MaskedFiles, n: int) -> str:
@@ -249,12 +220,6 @@ def _parse(line: bytes) -> Any:
 
 def _is_swap(swap: object) -> bool:
     return isinstance(swap, list) and [type(part) for part in swap] == [int, int, str]
-
-
-def _last_byte(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1)
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:

@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from ..engine.loading.configs import first_line
+from ..engine.row_file import RowFile
 from ..errors import AuditError, ModelError
 
 __all__ = ["Job", "Ledger", "RunProgress", "cores", "run_jobs"]
@@ -49,9 +50,9 @@ class Ledger(Generic[R]):
     """
 
     def __init__(self, path: Path, kind: type[R]) -> None:
-        self._path, self._adapter = path, TypeAdapter(kind)
+        self._file, self._adapter = RowFile(path, "the finished runs"), TypeAdapter(kind)
         self._results: dict[str, R] = {}
-        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        for line in self._file.lines():
             try:
                 entry = json.loads(line)
                 self._results[entry["job"]] = self._adapter.validate_python(entry["result"])
@@ -66,9 +67,7 @@ class Ledger(Generic[R]):
         """Keep the result of a job."""
         self._results[_key(job)] = result
         line = json.dumps({"job": _key(job), "result": self._adapter.dump_python(result, mode="json")})
-        torn = self._path.is_file() and not self._path.read_bytes().endswith(b"\n") and self._path.stat().st_size > 0
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write("\n" * torn + f"{line}\n")
+        self._file.append([f"{line}\n".encode()])
 
 
 def cores() -> int:
