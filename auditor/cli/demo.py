@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ..errors import ConfigError
-from .audit import run_audit
+from .audit_folder import run_audit
 from .output import make_console, make_folder, quiet_libraries
 
 __all__ = ["demo"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..gates.policy import Policy
     from ..gates.subject import Judged
 
-__all__ = ["deliver_verdict", "gate", "judge_today", "print_verdict"]
+__all__ = ["checked_policy", "deliver_verdict", "gate", "judge_today", "print_verdict"]
 
 DEFAULT_POLICY = Path("policy.toml")
 STDIN = Path("stdin")
@@ -102,16 +102,12 @@ def gate(
 
 
 def _check_policies(files: tuple[Path, ...]) -> int:
-    """Read policies, and check that every gate names a figure that some document has."""
-    from ..gates.policy import check_metric, read_policy
-
+    """Read and check policies, and warn of every waiver that has ended."""
     if not files:
         raise ConfigError("--check-policy needs the policies: auditor gate --check-policy policy.toml")
     console, today = make_console(stderr=True), datetime.now(UTC).date()
     for file in files:
-        policy = read_policy(file)
-        for one in policy.gates:
-            check_metric(one, {}, source=policy.source)
+        policy = checked_policy(file)
         for waiver in policy.waivers:
             if not waiver.covers(waiver.gate, today):
                 said = f"Warning: policy {file}: the waiver of {waiver.gate!r} ended on {waiver.expires}"
@@ -119,6 +115,16 @@ def _check_policies(files: tuple[Path, ...]) -> int:
     said = "1 policy is good" if len(files) == 1 else f"{len(files)} policies are good"
     console.print(said, markup=False)
     return 0
+
+
+def checked_policy(file: Path) -> "Policy":
+    """Read a policy, and check that every gate names a figure that some document has."""
+    from ..gates.policy import check_metric, read_policy
+
+    policy = read_policy(file)
+    for one in policy.gates:
+        check_metric(one, {}, source=policy.source)
+    return policy
 
 
 def _init(result: Path | None, file: Path) -> int:
