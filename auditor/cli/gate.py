@@ -84,10 +84,10 @@ def gate(
     from ..gates.policy import built_in_policy, read_policy
 
     data, file = _read(result)
-    if (told := _told(data, file, warn_only)) is not None:
+    if (earlier := _earlier_verdict(data, file, warn_only)) is not None:
         if policy_file is not None or baseline is not None or list_paths:
             raise ConfigError(f"{file} was judged already: --policy, --baseline and --list are for a result")
-        report = told
+        report = earlier
     else:
         policy = built_in_policy() if policy_file is None else read_policy(policy_file)
         judged = _judged(data, file, baseline)
@@ -151,7 +151,7 @@ def _read(result: Path) -> tuple[bytes, Path]:
     return (sys.stdin.buffer.read(), STDIN) if str(result) == "-" else read_bytes(result)
 
 
-def _told(data: bytes, file: Path, warn_only: bool) -> "GateReport | None":
+def _earlier_verdict(data: bytes, file: Path, warn_only: bool) -> "GateReport | None":
     """Read a verdict that was given before; None if this is a document that is still to be judged."""
     import json
 
