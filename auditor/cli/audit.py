@@ -11,7 +11,8 @@ from .audit_curve import run_curve, turn
 from .audit_folder import run_audit
 from .audit_verdict import judge_audit, run_until_decided
 from .gate import checked_policy
-from .kinds import AMOUNT, FLOATS
+from .kinds import AMOUNT, PATH
+from .options import folder_option, json_option, shared
 from .output import make_folder, quiet_libraries
 
 if TYPE_CHECKING:
@@ -27,14 +28,10 @@ __all__ = ["audit"]
 
 
 @click.command()
-@click.option(
-    "--target",
-    metavar="M",
-    help="Audited model: a folder of a model or adapter, a .gguf file, or a hub id, ID@REVISION. A pattern in quotes, "
-    "'run/checkpoint-*', audits every checkpoint that it names and draws their curve.",
-)
-@click.option("--reference", "references", metavar="M", multiple=True, help="Model that never saw the members.")
-@click.option("--members", metavar="DATA", help="Texts the target was trained on.")
+@click.option("--target", metavar="M", help=(
+    "Audited model: a folder of a model or adapter, a .gguf file, or a hub id, ID@REVISION. A pattern in quotes, "
+    "'run/checkpoint-*', audits every checkpoint that it names and draws their curve."))  # fmt: skip
+@shared("--reference", "--members")
 @click.option("--non-members", metavar="DATA", help="Texts of the same distribution that it was not trained on.")
 @click.option("--shots", metavar="DATA", help="Other non-members, which the attack recall puts before every text.")
 @click.option("--member-shots", metavar="DATA", help="Other members, which con_recall puts before every text.")
@@ -42,69 +39,47 @@ __all__ = ["audit"]
 @click.option("--neighbours", type=int, metavar="N", help="Rewritings of each text.  [default: 10]")
 @click.option("--frequency-corpus", metavar="DATA", help="Other texts, whose token frequencies dc_pdd divides by.")
 @click.option("--shadows", metavar="FOLDER", help="Models trained on random halves of the texts by `auditor shadows`.")
-@click.option("--pack", "pack", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--pack", "pack", type=PATH, metavar="FILE",
               help="Texts, reference scores and settings of `auditor pack`: only the target is run.")  # fmt: skip
 @click.option("--retrained", metavar="M",
               help="Model trained like the target, never on the members: what unlearning should lead to.")  # fmt: skip
 @click.option("--retrained-margin", type=float, metavar="D",
               help="Change of AUC below which both count as the same.  [default: 0.02]")  # fmt: skip
 @click.option("--split-manifest", metavar="FILE", help="Manifest of `auditor split`; the texts are checked against it.")
-@click.option("--drop-ids", metavar="FILE", help="Sample ids to leave out, one a line.")
-@click.option("--headline", metavar="NAME[:k=v,...]",
-              help="Attack that the verdict rests on.  [default: reference if there is one, else loss]")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), default=Path("audit-results"), show_default=True,
-              help="Folder for result.json, samples.parquet, report.html, report.md and scores/.")  # fmt: skip
+@shared("--drop-ids")
+@shared("--headline", default="reference if there is one, else loss")
+@folder_option("result.json, samples.parquet, report.html, report.md and scores/", default="audit-results")
 @click.option("--adapter", metavar="PEFT_DIR", help="PEFT adapter on the target; the reference is then its base.")
-@click.option("--attack", "attacks", metavar="NAME[:k=v,...]", multiple=True,
-              help="Attack to run; default: all that the inputs allow. See `auditor attacks`.")  # fmt: skip
-@click.option("--text-field", metavar="NAME", help="Column that holds the text.  [default: text]")
-@click.option("--split", metavar="NAME", help="Split of a `datasets` data set.  [default: train]")
-@click.option("--non-members-split", metavar="NAME", help="Split of the non-members.  [default: that of --split]")
-@click.option(
-    "--max-tokens",
-    type=int,
-    metavar="N",
-    help="Score at most N tokens of a text (with --long-texts stride: windows of N tokens).",
-)
-@click.option("--long-texts", type=click.Choice(["cut", "stride"]), help=(
+@shared("--attack", help="Attack to run; default: all that the inputs allow. See `auditor attacks`.")
+@shared("--text-field", "--split", "--non-members-split")
+@click.option("--max-tokens", type=int, metavar="N",
+              help="Score at most N tokens of a text (with --long-texts stride: windows of N tokens).")  # fmt: skip
+@shared("--long-texts", help=(
     "Texts beyond a context window: cut at the same character for all models, or scored whole in windows that "
-    "overlap by half.  [default: cut]"))  # fmt: skip
-@click.option("--prefix-token", metavar="auto|none|bos|eos|ID",
-              help="What stands before the first token of each text.  [default: auto]")  # fmt: skip
-@click.option("--dtype", metavar="auto|float32|bfloat16|float16", help="Precision of the weights.  [default: auto]")
-@click.option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where to run.  [default: auto]")
+    "overlap by half."))  # fmt: skip
+@shared("--prefix-token", "--dtype", "--device")
 @click.option("--device-map", metavar="auto|balanced|sequential",
               help="Spread each model over all devices, memory and disk.")  # fmt: skip
-@click.option("--batch-tokens", metavar="N|auto", help="Tokens in a batch, padding included.  [default: auto]")
+@shared("--batch-tokens", metavar="N|auto")
 @click.option("--engine", type=click.Choice(["local", "ray"]),
               help="Score in this process, or on the workers of a Ray cluster.  [default: local]")  # fmt: skip
 @click.option("--ray-workers", type=int, metavar="N", help="Workers of Ray.  [default: one a GPU, else a node]")
-@click.option("--confidence", type=float, metavar="P", help="Level of every interval.  [default: 0.95]")
-@click.option("--fpr", "fpr_targets", type=FLOATS, metavar="F,F,...",
-              help="False-positive rates to report at.  [default: .001,.01,.05]")  # fmt: skip
-@click.option("--seed", type=int, metavar="N", help="Of the bootstrap and of the certified bound.  [default: 0]")
-@click.option("--bits-per-parameter", type=float, metavar="A", help="Capacity constant instead of the paper's.")
-@click.option("--capacity", metavar="FILE", help="Capacity measured by `auditor capacity`.")
+@shared("--confidence", "--fpr", "--seed", "--bits-per-parameter", "--capacity")
 @click.option("--train-samples", type=AMOUNT, metavar="N",
               help="Samples of the target's whole training set: sets prediction beside measurement.")  # fmt: skip
 @click.option("--train-tokens", type=AMOUNT, metavar="N", help="The same in tokens.")
 @click.option("--epochs", type=AMOUNT, metavar="N", help="Passes of the target over its training set.")
 @click.option("--fine-tuned", is_flag=True, default=None, help="The target was not trained from scratch.")
-@click.option("--calibration", metavar="FILE", help="Membership law measured by `auditor calibrate`.")
-@click.option("--policy", "policy_file", type=click.Path(path_type=Path), metavar="FILE",
+@shared("--calibration")
+@click.option("--policy", "policy_file", type=PATH, metavar="FILE",
               help="Judge by this policy, too: writes gates.json; exit code 1 if a gate fails.")  # fmt: skip
 @click.option("--until-decided", is_flag=True, help=(
     "Score texts in random order until every gate of --policy is decided; gates.json and no report."))  # fmt: skip
 @click.option("--include-text", is_flag=True, default=None, help="Write sample texts into the outputs.")
-@click.option("--trust-remote-code", is_flag=True, default=None, help="Run code that comes with a model.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="TOML",
+@shared("--trust-remote-code", default=None)
+@click.option("--config", "config_file", type=PATH, metavar="TOML",
               help="File with these settings, by the keys of docs/config.md; flags override it.")  # fmt: skip
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print result.json (of several checkpoints curve.json) on stdout and nothing else.",
-)
+@json_option("result.json (of several checkpoints curve.json) on stdout")
 def audit(
     out: Path,
     config_file: Path | None,

@@ -33,11 +33,7 @@ def run_until_decided(config: "AuditConfig", policy: "Policy", out: Path, *, as_
     make_folder(out)
     with scoring_progress(make_console(stderr=True)) as on_progress:
         report = audit_until_decided(
-            config,
-            policy,
-            scores_folder=out / "scores",
-            today=datetime.now(UTC).date(),
-            on_progress=on_progress,
+            config, policy, scores_folder=out / "scores", today=datetime.now(UTC).date(), on_progress=on_progress
         )
     return _tell(report, out, stderr=False, as_json=as_json)
 

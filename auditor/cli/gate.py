@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import ConfigError, ResultError
+from .kinds import PATH
+from .options import json_option
 from .output import make_console, print_document, write
 
 if TYPE_CHECKING:
@@ -28,18 +30,17 @@ FORMATS = ("junit", "sarif", "summary", "badge", "model_card")
 
 @click.command()
 @click.argument("results", metavar="[RESULT]", type=click.Path(path_type=Path, allow_dash=True), nargs=-1)
-@click.option("--policy", "policy_file", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--policy", "policy_file", type=PATH, metavar="FILE",
               help="Limits, from a TOML file.  [default: a built-in policy]")  # fmt: skip
-@click.option("--baseline", type=click.Path(path_type=Path), metavar="RESULT",
-              help="An earlier audit to compare with, for gates on change.*")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON and nothing else.")
-@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML: a test case a gate.")
-@click.option("--sarif", type=click.Path(path_type=Path), metavar="FILE", help="Write SARIF 2.1.0.")
-@click.option("--summary", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--baseline", type=PATH, metavar="RESULT", help="An earlier audit to compare with, for gates on change.*")
+@json_option("the verdict as JSON")
+@click.option("--junit", type=PATH, metavar="FILE", help="Write JUnit XML: a test case a gate.")
+@click.option("--sarif", type=PATH, metavar="FILE", help="Write SARIF 2.1.0.")
+@click.option("--summary", type=PATH, metavar="FILE",
               help="Write a job summary in Markdown; with $GITHUB_STEP_SUMMARY set it is added there too.")  # fmt: skip
 @click.option("--annotations", is_flag=True, help="Print annotations for GitHub (with --json to stderr).")
-@click.option("--badge", type=click.Path(path_type=Path), metavar="FILE", help="Write a badge: .svg or .json.")
-@click.option("--model-card", type=click.Path(path_type=Path), metavar="FILE", help="Write a section of a model card.")
+@click.option("--badge", type=PATH, metavar="FILE", help="Write a badge: .svg or .json.")
+@click.option("--model-card", type=PATH, metavar="FILE", help="Write a section of a model card.")
 @click.option("--push-model-card", "push_to", metavar="OWNER/NAME",
               help="Put it into the card of this repository on the hub; nothing else uses a network.")  # fmt: skip
 @click.option("--create-pr", is_flag=True, help="With --push-model-card: as a pull request.")
