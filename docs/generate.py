@@ -25,7 +25,7 @@ NOTE = "<!-- Written by docs/generate.py from the code; edit the code, then run 
 def command_pages() -> str:
     """Every command with its help, as the command line prints it."""
     parts = [NOTE + "# Command line\n"]
-    root = click.Context(cli, info_name="auditor", max_content_width=100)
+    root = click.Context(cli, info_name="auditor", max_content_width=100, show_default=True)
     root.terminal_width = 100
     parts.append(f"```text\n{cli.get_help(root)}\n```\n")
     for name, command in sorted(cli.commands.items()):

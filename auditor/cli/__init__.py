@@ -27,7 +27,7 @@ from .verify import verify
 __all__ = ["cli", "main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="auditor")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error (anywhere on the line).")
 def cli(debug: bool) -> None:
@@ -38,22 +38,8 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in (
-    audit,
-    split,
-    pack,
-    predict,
-    capacity,
-    calibrate,
-    shadows,
-    demo,
-    report,
-    attacks,
-    compare,
-    gate,
-    verify,
-):
-    cli.add_command(_command)
+for _one in (audit, split, pack, predict, capacity, calibrate, shadows, demo, report, attacks, compare, gate, verify):
+    cli.add_command(_one)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import click
 
 from ..errors import ConfigError
 from .kinds import FLOATS
+from .options import folder_option, json_option, shared
 from .output import deliver, make_console, make_folder, quiet_libraries
 
 __all__ = ["calibrate"]
@@ -14,12 +15,10 @@ __all__ = ["calibrate"]
 
 @click.command()
 @click.option("--data", metavar="DATA", required=True, help="Texts of the kind that will be trained on.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("calibration"), show_default=True,
-              help="Folder for calibration.json, calibration.svg and what is needed to go on.")  # fmt: skip
-@click.option("--text-field", metavar="NAME", default="text", show_default=True, help="Column that holds the text.")
-@click.option("--split", metavar="NAME", default="train", show_default=True, help="Split of a `datasets` data set.")
+@folder_option("calibration.json, calibration.svg and what is needed to go on", default="calibration")
+@shared("--text-field", "--split", filled=True)
 @click.option("--tokenizer", metavar="M", help="Tokenizer of a model.  [default: a BPE of --vocabulary on all texts]")
-@click.option("--vocabulary", type=click.IntRange(min=257), default=512, show_default=True,
+@click.option("--vocabulary", type=click.IntRange(min=257), default=512,
               help="Tokens of the BPE that is trained if no tokenizer is given.")  # fmt: skip
 @click.option("--model", "models", metavar="M", multiple=True,
               help="Configuration of a model size (config.json, folder or hub id), once for each.  "
@@ -32,11 +31,11 @@ __all__ = ["calibrate"]
 @click.option("--reference-steps", type=click.IntRange(min=1), help="Updates of a reference.  [default: 8000]")
 @click.option("--reference-samples", "n_reference", type=click.IntRange(min=1),
               help="Samples for references at least; they get all that are left.  [default: 2000]")  # fmt: skip
-@click.option("--sample-tokens", type=click.IntRange(min=2), default=64, show_default=True, help="Tokens of a sample.")
-@click.option("--held-out", type=click.IntRange(min=1), default=2000, show_default=True, help="Non-members.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--workers", type=click.IntRange(min=1), help="Trainings at the same time.  [default: the cores]")
-@click.option("--json", "as_json", is_flag=True, help="Print calibration.json on stdout and nothing else.")
+@click.option("--sample-tokens", type=click.IntRange(min=2), default=64, help="Tokens of a sample.")
+@click.option("--held-out", type=click.IntRange(min=1), default=2000, help="Non-members.")
+@click.option("--seed", type=click.IntRange(min=0), default=0)
+@shared("--workers", default="the cores")
+@json_option("calibration.json on stdout")
 def calibrate(data: str, out: Path, as_json: bool, workers: int | None, **options: Any) -> None:
     """Fit the membership law to your own architecture, tokenizer and text, by a sweep of small models.
 

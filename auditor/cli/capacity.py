@@ -6,26 +6,25 @@ from typing import Any
 import click
 
 from ..errors import ConfigError
+from .options import folder_option, json_option, shared
 from .output import deliver, make_console, make_folder, quiet_libraries
 
 __all__ = ["capacity"]
 
 
 @click.command()
-@click.option("--model", default="tiny", show_default=True, metavar="PRESET|M",
+@click.option("--model", default="tiny", metavar="PRESET|M",
               help="A preset (see --presets), or a configuration: config.json, a model folder, a hub id.")  # fmt: skip
 @click.option("--presets", is_flag=True, help="List the presets and stop.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("capacity"), show_default=True,
-              help="Folder for capacity.json, capacity.svg and finished runs.")  # fmt: skip
+@folder_option("capacity.json, capacity.svg and finished runs", default="capacity")
 @click.option("--steps", type=click.IntRange(min=1),
               help="Updates of the shortest schedule; the others are 2.5 and 6 times as long.")  # fmt: skip
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32")
 @click.option("--seeds", type=click.IntRange(min=1), help="Seeds at the shortest schedule.")
 @click.option("--sample-tokens", type=click.IntRange(min=2), help="Tokens of a random sequence.")
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
-@click.option("--workers", type=click.IntRange(min=1),
-              help="Trainings at the same time.  [default: the cores; 1 on an accelerator]")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print capacity.json on stdout and nothing else.")
+@shared("--device", filled=True, metavar="auto|cpu|cuda|cuda:N", help=None)
+@shared("--workers")
+@json_option("capacity.json on stdout")
 def capacity(model: str, presets: bool, out: Path, as_json: bool, workers: int | None, **options: Any) -> None:
     """Measure bits per parameter by training on uniform random tokens: a lower bound of the capacity.
 

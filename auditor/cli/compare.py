@@ -4,18 +4,19 @@ from pathlib import Path
 
 import click
 
+from .kinds import PATH
+from .options import folder_option, json_option, shared
 from .output import make_console, make_folder, print_document, write
 
 __all__ = ["compare"]
 
 
 @click.command()
-@click.argument("old", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path),
-              help="Folder for comparison.json, comparison.html and comparison.md.")  # fmt: skip
-@click.option("--confidence", type=float, default=0.95, show_default=True, help="Level of every interval.")
-@click.option("--json", "as_json", is_flag=True, help="Print comparison.json on stdout and nothing else.")
+@click.argument("old", type=PATH)
+@click.argument("new", type=PATH)
+@folder_option("comparison.json, comparison.html and comparison.md")
+@shared("--confidence", filled=True, metavar=None)
+@json_option("comparison.json on stdout")
 def compare(old: Path, new: Path, out: Path | None, confidence: float, as_json: bool) -> None:
     """Say what changed from the audit OLD to the audit NEW (the folders that `auditor audit --out` wrote).
 

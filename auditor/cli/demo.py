@@ -5,16 +5,16 @@ from pathlib import Path
 import click
 
 from ..errors import ConfigError
-from .audit import run_audit
+from .audit_folder import run_audit
+from .options import folder_option
 from .output import make_console, make_folder, quiet_libraries
 
 __all__ = ["demo"]
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("demo-audit"), show_default=True,
-              help="Folder for the invented data, the two models and the report.")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True)
+@folder_option("the invented data, the two models and the report", default="demo-audit")
+@click.option("--seed", type=int, default=0)
 def demo(out: Path, seed: int) -> None:
     """Show it all on invented people: train, audit, report. Offline, on a CPU, about a minute.
 

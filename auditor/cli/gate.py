@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import ConfigError, ResultError
+from .kinds import PATH
+from .options import json_option
 from .output import make_console, print_document, write
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from ..gates.policy import Policy
     from ..gates.subject import Judged
 
-__all__ = ["deliver_verdict", "gate", "judge_today", "print_verdict"]
+__all__ = ["checked_policy", "deliver_verdict", "gate", "judge_today", "print_verdict"]
 
 DEFAULT_POLICY = Path("policy.toml")
 STDIN = Path("stdin")
@@ -28,18 +30,17 @@ FORMATS = ("junit", "sarif", "summary", "badge", "model_card")
 
 @click.command()
 @click.argument("results", metavar="[RESULT]", type=click.Path(path_type=Path, allow_dash=True), nargs=-1)
-@click.option("--policy", "policy_file", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--policy", "policy_file", type=PATH, metavar="FILE",
               help="Limits, from a TOML file.  [default: a built-in policy]")  # fmt: skip
-@click.option("--baseline", type=click.Path(path_type=Path), metavar="RESULT",
-              help="An earlier audit to compare with, for gates on change.*")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON and nothing else.")
-@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML: a test case a gate.")
-@click.option("--sarif", type=click.Path(path_type=Path), metavar="FILE", help="Write SARIF 2.1.0.")
-@click.option("--summary", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--baseline", type=PATH, metavar="RESULT", help="An earlier audit to compare with, for gates on change.*")
+@json_option("the verdict as JSON")
+@click.option("--junit", type=PATH, metavar="FILE", help="Write JUnit XML: a test case a gate.")
+@click.option("--sarif", type=PATH, metavar="FILE", help="Write SARIF 2.1.0.")
+@click.option("--summary", type=PATH, metavar="FILE",
               help="Write a job summary in Markdown; with $GITHUB_STEP_SUMMARY set it is added there too.")  # fmt: skip
 @click.option("--annotations", is_flag=True, help="Print annotations for GitHub (with --json to stderr).")
-@click.option("--badge", type=click.Path(path_type=Path), metavar="FILE", help="Write a badge: .svg or .json.")
-@click.option("--model-card", type=click.Path(path_type=Path), metavar="FILE", help="Write a section of a model card.")
+@click.option("--badge", type=PATH, metavar="FILE", help="Write a badge: .svg or .json.")
+@click.option("--model-card", type=PATH, metavar="FILE", help="Write a section of a model card.")
 @click.option("--push-model-card", "push_to", metavar="OWNER/NAME",
               help="Put it into the card of this repository on the hub; nothing else uses a network.")  # fmt: skip
 @click.option("--create-pr", is_flag=True, help="With --push-model-card: as a pull request.")
@@ -84,10 +85,10 @@ def gate(
     from ..gates.policy import built_in_policy, read_policy
 
     data, file = _read(result)
-    if (told := _told(data, file, warn_only)) is not None:
+    if (earlier := _earlier_verdict(data, file, warn_only)) is not None:
         if policy_file is not None or baseline is not None or list_paths:
             raise ConfigError(f"{file} was judged already: --policy, --baseline and --list are for a result")
-        report = told
+        report = earlier
     else:
         policy = built_in_policy() if policy_file is None else read_policy(policy_file)
         judged = _judged(data, file, baseline)
@@ -102,16 +103,12 @@ def gate(
 
 
 def _check_policies(files: tuple[Path, ...]) -> int:
-    """Read policies, and check that every gate names a figure that some document has."""
-    from ..gates.policy import check_metric, read_policy
-
+    """Read and check policies, and warn of every waiver that has ended."""
     if not files:
         raise ConfigError("--check-policy needs the policies: auditor gate --check-policy policy.toml")
     console, today = make_console(stderr=True), datetime.now(UTC).date()
     for file in files:
-        policy = read_policy(file)
-        for one in policy.gates:
-            check_metric(one, {}, source=policy.source)
+        policy = checked_policy(file)
         for waiver in policy.waivers:
             if not waiver.covers(waiver.gate, today):
                 said = f"Warning: policy {file}: the waiver of {waiver.gate!r} ended on {waiver.expires}"
@@ -119,6 +116,16 @@ def _check_policies(files: tuple[Path, ...]) -> int:
     said = "1 policy is good" if len(files) == 1 else f"{len(files)} policies are good"
     console.print(said, markup=False)
     return 0
+
+
+def checked_policy(file: Path) -> "Policy":
+    """Read a policy, and check that every gate names a figure that some document has."""
+    from ..gates.policy import check_metric, read_policy
+
+    policy = read_policy(file)
+    for one in policy.gates:
+        check_metric(one, {}, source=policy.source)
+    return policy
 
 
 def _init(result: Path | None, file: Path) -> int:
@@ -145,7 +152,7 @@ def _read(result: Path) -> tuple[bytes, Path]:
     return (sys.stdin.buffer.read(), STDIN) if str(result) == "-" else read_bytes(result)
 
 
-def _told(data: bytes, file: Path, warn_only: bool) -> "GateReport | None":
+def _earlier_verdict(data: bytes, file: Path, warn_only: bool) -> "GateReport | None":
     """Read a verdict that was given before; None if this is a document that is still to be judged."""
     import json
 

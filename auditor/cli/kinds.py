@@ -1,12 +1,13 @@
-"""Kinds of values that the commands share: amounts, lists of numbers, the sizes of models and data."""
+"""Kinds of values that the commands share: amounts, lists of numbers, paths."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from ..amounts import parse_amount
 
-__all__ = ["AMOUNT", "FLOATS", "Amount", "FloatList"]
+__all__ = ["AMOUNT", "FLOATS", "PATH", "Amount", "FloatList"]
 
 
 class FloatList(click.ParamType[tuple[float, ...]]):
@@ -37,4 +38,4 @@ class Amount(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
-FLOATS, AMOUNT = FloatList(), Amount()
+FLOATS, AMOUNT, PATH = FloatList(), Amount(), click.Path(path_type=Path)

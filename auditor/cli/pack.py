@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .kinds import FLOATS
+from .kinds import PATH
+from .options import json_option, shared
 from .output import make_console, print_document, quiet_libraries
 
 if TYPE_CHECKING:
@@ -15,34 +16,22 @@ __all__ = ["pack"]
 
 
 @click.command()
-@click.option("--reference", "references", metavar="M", multiple=True, required=True,
-              help="Model that never saw the members.")  # fmt: skip
-@click.option("--members", metavar="DATA", required=True, help="Texts that targets are trained on.")
+@shared("--reference", required=True)
+@shared("--members", required=True, help="Texts that targets are trained on.")
 @click.option("--non-members", metavar="DATA", help="Texts of the same distribution that they are not trained on.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Pack to write.")
-@click.option("--scores", "scores_folder", type=click.Path(path_type=Path), metavar="FOLDER",
+@click.option("--out", type=PATH, required=True, metavar="FILE", help="Pack to write.")
+@click.option("--scores", "scores_folder", type=PATH, metavar="FOLDER",
               help="Score store to use and to keep, such as scores/ of an audit.  [default: none is kept]")  # fmt: skip
-@click.option("--attack", "attacks", metavar="NAME[:k=v,...]", multiple=True,
-              help="Attack to run; default: all that the inputs allow.")  # fmt: skip
-@click.option("--headline", metavar="NAME[:k=v,...]", help="Attack that the verdict rests on.")
-@click.option("--drop-ids", metavar="FILE", help="Sample ids to leave out, one a line.")
-@click.option("--text-field", metavar="NAME", help="Column that holds the text.  [default: text]")
-@click.option("--split", metavar="NAME", help="Split of a `datasets` data set.  [default: train]")
-@click.option("--non-members-split", metavar="NAME", help="Split of the non-members.  [default: that of --split]")
+@shared("--attack", "--headline", "--drop-ids", "--text-field", "--split", "--non-members-split")
 @click.option("--max-tokens", type=int, metavar="N",
               help="Score at most N tokens of a text: no more than the shortest window of a target.")  # fmt: skip
-@click.option("--long-texts", type=click.Choice(["cut", "stride"]), help="Texts beyond that.  [default: cut]")
-@click.option("--prefix-token", metavar="auto|none|bos|eos|ID",
-              help="What stands before the first token of each text.  [default: auto]")  # fmt: skip
-@click.option("--dtype", metavar="auto|float32|bfloat16|float16",
-              help="Precision of the weights, also of the target's.  [default: auto]")  # fmt: skip
-@click.option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where to run.  [default: auto]")
-@click.option("--batch-tokens", type=int, metavar="N", help="Tokens in a batch, padding included.  [default: auto]")
-@click.option("--confidence", type=float, metavar="P", help="Level of every interval.  [default: 0.95]")
-@click.option("--fpr", "fpr_targets", type=FLOATS, metavar="F,F,...",
-              help="False-positive rates to report at.  [default: .001,.01,.05]")  # fmt: skip
-@click.option("--seed", type=int, metavar="N", help="Of the bootstrap and of the certified bound.  [default: 0]")
-@click.option("--json", "as_json", is_flag=True, help="Print the manifest on stdout and nothing else.")
+@shared("--long-texts", help="Texts beyond that.")
+@shared("--prefix-token")
+@shared("--dtype", help="Precision of the weights, also of the target's.")
+@shared("--device")
+@shared("--batch-tokens", type=int, metavar="N")
+@shared("--confidence", "--fpr", "--seed")
+@json_option("the manifest on stdout")
 def pack(out: Path, scores_folder: Path | None, as_json: bool, **options: Any) -> None:
     """Score the references once, and put all that an audit of any target needs into one file.
 

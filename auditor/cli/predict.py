@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ConfigError
-from .kinds import AMOUNT
+from .kinds import AMOUNT, PATH
+from .options import json_option, shared
 from .output import check_figure, make_console, print_document, quiet_libraries
 
 if TYPE_CHECKING:
@@ -24,13 +25,10 @@ __all__ = ["predict"]
 @click.option("--tokens", type=AMOUNT, help="Tokens of the training set, each counted once: 300B, 2T.")
 @click.option("--data", metavar="DATA", help="Count samples and tokens of these texts (with --tokenizer).")
 @click.option("--tokenizer", metavar="M", help="Tokenizer for --data.  [default: that of --model]")
-@click.option("--text-field", metavar="NAME", default="text", show_default=True, help="Column of --data.")
-@click.option("--split", metavar="NAME", default="train", show_default=True, help="Split of a `datasets` data set.")
-@click.option(
-    "--sample-tokens",
-    type=AMOUNT,
-    help="Tokens of a sample; other than 64 is an extrapolation.  [default: 64, or the mean of --data]",
-)
+@shared("--text-field", filled=True, help="Column of --data.")
+@shared("--split", filled=True)
+@click.option("--sample-tokens", type=AMOUNT, help=(
+    "Tokens of a sample; other than 64 is an extrapolation.  [default: 64, or the mean of --data]"))  # fmt: skip
 @click.option("--epochs", type=AMOUNT, help="Passes over the data; few are an extrapolation.")
 @click.option("--trainable", metavar="N|PEFT_DIR", help="Parameters that are trained, if not all: LoRA, frozen layers.")
 @click.option("--fine-tuning", is_flag=True, help="Training starts from a trained model: an extrapolation.")
@@ -38,19 +36,16 @@ __all__ = ["predict"]
               help="Information in a token of the data, such as the loss of a good model in bits.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["bf16", "fp32"]),
               help="Of the training: 3.51 or 3.83 bits per parameter.  [default: bf16]")  # fmt: skip
-@click.option("--bits-per-parameter", type=AMOUNT, metavar="A", help="Capacity constant instead of the paper's.")
-@click.option("--capacity", "capacity_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Capacity measured by `auditor capacity`.")  # fmt: skip
-@click.option("--calibration", "calibration_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Membership law measured by `auditor calibrate`.")  # fmt: skip
-@click.option(
-    "--target-f1", type=float, metavar="X", help="Solve for data and model at which the loss attack has this F1."
-)
+@shared("--bits-per-parameter", type=AMOUNT)
+@shared("--capacity", name="capacity_file", type=PATH)
+@shared("--calibration", name="calibration_file", type=PATH)
+@click.option("--target-f1", type=float, metavar="X",
+              help="Solve for data and model at which the loss attack has this F1.")  # fmt: skip
 @click.option("--target-auc", type=float, metavar="X", help="The same for an AUC.")
-@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with a model.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE",
+@shared("--trust-remote-code")
+@click.option("--plot", type=PATH, metavar="FILE",
               help="Draw the plan on the map of parameters and tokens: .svg, .png or .pdf.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print the prediction as JSON and nothing else.")
+@json_option("the prediction as JSON")
 def predict(plot: Path | None, as_json: bool, **options: Any) -> None:
     """Predict the risk before training: memorised bits, F1, AUC, and a ceiling for any attack.
 

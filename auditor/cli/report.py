@@ -6,27 +6,27 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import ResultError
+from .kinds import PATH
 from .output import make_console, print_document, write
 
 if TYPE_CHECKING:
-    from ..documents.curve import Curve
     from ..documents.result import AuditResult
 
 __all__ = ["attacks", "report"]
 
 
 @click.command()
-@click.argument("result", type=click.Path(path_type=Path))
+@click.argument("result", type=PATH)
 @click.option("--format", "form", type=click.Choice(["html", "md", "json"]), required=True)
-@click.option("--out", type=click.Path(path_type=Path), help="File to write; default: stdout.")
+@click.option("--out", type=PATH, help="File to write; default: stdout.")
 def report(result: Path, form: str, out: Path | None) -> None:
     """Render the RESULT of an audit (result.json or curve.json, or their folder) again."""
     from reports import CURVE_RENDERERS, RENDERERS
 
+    from ..documents.curve import read_curve
+
     file = _document(result)
-    text = (
-        CURVE_RENDERERS[form](_read_curve(file)) if file.name == "curve.json" else RENDERERS[form](_read_result(file))
-    )
+    text = CURVE_RENDERERS[form](read_curve(file)) if file.name == "curve.json" else RENDERERS[form](_read_result(file))
     if out is None:
         print_document(text)
     else:
@@ -75,13 +75,6 @@ def _document(path: Path) -> Path:
         return path
     curve = path / "curve.json"
     return curve if curve.exists() and not (path / "result.json").exists() else path / "result.json"
-
-
-def _read_curve(file: Path) -> "Curve":
-    """Read curve.json."""
-    from ..documents.curve import read_curve
-
-    return read_curve(file)
 
 
 def _read_result(file: Path) -> "AuditResult":

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from .options import folder_option, json_option, shared
 from .output import make_console, make_folder, print_document, quiet_libraries
 
 __all__ = ["shadows"]
@@ -12,35 +13,27 @@ __all__ = ["shadows"]
 
 @click.command()
 @click.option("--target", metavar="M", required=True, help="Model whose architecture and tokenizer the shadows take.")
-@click.option("--members", metavar="DATA", required=True, help="Texts the target was trained on.")
+@shared("--members", required=True)
 @click.option("--non-members", metavar="DATA", required=True, help="Texts that it was not trained on.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("shadows"), show_default=True,
-              help="Folder for the models and manifest.json.")  # fmt: skip
-@click.option("--models", "n_models", type=int, default=8, show_default=True, metavar="K",
+@folder_option("the models and manifest.json", default="shadows")
+@click.option("--models", "n_models", type=int, default=8, metavar="K",
               help="Shadows, an even number; 4 or more for online LiRA.")  # fmt: skip
 @click.option("--base", metavar="M", help="Weights that every shadow starts from, as the target did.  [default: new]")
 @click.option("--lora", "lora_rank", type=int, metavar="RANK",
               help="Train a LoRA adapter of this rank on the base.  [default: all weights]")  # fmt: skip
-@click.option("--epochs", type=float, default=10.0, show_default=True, help="Passes over a half; best the target's.")
+@click.option("--epochs", type=float, default=10.0, help="Passes over a half; best the target's.")
 @click.option("--steps", type=int, metavar="N", help="Updates of each shadow, instead of --epochs.")
-@click.option("--batch-size", type=int, default=8, show_default=True)
-@click.option(
-    "--learning-rate",
-    type=float,
-    metavar="R",
-    help="[default: 2.2/sqrt(parameters); from a base a quarter of it; ten times that with --lora]",
-)
+@click.option("--batch-size", type=int, default=8)
+@click.option("--learning-rate", type=float, metavar="R", help=(
+    "[default: 2.2/sqrt(parameters); from a base a quarter of it; ten times that with --lora]"))  # fmt: skip
 @click.option("--max-tokens", type=int, metavar="N", help="Train on at most N tokens of a text, as the audit scores.")
-@click.option("--prefix-token", metavar="auto|none|bos|eos|ID", default="auto", show_default=True,
-              help="What stands before a text, as in the audit.")  # fmt: skip
-@click.option("--text-field", metavar="NAME", default="text", show_default=True, help="Column that holds the text.")
-@click.option("--split", metavar="NAME", default="train", show_default=True, help="Split of a `datasets` data set.")
-@click.option("--non-members-split", metavar="NAME", help="Split of the non-members.  [default: that of --split]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the halves, first weights and orders.")
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps")
-@click.option("--workers", type=click.IntRange(min=1),
-              help="Trainings at the same time.  [default: the cores; 1 on an accelerator]")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print manifest.json on stdout and nothing else.")
+@shared("--prefix-token", filled=True, help="What stands before a text, as in the audit.")
+@shared("--text-field", "--split", filled=True)
+@shared("--non-members-split")
+@click.option("--seed", type=int, default=0, help="Of the halves, first weights and orders.")
+@shared("--device", filled=True, help=None)
+@shared("--workers")
+@json_option("manifest.json on stdout")
 def shadows(out: Path, as_json: bool, workers: int | None, **options: Any) -> None:
     """Train shadow models on random halves of the audited texts.
 
@@ -65,13 +58,8 @@ def shadows(out: Path, as_json: bool, workers: int | None, **options: Any) -> No
     data = load_samples(members, non_members)
     make_folder(out)
     with runs_progress(make_console(stderr=True), f"training {plan.n_models} shadows") as on_progress:
-        manifest, n_reused = train_shadows(
-            plan,
-            data,
-            folder=out,
-            workers=workers or (cores() if plan.device == "cpu" else 1),
-            on_progress=on_progress,
-        )
+        workers = workers or (cores() if plan.device == "cpu" else 1)
+        manifest, n_reused = train_shadows(plan, data, folder=out, workers=workers, on_progress=on_progress)
     if as_json:
         print_document(to_text(manifest))
         return

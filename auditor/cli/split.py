@@ -1,11 +1,12 @@
 """``auditor split``: members and non-members drawn at random from one corpus, with a manifest to check against."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import ConfigError
+from .options import folder_option, json_option, shared
 from .output import make_console, make_folder, print_document
 
 if TYPE_CHECKING:
@@ -18,34 +19,18 @@ __all__ = ["split"]
 
 @click.command()
 @click.argument("data", metavar="DATA")
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FOLDER",
-              help="Folder for members.jsonl, non_members.jsonl and manifest.json.")  # fmt: skip
-@click.option("--member-share", type=float, default=0.5, show_default=True, metavar="S",
-              help="Share of the texts to train on.")  # fmt: skip
-@click.option("--holdout-share", type=float, default=0.0, show_default=True, metavar="S",
+@folder_option("members.jsonl, non_members.jsonl and manifest.json", required=True, metavar="FOLDER")
+@click.option("--member-share", type=float, default=0.5, metavar="S", help="Share of the texts to train on.")
+@click.option("--holdout-share", type=float, default=0.0, metavar="S",
               help="Share set aside in holdout.jsonl, for a reference model or for shots.")  # fmt: skip
-@click.option("--near-duplicates", default="0.8", show_default=True, metavar="J|keep",
+@click.option("--near-duplicates", default="0.8", metavar="J|keep",
               help="Jaccard similarity from which only the first of several texts is kept, or keep all.")  # fmt: skip
 @click.option("--by-group", is_flag=True, help="Keep texts of one `group` on one side.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of the random split.")
-@click.option("--text-field", metavar="NAME", default="text", show_default=True, help="Column that holds the text.")
-@click.option("--split", "data_split", metavar="NAME", default="train", show_default=True,
-              help="Split of a `datasets` data set.")  # fmt: skip
+@shared("--seed", filled=True, help="Of the random split.")
+@shared("--text-field", "--split", filled=True)
 @click.option("--force", is_flag=True, help="Replace the files of an earlier split in FOLDER.")
-@click.option("--json", "as_json", is_flag=True, help="Print manifest.json on stdout and nothing else.")
-def split(
-    data: str,
-    out: Path,
-    member_share: float,
-    holdout_share: float,
-    near_duplicates: str,
-    by_group: bool,
-    seed: int,
-    text_field: str,
-    data_split: str,
-    force: bool,
-    as_json: bool,
-) -> None:
+@json_option("manifest.json on stdout")
+def split(data: str, out: Path, near_duplicates: str, force: bool, as_json: bool, **options: Any) -> None:
     """Split a corpus at random into members and non-members, before training.
 
     Copies and near-duplicates are dropped first, so that nothing but training tells the sides apart. Train on
@@ -59,14 +44,8 @@ def split(
     from ..documents.files import to_text
 
     _check_folder(out, force=force)
-    made = make_split(
-        DataSpec(path=data, text_field=text_field, split=data_split),
-        member_share=member_share,
-        holdout_share=holdout_share,
-        near_duplicates=_similarity(near_duplicates),
-        by_group=by_group,
-        seed=seed,
-    )
+    source = DataSpec(path=data, text_field=options.pop("text_field"), split=options.pop("split"))
+    made = make_split(source, near_duplicates=_similarity(near_duplicates), **options)
     make_folder(out)
     write_split(made, out)
     if as_json:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import ResultError
+from .kinds import PATH
+from .options import json_option
 from .output import make_console, print_document, quiet_libraries
 
 if TYPE_CHECKING:
@@ -17,11 +19,11 @@ __all__ = ["verify"]
 
 
 @click.command()
-@click.argument("result", type=click.Path(path_type=Path))
-@click.option("--data/--no-data", default=True, show_default=True, help="Read the texts again, if they are here.")
-@click.option("--models/--no-models", default=True, show_default=True,
+@click.argument("result", type=PATH)
+@click.option("--data/--no-data", default=True, help="Read the texts again, if they are here.")
+@click.option("--models/--no-models", default=True,
               help="Hash the weights again, if they are here (about a second a gigabyte).")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print every claim as JSON on stdout and nothing else.")
+@json_option("every claim as JSON on stdout")
 def verify(result: Path, data: bool, models: bool, as_json: bool) -> None:
     """Compute again what the RESULT of an audit (result.json, or its folder) claims.
 

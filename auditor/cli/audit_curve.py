@@ -1,0 +1,62 @@
+"""The curve of a training run: its checkpoints audited one after another."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ModelError
+from .audit_folder import audit_into, print_summary
+from .output import make_console, print_document, write
+
+if TYPE_CHECKING:
+    from ..config import AuditConfig
+    from ..engine.ranks import Rank
+    from ..packs.reading import Unpacked
+
+__all__ = ["run_curve", "turn"]
+
+
+def run_curve(
+    target: str, configs: "dict[str, AuditConfig]", out: Path, *, as_json: bool, rank: "Rank", pack: "Unpacked | None"
+) -> None:
+    """Audit each checkpoint into a folder of its own, write the curve after each, print it at the end.
+
+    Raises
+    ------
+    ModelError
+        If a checkpoint could not be audited: when the others are done, or at once if other processes wait for this one.
+    """
+    from reports import CURVE_RENDERERS, render_curve
+    from reports.verdict import headline_attack
+
+    from ..comparison.curve import Tracer, checkpoint_names
+
+    names, notes = checkpoint_names(list(configs))
+    tracer = Tracer(target=target, n_checkpoints=len(configs), notes=notes)
+    for i, (name, (path, config)) in enumerate(zip(names, configs.items(), strict=True), 1):
+        make_console(stderr=True).print(f"Checkpoint {i} of {len(configs)}: {name}", markup=False, soft_wrap=True)
+        try:
+            done = audit_into(config, out / name, scores_folder=out / "scores", rank=turn(rank, i), pack=pack)
+        except ModelError as error:
+            if rank.world > 1:
+                raise
+            tracer.fail(name, path, str(error))
+        else:
+            tracer.add(name, path, done.result, done.samples, headline=headline_attack(done.result))
+        if tracer.n_audited:
+            for form, render in CURVE_RENDERERS.items():
+                write(out / f"curve.{form}", render(tracer.curve()))
+    if tracer.n_audited:
+        if as_json:
+            print_document(CURVE_RENDERERS["json"](tracer.curve()))
+        else:
+            print_summary(render_curve(tracer.curve()), "Curve", out / "curve.html")
+    if tracer.failed:
+        first, n = tracer.failed[0], len(tracer.failed)
+        more = f" (and {n - 1} more: see curve.json)" if n > 1 and tracer.n_audited else ""
+        raise ModelError(f"{n} of {len(configs)} checkpoints could not be audited: {first.path}: {first.reason}{more}")
+
+
+def turn(rank: "Rank", checkpoint: int) -> "Rank":
+    """Return the place of this process in the audit of one checkpoint, told apart from its place in the others."""
+    return replace(rank, run=f"{rank.run}-{checkpoint}")

@@ -1,0 +1,86 @@
+"""An audit written into its folder, and its summary printed."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .output import make_console, make_folder, print_document, quiet_libraries, write
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from ..audit.pipeline import Audit
+    from ..config import AuditConfig
+    from ..engine.ranks import Rank
+    from ..packs.reading import Unpacked
+
+__all__ = ["audit_into", "print_summary", "run_audit"]
+
+
+def run_audit(
+    config: "AuditConfig", out: Path, *, as_json: bool, rank: "Rank | None" = None, pack: "Unpacked | None" = None
+) -> "Audit":
+    """Audit, write every output, print the summary."""
+    from reports import RENDERERS, render_terminal
+
+    done = audit_into(config, out, scores_folder=out / "scores", rank=rank, pack=pack)
+    if as_json:
+        print_document(RENDERERS["json"](done.result))
+    else:
+        print_summary(render_terminal(done.result), "Report", out / "report.html")
+    return done
+
+
+def audit_into(
+    config: "AuditConfig", out: Path, *, scores_folder: Path, rank: "Rank | None", pack: "Unpacked | None" = None
+) -> "Audit":
+    """Audit and write every output."""
+    quiet_libraries()
+    from reports import RENDERERS
+
+    from ..audit.pipeline import audit as run
+    from ..documents.checksums import write_checksums
+    from ..engine.ranks import ALONE
+    from .progress import scoring_progress
+
+    make_folder(out)
+    with scoring_progress(make_console(stderr=True)) as on_progress:
+        done = run(config, scores_folder=scores_folder, on_progress=on_progress, rank=rank or ALONE)
+    if pack is not None:
+        done = replace(done, result=pack.restated(done.result))
+    done.samples.write_parquet(out / "samples.parquet")
+    done = _vouched_for(done, out / "samples.parquet")
+    write(out / "result.json", RENDERERS["json"](done.result))
+    write(out / "report.html", RENDERERS["html"](done.result))
+    write(out / "report.md", RENDERERS["md"](done.result))
+    _write_drop_ids(done, config, out / "drop-ids.txt")
+    write_checksums(out)
+    return done
+
+
+def _vouched_for(done: "Audit", samples: Path) -> "Audit":
+    """Name the table of samples in the result by its hash."""
+    from ..documents.checksums import file_sha256
+
+    provenance = replace(done.result.provenance, samples_sha256=file_sha256(samples))
+    return replace(done, result=replace(done.result, provenance=provenance))
+
+
+def _write_drop_ids(done: "Audit", config: "AuditConfig", path: Path) -> None:
+    """List the samples to leave out so that checks pass, if there are any, after those that were left out this time."""
+    from ..data.drops import drop_ids_text, read_drop_ids
+
+    checks = done.result.soundness.checks if done.result.soundness else ()
+    offenders = [sample_id for check in checks if check.verdict != "pass" for sample_id in check.sample_ids]
+    if offenders:
+        before = sorted(read_drop_ids(Path(config.drop_ids))) if config.drop_ids else []
+        write(path, drop_ids_text([*before, *offenders], comment="leave out with: auditor audit --drop-ids THIS-FILE"))
+
+
+def print_summary(summary: "Group", what: str, path: Path) -> None:
+    """Print a summary and where the whole of it lies."""
+    from reports.escaping import visible
+
+    console = make_console(stderr=False)
+    console.print(summary)
+    console.print(f"{what}: {visible(str(path), 4000)}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,48 @@
+"""The verdict of a policy on an audit: when it is done, or as soon as every gate is decided."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .gate import deliver_verdict, judge_today, print_verdict
+from .output import make_console, make_folder, quiet_libraries, write
+
+if TYPE_CHECKING:
+    from ..config import AuditConfig
+    from ..documents.gates import GateReport
+    from ..gates.policy import Policy
+
+__all__ = ["judge_audit", "run_until_decided"]
+
+
+def judge_audit(policy: "Policy", out: Path, *, as_json: bool) -> int:
+    """Judge an audit that was just written; on stdout unless the result itself was printed there."""
+    from ..gates.subject import read_judged
+
+    file = out / "result.json"
+    report = judge_today(policy, read_judged(file.read_bytes(), str(file)))
+    return _tell(report, out, stderr=as_json, as_json=False)
+
+
+def run_until_decided(config: "AuditConfig", policy: "Policy", out: Path, *, as_json: bool) -> int:
+    """Score until every gate is decided, write and print the verdict."""
+    quiet_libraries()
+    from ..audit.until_decided import audit_until_decided
+    from .progress import scoring_progress
+
+    make_folder(out)
+    with scoring_progress(make_console(stderr=True)) as on_progress:
+        report = audit_until_decided(
+            config, policy, scores_folder=out / "scores", today=datetime.now(UTC).date(), on_progress=on_progress
+        )
+    return _tell(report, out, stderr=False, as_json=as_json)
+
+
+def _tell(report: "GateReport", out: Path, *, stderr: bool, as_json: bool) -> int:
+    """Write a verdict and print it; return the exit code."""
+    from ..documents.files import to_text
+
+    write(out / "gates.json", to_text(report))
+    print_verdict(report, as_json=as_json, stderr=stderr)
+    deliver_verdict(report, {}, annotations=False, as_json=as_json)
+    return report.exit_code

@@ -1,0 +1,76 @@
+"""Options that several commands share, each with its words once."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from .kinds import FLOATS, PATH
+
+__all__ = ["folder_option", "json_option", "shared"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SHARED: dict[str, dict[str, Any]] = {
+    "--reference": dict(name="references", metavar="M", multiple=True, help="Model that never saw the members."),
+    "--members": dict(metavar="DATA", help="Texts the target was trained on."),
+    "--drop-ids": dict(metavar="FILE", help="Sample ids to leave out, one a line."),
+    "--attack": dict(name="attacks", metavar="NAME[:k=v,...]", multiple=True,
+                     help="Attack to run; default: all that the inputs allow."),
+    "--headline": dict(metavar="NAME[:k=v,...]", help="Attack that the verdict rests on."),
+    "--text-field": dict(metavar="NAME", default="text", help="Column that holds the text."),
+    "--split": dict(metavar="NAME", default="train", help="Split of a `datasets` data set."),
+    "--non-members-split": dict(metavar="NAME", default="that of --split", help="Split of the non-members."),
+    "--long-texts": dict(type=click.Choice(["cut", "stride"]), default="cut"),
+    "--prefix-token": dict(metavar="auto|none|bos|eos|ID", default="auto",
+                           help="What stands before the first token of each text."),
+    "--dtype": dict(metavar="auto|float32|bfloat16|float16", default="auto", help="Precision of the weights."),
+    "--device": dict(metavar="auto|cpu|cuda|cuda:N|mps", default="auto", help="Where to run."),
+    "--batch-tokens": dict(default="auto", help="Tokens in a batch, padding included."),
+    "--confidence": dict(type=float, metavar="P", default=0.95, help="Level of every interval."),
+    "--fpr": dict(name="fpr_targets", type=FLOATS, metavar="F,F,...", default=".001,.01,.05",
+                  help="False-positive rates to report at."),
+    "--seed": dict(type=int, metavar="N", default=0, help="Of the bootstrap and of the certified bound."),
+    "--workers": dict(type=click.IntRange(min=1), default="the cores; 1 on an accelerator",
+                      help="Trainings at the same time."),
+    "--bits-per-parameter": dict(type=float, metavar="A", help="Capacity constant instead of the paper's."),
+    "--capacity": dict(metavar="FILE", help="Capacity measured by `auditor capacity`."),
+    "--calibration": dict(metavar="FILE", help="Membership law measured by `auditor calibrate`."),
+    "--trust-remote-code": dict(is_flag=True, help="Run code that comes with a model."),
+}  # fmt: skip
+"""Settings of ``click.option`` by flag; ``name`` is the argument of the command, if not the flag's own."""
+
+
+def shared(*flags: str, filled: bool = False, **own: Any) -> Callable[[Command], Command]:
+    """Give a command options of the table, in this order.
+
+    Parameters
+    ----------
+    flags : str
+        Their names, as on the command line.
+    filled : bool
+        Fill an option that is not given with its default. Otherwise it is None, so that a configuration file, a pack
+        or the code beneath can decide, and the help only names the default.
+    own : any
+        What this command says otherwise than the table, as arguments of ``click.option``.
+    """
+
+    def decorated(command: Command) -> Command:
+        for flag in reversed(flags):
+            settings = {"name": flag.lstrip("-").replace("-", "_")} | SHARED[flag] | own
+            if not filled and settings.get("default") is not None:
+                settings["help"] += f"  [default: {settings.pop('default')}]"
+            command = click.option(flag, settings.pop("name"), **settings)(command)
+        return command
+
+    return decorated
+
+
+def folder_option(holds: str, **own: Any) -> Callable[[Command], Command]:
+    """Give a command ``--out``, the folder that it writes to."""
+    return click.option("--out", type=PATH, help=f"Folder for {holds}.", **own)
+
+
+def json_option(what: str) -> Callable[[Command], Command]:
+    """Give a command ``--json``, which prints a document and nothing else."""
+    return click.option("--json", "as_json", is_flag=True, help=f"Print {what} and nothing else.")
