@@ -9,15 +9,15 @@ from pathlib import Path
 from attacks import Signals
 
 from ..config import AuditConfig
-from ..documents.gates import NOT_SOUND, EarlyStop, GateOutcome, GateReport
+from ..documents.gates import EarlyStop, GateOutcome, GateReport
 from ..engine.gradual import GradualTarget, Watch
 from ..engine.signals import Collected
 from ..errors import ConfigError
 from ..estimates.scores import score_samples
-from ..gates.judge import conclude, state_outcome
+from ..gates.judge import conclude, explain_unsound, state_outcome
 from ..gates.policy import Policy
 from ..gates.sequential import Question, topics_of
-from ..gates.subject import Judged, said_inverted
+from ..gates.subject import Judged, explain_inversion
 from ..soundness.checks import is_same_model
 from ..stats.sequential import level_per_gate
 from .inputs import read_inputs
@@ -99,15 +99,15 @@ def audit_until_decided(
     report = conclude(
         policy,
         judged,
-        [_outcome(question, policy, today, len(questions), refusal) for question in questions],
+        [_outcome(question, policy, today, len(questions), refusal, judged.vetoes) for question in questions],
         correction=_said_correction(policy, config.confidence, questions),
         notes=(
             *_said_of_texts(prepared, questions, n_scored, config.seed),
-            *([f"not judged, about other documents than an audit: {', '.join(elsewhere)}"] if elsewhere else []),
             *inputs.warnings,
             *prepared.notes,
             *target_notes,
         ),
+        elsewhere=elsewhere,
         today=today,
         warn_only=warn_only,
     )
@@ -209,15 +209,17 @@ def _judged(prepared: Prepared, is_same_model: bool) -> Judged:
 def _refusal(judged: Judged, questions: Sequence[Question], headline: str) -> str | None:
     """Say why no gate may be decided: a check vetoes, or the headline attack is inverted."""
     if judged.vetoes:
-        return f"{NOT_SOUND}{', '.join(judged.vetoes)}"
+        return explain_unsound(judged.vetoes)
     for question in questions:
         attack = question.topic.attack
         if question.decision == "refused" and attack is not None and attack.label == headline:
-            return said_inverted("the headline attack is inverted", "AUC", question.figure)
+            return explain_inversion("the headline attack is inverted", "AUC", question.figure)
     return None
 
 
-def _outcome(question: Question, policy: Policy, today: date, n_questions: int, refusal: str | None) -> GateOutcome:
+def _outcome(
+    question: Question, policy: Policy, today: date, n_questions: int, refusal: str | None, vetoes: Sequence[str]
+) -> GateOutcome:
     """Say what became of a gate."""
     outcome, reason = question.decision, question.reason
     refused = refusal is not None or outcome == "refused"
@@ -233,6 +235,7 @@ def _outcome(question: Question, policy: Policy, today: date, n_questions: int, 
         several=question.topic.several,
         p_value=None if refused else p_value,
         p_value_adjusted=None if refused else adjusted,
+        vetoes=vetoes,
     )
 
 

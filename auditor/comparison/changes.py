@@ -12,7 +12,7 @@ from ..documents.estimate import Estimate
 from ..documents.sample_table import SampleTable
 from ..stats import intervals
 from ..stats.change import Change, auc_change, independent_change, mean_change, tpr_change
-from ..stats.clusters import with_copies
+from ..stats.clusters import pick_groups, with_copies
 from ..stats.metrics import auc, tpr_at_fpr
 from ..stats.p_values import holm
 from .pairing import Matched
@@ -115,7 +115,7 @@ def _bits_rows(views: tuple[_View, _View], calibrated: bool, paired: bool, level
         old, new = (_mean(view, bits, against_others, level) for view, bits in zip(views, (before, after), strict=True))
         if paired:
             here = np.ones_like(views[1].is_member) if against_others else views[1].is_member
-            groups = _picked(views[1].groups, here)
+            groups = pick_groups(views[1].groups, here)
             change = mean_change(before[here], after[here], views[1].is_member[here], level=level, groups=groups)
         else:
             change = independent_change(old, new)
@@ -125,7 +125,7 @@ def _bits_rows(views: tuple[_View, _View], calibrated: bool, paired: bool, level
 def _mean(view: _View, bits: Array, against_others: bool, level: float) -> Estimate:
     """Mean of the members, less that of the non-members if asked for."""
     members = view.is_member
-    ours, theirs = _picked(view.groups, members), _picked(view.groups, ~members)
+    ours, theirs = pick_groups(view.groups, members), pick_groups(view.groups, ~members)
     if not against_others:
         return intervals.mean(bits[members], level=level, groups=ours)
     return intervals.mean_difference(bits[members], bits[~members], level=level, groups_x=ours, groups_y=theirs)
@@ -177,7 +177,3 @@ def _row(
         p_value_holm=None,
         paired=paired,
     )
-
-
-def _picked(groups: Names, here: NDArray[np.bool_]) -> Names:
-    return None if groups is None else [group for group, counted in zip(groups, here, strict=True) if counted]

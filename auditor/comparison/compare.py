@@ -20,6 +20,9 @@ __all__ = ["compare_audits"]
 FEW = 0.5
 """Share of the smaller audit's samples below which paired ones may not stand for all."""
 
+_OF_NEAR_DUPLICATES = ("near_duplicates", "near_duplicates_within")
+"""Checks whose figure is 0 where no text has a near-duplicate."""
+
 _VERDICTS: tuple[Verdict, ...] = ("pass", "warn", "veto")
 
 
@@ -163,7 +166,8 @@ def _warnings(old: AuditedFolder, new: AuditedFolder, matched: Matched) -> list[
 def _hides_clusters(audit: AuditedFolder) -> bool:
     """Whether the audit knew of clusters that its samples do not show."""
     shown = with_copies(audit.samples.group, audit.samples.text_sha256)
-    return shown is None and any("cluster" in attack.auc.method for attack in audit.result.attacks)
+    checks = audit.result.soundness.checks if audit.result.soundness else ()
+    return shown is None and any(check.figure for check in checks if check.name in _OF_NEAR_DUPLICATES)
 
 
 def _few_paired(old: SampleTable, new: SampleTable, pairing: Pairing) -> list[str]:

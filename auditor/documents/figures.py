@@ -1,5 +1,6 @@
 """Figures of a document, and the readable path by which each of them is named."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -10,7 +11,16 @@ from typing import Any, get_args, get_origin, get_type_hints
 from ..errors import ResultError
 from .estimate import Estimate
 
-__all__ = ["Figure", "PathPattern", "catalogue", "nearest_paths", "path_patterns", "unit_of"]
+__all__ = [
+    "AttackPath",
+    "Figure",
+    "PathPattern",
+    "attack_path",
+    "catalogue",
+    "nearest_paths",
+    "path_patterns",
+    "unit_of",
+]
 
 ANY = "any"
 """Segment that stands for every named entry of a list: ``attacks.any.auc``."""
@@ -19,6 +29,7 @@ _KEYS = ("attack", "label", "metric", "quantity", "fpr", "share", "by")
 _NAMED = ("attack", "label", "metric", "quantity")  # entries that ``any`` runs over; rates and shares are not
 _LEFT_OUT = frozenset({"params", "roc", "bins", "signed_bits_histogram", "top_samples", "p_value", "p_value_holm"})
 _NUMBER = r"[0-9][0-9.e-]*"
+_OF_ATTACK = re.compile(rf"attacks\.(?P<label>.+?)\.(?P<leaf>[a-z_]\w*(?:\.(?P<fpr>{_NUMBER}))?)")
 
 _WORDS = {
     "auc": "AUC",
@@ -74,6 +85,43 @@ class PathPattern:
 
     regex: re.Pattern[str]
     example: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackPath:
+    """The path of a figure of an attack, in its parts.
+
+    Parameters
+    ----------
+    label : str
+        Of the attack; or ``headline``, ``best``, ``any``.
+    leaf : str
+        What is measured: ``auc``, ``tpr_at_fpr.0.01``.
+    fpr : float or None
+        False-positive rate of ``leaf``; NaN if what stands there is no number, None for figures without one.
+    """
+
+    label: str
+    leaf: str
+    fpr: float | None
+
+
+def attack_path(path: str) -> AttackPath | None:
+    """Take the path of a figure of an attack apart; None for other paths.
+
+    Examples
+    --------
+    >>> attack_path("attacks.min_k(k=0.2).tpr_at_fpr.0.01")
+    AttackPath(label='min_k(k=0.2)', leaf='tpr_at_fpr.0.01', fpr=0.01)
+    """
+    matched = _OF_ATTACK.fullmatch(path)
+    if matched is None:
+        return None
+    try:
+        fpr = None if matched["fpr"] is None else float(matched["fpr"])
+    except ValueError:
+        fpr = math.nan
+    return AttackPath(label=matched["label"], leaf=matched["leaf"], fpr=fpr)
 
 
 @dataclass(frozen=True, slots=True)

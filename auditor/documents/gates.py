@@ -5,9 +5,9 @@ from typing import Literal
 
 from .files import document
 
-__all__ = ["GATES_VERSION", "NOT_JUDGED", "NOT_SOUND", "WITH_CARE", "EarlyStop", "GateOutcome", "GateReport", "Outcome"]
+__all__ = ["GATES_VERSION", "EarlyStop", "GateOutcome", "GateReport", "Outcome"]
 
-GATES_VERSION = "1.0"
+GATES_VERSION = "1.1"
 
 Outcome = Literal["pass", "fail", "inconclusive", "refused"]
 
@@ -63,6 +63,8 @@ class GateOutcome:
     """Last day of that waiver, ISO; null without one."""
     sample_ids: tuple[str, ...] = ()
     """Samples to look at, the worst first, where the metric is of single samples."""
+    vetoes: tuple[str, ...] = ()
+    """Soundness checks that refuse the gate a verdict, by name."""
 
 
 @document
@@ -123,15 +125,9 @@ class GateReport:
     """Outcome of every gate, in the order of the policy."""
     notes: tuple[str, ...] = ()
     """Waivers that have expired or match nothing, and the like."""
+    doubts: tuple[str, ...] = ()
+    """Soundness checks that warn, and what makes a comparison doubtful, by name."""
+    elsewhere: tuple[str, ...] = ()
+    """Gates that are about another kind of document and were not judged, by name."""
     early_stop: EarlyStop | None = None
     """What was scored, if scoring stopped as soon as every gate was decided; else null."""
-
-
-NOT_JUDGED = "not judged, about other documents than"
-
-
-NOT_SOUND = "the audit is not sound: "
-
-
-WITH_CARE = "read with care, checks warn: "
-"""How a note, a reason and a note begin; after the last two stand names of checks, which reports put into words."""

@@ -42,6 +42,8 @@ class OpenedModel:
     ----------
     shots : mapping of str to Shots
         By name of the view, the texts that attacks put before every text.
+    alias : str
+        Its name for whoever waits; its role if empty.
     """
 
     role: str
@@ -51,6 +53,12 @@ class OpenedModel:
     device: str
     shots: Mapping[str, Shots] = field(default_factory=dict)
     scoring_path: str = "not run: all scores were stored"
+    alias: str = ""
+
+    @property
+    def called(self) -> str:
+        """Name for whoever waits."""
+        return self.alias or self.role
 
     def with_shots(self, texts: Sequence[str], *, view: str = AFTER_SHOTS) -> "OpenedModel":
         """Take as many texts, from the first on, as fill half the window at most, and put them before a view's texts.

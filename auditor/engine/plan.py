@@ -89,7 +89,7 @@ class Pass:
     @property
     def label(self) -> str:
         """Name of the pass for whoever waits."""
-        return f"{self.model.role}, {self.view.name}"
+        return f"{self.model.called}, {self.view.name}"
 
     def show(self, texts: Sequence[str]) -> list[str]:
         """Return this view of each text."""

@@ -153,8 +153,9 @@ class _Run:
 
     def score(self, model: OpenedModel, todo: Sequence[Todo], scores_folder: Path) -> None:
         """Score what the passes of one model miss, and store each block as it comes."""
-        self.progress.add(0, f"loading the {model.role} on {self.n_workers} Ray workers")
-        label = f"scoring the {model.role} on {self.n_workers} Ray workers"
+        called = model.called
+        self.progress.add(0, f"loading the {called} on {self.n_workers} Ray workers")
+        label = f"scoring the {called} on {self.n_workers} Ray workers"
         with ScoreStore(scores_folder, model.key) as store, _private_folder(scores_folder) as folder:
             n_blocks = self._write_texts(folder, model, todo)
             for block in self._stream(folder, n_blocks, self._job(model, todo)):

@@ -26,6 +26,8 @@ class ScoringRequest:
         Texts, none of them among the others, in which the target's tokens are counted for attacks that need it.
     seen : ndarray of bool, shape (n_references, n_samples), or None
         Whether a reference trained on a text; None if none did on any.
+    target_called : str
+        What the first model is called to whoever waits.
     """
 
     sample_ids: Sequence[str]
@@ -35,3 +37,4 @@ class ScoringRequest:
     member_shots: Sequence[str] = ()
     frequency_texts: Sequence[str] = ()
     seen: NDArray[np.bool_] | None = None
+    target_called: str = "target"

@@ -110,7 +110,7 @@ def score_missing(
         copies = [other for other in models if other.is_base_of(model)]
         if any(model.is_base_of(other) and _has_work(other, todo) for other in models):
             continue  # scored with the copy of the model that carries the adapter
-        work.progress.add(0, f"loading the {model.role}")
+        work.progress.add(0, f"loading the {model.called}")
         weights, unused = load_weights(
             model.files,
             dtype=model.key.dtype,

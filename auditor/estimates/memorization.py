@@ -12,6 +12,7 @@ from ..documents.result import MemorizationResult, TopSample
 from ..laws.capacity import BitsPerParameter
 from ..laws.membership import auc_from_separation
 from ..stats import bounds, intervals
+from ..stats.clusters import Groups, pick_groups
 from .code_lengths import Bits, SampleBits
 
 __all__ = ["dataset_memorization", "top_samples"]
@@ -19,8 +20,6 @@ __all__ = ["dataset_memorization", "top_samples"]
 N_TOP_SAMPLES = 20
 N_HISTOGRAM_BINS = 40
 NO_NON_MEMBERS = "no non-members were given, so nothing says how much of this is noise or domain adaptation"
-
-Groups = Sequence[str | None] | None
 
 
 def dataset_memorization(
@@ -65,8 +64,7 @@ def dataset_memorization(
     """
     members, non_members = bits.signed[is_member], bits.signed[~is_member]
     clipped, clipped_non = bits.memorized[is_member], bits.memorized[~is_member]
-    ours = None if groups is None else [group for group, member in zip(groups, is_member, strict=True) if member]
-    theirs = None if groups is None else [group for group, member in zip(groups, is_member, strict=True) if not member]
+    ours, theirs = pick_groups(groups, is_member), pick_groups(groups, ~is_member)
     calibrated = len(non_members) > 0
     n_members = len(members)
 

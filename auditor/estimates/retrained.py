@@ -14,13 +14,13 @@ from ..documents.estimate import Estimate
 from ..documents.result import Finding, RetrainedAttack, RetrainedResult
 from ..stats import intervals
 from ..stats.change import auc_change
+from ..stats.clusters import Groups, pick_groups
 from ..stats.metrics import auc
 from ..stats.p_values import holm
 
 __all__ = ["compare_with_retrained"]
 
 Scores = NDArray[np.float64]
-Groups = Sequence[str | None] | None
 
 
 def compare_with_retrained(
@@ -123,8 +123,5 @@ def _net_bits(held: Scores, is_member: NDArray[np.bool_], groups: Groups, level:
     members, non_members = held[is_member], held[~is_member]
     if not len(non_members):
         return Estimate.undefined("no non-members were given", level=level, n_members=len(members))
-    ours, theirs = (
-        None if groups is None else [g for g, member in zip(groups, is_member, strict=True) if member == side]
-        for side in (True, False)
-    )
+    ours, theirs = pick_groups(groups, is_member), pick_groups(groups, ~is_member)
     return intervals.mean_difference(members, non_members, level=level, groups_x=ours, groups_y=theirs)

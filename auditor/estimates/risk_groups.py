@@ -11,7 +11,7 @@ from scipy import stats
 
 from ..documents.estimate import Estimate
 from ..documents.result import RiskBreakdown, RiskGroup
-from ..stats.clusters import Array, Ids, cluster_ids, influence_spread, with_copies
+from ..stats.clusters import Array, Ids, cluster_ids, influence_spread, pick_groups, with_copies
 from ..stats.intervals import mean
 from ..stats.metrics import auc, placements
 from ..stats.p_values import holm
@@ -167,18 +167,19 @@ def _risk_group(samples: Scored, label: str, here: _Mask) -> RiskGroup:
     """Measure the members of one group, and the non-members that they are set against."""
     members = here & samples.is_member
     n = int(members.sum())
+    clusters = pick_groups(samples.clusters, here)
     few = f"at least {LEAST_FOR_ESTIMATES} members are needed, got {n}" if n < LEAST_FOR_ESTIMATES else None
 
     def average(values: Array | None, without: str) -> Estimate:
         problem = few or (without if values is None else None)
         if problem is not None or values is None:
             return Estimate.undefined(str(problem), level=samples.level, n_members=n)
-        return mean(values[members], level=samples.level, groups=_of(samples.clusters, members))
+        return mean(values[members], level=samples.level, groups=pick_groups(samples.clusters, members))
 
     area = (
         Estimate.undefined(few, level=samples.level, n_members=n, n_non_members=int(here.sum()) - n)
         if few
-        else auc(samples.scores[here], samples.is_member[here], level=samples.level, groups=_of(samples.clusters, here))
+        else auc(samples.scores[here], samples.is_member[here], level=samples.level, groups=clusters)
     )
     posterior = average(samples.posterior, "there are no posteriors")
     return RiskGroup(
@@ -188,10 +189,6 @@ def _risk_group(samples: Scored, label: str, here: _Mask) -> RiskGroup:
         auc=area,
         posterior=posterior.mapped(lambda end: min(max(end, 0.0), 1.0)),
     )
-
-
-def _of(clusters: Sequence[str | None] | None, here: _Mask) -> list[str | None] | None:
-    return None if clusters is None else [clusters[index] for index in np.flatnonzero(here).tolist()]
 
 
 def _equal_areas(samples: Scored, strata: Sequence[_Group]) -> tuple[float | None, str | None]:
@@ -213,7 +210,7 @@ def _stratum_area(samples: Scored, here: _Mask) -> tuple[float, float, float] | 
 
     Where members and non-members are all but separated the variance is at least that of one text misranked by half.
     """
-    sides = score_sides(samples.scores[here], samples.is_member[here], _of(samples.clusters, here))
+    sides = score_sides(samples.scores[here], samples.is_member[here], pick_groups(samples.clusters, here))
     if (
         sides.problem
         or min(np.unique(ids).size for ids in (sides.cluster_members, sides.cluster_non_members)) < LEAST_IN_GROUP

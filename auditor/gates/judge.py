@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import date
 
 from ..documents.figures import Figure, unit_of
-from ..documents.gates import NOT_JUDGED, NOT_SOUND, WITH_CARE, GateOutcome, GateReport, Outcome
+from ..documents.gates import GateOutcome, GateReport, Outcome
 from ..errors import ConfigError
 from ..stats.p_values import exceedance_p_value, holm
 from ..version import __version__
 from .policy import Gate, Policy, Waiver, check_metric
 from .subject import Judged, inversion, kind_of_path
 
-__all__ = ["conclude", "judge", "limit_p_value", "state_outcome"]
+__all__ = ["conclude", "explain_unsound", "judge", "limit_p_value", "state_outcome"]
 
 
 USUAL_LEVEL = 0.95
@@ -76,7 +76,7 @@ def judge(policy: Policy, judged: Judged, *, today: date, warn_only: bool = Fals
     ----------
     .. [1] Berger, *Multiparameter hypothesis testing and acceptance sampling*, Technometrics 24, 1982.
     """
-    tests, notes = _tests(policy, judged)
+    tests, elsewhere = _tests(policy, judged)
     raw = [_p_values(test, judged) for test in tests]
     flat = [p for pair in raw for p in pair]
     adjusted = holm(flat) if policy.correction == "holm" else flat
@@ -89,7 +89,8 @@ def judge(policy: Policy, judged: Judged, *, today: date, warn_only: bool = Fals
         judged,
         outcomes,
         correction=_said_correction(policy, judged, tests, flat),
-        notes=(*_low_level(tests), *notes),
+        notes=_low_level(tests),
+        elsewhere=elsewhere,
         today=today,
         warn_only=warn_only,
     )
@@ -102,6 +103,7 @@ def conclude(
     *,
     correction: str,
     notes: Sequence[str],
+    elsewhere: Sequence[str],
     today: date,
     warn_only: bool,
 ) -> GateReport:
@@ -109,13 +111,14 @@ def conclude(
 
     Parameters
     ----------
+    elsewhere : sequence of str
+        Names of the gates that are about another kind of document.
     correction : str
         How several gates were corrected for, in a sentence.
     notes : sequence of str
         Said after those on waivers.
     """
     stopped = any(outcome.stops for outcome in outcomes)
-    doubts = [f"{WITH_CARE}{', '.join(judged.doubts)}"] if judged.doubts else []
     return GateReport(
         auditor_version=__version__,
         result=judged.path,
@@ -130,7 +133,9 @@ def conclude(
         exit_code=1 if stopped and not warn_only else 0,
         warn_only=warn_only,
         gates=tuple(outcomes),
-        notes=(*_waiver_notes(policy, today), *doubts, *notes),
+        notes=(*_waiver_notes(policy, today), *notes),
+        doubts=judged.doubts,
+        elsewhere=tuple(elsewhere),
     )
 
 
@@ -145,7 +150,7 @@ def limit_p_value(figure: Figure, limit: float, *, above: bool) -> float | None:
 
 
 def _tests(policy: Policy, judged: Judged) -> tuple[list[_Test], list[str]]:
-    """Find the figures of every gate; note the gates that are about another kind of document."""
+    """Find the figures of every gate; name the gates that are about another kind of document."""
     tests: list[_Test] = []
     elsewhere: list[str] = []
     for gate in policy.gates:
@@ -159,13 +164,9 @@ def _tests(policy: Policy, judged: Judged) -> tuple[list[_Test], list[str]]:
         else:
             elsewhere.append(gate.name)
     if not tests:
-        raise ConfigError(f"policy {policy.source}: no gate is about {_a(judged.kind)}, so there is nothing to judge")
-    notes = [f"{NOT_JUDGED} {_a(judged.kind)}: {', '.join(elsewhere)}"] if elsewhere else []
-    return tests, notes
-
-
-def _a(kind: str) -> str:
-    return f"an {kind}" if kind == "audit" else f"a {kind}"
+        subject = "an audit" if judged.kind == "audit" else f"a {judged.kind}"
+        raise ConfigError(f"policy {policy.source}: no gate is about {subject}, so there is nothing to judge")
+    return tests, elsewhere
 
 
 def _is_about(gate: Gate, judged: Judged) -> bool:
@@ -195,14 +196,23 @@ def _refusal(path: str, judged: Judged) -> str | None:
         return None
     if judged.soundness is None:
         return "the audit holds no soundness checks, so its figures may not be judged"
-    vetoes = judged.vetoes
-    if path in _OF_MEMBERS_ALONE:  # members alone, against the reference: other texts do not matter, the models do
-        vetoes = tuple(name for name in vetoes if name in _MODEL_CHECKS)
-    elif judged.soundness == "veto" and not vetoes:
-        vetoes = ("soundness",)
-    if vetoes:
-        return f"{NOT_SOUND}{', '.join(vetoes)}"
+    if vetoes := _vetoes(path, judged):
+        return explain_unsound(vetoes)
     return None if path.startswith(_RETRAINED) else inversion(judged)  # with sides swapped, members are others, too
+
+
+def explain_unsound(vetoes: Sequence[str]) -> str:
+    """Say which checks refuse a verdict."""
+    return f"the audit is not sound: {', '.join(vetoes)}"
+
+
+def _vetoes(path: str, judged: Judged) -> tuple[str, ...]:
+    """Name the soundness checks of an audit that refuse a figure a verdict."""
+    if judged.kind != "audit" or path in _OF_NO_SAMPLES or path.startswith((*_SAID_APART, "change.")):
+        return ()
+    if path in _OF_MEMBERS_ALONE:  # members alone, against the reference: other texts do not matter, the models do
+        return tuple(name for name in judged.vetoes if name in _MODEL_CHECKS)
+    return judged.vetoes or (("soundness",) if judged.soundness == "veto" else ())
 
 
 def _p_values(test: _Test, judged: Judged) -> tuple[float | None, float | None]:
@@ -234,6 +244,7 @@ def _outcome(
         several=test.several,
         p_value=_least(raw),
         p_value_adjusted=_least(adjusted) if policy.correction == "holm" else None,
+        vetoes=_vetoes(test.figure.path, judged),
     )
 
 
@@ -248,6 +259,7 @@ def state_outcome(
     several: bool,
     p_value: float | None,
     p_value_adjusted: float | None,
+    vetoes: Sequence[str] = (),
 ) -> GateOutcome:
     """Write down what became of a gate, with what the policy makes of that.
 
@@ -282,6 +294,7 @@ def state_outcome(
         waived_by=waiver.reason if waiver else None,
         waived_until=waiver.expires.isoformat() if waiver else None,
         sample_ids=tuple(name for name, value in figure.sample_ids if gate.max is not None and value > gate.max),
+        vetoes=tuple(vetoes),
     )
 
 
@@ -325,13 +338,17 @@ def _waiver_of(gate: Gate, waivers: Sequence[Waiver], today: date) -> Waiver | N
 def _waiver_notes(policy: Policy, today: date) -> list[str]:
     """Say which waivers are over or match nothing."""
     names = {gate.name for gate in policy.gates}
-    notes = []
-    for waiver in policy.waivers:
-        if waiver.gate not in names:
-            notes.append(f"the waiver of {waiver.gate!r} matches no gate of the policy")
-        elif today > waiver.expires:
-            notes.append(f"EXPIRED: the waiver of {waiver.gate!r} ended on {waiver.expires} ({waiver.reason})")
-    return sorted(notes, key=lambda note: not note.startswith("EXPIRED"))
+    matched = [waiver for waiver in policy.waivers if waiver.gate in names]
+    expired = [
+        f"EXPIRED: the waiver of {waiver.gate!r} ended on {waiver.expires} ({waiver.reason})"
+        for waiver in matched
+        if today > waiver.expires
+    ]
+    return expired + [
+        f"the waiver of {waiver.gate!r} matches no gate of the policy"
+        for waiver in policy.waivers
+        if waiver.gate not in names
+    ]
 
 
 def _low_level(tests: Sequence[_Test]) -> list[str]:

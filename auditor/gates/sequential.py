@@ -1,7 +1,5 @@
 """Sequential gates: those that can be decided before all texts are scored, and whether one is decided yet."""
 
-import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
@@ -12,19 +10,18 @@ from numpy.typing import NDArray
 from attacks import Attack, Need
 
 from ..documents.estimate import Estimate
-from ..documents.figures import ANY, Figure, catalogue
+from ..documents.figures import ANY, Figure, attack_path, catalogue
 from ..errors import ConfigError
 from ..estimates.scores import SampleScores
 from ..stats.sequential import AucSequence, Decision, TprSequence, anytime_p_value, asymptotic_difference, decide
 from .policy import Gate, Policy, check_metric
-from .subject import is_inverted, kind_of_path, said_inverted
+from .subject import explain_inversion, is_inverted, kind_of_path
 
 __all__ = ["BITS", "Question", "Topic", "topics_of"]
 
 BITS = ("debiased_bits_per_member", "net_bits_per_member")
 """Means over members beyond non-members that can be looked at early: clipped at 0, and with their sign."""
 
-_OF_ATTACK = re.compile(r"attacks\.(?P<label>.+)\.(?P<leaf>auc|tpr_at_fpr\.(?P<fpr>[0-9][0-9.e-]*))")
 _MEASURED_AT_ONCE = frozenset({Need.GRADIENTS, Need.CONTINUATIONS})
 
 Flags = NDArray[np.bool_]
@@ -108,15 +105,15 @@ def _topics(gate: Gate, attacks: Sequence[Attack], headline: str, has_reference:
         if not has_reference:
             return [], "bits need a reference model"
         return [Topic(gate=gate, leaf=leaf)], ""
-    matched = _OF_ATTACK.fullmatch(gate.metric)
-    if matched is None:
+    path = attack_path(gate.metric)
+    if path is None or (path.leaf != "auc" and path.fpr is None):
         return [], "it is made of all texts at once"
-    if matched["label"] == "best":
+    if path.label == "best":
         return [], "the best attack is chosen on all texts"
-    fpr = None if matched["fpr"] is None else _rate(matched["fpr"])
+    fpr = path.fpr
     if fpr is not None and not 0 < fpr < 1:
         return [], "a false-positive rate lies between 0 and 1"
-    wanted = headline if matched["label"] == "headline" else matched["label"]
+    wanted = headline if path.label == "headline" else path.label
     several = wanted == ANY
     meant = [attack for attack in attacks if several or attack.label == wanted]
     if not meant:
@@ -127,13 +124,6 @@ def _topics(gate: Gate, attacks: Sequence[Attack], headline: str, has_reference:
         return [], f"takes more than token scores of the target: {', '.join(slow)}"
     leaf = "auc" if fpr is None else ""
     return [Topic(gate=gate, leaf=leaf, attack=attack, fpr=fpr, several=several) for attack in meant], ""
-
-
-def _rate(written: str) -> float:
-    try:
-        return float(written)
-    except ValueError:
-        return math.nan
 
 
 class _Sequence(Protocol):
@@ -279,7 +269,7 @@ class Question:
         if self.decision == "refused":
             attack = self.topic.attack
             what, name = ("bits are inverted", "bits") if attack is None else (f"{attack.label} is inverted", "AUC")
-            return said_inverted(what, name, self.figure)
+            return explain_inversion(what, name, self.figure)
         if self.decision == "pass":
             return "the whole interval is within the limit"
         if self.decision == "fail":

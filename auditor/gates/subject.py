@@ -13,15 +13,15 @@ from attacks import BUILTIN
 
 from ..documents.comparison import COMPARISON_VERSION, AuditComparison
 from ..documents.estimate import Estimate
-from ..documents.figures import ANY, Figure, PathPattern, catalogue, path_patterns
+from ..documents.figures import ANY, Figure, PathPattern, attack_path, catalogue, path_patterns
 from ..documents.files import from_text, to_text
 from ..documents.prediction import Prediction
 from ..documents.result import SCHEMA_VERSION, AuditResult, Verdict
 from ..errors import ResultError
 
 __all__ = [
-    *("Judged", "Kind", "inversion", "is_inverted", "kind_of_path", "may_exist", "read_bytes", "read_judged"),
-    *("said_inverted", "with_changes"),
+    *("Judged", "Kind", "explain_inversion", "inversion", "is_inverted", "kind_of_path", "may_exist"),
+    *("read_bytes", "read_judged", "with_changes"),
 ]
 
 Kind = Literal["audit", "prediction", "comparison"]
@@ -29,7 +29,6 @@ Kind = Literal["audit", "prediction", "comparison"]
 AUDIT_PARTS = ("attacks", "combination", "memorization", "risk", "retrained", "prediction", "extraction", "canaries")
 HEADLINES = ("attacks.headline.auc", "attacks.reference.auc", "attacks.loss.auc")
 BEST, LARGEST = "attacks.best.auc", "memorization.largest_sample_bits"
-_OF_ATTACK = re.compile(r"attacks\.(?P<label>.+?)\.(?P<leaf>[a-z_]\w*(?:\.[0-9][0-9.e-]*)?)")
 APPEARED = "change.high.n_appeared"
 NOT_IN_BOTH = "not measured in both audits"
 SINGLE = "no interval: read off single samples"
@@ -129,7 +128,7 @@ def inversion(judged: Judged) -> str | None:
     headline = next((judged.figures[path][0] for path in HEADLINES if path in judged.figures), None)
     if headline is None or not is_inverted(headline):
         return None
-    return said_inverted("the headline attack is inverted", "AUC", headline)
+    return explain_inversion("the headline attack is inverted", "AUC", headline)
 
 
 def is_inverted(figure: Figure | Estimate, neutral: float = 0.5) -> bool:
@@ -137,7 +136,7 @@ def is_inverted(figure: Figure | Estimate, neutral: float = 0.5) -> bool:
     return figure.high is not None and figure.high < neutral
 
 
-def said_inverted(what: str, name: str, figure: Figure) -> str:
+def explain_inversion(what: str, name: str, figure: Figure) -> str:
     """Say why nothing follows from an inverted figure."""
     low, value, high = (f"{end or 0.0:.4g}" for end in (figure.low, figure.value, figure.high))
     return (
@@ -167,20 +166,20 @@ def _changes(comparison: AuditComparison) -> dict[str, tuple[Figure, ...]]:
     found: dict[str, tuple[Figure, ...]] = {}
     for one in comparison.changes:
         measured = catalogue(json.loads(to_text({"change": one.change})))["change"][0]
-        of_attack = _OF_ATTACK.fullmatch(one.metric)
+        of_attack = attack_path(one.metric)
         figure = replace(
             measured,
             path=f"change.{one.metric}",
-            label=of_attack["label"] if of_attack else None,
+            label=of_attack.label if of_attack else None,
             description=f"change of {one.description}",
             unit="bits" if one.unit == "bits" else "",
         )
         found[figure.path] = (figure,)
         if of_attack:
-            general = f"change.attacks.{ANY}.{of_attack['leaf']}"
+            general = f"change.attacks.{ANY}.{of_attack.leaf}"
             found[general] = (*found.get(general, ()), figure)
-            if of_attack["label"] == comparison.headline_attack:
-                found[f"change.attacks.headline.{of_attack['leaf']}"] = (figure,)
+            if of_attack.label == comparison.headline_attack:
+                found[f"change.attacks.headline.{of_attack.leaf}"] = (figure,)
     if comparison.high is not None:
         n, listed = comparison.high.n_appeared, comparison.high.appeared
         found[APPEARED] = (

@@ -72,9 +72,11 @@ def make_pack(
         references_only = replace(config, target=config.references[0], references=config.references[1:])
         collected = collect_signals(
             references_only,
-            ScoringRequest(sample_ids=inputs.data.ids, texts=_cut_texts(references_only, inputs)),
+            ScoringRequest(
+                sample_ids=inputs.data.ids, texts=_cut_texts(references_only, inputs), target_called="reference"
+            ),
             scores_folder=scores_folder or folder / "store",
-            on_progress=None if on_progress is None else lambda now: on_progress(_of_reference(now)),
+            on_progress=on_progress,
         )
         windows = [model.encoder.window for model in collected.models if model.encoder.window is not None]
         _write_texts(inputs.data, folder)
@@ -109,11 +111,6 @@ def _config(options: Mapping[str, Any]) -> AuditConfig:
     if options.get("trust_remote_code"):
         raise ConfigError("models that need trust-remote-code cannot be packed: a pack holds no code")
     return AuditConfig.from_options({**options, "target": options["references"][0]})
-
-
-def _of_reference(now: ScoringProgress) -> ScoringProgress:
-    """Name the model at work as what it is: the first reference stands where an audit has its target."""
-    return replace(now, label=now.label.replace("target", "reference", 1))
 
 
 def _cut_texts(config: AuditConfig, inputs: Inputs) -> Sequence[str]:

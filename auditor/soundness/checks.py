@@ -11,6 +11,7 @@ from ..data.splits import TOO_FEW_SAMPLES
 from ..documents.estimate import Estimate
 from ..documents.result import CheckResult, SoundnessResult, Verdict
 from ..stats import intervals, metrics
+from ..stats.clusters import Groups, pick_groups
 from .texts import ComparedTexts
 
 __all__ = ["ComparedModels", "ModelFacts", "check_soundness", "is_same_model"]
@@ -31,7 +32,6 @@ _WORST_FIRST: tuple[Verdict, ...] = ("veto", "warn", "pass")
 _NO_SIDES = "no non-members were given: nothing to compare the members with"
 
 Values = NDArray[np.float64]
-Groups = Sequence[str | None] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +236,7 @@ def _separation(name: str, area: Estimate, *, veto_auc: float, what: str, remedy
 
 def _negative_control(signed_bits: Values, is_member: NDArray[np.bool_], groups: Groups) -> CheckResult:
     """Are the bits of texts that were not trained on at or below zero, as they should be?"""
-    theirs = None if groups is None else [g for g, member in zip(groups, is_member, strict=True) if not member]
+    theirs = pick_groups(groups, ~is_member)
     mean = intervals.mean(signed_bits[~is_member], level=CHECK_LEVEL, groups=theirs, n_as="non_members")
     if mean.value is None or mean.low is None or mean.high is None:
         return CheckResult(

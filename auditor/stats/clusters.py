@@ -19,6 +19,7 @@ __all__ = [
     "influence_spread",
     "jackknife_spread",
     "kish_size",
+    "pick_groups",
     "skew_stretch",
     "with_copies",
 ]
@@ -36,6 +37,11 @@ class Spread:
 
     variance: float
     df: float
+
+
+def pick_groups(groups: Groups, here: NDArray[np.bool_]) -> Groups:
+    """Take the clusters of the samples that a mask of shape (n_samples,) picks; None without clusters."""
+    return None if groups is None else [groups[i] for i in np.flatnonzero(here).tolist()]
 
 
 def with_copies(groups: Sequence[str | None], texts: Sequence[Hashable]) -> list[str | None] | None:

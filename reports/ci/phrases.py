@@ -1,9 +1,10 @@
 """What every format says of a gate: its figure, its limit, its outcome in words, and how bad that is."""
 
 import re
+from collections.abc import Sequence
 
 from auditor.documents.estimate import Estimate
-from auditor.documents.gates import NOT_JUDGED, NOT_SOUND, WITH_CARE, GateOutcome, GateReport, Outcome
+from auditor.documents.gates import GateOutcome, GateReport, Outcome
 from reports.escaping import ID, visible
 from reports.numbers import Change, Quantity, number, p_value, percent, plural
 from reports.soundness import spoken
@@ -159,23 +160,23 @@ def correction(report: GateReport) -> str:
 
 def notes(report: GateReport) -> list[tuple[Tone, str]]:
     """List what is said beside the gates, what must not be overlooked first; checks are named in words."""
-    made: list[tuple[Tone, str]] = [
-        ("info" if note.startswith(NOT_JUDGED) else "warn", _in_words(note, WITH_CARE)) for note in report.notes
-    ]
-    return sorted(made, key=lambda note: note[0] == "info")
+    made: list[tuple[Tone, str]] = [("warn", note) for note in report.notes]
+    if report.doubts:
+        made.append(("warn", f"read with care, checks warn: {_in_words(report.doubts)}"))
+    if report.elsewhere:
+        subject = "an audit" if report.kind == "audit" else f"a {report.kind}"
+        made.append(("info", f"not judged, about other documents than {subject}: {', '.join(report.elsewhere)}"))
+    return made
 
 
 def reason(gate: GateOutcome) -> str:
     """Say why the outcome is what it is; checks are named in words."""
-    return _in_words(gate.reason, NOT_SOUND)
+    return f"the audit is not sound: {_in_words(gate.vetoes)}" if gate.vetoes else gate.reason
 
 
-def _in_words(text: str, start: str) -> str:
-    """Name the checks that are listed after such a start as reports do."""
-    if not text.startswith(start):
-        return text
-    named = text.removeprefix(start).split(", ")
-    return start + ", ".join(spoken(name) if _CHECK.fullmatch(name) else name for name in named)
+def _in_words(names: Sequence[str]) -> str:
+    """Name checks as reports do; what is no check stays as it is."""
+    return ", ".join(spoken(name) if _CHECK.fullmatch(name) else name for name in names)
 
 
 def waiver(gate: GateOutcome) -> str:

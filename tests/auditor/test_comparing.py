@@ -482,8 +482,11 @@ def test_the_document_reads_back_and_fits_its_schema(write: Write, tmp_path: Pat
 
 def test_near_duplicates_that_only_the_audit_knew_are_warned_of(write: Write) -> None:
     result = document(OLD)
-    area = replace(result.attacks[0].auc, method="Obuchowski (cluster-robust DeLong), logit")
-    clustered = replace(result, attacks=(replace(result.attacks[0], auc=area),))
+    near = CheckResult(
+        name="near_duplicates_within", verdict="warn", figure=4.0, unit="samples with a near-duplicate", detail=""
+    )
+    assert result.soundness is not None
+    clustered = replace(result, soundness=replace(result.soundness, checks=(*result.soundness.checks, near)))
     assert "near-duplicates" in compare_audits(write(OLD, clustered), write(NEW)).warnings[0]
 
 

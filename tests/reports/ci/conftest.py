@@ -136,11 +136,9 @@ def build_mixed() -> GateReport:
             reason="extraction was not run",
         ),
         soundness="warn",
-        notes=(
-            "not judged, about other documents than an audit: plan",
-            "the waiver of 'bits' expired on 2026-01-01",
-            "read with care, checks warn: near_duplicates, option max_tokens differs",
-        ),
+        notes=("the waiver of 'bits' expired on 2026-01-01",),
+        doubts=("near_duplicates", "option max_tokens differs"),
+        elsewhere=("plan",),
     )
 
 

@@ -84,8 +84,8 @@ def test_samples_are_pointed_to_only_where_some_are_named(make: Make) -> None:
 
 def test_a_note_on_other_documents_is_no_warning(make: Make) -> None:
     gate, report = make
-    plain, doubt = "not judged, about other documents than a prediction: x", "read with care, checks warn: sample_size"
-    one = report(gate("g"), notes=(plain, doubt))
+    plain = "not judged, about other documents than an audit: x"
+    one = report(gate("g"), elsewhere=("x",), doubts=("sample_size",))
     assert phrases.notes(one) == [("warn", "read with care, checks warn: number of texts"), ("info", plain)]
     assert '"level": "note"' in GATE_RENDERERS["sarif"](one)
     assert "<system-err>read with care, checks warn: number of texts</system-err>" in GATE_RENDERERS["junit"](one)
