@@ -2,14 +2,18 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .amounts import parse_amount
 from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 __all__ = [
     "AttackSpec",
@@ -356,43 +360,43 @@ _DATA_KEYS = {"text_field", "split", "non_members_split"}
 _AMOUNTS = ("train_samples", "train_tokens", "epochs")
 _LARGEST = 1e18
 
-_KIND_NAMES: dict[type, str] = {
+_KINDS: dict[Any, str] = {
     str: "a string",
     int: "an integer",
     float: "a number",
+    int | float | str: "a number",
     bool: "true or false",
-    list: "a list",
+    Sequence[str]: "a list",
+    Sequence[float]: "a list",
 }
+"""Kinds of values that keys take, in words."""
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "references": (list, tuple),
-    "attacks": (list, tuple),
-    "fpr_targets": (list, tuple),
-    "max_tokens": (int,),
-    "batch_tokens": (int,),
-    "ray_workers": (int,),
-    "neighbours": (int,),
-    "retrained_margin": (float, int),
-    "seed": (int,),
-    "confidence": (float, int),
-    "bits_per_parameter": (float, int),
-    **dict.fromkeys(_AMOUNTS, (float, int, str)),
-    "fine_tuned": (bool,),
-    "include_text": (bool,),
-    "trust_remote_code": (bool,),
+_KIND_OF: dict[str, Any] = {
+    **dict.fromkeys(("references", "attacks"), Sequence[str]),
+    "fpr_targets": Sequence[float],
+    **dict.fromkeys(("max_tokens", "batch_tokens", "ray_workers", "neighbours", "seed"), int),
+    **dict.fromkeys(("retrained_margin", "confidence", "bits_per_parameter"), float),
+    **dict.fromkeys(_AMOUNTS, int | float | str),
+    **dict.fromkeys(("fine_tuned", "include_text", "trust_remote_code"), bool),
 }
+"""Kind of each key as it is written; of all others a string."""
+
+
+@cache
+def _checked(key: str) -> "TypeAdapter[Any]":
+    from pydantic import ConfigDict, TypeAdapter
+
+    return TypeAdapter(_KIND_OF.get(key, str), config=ConfigDict(strict=True))
 
 
 def _check_kind(key: str, value: object) -> None:
-    """Refuse a value that is not of the kind its key takes, before anything uses it."""
-    kinds = _KINDS.get(key, (str,))
-    right = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
-    if right and key in ("references", "attacks"):
-        right = all(isinstance(item, str) for item in value)  # type: ignore[attr-defined]
-    if right and key == "fpr_targets":
-        right = all(isinstance(item, float | int) and not isinstance(item, bool) for item in value)  # type: ignore[attr-defined]
-    if not right:
-        raise ConfigError(f"key {key!r} takes {_KIND_NAMES[kinds[0]]}, got {value!r}")
+    """Refuse a value that is not of the kind its key takes, before anything uses it; ranges are checked later."""
+    from pydantic import ValidationError
+
+    try:
+        _checked(key).validate_python(value)
+    except ValidationError as error:
+        raise ConfigError(f"key {key!r} takes {_KINDS[_KIND_OF.get(key, str)]}, got {value!r}") from error
 
 
 def _amount(key: str, value: float | str) -> float:
