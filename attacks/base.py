@@ -1,4 +1,4 @@
-"""What lies between a model and an attack: token scores, the signals made of them, and the contract.
+"""The contract of an attack: token scores, the signals made of them, and what a score must be.
 
 Labels never enter :class:`Signals`, so an attack cannot peek at who is a member.
 """

@@ -1,4 +1,4 @@
-"""What to do with an audit, what it does not show, and what its words mean; the same in every format."""
+"""Advice on an audit: what to do, what it does not show, and what its words mean; the same in every format."""
 
 from auditor.documents.result import AuditResult
 

@@ -1,4 +1,4 @@
-"""How a number is written: its unit, its interval, its level and its counts, the same in every format.
+"""Numbers as they are written: unit, interval, level and counts, the same in every format.
 
 Nothing is estimated here. The only arithmetic is that of writing: a rate as a percentage, bits as bytes,
 ``2**bits`` as "one in a million".

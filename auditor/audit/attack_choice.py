@@ -1,4 +1,4 @@
-"""Which attacks an audit runs, and which of them was declared before looking."""
+"""The choice of attacks: which of them an audit runs, and which one was declared before looking."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What an audit has to judge by: the scores of every sample, what the texts share, and what they tell by themselves."""
+"""The evidence of an audit: the scores of every sample, what the texts share, and what they tell by themselves."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What an audit reads before it opens a model: the texts of both sides and of the attacks, and who saw what."""
+"""The inputs of an audit, read before a model is opened: texts of both sides and of the attacks, and who saw what."""
 
 import hashlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What stands before a target is run: texts, what the references say of them, checks, a random order."""
+"""The preparation of a sequential audit: texts, what the references say of them, checks, a random order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

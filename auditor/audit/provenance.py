@@ -1,4 +1,4 @@
-"""What an audit was made with: software, models, precision, and how each model was run."""
+"""The provenance of an audit: software, models, precision, and how each model was run."""
 
 import platform
 from datetime import datetime

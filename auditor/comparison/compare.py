@@ -1,4 +1,4 @@
-"""What changed between two audits: both folders in, one frozen document out. The order of the fields is the format."""
+"""The comparison of two audits: both folders in, one frozen document out. The order of the fields is the format."""
 
 from pathlib import Path
 

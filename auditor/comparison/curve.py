@@ -1,4 +1,4 @@
-"""What a training run remembers over time: the audits of its checkpoints as one document, each beside the one before.
+"""The curve of a training run: the audits of its checkpoints as one document, each beside the one before.
 
 The order of the fields is the file format.
 """

@@ -1,4 +1,4 @@
-"""Which texts are audited: their ids, sides and groups, read as they are from files, folders or a hub."""
+"""The audited texts: their ids, sides and groups, read as they are from files, folders or a hub."""
 
 from .dataset import Sample, SampleSet, Side, load_corpus, load_samples, load_texts
 from .drops import drop_ids_text, read_drop_ids

@@ -1,4 +1,4 @@
-"""Which texts the target trained on and which it did not: two sides that share no id and no text."""
+"""The two sides of an audit: texts that the target trained on and texts that it did not, with no id or text shared."""
 
 import hashlib
 from array import array

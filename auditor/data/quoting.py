@@ -1,4 +1,4 @@
-"""How foreign names are shown in a message: on one line, short, with nothing that moves the cursor."""
+"""Foreign names in a message: on one line, short, with nothing that moves the cursor."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Which reader a path gets: by its extension, file by file in a folder, as a saved dataset, or from the hub."""
+"""The reader of a path: by its extension, file by file in a folder, as a saved dataset, or from the hub."""
 
 import os
 import zlib

@@ -1,4 +1,4 @@
-"""What a reader hands on: one row with its place, taken out of objects or columns by name."""
+"""Rows that readers hand on: each with its place, taken out of objects or columns by name."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

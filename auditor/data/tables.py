@@ -1,4 +1,4 @@
-"""How texts come out of columns that Arrow holds: .parquet and .arrow files, saved datasets, the hub."""
+"""Texts out of columns that Arrow holds: .parquet and .arrow files, saved datasets, the hub."""
 
 import re
 from collections.abc import Iterable, Iterator

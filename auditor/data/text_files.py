@@ -1,4 +1,4 @@
-r"""How texts come out of .txt, .jsonl, .json and .csv files: streamed, exact, with a line to point at.
+r"""Texts out of .txt, .jsonl, .json and .csv files: streamed, exact, with a line to point at.
 
 A line ends at ``\n`` or ``\r\n`` and nowhere else: U+2028, U+0085 and their like stay inside texts. A UTF-8
 byte order mark at the start of a file is not part of a text. Nothing else is trimmed, normalised or repaired.

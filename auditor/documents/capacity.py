@@ -1,6 +1,6 @@
-"""What is measured before an audit: the capacity of an architecture, and the membership law on one's own text.
+"""Measured capacity: the document that ``auditor capacity`` writes of an architecture.
 
-Both are documents that ``predict`` and ``audit`` read back. The order of the fields is the file format.
+``predict`` and ``audit`` read it back. The order of the fields is the file format.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a gate says: the frozen document of a policy applied to a result. The order of the fields is the file format."""
+"""The verdict of gates: the frozen document of a policy applied to a result. The order of the fields is the format."""
 
 from dataclasses import dataclass
 from typing import Literal

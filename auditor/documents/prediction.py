@@ -1,4 +1,4 @@
-"""What a plan of training will leak: the document that ``auditor predict --json`` prints."""
+"""The prediction of what a plan of training will leak: the document that ``auditor predict --json`` prints."""
 
 from dataclasses import dataclass
 

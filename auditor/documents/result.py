@@ -1,4 +1,4 @@
-"""What comes out: the frozen, versioned document of one audit. The order of the fields is the file format."""
+"""The result: the frozen, versioned document of one audit. The order of the fields is the file format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What must not leak, and who may be let through for how long: the policy of a gate, from a TOML file."""
+"""The policy of a gate, from a TOML file: what must not leak, and who may be let through for how long."""
 
 import hashlib
 import math

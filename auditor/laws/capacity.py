@@ -1,4 +1,4 @@
-"""How many bits a model can hold: the measured bits per parameter of Morris et al. 2025."""
+"""Capacity of a model: the measured bits per parameter of Morris et al. 2025."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

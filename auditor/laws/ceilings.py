@@ -1,4 +1,4 @@
-"""What no attack can exceed, whatever it does: bounds from the information that a model can hold of a sample."""
+"""Ceilings of attacks: bounds from the information that a model can hold of a sample."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How well the loss attack does, given the size of model and data: the membership law, and the maps of its F1."""
+"""The membership law: how well the loss attack does, given the size of model and data, and the maps of its F1."""
 
 import math
 from abc import ABC, abstractmethod

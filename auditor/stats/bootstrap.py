@@ -1,4 +1,4 @@
-"""How far the whole ROC curve wanders when clusters are drawn anew, over both sides at once."""
+"""The bootstrap of the ROC curve: how far it wanders when clusters are drawn anew, over both sides at once."""
 
 import numpy as np
 from numpy.typing import NDArray

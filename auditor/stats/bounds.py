@@ -1,4 +1,4 @@
-"""What is certain about bounded means, and through them about the information a model holds on its members."""
+"""Certain bounds of bounded means, and through them of the information a model holds on its members."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which samples belong together, and how far an estimate wanders when whole clusters are drawn anew."""
+"""Clusters of samples that belong together, and how far an estimate wanders when whole ones are drawn anew."""
 
 import math
 from collections import Counter

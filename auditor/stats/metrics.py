@@ -1,4 +1,4 @@
-"""How well a score separates members from non-members: each figure with its interval."""
+"""Metrics of a score that separates members from non-members: each figure with its interval."""
 
 import math
 from collections.abc import Sequence

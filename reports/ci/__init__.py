@@ -1,1 +1,1 @@
-"""What a gate said, in the formats that reviewers already read: JUnit, SARIF, a job summary, annotations, a badge."""
+"""The verdict of gates in the formats that reviewers already read: JUnit, SARIF, summary, annotations, a badge."""

@@ -1,4 +1,4 @@
-"""What a gate measured as a section of a Hugging Face model card, with the figures for its metadata."""
+"""The section of a Hugging Face model card on what a gate measured, with the figures for its metadata."""
 
 from typing import TYPE_CHECKING, Any
 

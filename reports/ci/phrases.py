@@ -1,4 +1,4 @@
-"""What every format says of a gate: its figure, its limit, its outcome in words, and how bad that is."""
+"""Phrases of a gate in every format: its figure, its limit, its outcome in words, and how bad that is."""
 
 import re
 from collections.abc import Sequence

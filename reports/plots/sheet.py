@@ -1,4 +1,4 @@
-"""What all figures share: the sheet with its title and caption, the settings, colours, axes and legends."""
+"""The sheet of all figures: title and caption, settings, colours, axes and legends."""
 
 import math
 import warnings
