@@ -22,6 +22,7 @@ from auditor.engine.models import OpenedModel, open_models
 from auditor.engine.plan import make_plan
 from auditor.errors import ModelError
 from auditor.experiments.training import save, train
+from helpers import make_texts
 
 NEEDS = frozenset({Need.CONTINUATIONS})
 KNOWN = "Ada had it for her, and he was with that from the 12345."
@@ -98,10 +99,8 @@ def test_an_unknown_text_is_not(measure: Callable[..., Measures], tiny_models: d
     assert len(np.unique(found.zlib_bytes[0])) > 1  # ten different ones
 
 
-def test_order_and_company_do_not_matter(
-    measure: Callable[..., Measures], tiny_models: dict[str, Path], helpers: Callable[[str], Any]
-) -> None:
-    texts = helpers("make_texts")(4, seed=3)
+def test_order_and_company_do_not_matter(measure: Callable[..., Measures], tiny_models: dict[str, Path]) -> None:
+    texts = make_texts(4, seed=3)
     there, back, alone = (
         measure(tiny_models["target"], some).written for some in (texts, texts[::-1], [texts[2], texts[2]])
     )
@@ -134,7 +133,7 @@ def test_settings_of_the_checkpoint_are_out_of_force(tiny_models: dict[str, Path
     assert Writer(weights, model).compare(KNOWN) == plain
 
 
-def test_drawn_from_the_fifty_likeliest(tiny_models: dict[str, Path], helpers: Callable[[str], Any]) -> None:
+def test_drawn_from_the_fifty_likeliest(tiny_models: dict[str, Path]) -> None:
     model = opened(tiny_models["target"])
     weights = load(model)
     writer, generate, ranks = Writer(weights, model), weights.generate, list[int]()
@@ -148,7 +147,7 @@ def test_drawn_from_the_fifty_likeliest(tiny_models: dict[str, Path], helpers: C
         return rows
 
     weights.generate = watch
-    for text in helpers("make_texts")(10, seed=8):
+    for text in make_texts(10, seed=8):
         writer.compare(text)
     assert len(ranks) == 10 * N_CONTINUATIONS
     assert 40 < max(ranks) < 50

@@ -19,6 +19,7 @@ from auditor.engine.models import open_models
 from auditor.engine.plan import make_plan
 from auditor.engine.tokens import TokenSequence
 from auditor.errors import ModelError
+from helpers import make_texts, naive_logprobs
 
 NEEDS = frozenset({Need.GRADIENTS})
 IGNORED = -100
@@ -44,8 +45,8 @@ def measure(tiny_models: dict[str, Path], tmp_path: Path) -> Callable[..., Measu
 
 
 @pytest.fixture
-def texts(helpers: Callable[[str], Any]) -> list[str]:
-    found: list[str] = helpers("make_texts")(4, seed=5)
+def texts() -> list[str]:
+    found = make_texts(4, seed=5)
     return [*found, "x", "İstanbul\x00 güzel"]
 
 
@@ -134,7 +135,7 @@ def test_windows_of_a_long_text(measure: Callable[..., Measures], tiny_models: d
     assert found[0].tolist() == pytest.approx(by_hand(model, windows), rel=1e-4)
 
 
-def test_finite_differences(tiny_models: dict[str, Path], helpers: Callable[[str], Any]) -> None:
+def test_finite_differences(tiny_models: dict[str, Path]) -> None:
     model, tokenizer = load(tiny_models["target"])
     model = model.double().requires_grad_(False)
     bias = model.transformer.ln_f.bias.requires_grad_(True)
@@ -142,7 +143,7 @@ def test_finite_differences(tiny_models: dict[str, Path], helpers: Callable[[str
     found = gradient_norms(model, [bias], [TokenSequence(ids, 1)])
 
     def loss() -> float:
-        return -float(np.mean(helpers("naive_logprobs")(model, ids, 1)))
+        return -float(np.mean(naive_logprobs(model, ids, 1)))
 
     slopes, step = [], 1e-4
     for i in range(len(bias)):

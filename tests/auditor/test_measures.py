@@ -19,6 +19,7 @@ from auditor.engine.plan import Plan, make_plan
 from auditor.engine.scoring import ScoringProgress
 from auditor.engine.store import PassKey
 from auditor.errors import ModelError, ResultError
+from helpers import make_texts
 
 BOTH = frozenset({Need.GRADIENTS, Need.CONTINUATIONS})
 KEY = PassKey(weights_sha256="w", config_sha256="c", tokenizer_sha256="t", prefix_token_ids=(0,), dtype="float32")
@@ -30,8 +31,8 @@ def no_rewriting(_: Any) -> Any:
 
 
 @pytest.fixture
-def texts(helpers: Callable[[str], Any]) -> list[str]:
-    found: list[str] = helpers("make_texts")(5, seed=5)
+def texts() -> list[str]:
+    found = make_texts(5, seed=5)
     return [*found, found[0]]
 
 

@@ -17,6 +17,7 @@ from auditor.engine import signals as passes
 from auditor.engine.forward import Scorer
 from auditor.engine.signals import Collected, collect_signals
 from auditor.errors import ConfigError, ModelError
+from helpers import build_tokenizer, make_texts, naive_logprobs, save_gpt2
 
 ALL = frozenset({Need.REFERENCE, Need.LOWERCASE})
 
@@ -60,13 +61,13 @@ def load(folder: Path) -> tuple[Any, Any]:
 
 
 @pytest.fixture
-def texts(helpers: Callable[[str], Any]) -> list[str]:
-    found: list[str] = helpers("make_texts")(12, seed=5)
+def texts() -> list[str]:
+    found = make_texts(12, seed=5)
     return [*found, "x", "İstanbul ÇOK güzel", "<b>&amp;</b>\x00\u202e\r\n\t", found[0]]
 
 
 def test_totals_against_the_naive_loop(
-    collect: Callable[..., Collected], texts: list[str], tiny_models: dict[str, Path], helpers: Callable[[str], Any]
+    collect: Callable[..., Collected], texts: list[str], tiny_models: dict[str, Path]
 ) -> None:
     signals = collect(texts, references=("reference", "other"), needs=ALL).signals
     assert not signals.aligned
@@ -80,7 +81,7 @@ def test_totals_against_the_naive_loop(
         model, tokenizer = load(tiny_models[name])
         for i, text in enumerate(view):
             ids = [0, *tokenizer(text, add_special_tokens=False)["input_ids"]]
-            naive = helpers("naive_logprobs")(model, ids, 1)
+            naive = naive_logprobs(model, ids, 1)
             assert found.n_tokens[i] == len(naive)
             assert found.total_logprob[i] == pytest.approx(sum(naive), abs=1e-5 * len(naive))
 
@@ -166,13 +167,11 @@ def test_a_killed_run_goes_on_and_ends_as_if_unbroken(
     np.testing.assert_array_equal(resumed.signals.references[0].logprob, whole.signals.references[0].logprob)
 
 
-def test_changed_weights_are_scored_anew(
-    collect: Callable[..., Collected], helpers: Callable[[str], Any], tmp_path: Path
-) -> None:
+def test_changed_weights_are_scored_anew(collect: Callable[..., Collected], tmp_path: Path) -> None:
     texts = ["Ada had 1.", "Bo had 2."]
-    folder = helpers("save_gpt2")(tmp_path / "changing", seed=7)
+    folder = save_gpt2(tmp_path / "changing", seed=7)
     before = collect(texts, target=folder)
-    helpers("save_gpt2")(tmp_path / "changing", seed=8)
+    save_gpt2(tmp_path / "changing", seed=8)
     after = collect(texts, target=folder)
     assert after.n_tokens_scored == after.signals.target.n_tokens.sum()
     assert not np.allclose(before.signals.target.logprob, after.signals.target.logprob)
@@ -233,7 +232,6 @@ def test_shots_are_read_once_and_not_scored(
     collect: Callable[..., Collected],
     texts: list[str],
     tiny_models: dict[str, Path],
-    helpers: Callable[[str], Any],
     tmp_path: Path,
 ) -> None:
     shots = ["Ada had 1. ", "Bo had 2. ", "too long for half the window " * 9]
@@ -245,7 +243,7 @@ def test_shots_are_read_once_and_not_scored(
     assert found.models[0].shots_notes() == [found.notes[-1]]
     after = found.signals.views[AFTER_SHOTS]
     for i, text in enumerate(found.plan.texts):  # some are cut: shots and text share the window
-        naive = helpers("naive_logprobs")(model, [*before, *tokenizer(text)["input_ids"]], len(before))
+        naive = naive_logprobs(model, [*before, *tokenizer(text)["input_ids"]], len(before))
         assert after.n_tokens[i] == len(naive) == found.signals.target.n_tokens[i]
         assert after.total_logprob[i] == pytest.approx(sum(naive), abs=1e-5 * len(naive) + 1e-5)
     with pytest.raises(ConfigError, match="more than half the window of 63 tokens; give shorter ones"):
@@ -362,7 +360,7 @@ def test_weights_are_known_by_their_tensors_not_by_their_files(tiny_models: dict
 
 
 def test_strides_give_all_models_the_same_context(
-    collect: Callable[..., Collected], helpers: Callable[[str], Any], tmp_path: Path, tiny_models: dict[str, Path]
+    collect: Callable[..., Collected], tmp_path: Path, tiny_models: dict[str, Path]
 ) -> None:
     from transformers import GPT2LMHeadModel
 
@@ -388,9 +386,7 @@ def test_strides_give_all_models_the_same_context(
     assert both.plan.windowed.tolist() == [True]
 
 
-def test_characters_without_a_token_are_counted(
-    collect: Callable[..., Collected], helpers: Callable[[str], Any], tmp_path: Path
-) -> None:
+def test_characters_without_a_token_are_counted(collect: Callable[..., Collected], tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -398,7 +394,7 @@ def test_characters_without_a_token_are_counted(
     backend = Tokenizer(models.BPE(vocab=letters, merges=[]))  # no unknown token, no byte fallback
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     deaf = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<")
-    folder = helpers("save_gpt2")(tmp_path / "deaf", seed=3, tokenizer=deaf)
+    folder = save_gpt2(tmp_path / "deaf", seed=3, tokenizer=deaf)
     found = collect(["plain words", "half 日本語 heard"], target=folder)
     assert found.plan.unread.tolist() == [[0, 3], [0, 0]]
 
@@ -412,11 +408,9 @@ def test_the_check_pads_whatever_the_texts_are(collect: Callable[..., Collected]
     assert [len(one.ids) for one in scoring.check_sequences(tight, "x")] == [6, 6]
 
 
-def test_a_prefix_beyond_the_vocabulary_is_refused(
-    collect: Callable[..., Collected], helpers: Callable[[str], Any], tmp_path: Path
-) -> None:
-    tokenizer = helpers("build_tokenizer")()
-    folder = helpers("save_gpt2")(tmp_path / "bos", seed=3, tokenizer=tokenizer)
+def test_a_prefix_beyond_the_vocabulary_is_refused(collect: Callable[..., Collected], tmp_path: Path) -> None:
+    tokenizer = build_tokenizer()
+    folder = save_gpt2(tmp_path / "bos", seed=3, tokenizer=tokenizer)
     tokenizer.add_special_tokens({"bos_token": "<new>"})
     tokenizer.save_pretrained(folder)
     with pytest.raises(ModelError, match="BOS"):
@@ -456,9 +450,7 @@ def test_a_device_that_is_not_there(collect: Callable[..., Collected]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_an_adapter_against_its_own_base(
-    tiny_models: dict[str, Path], tmp_path: Path, helpers: Callable[[str], Any]
-) -> None:
+def test_an_adapter_against_its_own_base(tiny_models: dict[str, Path], tmp_path: Path) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -478,7 +470,7 @@ def test_an_adapter_against_its_own_base(
         config, sample_ids=["a"], texts=[text], needs=frozenset(), scores_folder=tmp_path / "scores"
     ).signals
     ids = [0, *tokenizer(text)["input_ids"]]
-    naive = helpers("naive_logprobs")(adapted.eval(), ids, 1)
+    naive = naive_logprobs(adapted.eval(), ids, 1)
     assert found.target.total_logprob[0] == pytest.approx(sum(naive), abs=1e-4)
     assert abs(found.target.total_logprob[0] - found.references[0].total_logprob[0]) > 0.1
     from safetensors.torch import load_file, save_file

@@ -1,12 +1,12 @@
 """What stops a training: whole intervals beyond a limit, given by hand or by a policy."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from auditor.documents.estimate import Estimate
 from auditor.errors import ConfigError
+from helpers import make_texts
 
 
 def estimate(low: float, value: float, high: float) -> Estimate:
@@ -32,7 +32,7 @@ def test_limits_are_of_figures_that_there_are() -> None:
             StopAbove(limits)
 
 
-def test_a_policy_becomes_the_limits_that_are_known_while_training(helpers: Any, tmp_path: Path) -> None:
+def test_a_policy_becomes_the_limits_that_are_known_while_training(tmp_path: Path) -> None:
     from auditor.gates.policy import built_in_policy, parse_policy
     from auditor.training_callback import MemorizationCallback, StopAbove
 
@@ -61,7 +61,7 @@ min = 0.4
     assert StopAbove.of_policy(parse_policy(gates + holds, "given")).limits == {"capacity_used": 0.2}
     with pytest.raises(ConfigError, match="no gate can stop training"):
         StopAbove.of_policy(parse_policy(gates + holds + waiver.format("a", "9999-01-01"), "given"))
-    texts = helpers("make_texts")(3, seed=1), helpers("make_texts")(3, seed=2)
+    texts = make_texts(3, seed=1), make_texts(3, seed=2)
     (tmp_path / "policy.toml").write_text(gates)
     MemorizationCallback(*texts, every_steps=1, policy=tmp_path / "policy.toml")
     with pytest.raises(ConfigError, match="not both"):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from auditor.errors import ConfigError
+from helpers import build_tokenizer, make_texts, naive_logprobs, write_jsonl
 
 KEYS = {
     f"audit/{name}{end}"
@@ -26,14 +27,13 @@ STEPS = 60
 
 
 @pytest.fixture(scope="module")
-def texts(helpers_of_session: Any) -> tuple[list[str], list[str]]:
-    make_texts = helpers_of_session("make_texts")
+def texts() -> tuple[list[str], list[str]]:
     return make_texts(N_SIDE, seed=1), make_texts(N_SIDE, seed=2)
 
 
 @pytest.fixture(scope="module")
-def tokenizer(helpers_of_session: Any) -> Any:
-    made = helpers_of_session("build_tokenizer")()
+def tokenizer() -> Any:
+    made = build_tokenizer()
     made.pad_token = made.eos_token
     return made
 
@@ -163,11 +163,8 @@ def test_memorization_rises_from_nothing(trained: Any) -> None:
     assert last["audit/capacity_used_low"] > 0
 
 
-def test_the_last_figures_are_those_of_an_audit(
-    trained: Any, texts: Any, tokenizer: Any, helpers: Any, tmp_path: Path
-) -> None:
+def test_the_last_figures_are_those_of_an_audit(trained: Any, texts: Any, tokenizer: Any, tmp_path: Path) -> None:
     """Independent oracle: plain logits of each text alone, in float64, and the formulas written out."""
-    naive_logprobs = helpers("naive_logprobs")
     model = trained.watched.model.eval()
     loss = []
     for text in [*texts[0], *texts[1]]:
@@ -178,13 +175,12 @@ def test_the_last_figures_are_those_of_an_audit(
 
 
 def test_with_a_reference_the_figures_are_those_of_auditor_audit(
-    texts: Any, tokenizer: Any, tiny_models: Any, tmp_path: Path, helpers: Any
+    texts: Any, tokenizer: Any, tiny_models: Any, tmp_path: Path
 ) -> None:
     from auditor.audit.pipeline import audit
     from auditor.config import AttackSpec, AuditConfig, DataSpec, ModelSpec
     from auditor.training_callback import MemorizationCallback
 
-    write_jsonl = helpers("write_jsonl")
     long = [
         [text + " the of and a to in" * 12 if i % 3 == 0 else text for i, text in enumerate(side)] for side in texts
     ]
@@ -327,11 +323,9 @@ def test_a_run_that_goes_on_needs_a_reference(texts: Any, tokenizer: Any, tmp_pa
         trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
 
 
-def test_the_example_trains_audits_and_stops(
-    texts: Any, tokenizer: Any, tmp_path: Path, helpers: Any, capsys: Any
-) -> None:
+def test_the_example_trains_audits_and_stops(texts: Any, tokenizer: Any, tmp_path: Path, capsys: Any) -> None:
     make_trainer(texts, tokenizer, tmp_path).save_model(str(tmp_path / "base"))
-    sides = [helpers("write_jsonl")(tmp_path / f"{name}.jsonl", side) for name, side in zip("mn", texts, strict=True)]
+    sides = [write_jsonl(tmp_path / f"{name}.jsonl", side) for name, side in zip("mn", texts, strict=True)]
     arguments = ["--model", tmp_path / "base", "--members", sides[0], "--non-members", sides[1]]
     arguments += ["--out", tmp_path / "run", "--steps", STEPS, "--every", 20, "--lr", 0.01, "--max-auc", 0.7]
     load(ROOT / "examples" / "train_with_audit.py").main(list(map(str, arguments)))
