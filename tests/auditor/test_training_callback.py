@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import math
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from auditor.errors import ConfigError
 from helpers import build_tokenizer, make_texts, naive_logprobs, write_jsonl
+from helpers_training import STEPS, audits, make_trainer
 
 KEYS = {
     f"audit/{name}{end}"
@@ -23,7 +25,6 @@ KEYS = {
 }
 ROOT = Path(__file__).parents[2]
 N_SIDE = 20
-STEPS = 60
 
 
 @pytest.fixture(scope="module")
@@ -44,44 +45,6 @@ def load(file: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def make_trainer(texts: Any, tokenizer: Any, folder: Path, *, steps: int = STEPS, model: Any = None, **options: Any):
-    """Make a trainer whose model has dropout, and whose data order is random: both draw random numbers."""
-    import torch
-    from transformers import (
-        DataCollatorForLanguageModeling,
-        GPT2Config,
-        GPT2LMHeadModel,
-        Trainer,
-        TrainingArguments,
-        set_seed,
-    )
-
-    set_seed(0)
-    torch.set_num_threads(1)
-    config = GPT2Config(
-        vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=0
-    )
-    arguments = {
-        "output_dir": str(folder),
-        "max_steps": steps,
-        "per_device_train_batch_size": 8,
-        "learning_rate": 1e-2,
-        "logging_steps": 10,
-        "report_to": [],
-        "save_strategy": "no",
-        "use_cpu": True,
-        "disable_tqdm": True,
-        "dataloader_pin_memory": False,
-    }
-    return Trainer(
-        model=model or GPT2LMHeadModel(config),
-        args=TrainingArguments(**arguments | options),
-        train_dataset=[{"input_ids": tokenizer(text)["input_ids"]} for text in texts[0]],
-        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
-        processing_class=tokenizer,
-    )
 
 
 def weights(trainer: Any) -> dict[str, Any]:
@@ -117,10 +80,6 @@ def trained(texts: Any, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory
     callback = MemorizationCallback(*texts, every_steps=20)
     callback.attach(watched).train()
     return SimpleNamespace(plain=plain, watched=watched, callback=callback, logged=recorder.logged)
-
-
-def audits(history: Any) -> list[dict[str, float]]:
-    return [entry for entry in history if "audit/loss_auc" in entry]
 
 
 def test_training_is_the_same_to_the_last_bit(trained: Any) -> None:
@@ -384,7 +343,16 @@ def test_all_processes_stop_at_the_same_step(tmp_path: Path) -> None:
     """Under DDP the first process audits, and one that did not hear of the end would wait for gradients forever."""
     script = Path(__file__).with_name("train_in_two_processes.py")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script), str(tmp_path)]
-    done = subprocess.run(torchrun, cwd=ROOT, capture_output=True, text=True, timeout=240, check=True)
+    path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        torchrun,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+    )
     said = sorted(re.findall(r"said (\d) (\d+) (\[.*?\]) (.*)", done.stdout))
     assert [one[0] for one in said] == ["0", "1"]
     step = int(said[0][1])
