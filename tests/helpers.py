@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from auditor.documents.estimate import Estimate
+
 WORDS = [
     "the",
     "of",
@@ -112,6 +114,26 @@ def write_jsonl(path: Path, texts: Sequence[str], *, prefix: str = "s", **column
             row[name] = value
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def estimate(
+    value: float, low: float, high: float, *, level: float = 0.95, n_members: int = 50, n_non_members: int = 40
+) -> Estimate:
+    """Return a number with its interval."""
+    return Estimate(
+        value=value,
+        low=low,
+        high=high,
+        level=level,
+        method="test",
+        n_members=n_members,
+        n_non_members=n_non_members,
+    )
+
+
+def estimate_within(value: float, half: float) -> Estimate:
+    """Return a number with an interval of this half width."""
+    return estimate(value, value - half, value + half)
 
 
 class Ran(NamedTuple):

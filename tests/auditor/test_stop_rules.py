@@ -6,21 +6,17 @@ import pytest
 
 from auditor.documents.estimate import Estimate
 from auditor.errors import ConfigError
-from helpers import make_texts
-
-
-def estimate(low: float, value: float, high: float) -> Estimate:
-    return Estimate(value=value, low=low, high=high, level=0.95, method="given", n_members=9, n_non_members=9)
+from helpers import estimate, make_texts
 
 
 def test_stop_above_wants_the_whole_interval_beyond() -> None:
     from auditor.training_callback import StopAbove
 
     rule = StopAbove({"loss_auc": 0.6, "bits_per_member": 2.0})
-    harmless = {"loss_auc": estimate(0.59, 0.7, 0.8), "bits_per_member": estimate(1.0, 2.5, 3.0)}
+    harmless = {"loss_auc": estimate(0.7, 0.59, 0.8), "bits_per_member": estimate(2.5, 1.0, 3.0)}
     assert rule(harmless) is None
     assert rule(harmless | {"bits_per_member": Estimate.undefined("none", level=0.95)}) is None
-    said = rule(harmless | {"loss_auc": estimate(0.61, 0.7, 0.8)})
+    said = rule(harmless | {"loss_auc": estimate(0.7, 0.61, 0.8)})
     assert said == "loss_auc 0.7 [0.61, 0.8] is above 0.6"
 
 
