@@ -17,12 +17,12 @@ from attacks import Need
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine.continuations import N_CONTINUATIONS, Writer, halves, prompt_of
 from auditor.engine.loading.models import load_weights
-from auditor.engine.measures import Measures, measure_missing
+from auditor.engine.measures import Measures
 from auditor.engine.models import OpenedModel, open_models
-from auditor.engine.plan import make_plan
 from auditor.errors import ModelError
 from auditor.experiments.training import save, train
 from helpers import make_texts
+from helpers_engine import measure_texts
 
 NEEDS = frozenset({Need.CONTINUATIONS})
 KNOWN = "Ada had it for her, and he was with that from the 12345."
@@ -38,10 +38,6 @@ def load(model: OpenedModel) -> Any:
     return load_weights(model.files, dtype="float32", device="cpu")[0]
 
 
-def no_rewriting(_: Any) -> Any:
-    raise AssertionError("these measures are of the texts as they are")
-
-
 @pytest.fixture
 def measure(tmp_path: Path) -> Callable[..., Measures]:
     """Return a function that lets a model continue texts, each time from nothing."""
@@ -49,10 +45,7 @@ def measure(tmp_path: Path) -> Callable[..., Measures]:
 
     def run(folder: Path, texts: list[str], **options: Any) -> Measures:
         config = AuditConfig(target=ModelSpec(path=str(folder)), members=DataSpec(path="unused"), **options)
-        names = [f"s{i}" for i in range(len(texts))]
-        cut = config.long_texts == "cut"
-        plan = make_plan(open_models(config), sample_ids=names, texts=texts, needs=NEEDS, cut=cut, rewrite=no_rewriting)
-        return measure_missing(plan, config, NEEDS, scores_folder=next(folders))
+        return measure_texts(config, texts, NEEDS, scores_folder=next(folders))
 
     return run
 

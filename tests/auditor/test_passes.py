@@ -18,6 +18,7 @@ from auditor.engine.forward import Scorer
 from auditor.engine.signals import Collected, collect_signals
 from auditor.errors import ConfigError, ModelError
 from helpers import build_tokenizer, make_texts, naive_logprobs, save_gpt2
+from helpers_engine import load_plainly
 
 ALL = frozenset({Need.REFERENCE, Need.LOWERCASE})
 
@@ -54,12 +55,6 @@ def collect(tiny_models: dict[str, Path], tmp_path: Path) -> Callable[..., Colle
     return run
 
 
-def load(folder: Path) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-
-
 @pytest.fixture
 def texts() -> list[str]:
     found = make_texts(12, seed=5)
@@ -78,7 +73,7 @@ def test_totals_against_the_naive_loop(
         ("other", signals.references[1], texts),
     ]
     for name, found, view in parts:
-        model, tokenizer = load(tiny_models[name])
+        model, tokenizer = load_plainly(tiny_models[name])
         for i, text in enumerate(view):
             ids = [0, *tokenizer(text, add_special_tokens=False)["input_ids"]]
             naive = naive_logprobs(model, ids, 1)
@@ -236,7 +231,7 @@ def test_shots_are_read_once_and_not_scored(
 ) -> None:
     shots = ["Ada had 1. ", "Bo had 2. ", "too long for half the window " * 9]
     found = collect(texts, references=(), needs=frozenset({Need.SHOTS}), shots=shots)
-    model, tokenizer = load(tiny_models["target"])
+    model, tokenizer = load_plainly(tiny_models["target"])
     before = [0, *tokenizer("Ada had 1. ")["input_ids"], *tokenizer("Bo had 2. ")["input_ids"]]
     assert found.models[0].shots[AFTER_SHOTS].ids == tuple(before[1:])
     assert any("2 of 3 shots stand before every text" in note for note in found.notes)
@@ -254,7 +249,7 @@ def test_shots_are_read_once_and_not_scored(
 def test_texts_that_are_cut_for_the_shots_are_counted(
     collect: Callable[..., Collected], tiny_models: dict[str, Path]
 ) -> None:
-    _, tokenizer = load(tiny_models["target"])
+    _, tokenizer = load_plainly(tiny_models["target"])
     shot, needs = "Ada had 1. ", frozenset({Need.SHOTS})
     n_shot = len(tokenizer(shot)["input_ids"])
     texts = ["1" * 5, "2" * (63 - n_shot), "3" * (64 - n_shot), "4" * 63, "5" * 90]
@@ -454,7 +449,7 @@ def test_an_adapter_against_its_own_base(tiny_models: dict[str, Path], tmp_path:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    base, tokenizer = load(tiny_models["target"])
+    base, tokenizer = load_plainly(tiny_models["target"])
     adapted = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", target_modules=["c_attn"], r=2))
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():

@@ -19,6 +19,7 @@ from auditor.engine.signals import Collected, collect_signals
 from auditor.engine.views import N_SWAPS, has_words_to_swap, swap_words
 from auditor.errors import ConfigError, ModelError
 from helpers import naive_logprobs
+from helpers_engine import load_plainly
 
 TEXTS = ["Ada had 12 of  it.", "Bo\twas not\nin the Café on 1.", "\n she had\u00a0it", "Ada had 12 of  it."]
 
@@ -51,10 +52,7 @@ def collect(tiny_models: dict[str, Path], tmp_path: Path) -> Callable[..., Colle
 @pytest.fixture
 def target(tiny_models: dict[str, Path]) -> tuple[Any, Any]:
     """Return the target and its tokenizer."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder = tiny_models["target"]
-    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    return load_plainly(tiny_models["target"])
 
 
 def test_two_words_change_places_and_white_space_stays() -> None:
