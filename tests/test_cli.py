@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ import jsonschema
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
+from helpers import Ran, Run, make_texts, write_jsonl
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = [
@@ -56,10 +57,6 @@ HOSTILE = [
     "lines\r\nand\u2028separators\x0b\x0c\x85 Ada\n\n# heading",
     "x" * 1_000_000 + " Ada",
 ]
-
-
-Ran = Any  # a run: code, out, err; see conftest.py
-Run = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -205,11 +202,9 @@ def test_the_target_as_its_own_reference_is_vetoed(audit: Run, tiny_models: dict
     assert "No verdict" in ran.out
 
 
-def test_groups_make_cluster_intervals(
-    audit: Run, tmp_path: Path, helpers: Callable[[str], Any], tiny_data: dict[str, Path]
-) -> None:
-    texts = helpers("make_texts")(30, seed=1)
-    grouped = helpers("write_jsonl")(tmp_path / "g.jsonl", texts, prefix="m", group=[f"g{i // 3}" for i in range(30)])
+def test_groups_make_cluster_intervals(audit: Run, tmp_path: Path, tiny_data: dict[str, Path]) -> None:
+    texts = make_texts(30, seed=1)
+    grouped = write_jsonl(tmp_path / "g.jsonl", texts, prefix="m", group=[f"g{i // 3}" for i in range(30)])
     assert audit(members=grouped).code == 0
     result = read(tmp_path / "out")
     assert result["data"]["members"]["n_groups"] == 10
@@ -217,9 +212,9 @@ def test_groups_make_cluster_intervals(
     assert result["attacks"][0]["auc"]["method"] != ""
 
 
-def test_cut_texts_are_counted(audit: Run, tmp_path: Path, helpers: Callable[[str], Any]) -> None:
-    texts = [*helpers("make_texts")(29, seed=1), "Ada had 12345 of it. " * 60]
-    members = helpers("write_jsonl")(tmp_path / "long.jsonl", texts, prefix="m")
+def test_cut_texts_are_counted(audit: Run, tmp_path: Path) -> None:
+    texts = [*make_texts(29, seed=1), "Ada had 12345 of it. " * 60]
+    members = write_jsonl(tmp_path / "long.jsonl", texts, prefix="m")
     assert audit(members=members).code == 0
     side = read(tmp_path / "out")["data"]["members"]
     assert side["n_cut"] == 1
@@ -229,10 +224,10 @@ def test_cut_texts_are_counted(audit: Run, tmp_path: Path, helpers: Callable[[st
     assert (side["n_cut"], side["n_windowed"]) == (0, 1)
 
 
-def test_copies_of_a_text_are_one_piece_of_evidence(audit: Run, tmp_path: Path, helpers: Callable[[str], Any]) -> None:
-    texts = helpers("make_texts")(30, seed=1)
-    once = helpers("write_jsonl")(tmp_path / "once.jsonl", texts, prefix="m")
-    copied = helpers("write_jsonl")(tmp_path / "copied.jsonl", texts * 5, prefix="m")
+def test_copies_of_a_text_are_one_piece_of_evidence(audit: Run, tmp_path: Path) -> None:
+    texts = make_texts(30, seed=1)
+    once = write_jsonl(tmp_path / "once.jsonl", texts, prefix="m")
+    copied = write_jsonl(tmp_path / "copied.jsonl", texts * 5, prefix="m")
     audit(members=once, out="once")
     audit(members=copied, out="copied")
 
@@ -244,12 +239,10 @@ def test_copies_of_a_text_are_one_piece_of_evidence(audit: Run, tmp_path: Path, 
     assert read(tmp_path / "copied")["data"]["members"]["n_repeated"] == 150
 
 
-def test_texts_that_differ_only_beyond_the_cut_are_vetoed(
-    audit: Run, tmp_path: Path, helpers: Callable[[str], Any]
-) -> None:
-    texts = helpers("make_texts")(30, seed=1)
-    members = helpers("write_jsonl")(tmp_path / "m.jsonl", texts, prefix="m")
-    others = helpers("write_jsonl")(tmp_path / "n.jsonl", [f"{text} and more" for text in texts], prefix="n")
+def test_texts_that_differ_only_beyond_the_cut_are_vetoed(audit: Run, tmp_path: Path) -> None:
+    texts = make_texts(30, seed=1)
+    members = write_jsonl(tmp_path / "m.jsonl", texts, prefix="m")
+    others = write_jsonl(tmp_path / "n.jsonl", [f"{text} and more" for text in texts], prefix="n")
     ran = audit("--max-tokens", "3", members=members, non_members=others)
     assert ran.code == 0, ran.err
     soundness = read(tmp_path / "out")["soundness"]
@@ -273,10 +266,10 @@ def test_a_configuration_file_and_flags_over_it(
     assert [entry["fpr"] for entry in attack["tpr_at_fpr"]] == [0.1]
 
 
-def test_no_sample_text_leaves_the_tool_unasked(audit: Run, tmp_path: Path, helpers: Callable[[str], Any]) -> None:
+def test_no_sample_text_leaves_the_tool_unasked(audit: Run, tmp_path: Path) -> None:
     secret = "Xyzzyplugh4417"
-    texts = [f"{text} {secret}" for text in helpers("make_texts")(30, seed=1)]
-    members = helpers("write_jsonl")(tmp_path / "secret.jsonl", texts, prefix="m")
+    texts = [f"{text} {secret}" for text in make_texts(30, seed=1)]
+    members = write_jsonl(tmp_path / "secret.jsonl", texts, prefix="m")
     ran = audit(members=members)
     assert ran.code == 0
     written = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
@@ -294,13 +287,13 @@ def test_no_sample_text_leaves_the_tool_unasked(audit: Run, tmp_path: Path, help
     "ending",
     ["jsonl", "csv", *(pytest.param(more, marks=pytest.mark.slow) for more in ("jsonl.gz", "json", "parquet"))],
 )
-def test_hostile_texts_pass_unharmed(audit: Run, tmp_path: Path, helpers: Callable[[str], Any], ending: str) -> None:
+def test_hostile_texts_pass_unharmed(audit: Run, tmp_path: Path, ending: str) -> None:
     import csv
     import hashlib
 
     import pyarrow as pa
 
-    texts = [*HOSTILE, *helpers("make_texts")(24, seed=1)]
+    texts = [*HOSTILE, *make_texts(24, seed=1)]
     rows = [{"id": f"<b>{i}</b>\u202e\x1b[31m|`", "text": text} for i, text in enumerate(texts)]
     path = tmp_path / f"hostile.{ending}"
     if ending == "parquet":

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ from click.testing import CliRunner
 
 from auditor.cli import cli
 from auditor.documents.comparison import read_comparison
+from helpers import Run, make_texts, save_gpt2, write_jsonl
 
 ROOT = Path(__file__).parents[1]
-Run = Callable[..., Any]
 SECRET = "Ada"  # in every text of the tiny data
 
 
@@ -23,7 +22,6 @@ def audits(
     tmp_path_factory: pytest.TempPathFactory,
     tiny_models: dict[str, Path],
     tiny_data: dict[str, Path],
-    helpers_of_session: Callable[[str], Any],
 ) -> dict[str, Path]:
     """Audit two targets on the same texts, one of them with other settings too, and one on other texts.
 
@@ -33,8 +31,7 @@ def audits(
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_models["target"])
-    later = helpers_of_session("save_gpt2")(root / "later", seed=7, tokenizer=tokenizer)
-    make_texts, write_jsonl = helpers_of_session("make_texts"), helpers_of_session("write_jsonl")
+    later = save_gpt2(root / "later", seed=7, tokenizer=tokenizer)
     other = {
         side: write_jsonl(root / f"{side}.jsonl", make_texts(30, seed=seed), prefix=side)
         for side, seed in (("m", 5), ("n", 6))

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-Ran = Any  # a run: code, out, err; see conftest.py
-Run = Callable[..., Ran]
+from helpers import Ran, Run
 
 
 @pytest.fixture

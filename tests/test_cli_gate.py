@@ -1,6 +1,5 @@
 """``auditor gate`` as its users meet it: exit codes, formats, policies, and nothing private in the log."""
 
-import importlib.util
 import io
 import json
 import subprocess
@@ -8,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ import reports
 from auditor.documents.files import to_text
 from auditor.errors import ResultError
 from auditor.gates.policy import built_in_text
+from helpers_audits import build_full
 
 PASSING = 'version = 1\n[[gate]]\nname = "auc"\nmetric = "attacks.reference.auc"\nmax = 0.99\n'
 FAILING = PASSING.replace("0.99", "0.6")
@@ -25,24 +25,12 @@ BROKEN = PASSING.replace("max", "maxx")
 CODES = {"passing": 0, "failing": 1, "undecided": 1, "broken": 2}
 
 
-@pytest.fixture(scope="module")
-def made() -> ModuleType:
-    """The hand-made audits that the reports are tested with."""
-    place = Path(__file__).parent / "reports" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("hand_made_audits_for_gates", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def place(tmp_path: Path, made: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an audit and a policy of each kind; the job summary of a pipeline is not set."""
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     (tmp_path / "audit").mkdir()
-    (tmp_path / "audit" / "result.json").write_text(to_text(made.build_full()), encoding="utf-8")
+    (tmp_path / "audit" / "result.json").write_text(to_text(build_full()), encoding="utf-8")
     for name, text in (("passing", PASSING), ("failing", FAILING), ("undecided", UNDECIDED), ("broken", BROKEN)):
         (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
     return tmp_path
@@ -259,8 +247,8 @@ def test_gates_about_other_documents_are_a_plain_line_after_the_doubts(run: Call
     assert signs[1] == "● not judged, about other documents than an audit: predicted-membership"
 
 
-def test_an_unsound_audit_names_its_checks_in_words(run: Callable[..., Any], place: Path, made: ModuleType):
-    result = made.build_full()
+def test_an_unsound_audit_names_its_checks_in_words(run: Callable[..., Any], place: Path):
+    result = build_full()
     checks = tuple(
         replace(one, verdict="veto" if one.name == "near_duplicates" else "pass") for one in result.soundness.checks
     )
@@ -335,10 +323,10 @@ SECRET = "the-planted-secret-4711"
 
 
 def test_no_text_of_a_sample_and_no_escape_code_in_any_output(
-    run: Callable[..., Any], place: Path, made: ModuleType, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Any], place: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(place)
-    result = made.build_full()
+    result = build_full()
     samples = tuple(
         replace(one, text=SECRET, sample_id=f"\x1b[31m{one.sample_id}\n{'x' * 500}")
         for one in result.memorization.top_samples

@@ -3,15 +3,14 @@
 import json
 import shutil
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-Ran = Any  # a run: code, out, err; see conftest.py
-Run = Callable[..., Ran]
+from helpers import Run, build_tokenizer, make_texts, save_gpt2, write_jsonl
+
 FROM_ELSEWHERE = ("provenance", "config")
 """Parts of a result that say how it was made, and may differ."""
 
@@ -88,12 +87,10 @@ def test_nothing_is_left_of_the_texts(run: Run, world: dict[str, Path], monkeypa
         assert "temporary" not in (root / "packed" / name).read_text()
 
 
-def test_a_target_with_a_shorter_window_is_told_to_pack_again(
-    run: Run, world: dict[str, Path], helpers: Callable[[str], Any]
-) -> None:
+def test_a_target_with_a_shorter_window_is_told_to_pack_again(run: Run, world: dict[str, Path]) -> None:
     root = world["members"].parent
-    tokenizer = helpers("build_tokenizer")()
-    short = helpers("save_gpt2")(root / "short", seed=3, tokenizer=tokenizer, n_positions=16)
+    tokenizer = build_tokenizer()
+    short = save_gpt2(root / "short", seed=3, tokenizer=tokenizer, n_positions=16)
     path = make(run, world)
     ran = run("audit", "--pack", path, "--target", short, "--out", root / "out")
     assert ran.code == 2
@@ -124,17 +121,13 @@ def test_checkpoints_are_audited_with_one_pack(run: Run, world: dict[str, Path])
     assert {one.name for one in (root / "out").iterdir()} >= {"checkpoint-1", "checkpoint-2", "curve.json"}
 
 
-def test_the_command_says_what_is_confidential_and_what_the_texts_alone_tell(
-    run: Run, world: dict[str, Path], helpers: Callable[[str], Any]
-) -> None:
+def test_the_command_says_what_is_confidential_and_what_the_texts_alone_tell(run: Run, world: dict[str, Path]) -> None:
     root = world["members"].parent
     arguments = ("pack", "--reference", world["reference"], "--members", world["members"], "--out", root / "a.pack")
     ran = run(*arguments, "--non-members", world["non_members"])
     assert "30 members and 30 non-members, scores of 1 reference, " in ran.out
     assert "as confidential" in ran.out
-    apart = helpers("write_jsonl")(
-        root / "apart.jsonl", [f"{line} Yes." for line in helpers("make_texts")(30, seed=1)], prefix="n"
-    )
+    apart = write_jsonl(root / "apart.jsonl", [f"{line} Yes." for line in make_texts(30, seed=1)], prefix="n")
     assert "veto: " in run(*arguments, "--non-members", apart).out
     assert run(*arguments, "--json").document["non_members"] is None
 

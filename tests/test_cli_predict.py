@@ -3,18 +3,15 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helpers import Run
+
 XL, XL_SAMPLES = 1_556_075_200, 76_795_021  # table 4 of the paper: F1 of 0.75
-
-
-Ran = Any  # a run: code, out, err; see conftest.py
-Run = Callable[..., Ran]
 
 
 @pytest.fixture

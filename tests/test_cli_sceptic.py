@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-Ran = Any  # a run: code, out, err; see conftest.py
-Run = Callable[..., Ran]
+from helpers import WORDS, Run, build_tokenizer, make_texts, naive_logprobs, save_gpt2, write_jsonl
+
 N = 60
 SEEN_BY_ALL_ATTACKS = {
     *("loss", "reference", "zlib", "lowercase", "min_k", "min_k_plus_plus", "recall", "con_recall", "pac", "surp"),
@@ -21,15 +21,14 @@ SEEN_BY_ALL_ATTACKS = {
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory, helpers_of_session: Callable[[str], Any]) -> dict[str, Path]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Train a target on the members, and a reference and a retrained model on other texts of the kind."""
     from transformers import AutoModelForCausalLM
 
     from auditor.experiments.training import save, train
 
-    make_texts, write_jsonl = helpers_of_session("make_texts"), helpers_of_session("write_jsonl")
     root = tmp_path_factory.mktemp("world")
-    tokenizer = helpers_of_session("build_tokenizer")()
+    tokenizer = build_tokenizer()
     texts = {
         name: make_texts(N, seed=seed) for seed, name in enumerate(("members", "non_members", "others", "more"), 10)
     }
@@ -37,7 +36,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, helpers_of_session: Callable
     for seed, (name, trained_on) in enumerate(
         {"target": "members", "reference": "others", "retrained": "more"}.items()
     ):
-        start = helpers_of_session("save_gpt2")(root / f"{name}-start", seed=seed, tokenizer=tokenizer, scale=0.02)
+        start = save_gpt2(root / f"{name}-start", seed=seed, tokenizer=tokenizer, scale=0.02)
         weights = AutoModelForCausalLM.from_pretrained(start)
         ids = [[0, *tokenizer(text)["input_ids"]] for text in texts[trained_on]]
         train(weights, ids, steps=250, batch_size=20, learning_rate=2e-2, seed=seed, warmup=5)
@@ -126,7 +125,7 @@ def test_the_headline_is_declared_before_looking(audit: Run, tmp_path: Path) -> 
 
 
 def test_shadows_are_references_for_what_they_did_not_see(
-    audit: Run, run: Run, world: dict[str, Path], tmp_path: Path, helpers: Callable[[str], Any]
+    audit: Run, run: Run, world: dict[str, Path], tmp_path: Path
 ) -> None:
     shadows = tmp_path / "shadows"
     ran = run(
@@ -145,10 +144,10 @@ def test_shadows_are_references_for_what_they_did_not_see(
     assert run("shadows", *options, "--out", tmp_path / "pair", "--models", 2, "--steps", 2, "--workers", 1).code == 0
     ran = audit(reference=None, shadows=tmp_path / "pair", attack="lira")
     assert (ran.code, "two shadow models that saw" in ran.err) == (2, True)
-    _check_first_text_against_a_loop(shadows, world, tmp_path, helpers("naive_logprobs"))
+    _check_first_text_against_a_loop(shadows, world, tmp_path)
 
 
-def _check_first_text_against_a_loop(shadows: Path, world: dict[str, Path], tmp_path: Path, naive: Any) -> None:
+def _check_first_text_against_a_loop(shadows: Path, world: dict[str, Path], tmp_path: Path) -> None:
     """The reference bits of a text are those of the even mixture of the models that did not see it."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -162,7 +161,7 @@ def _check_first_text_against_a_loop(shadows: Path, world: dict[str, Path], tmp_
     ]
     assert len(out) == 2
     ids = [0, *AutoTokenizer.from_pretrained(world["target"])(text)["input_ids"]]
-    bits = [-sum(naive(AutoModelForCausalLM.from_pretrained(model), ids, 1)) / math.log(2) for model in out]
+    bits = [-sum(naive_logprobs(AutoModelForCausalLM.from_pretrained(model), ids, 1)) / math.log(2) for model in out]
     mixed = -np.logaddexp2(*(-np.array(bits))) + 1
     assert table["reference_bits"][0] == pytest.approx(mixed, abs=1e-3)
 
@@ -185,9 +184,9 @@ def test_unlearning_is_judged_against_a_retrained_model(audit: Run, world: dict[
 
 
 def test_sides_that_the_texts_alone_tell_apart_get_no_verdict(
-    audit: Run, lines: Callable[..., Path], tmp_path: Path, helpers: Callable[[str], Any]
+    audit: Run, lines: Callable[..., Path], tmp_path: Path
 ) -> None:
-    texts = helpers("make_texts")(2 * N, seed=77)
+    texts = make_texts(2 * N, seed=77)
     old = lines("old", [f"In 1993 {text}" for text in texts[:N]])
     new = lines("new", [f"In 2021 {text}" for text in texts[N:]])
     ran = audit(attack="loss", members=old, non_members=new)
@@ -199,12 +198,9 @@ def test_sides_that_the_texts_alone_tell_apart_get_no_verdict(
     assert "1993" not in json.dumps(result) + ran.out  # nothing of the texts is told
 
 
-def test_near_duplicates_are_listed_and_dropped(
-    audit: Run, lines: Callable[..., Path], tmp_path: Path, helpers: Callable[[str], Any]
-) -> None:
+def test_near_duplicates_are_listed_and_dropped(audit: Run, lines: Callable[..., Path], tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
-    words = helpers("WORDS")
-    texts = [" ".join(rng.choice(words, 20)) for _ in range(2 * N)]
+    texts = [" ".join(rng.choice(WORDS, 20)) for _ in range(2 * N)]
     for i in range(5):
         texts[N + i] = texts[i] + " at last"
     members, non_members = lines("m", texts[:N]), lines("n", texts[N:])
@@ -225,9 +221,9 @@ def test_near_duplicates_are_listed_and_dropped(
 
 
 def test_a_split_is_checked_when_it_is_audited(
-    audit: Run, run: Run, lines: Callable[..., Path], tmp_path: Path, helpers: Callable[[str], Any]
+    audit: Run, run: Run, lines: Callable[..., Path], tmp_path: Path
 ) -> None:
-    corpus = lines("corpus", helpers("make_texts")(3 * N, seed=5, words=30))
+    corpus = lines("corpus", make_texts(3 * N, seed=5, words=30))
     assert run("split", corpus, "--out", tmp_path / "split").code == 0
     members, non_members, manifest = (tmp_path / "split" / name
                                       for name in ("members.jsonl", "non_members.jsonl", "manifest.json"))  # fmt: skip

@@ -3,14 +3,11 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from auditor.documents.shadows import load_shadows
-
-Ran = Any  # a run: code, out, err; see conftest.py
-Run = Callable[..., Ran]
+from helpers import Ran, Run, save_gpt2
 
 
 @pytest.fixture
@@ -88,14 +85,13 @@ def test_mistakes_are_one_line_and_code_2(
     shadows: Callable[..., Ran],
     tiny_models: dict[str, Path],
     tiny_data: dict[str, Path],
-    helpers: Callable[[str], Any],
     tmp_path: Path,
     more: tuple[object, ...],
     words: str,
 ) -> None:
     known: dict[object, object] = {"TARGET": tiny_models["target"], "NON_MEMBERS": tiny_data["non_members"]}
     if "OTHER" in more:
-        known["OTHER"] = helpers("save_gpt2")(tmp_path / "wide", seed=0, n_positions=640)
+        known["OTHER"] = save_gpt2(tmp_path / "wide", seed=0, n_positions=640)
     ran = shadows(*(known.get(one, one) for one in more))
     assert (ran.code, ran.err.count("\n")) == (2, 1), ran
     assert words in ran.err

@@ -1,15 +1,12 @@
 """``auditor split`` as its users meet it."""
 
 import json
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-Ran = Any  # a run: code, out, err; see conftest.py
-Run = Callable[..., Ran]
+from helpers import Run
 
 
 @pytest.fixture

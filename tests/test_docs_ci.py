@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import yaml
 
+from helpers import build_tokenizer, make_texts, save_gpt2, write_jsonl
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "ci.md"
 BLOCK = re.compile(r"(?:<!-- (?P<kind>exit|file) (?P<what>\S+) -->\n)?```(?P<language>\w*)\n(?P<body>.*?)\n```", re.S)
@@ -54,20 +56,19 @@ def blocks(page: str) -> list[Block]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, helpers_of_session: Callable[[str], Any]) -> Path:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make what a team has before it reads the page: a corpus, a base model, the last release and a candidate."""
     from transformers import AutoModelForCausalLM
 
     from auditor.experiments.training import save, train
 
-    make_texts = helpers_of_session("make_texts")
     root = tmp_path_factory.mktemp("team")
     texts = make_texts(2 * N_SIDE, seed=21)
-    helpers_of_session("write_jsonl")(root / "corpus.jsonl", texts, prefix="t")
+    write_jsonl(root / "corpus.jsonl", texts, prefix="t")
     ran_here("auditor split corpus.jsonl --out before", root)  # as the page will, so that there is what to train on
     members = [json.loads(line)["text"] for line in (root / "before" / "members.jsonl").read_text().splitlines()]
-    tokenizer = helpers_of_session("build_tokenizer")()
-    start = helpers_of_session("save_gpt2")(root / "start", seed=0, tokenizer=tokenizer, scale=0.02)
+    tokenizer = build_tokenizer()
+    start = save_gpt2(root / "start", seed=0, tokenizer=tokenizer, scale=0.02)
     for name, source, trained_on, steps, rate in (
         ("base", start, make_texts(N_SIDE, seed=99), 150, 2e-2),
         ("release", root / "models" / "base", members, 5, 5e-4),

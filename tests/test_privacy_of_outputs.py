@@ -6,7 +6,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-Ran = Any  # a run: code, out, err; see conftest.py
-Run = Callable[..., Ran]
+from helpers import Ran, Run, build_tokenizer, save_gpt2, write_jsonl
 
 N_CHARACTERS = 12
 """A piece of a text of this length, white space and case apart, is a leak."""
@@ -117,16 +116,15 @@ def read(file: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, helpers_of_session: Callable[[str], Any]) -> dict[str, Any]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Write both sides, with groups and a few near-duplicates over the sides, and two checkpoints."""
-    root, write_jsonl = tmp_path_factory.mktemp("private"), helpers_of_session("write_jsonl")
+    root, tokenizer = tmp_path_factory.mktemp("private"), build_tokenizer()
     members, others = secret_texts(30, seed=1), secret_texts(30, seed=2)
     others[:5] = [f"{text}." for text in members[:5]]
     shots = [invented(3, np.random.default_rng(seed)) for seed in range(4)]
     groups = [f"g{i // 2}" for i in range(30)]
-    tokenizer, save = helpers_of_session("build_tokenizer")(), helpers_of_session("save_gpt2")
     for seed, name in enumerate(("reference", "run/checkpoint-1", "run/checkpoint-2")):
-        save(root / name, seed=seed, tokenizer=tokenizer, n_positions=256)
+        save_gpt2(root / name, seed=seed, tokenizer=tokenizer, n_positions=256)
     return {
         "root": root,
         "texts": [*members, *others, *shots],

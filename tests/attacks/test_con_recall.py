@@ -3,31 +3,14 @@
 import numpy as np
 import pytest
 
-from attacks import AFTER_SHOTS, ConRecall, Recall, Signals, TokenScores
+from attacks import AFTER_SHOTS, ConRecall, Recall, Signals
 from attacks.base import AFTER_MEMBER_SHOTS
-
-
-def token_scores(*texts: list[float]) -> TokenScores:
-    flat = np.array([value for text in texts for value in text])
-    zeros = np.zeros(len(flat))
-    return TokenScores(
-        offsets=np.cumsum([0, *(len(text) for text in texts)]),
-        logprob=flat,
-        logprob_mean=zeros,
-        logprob_variance=zeros,
-        rank=zeros.astype(np.int32),
-        logprob_max=zeros,
-    )
+from helpers_attacks import signals_of, token_scores
 
 
 def signals(alone: list[list[float]], non_members: list[list[float]], members: list[list[float]]) -> Signals:
-    names = tuple(str(i) for i in range(len(alone)))
-    return Signals(
-        sample_ids=names,
-        texts=names,
-        target=token_scores(*alone),
-        views={AFTER_SHOTS: token_scores(*non_members), AFTER_MEMBER_SHOTS: token_scores(*members)},
-    )
+    views = {AFTER_SHOTS: token_scores(*non_members), AFTER_MEMBER_SHOTS: token_scores(*members)}
+    return signals_of(token_scores(*alone), views=views)
 
 
 def test_by_hand() -> None:

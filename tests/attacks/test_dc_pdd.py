@@ -6,23 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attacks import DCPDD, Signals, TokenScores, get_attack
+from attacks import DCPDD, Signals, get_attack
+from helpers_attacks import signals_of, token_scores
 
 
 def make_signals(logprob: list[list[float]], ids: list[list[int]], counts: list[int] | np.ndarray) -> Signals:
-    flat = np.array([value for text in logprob for value in text], dtype=np.float32)
-    target = TokenScores(
-        offsets=np.cumsum([0, *(len(text) for text in logprob)]),
-        logprob=flat,
-        logprob_mean=flat,
-        logprob_variance=np.zeros_like(flat),
-        rank=np.zeros(len(flat), np.int32),
-        logprob_max=np.zeros_like(flat),
-    )
-    return Signals(
-        sample_ids=tuple(f"s{i}" for i in range(len(logprob))),
-        texts=("",) * len(logprob),
-        target=target,
+    return signals_of(
+        token_scores(*logprob, mean=logprob, dtype=np.float32),
         target_ids=np.array([token for text in ids for token in text], dtype=np.int64),
         token_counts=np.asarray(counts, dtype=np.int64),
     )

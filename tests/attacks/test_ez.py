@@ -6,25 +6,11 @@ import numpy as np
 import pytest
 
 from attacks import EZ, Signals, TokenScores
-
-
-def token_scores(*texts: list[float], wrong: list[list[int]] | None = None) -> TokenScores:
-    flat = np.array([value for text in texts for value in text])
-    zeros = np.zeros(len(flat))
-    ranks = np.concatenate(wrong) if wrong else zeros
-    return TokenScores(
-        offsets=np.cumsum([0, *(len(text) for text in texts)]),
-        logprob=flat,
-        logprob_mean=zeros,
-        logprob_variance=zeros,
-        rank=ranks.astype(np.int32),
-        logprob_max=zeros,
-    )
+from helpers_attacks import signals_of, token_scores
 
 
 def signals(target: TokenScores, *references: TokenScores) -> Signals:
-    names = tuple(str(i) for i in range(target.n_samples))
-    return Signals(sample_ids=names, texts=names, target=target, references=references)
+    return signals_of(target, references=references)
 
 
 def invented(n: int = 60) -> tuple[Signals, list[tuple[float, float]]]:
@@ -41,13 +27,11 @@ def invented(n: int = 60) -> tuple[Signals, list[tuple[float, float]]]:
             if rank > 0 or not any(ranks):
                 up, down = up + max(shift, 0.0), down + max(-shift, 0.0)
         sums.append((up, down))
-    return signals(token_scores(*ours, wrong=wrong), token_scores(*first), token_scores(*second)), sums
+    return signals(token_scores(*ours, rank=wrong), token_scores(*first), token_scores(*second)), sums
 
 
 def test_by_hand() -> None:
-    given = signals(
-        token_scores([-1.0, -2.0, -3.0, -0.1], wrong=[[1, 9, 2, 0]]), token_scores([-4.0, -1.0, -3.5, -9.0])
-    )
+    given = signals(token_scores([-1.0, -2.0, -3.0, -0.1], rank=[[1, 9, 2, 0]]), token_scores([-4.0, -1.0, -3.5, -9.0]))
     # shifts at errors: 3, -1, 0.5 (the fourth token is right): 3.5 / (3.5 + 1)
     np.testing.assert_allclose(EZ().score(given), [3.5 / 4.5], atol=1e-6)
 
@@ -60,7 +44,7 @@ def test_what_has_no_ratio_by_hand() -> None:
         [-0.1, -0.2],
         [-0.5],
         [-2.0],
-        wrong=[[1, 1], [1, 1, 1], [3], [0, 0], [0], [1]],
+        rank=[[1, 1], [1, 1, 1], [3], [0, 0], [0], [1]],
     )
     reference = token_scores([-2.0, -3.0], [-2.0, -3.0, -4.0], [-1.0], [-4.0, -3.0], [-0.1], [-2.0])
     all_up, more_up, all_down, by_heart, easy_word, unmoved = EZ().score(signals(target, reference))

@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,22 +18,12 @@ from attacks import (
     Recall,
     Reference,
     Signals,
-    TokenScores,
     Zlib,
     get_attack,
 )
+from helpers_attacks import token_scores
 
-
-def token_scores(*texts: list[float], mean: float = -2.0, variance: float = 4.0) -> TokenScores:
-    flat = [value for text in texts for value in text]
-    return TokenScores(
-        offsets=np.cumsum([0, *(len(text) for text in texts)]),
-        logprob=np.array(flat, dtype=np.float32),
-        logprob_mean=np.full(len(flat), mean, dtype=np.float32),
-        logprob_variance=np.full(len(flat), variance, dtype=np.float32),
-        rank=np.zeros(len(flat), dtype=np.int32),
-        logprob_max=np.zeros(len(flat), dtype=np.float32),
-    )
+scores = partial(token_scores, mean=-2.0, variance=4.0, dtype=np.float32)
 
 
 @pytest.fixture
@@ -40,11 +31,11 @@ def signals() -> Signals:
     return Signals(
         sample_ids=("a", "b", "c"),
         texts=("Ada Ada Ada Ada", "Bo", "ünïcode"),
-        target=token_scores([-1.0, -2.0, -3.0, -6.0, -8.0], [-0.5], [-1.0, -3.0]),
-        references=(token_scores([-2.0, -2.0, -4.0, -6.0, -7.0], [-1.5], [-4.0, -4.0]),),
+        target=scores([-1.0, -2.0, -3.0, -6.0, -8.0], [-0.5], [-1.0, -3.0]),
+        references=(scores([-2.0, -2.0, -4.0, -6.0, -7.0], [-1.5], [-4.0, -4.0]),),
         views={
-            LOWERCASE: token_scores([-2.0] * 4, [-1.0, -1.0], [-2.0]),
-            AFTER_SHOTS: token_scores([-1.0, -1.0, -2.0, -5.0, -6.0], [-0.5], [-2.0, -4.0]),
+            LOWERCASE: scores([-2.0] * 4, [-1.0, -1.0], [-2.0]),
+            AFTER_SHOTS: scores([-1.0, -1.0, -2.0, -5.0, -6.0], [-0.5], [-2.0, -4.0]),
         },
     )
 
@@ -61,9 +52,7 @@ def test_reference(signals: Signals) -> None:
 
 def test_reference_with_another_tokenizer_compares_totals() -> None:
     # the reference reads the text as two tokens, the target as four: (-8 - -12) / 4 = 1
-    signals = Signals(
-        sample_ids=("a",), texts=("x",), target=token_scores([-2.0] * 4), references=(token_scores([-6.0] * 2),)
-    )
+    signals = Signals(sample_ids=("a",), texts=("x",), target=scores([-2.0] * 4), references=(scores([-6.0] * 2),))
     np.testing.assert_allclose(Reference().score(signals), [1.0])
 
 
@@ -72,8 +61,8 @@ def test_several_references_are_averaged() -> None:
     signals = Signals(
         sample_ids=("a",),
         texts=("x",),
-        target=token_scores([-2.0, -2.0]),
-        references=(token_scores([-3.0, -3.0]), token_scores([-5.0, -5.0])),
+        target=scores([-2.0, -2.0]),
+        references=(scores([-3.0, -3.0]), scores([-5.0, -5.0])),
     )
     np.testing.assert_allclose(Reference().score(signals), [2.0])
 
@@ -96,9 +85,7 @@ def test_lowercase(signals: Signals) -> None:
 
 
 def test_lowercase_of_a_text_with_no_surprise_is_finite() -> None:
-    certain = Signals(
-        sample_ids=("a",), texts=("x",), target=token_scores([0.0]), views={LOWERCASE: token_scores([-1.0])}
-    )
+    certain = Signals(sample_ids=("a",), texts=("x",), target=scores([0.0]), views={LOWERCASE: scores([-1.0])})
     assert np.isfinite(Lowercase().score(certain)).all()
 
 
@@ -108,9 +95,7 @@ def test_recall(signals: Signals) -> None:
 
 
 def test_recall_of_a_text_with_no_surprise_is_finite() -> None:
-    certain = Signals(
-        sample_ids=("a",), texts=("x",), target=token_scores([0.0]), views={AFTER_SHOTS: token_scores([-1.0])}
-    )
+    certain = Signals(sample_ids=("a",), texts=("x",), target=scores([0.0]), views={AFTER_SHOTS: scores([-1.0])})
     assert np.isfinite(Recall().score(certain)).all()
 
 
@@ -132,7 +117,7 @@ def test_min_k_plus_plus(signals: Signals) -> None:
 
 
 def test_min_k_plus_plus_of_a_certain_prediction_is_finite() -> None:
-    signals = Signals(sample_ids=("a",), texts=("x",), target=token_scores([0.0], mean=0.0, variance=0.0))
+    signals = Signals(sample_ids=("a",), texts=("x",), target=scores([0.0], mean=0.0, variance=0.0))
     assert MinKPlusPlus().score(signals).tolist() == [0.0]
 
 
@@ -151,4 +136,4 @@ def test_a_percentage_gets_advice() -> None:
 def test_a_token_of_ln_2_nats_is_one_bit(signals: Signals) -> None:
     from auditor.estimates.code_lengths import code_bits
 
-    np.testing.assert_allclose(code_bits(token_scores([-math.log(2)] * 7, [-math.log(8)])), [7.0, 3.0], rtol=1e-6)
+    np.testing.assert_allclose(code_bits(scores([-math.log(2)] * 7, [-math.log(8)])), [7.0, 3.0], rtol=1e-6)

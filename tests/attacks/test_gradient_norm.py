@@ -7,22 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from attacks import GradientNorm, Signals, TokenScores, get_attack
+from attacks import GradientNorm, Signals, get_attack
+from helpers_attacks import one_token, signals_of
 
 
 def make_signals(norms: dict[str, list[float]] | None) -> Signals:
-    n = 2
-    ones = np.ones(n, np.float32)
-    target = TokenScores(
-        offsets=np.arange(n + 1),
-        logprob=-ones,
-        logprob_mean=-ones,
-        logprob_variance=ones,
-        rank=np.zeros(n, np.int32),
-        logprob_max=-ones,
-    )
     given = None if norms is None else {order: np.array(values) for order, values in norms.items()}
-    return Signals(sample_ids=("a", "b"), texts=("", ""), target=target, gradient_norms=given)
+    return signals_of(one_token([-1.0, -1.0]), gradient_norms=given)
 
 
 def test_by_hand() -> None:

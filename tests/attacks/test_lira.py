@@ -8,31 +8,17 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from attacks import LiRA, LiRAOffline, Reference, Signals, TokenScores, get_attack
+from attacks import LiRA, LiRAOffline, Reference, Signals, get_attack
 from attacks.lira import logit
+from helpers_attacks import one_token, signals_of, token_scores
 
 Array = NDArray[np.float64]
 
 
-def one_token(logprob: Array | list[float]) -> TokenScores:
-    flat = np.asarray(logprob, dtype=np.float64)
-    return TokenScores(
-        offsets=np.arange(len(flat) + 1),
-        logprob=flat,
-        logprob_mean=flat,
-        logprob_variance=np.zeros_like(flat),
-        rank=np.zeros(len(flat), np.int32),
-        logprob_max=np.zeros_like(flat),
-    )
-
-
 def make_signals(target: Array | list[float], references: Any, seen: Any = None) -> Signals:
-    n = len(target)
-    return Signals(
-        sample_ids=tuple(f"s{i}" for i in range(n)),
-        texts=("",) * n,
-        target=one_token(target),
-        references=tuple(one_token(row) for row in np.asarray(references)),
+    return signals_of(
+        one_token(target),
+        references=tuple(one_token(row) for row in references),
         seen=None if seen is None else np.asarray(seen, dtype=np.bool_),
     )
 
@@ -81,15 +67,7 @@ def test_the_median_moves_the_centre_and_not_the_variance() -> None:
 
 def test_mean_log_probability_is_taken_per_token_of_the_target() -> None:
     # target two tokens, mean -1; references of one token, totals -4 and -8: -2 and -4 a token; (-1 + 3) / sqrt 2
-    target = TokenScores(
-        offsets=np.array([0, 2]),
-        logprob=np.array([-0.5, -1.5]),
-        logprob_mean=np.zeros(2),
-        logprob_variance=np.zeros(2),
-        rank=np.zeros(2, np.int32),
-        logprob_max=np.zeros(2),
-    )
-    signals = Signals(sample_ids=("a",), texts=("",), target=target, references=(one_token([-4.0]), one_token([-8.0])))
+    signals = signals_of(token_scores([-0.5, -1.5]), references=(one_token([-4.0]), one_token([-8.0])))
     np.testing.assert_allclose(LiRAOffline(statistic="loss").score(signals), [math.sqrt(2)])
 
 

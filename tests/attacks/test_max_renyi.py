@@ -8,21 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attacks import MaxRenyi, Signals, TokenScores, get_attack
+from attacks import MaxRenyi, Signals, get_attack
+from helpers_attacks import signals_of, token_scores
 
 
 def signals(offsets: list[int], mean: list[float], top: list[float]) -> Signals:
-    names = tuple(str(i) for i in range(len(offsets) - 1))
-    zeros = np.zeros(len(mean))
-    target = TokenScores(
-        offsets=np.array(offsets),
-        logprob=zeros,
-        logprob_mean=np.array(mean),
-        logprob_variance=zeros,
-        rank=zeros.astype(np.int32),
-        logprob_max=np.array(top),
-    )
-    return Signals(sample_ids=names, texts=names, target=target)
+    return signals_of(token_scores(*([0.0] * n for n in np.diff(offsets)), mean=mean, top=top))
 
 
 def test_by_hand() -> None:

@@ -5,31 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attacks import Neighbourhood, NeighbourhoodSwap, Signals, TokenScores, get_attack
+from attacks import Neighbourhood, NeighbourhoodSwap, Signals, get_attack
 from attacks.base import NEIGHBOUR, SWAPPED
-
-
-def token_scores(*texts: list[float]) -> TokenScores:
-    flat = np.array([value for text in texts for value in text])
-    zeros = np.zeros(len(flat))
-    return TokenScores(
-        offsets=np.cumsum([0, *(len(text) for text in texts)]),
-        logprob=flat,
-        logprob_mean=zeros,
-        logprob_variance=zeros,
-        rank=zeros.astype(np.int32),
-        logprob_max=zeros,
-    )
+from helpers_attacks import signals_of, token_scores
 
 
 def signals(target: list[list[float]], views: dict[str, list[list[float]]]) -> Signals:
-    names = tuple(str(i) for i in range(len(target)))
-    return Signals(
-        sample_ids=names,
-        texts=names,
-        target=token_scores(*target),
-        views={name: token_scores(*texts) for name, texts in views.items()},
-    )
+    return signals_of(token_scores(*target), views={name: token_scores(*texts) for name, texts in views.items()})
 
 
 @pytest.fixture

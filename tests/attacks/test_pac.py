@@ -2,29 +2,16 @@
 
 import numpy as np
 
-from attacks import PAC, Signals, TokenScores
+from attacks import PAC, Signals
 from attacks.base import NEIGHBOUR, SWAPPED
 from attacks.pac import polarized_distance
-
-
-def token_scores(*texts: list[float]) -> TokenScores:
-    flat = np.array([value for text in texts for value in text])
-    zeros = np.zeros(len(flat))
-    return TokenScores(
-        offsets=np.cumsum([0, *(len(text) for text in texts)]),
-        logprob=flat,
-        logprob_mean=zeros,
-        logprob_variance=zeros,
-        rank=zeros.astype(np.int32),
-        logprob_max=zeros,
-    )
+from helpers_attacks import signals_of, token_scores
 
 
 def signals(target: list[list[float]], *swapped: list[list[float]]) -> Signals:
-    names = tuple(str(i) for i in range(len(target)))
     views = {f"{SWAPPED}_{i}": token_scores(*texts) for i, texts in enumerate(swapped)}
     views[f"{NEIGHBOUR}_0"] = token_scores(*([-99.0, -1.0] for _ in target))
-    return Signals(sample_ids=names, texts=names, target=token_scores(*target), views=views)
+    return signals_of(token_scores(*target), views=views)
 
 
 def test_distance_by_hand() -> None:

@@ -8,29 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks import RMIA, Signals, TokenScores, get_attack
+from attacks import RMIA, Signals, get_attack
 from attacks.rmia import share_of_others_below
-
-
-def one_token(probability: Any) -> TokenScores:
-    flat = np.log(np.asarray(probability, dtype=np.float64))
-    return TokenScores(
-        offsets=np.arange(len(flat) + 1),
-        logprob=flat,
-        logprob_mean=flat,
-        logprob_variance=np.zeros_like(flat),
-        rank=np.zeros(len(flat), np.int32),
-        logprob_max=np.zeros_like(flat),
-    )
+from helpers_attacks import one_token, signals_of
 
 
 def make_signals(target: Any, references: Any, seen: Any = None) -> Signals:
-    n = len(target)
-    return Signals(
-        sample_ids=tuple(f"s{i}" for i in range(n)),
-        texts=("",) * n,
-        target=one_token(target),
-        references=tuple(one_token(row) for row in references),
+    return signals_of(
+        one_token(np.log(target)),
+        references=tuple(one_token(np.log(row)) for row in references),
         seen=None if seen is None else np.asarray(seen, dtype=np.bool_),
     )
 
@@ -106,18 +92,7 @@ def test_the_score_ranks_as_the_ratio() -> None:
 
 
 def test_tiny_probabilities_do_not_underflow() -> None:
-    deep = [
-        TokenScores(
-            offsets=np.arange(3),
-            logprob=np.array(values),
-            logprob_mean=np.zeros(2),
-            logprob_variance=np.zeros(2),
-            rank=np.zeros(2, np.int32),
-            logprob_max=np.zeros(2),
-        )
-        for values in ([-2000.0, -1999.0], [-2000.0, -2000.0])
-    ]
-    signals = Signals(sample_ids=("a", "b"), texts=("", ""), target=deep[0], references=(deep[1],))
+    signals = signals_of(one_token([-2000.0, -1999.0]), references=(one_token([-2000.0, -2000.0]),))
     for a in (0, 0.3, 1):
         assert RMIA(a=a).score(signals).tolist() == [0.0, 1.0]
 

@@ -7,29 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks import Continuations, SaMIA, Signals, TokenScores, get_attack
+from attacks import Continuations, SaMIA, Signals, get_attack
 from attacks.samia import rouge_1_recall
+from helpers_attacks import one_token, signals_of
 
 WORDS = st.lists(st.sampled_from("abcd"), max_size=8)
 
 
 def make_signals(recall: list[list[float]], zlib_bytes: list[list[int]]) -> Signals:
-    n = len(recall)
-    ones = np.ones(n, np.float32)
-    target = TokenScores(
-        offsets=np.arange(n + 1),
-        logprob=-ones,
-        logprob_mean=-ones,
-        logprob_variance=ones,
-        rank=np.zeros(n, np.int32),
-        logprob_max=-ones,
-    )
-    return Signals(
-        sample_ids=tuple(f"s{i}" for i in range(n)),
-        texts=("",) * n,
-        target=target,
-        continuations=Continuations(recall=np.array(recall), zlib_bytes=np.array(zlib_bytes)),
-    )
+    found = Continuations(recall=np.array(recall), zlib_bytes=np.array(zlib_bytes))
+    return signals_of(one_token([-1.0] * len(recall)), continuations=found)
 
 
 def test_recall_by_hand() -> None:

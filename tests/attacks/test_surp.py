@@ -3,22 +3,12 @@
 import numpy as np
 import pytest
 
-from attacks import SURP, MinK, Signals, TokenScores
+from attacks import SURP, MinK, Signals
+from helpers_attacks import signals_of, token_scores
 
 
 def signals(logprob: list[list[float]], entropy: list[list[float]]) -> Signals:
-    names = tuple(str(i) for i in range(len(logprob)))
-    flat = np.array([value for text in logprob for value in text])
-    zeros = np.zeros(len(flat))
-    target = TokenScores(
-        offsets=np.cumsum([0, *(len(text) for text in logprob)]),
-        logprob=flat,
-        logprob_mean=-np.array([value for text in entropy for value in text]),
-        logprob_variance=zeros,
-        rank=zeros.astype(np.int32),
-        logprob_max=zeros,
-    )
-    return Signals(sample_ids=names, texts=names, target=target)
+    return signals_of(token_scores(*logprob, mean=-np.hstack(entropy)))
 
 
 def test_by_hand() -> None:

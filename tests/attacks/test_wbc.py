@@ -4,26 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from attacks import WBC, Signals, TokenScores
-
-
-def token_scores(*texts: list[float]) -> TokenScores:
-    flat = np.array([value for text in texts for value in text])
-    zeros = np.zeros(len(flat))
-    return TokenScores(
-        offsets=np.cumsum([0, *(len(text) for text in texts)]),
-        logprob=flat,
-        logprob_mean=zeros,
-        logprob_variance=zeros,
-        rank=zeros.astype(np.int32),
-        logprob_max=zeros,
-    )
+from attacks import WBC, Signals
+from helpers_attacks import signals_of, token_scores
 
 
 def signals(target: list[list[float]], *references: list[list[float]]) -> Signals:
-    names = tuple(str(i) for i in range(len(target)))
-    others = tuple(token_scores(*reference) for reference in references)
-    return Signals(sample_ids=names, texts=names, target=token_scores(*target), references=others)
+    return signals_of(token_scores(*target), references=tuple(token_scores(*reference) for reference in references))
 
 
 def test_by_hand() -> None:

@@ -23,6 +23,7 @@ from auditor.experiments.sweep import (
     open_sizes,
     shared_samples,
 )
+from helpers import make_texts
 
 N_VOCABULARY = 40
 
@@ -115,8 +116,8 @@ def test_too_little_text_says_how_much_there_is() -> None:
         cut(["abc"], sample_tokens=1)
 
 
-def test_the_tokenizer_is_bytewise_and_loses_nothing(helpers: Callable[[str], Any]) -> None:
-    texts = helpers("make_texts")(40, seed=3)
+def test_the_tokenizer_is_bytewise_and_loses_nothing() -> None:
+    texts = make_texts(40, seed=3)
     tokenizer = train_tokenizer(texts, n_vocabulary=300)
     assert len(tokenizer) == 300
     assert tokenizer.decode(tokenizer("naïve 漢字")["input_ids"]) == "naïve 漢字"

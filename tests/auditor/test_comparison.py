@@ -19,15 +19,12 @@ from auditor.estimates.prediction import check_stated_size, compare, set_beside
 from auditor.laws.capacity import BitsPerParameter
 from auditor.laws.constants import read_constants
 from auditor.laws.prediction import Plan, predict
+from helpers import estimate
 from reports import RENDERERS, from_json
 
 NOTHING: dict[str, Estimate | None] = dict.fromkeys(
     ("loss_f1", "loss_auc", "reference_f1", "reference_auc", "best_auc", "bits_per_member", "capacity_used")
 )
-
-
-def estimate(value: float, low: float, high: float) -> Estimate:
-    return Estimate(value=value, low=low, high=high, level=0.95, method="test", n_members=100, n_non_members=100)
 
 
 @pytest.fixture

@@ -17,11 +17,12 @@ from attacks import Need
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine.continuations import N_CONTINUATIONS, Writer, halves, prompt_of
 from auditor.engine.loading.models import load_weights
-from auditor.engine.measures import Measures, measure_missing
+from auditor.engine.measures import Measures
 from auditor.engine.models import OpenedModel, open_models
-from auditor.engine.plan import make_plan
 from auditor.errors import ModelError
 from auditor.experiments.training import save, train
+from helpers import make_texts
+from helpers_engine import measure_texts
 
 NEEDS = frozenset({Need.CONTINUATIONS})
 KNOWN = "Ada had it for her, and he was with that from the 12345."
@@ -37,10 +38,6 @@ def load(model: OpenedModel) -> Any:
     return load_weights(model.files, dtype="float32", device="cpu")[0]
 
 
-def no_rewriting(_: Any) -> Any:
-    raise AssertionError("these measures are of the texts as they are")
-
-
 @pytest.fixture
 def measure(tmp_path: Path) -> Callable[..., Measures]:
     """Return a function that lets a model continue texts, each time from nothing."""
@@ -48,10 +45,7 @@ def measure(tmp_path: Path) -> Callable[..., Measures]:
 
     def run(folder: Path, texts: list[str], **options: Any) -> Measures:
         config = AuditConfig(target=ModelSpec(path=str(folder)), members=DataSpec(path="unused"), **options)
-        names = [f"s{i}" for i in range(len(texts))]
-        cut = config.long_texts == "cut"
-        plan = make_plan(open_models(config), sample_ids=names, texts=texts, needs=NEEDS, cut=cut, rewrite=no_rewriting)
-        return measure_missing(plan, config, NEEDS, scores_folder=next(folders))
+        return measure_texts(config, texts, NEEDS, scores_folder=next(folders))
 
     return run
 
@@ -98,10 +92,8 @@ def test_an_unknown_text_is_not(measure: Callable[..., Measures], tiny_models: d
     assert len(np.unique(found.zlib_bytes[0])) > 1  # ten different ones
 
 
-def test_order_and_company_do_not_matter(
-    measure: Callable[..., Measures], tiny_models: dict[str, Path], helpers: Callable[[str], Any]
-) -> None:
-    texts = helpers("make_texts")(4, seed=3)
+def test_order_and_company_do_not_matter(measure: Callable[..., Measures], tiny_models: dict[str, Path]) -> None:
+    texts = make_texts(4, seed=3)
     there, back, alone = (
         measure(tiny_models["target"], some).written for some in (texts, texts[::-1], [texts[2], texts[2]])
     )
@@ -134,7 +126,7 @@ def test_settings_of_the_checkpoint_are_out_of_force(tiny_models: dict[str, Path
     assert Writer(weights, model).compare(KNOWN) == plain
 
 
-def test_drawn_from_the_fifty_likeliest(tiny_models: dict[str, Path], helpers: Callable[[str], Any]) -> None:
+def test_drawn_from_the_fifty_likeliest(tiny_models: dict[str, Path]) -> None:
     model = opened(tiny_models["target"])
     weights = load(model)
     writer, generate, ranks = Writer(weights, model), weights.generate, list[int]()
@@ -148,7 +140,7 @@ def test_drawn_from_the_fifty_likeliest(tiny_models: dict[str, Path], helpers: C
         return rows
 
     weights.generate = watch
-    for text in helpers("make_texts")(10, seed=8):
+    for text in make_texts(10, seed=8):
         writer.compare(text)
     assert len(ranks) == 10 * N_CONTINUATIONS
     assert 40 < max(ranks) < 50

@@ -22,6 +22,7 @@ from auditor.engine.loading.adapters import count_adapter
 from auditor.engine.loading.configs import ModelShape, open_shape
 from auditor.errors import ModelError, ResultError
 from auditor.experiments.presets import PRESETS
+from helpers import make_texts
 
 untimed = settings(deadline=None)
 
@@ -198,10 +199,10 @@ def test_an_adapter_that_is_cut_short_or_absent_is_refused(tmp_path: Path) -> No
         count_adapter(folder)
 
 
-def test_texts_against_a_loop(tiny_models: dict[str, Path], helpers: Callable[[str], Any]) -> None:
+def test_texts_against_a_loop(tiny_models: dict[str, Path]) -> None:
     from transformers import AutoTokenizer
 
-    texts = [*helpers("make_texts")(1100, seed=3), "", "Ada.", "Ada.", "größer 🎉"]  # more than one batch of 1,000
+    texts = [*make_texts(1100, seed=3), "", "Ada.", "Ada.", "größer 🎉"]  # more than one batch of 1,000
     size = count_texts(texts, ModelSpec(path=str(tiny_models["target"])))
     tokenizer = AutoTokenizer.from_pretrained(tiny_models["target"])
     assert size.n_texts == 1104

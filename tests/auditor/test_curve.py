@@ -1,7 +1,6 @@
 """Several checkpoints of one training run: audited alike, compared text by text, written as one curve."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from auditor.errors import ResultError
 from auditor.stats import intervals
 from auditor.stats.change import auc_change, mean_change
 from auditor.stats.p_values import holm
+from helpers import Run
 
 ROOT = Path(__file__).parents[2]
 STEPS = (10, 30, 60)
-Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from auditor.engine.forward import Scorer
 from auditor.engine.kernels import PLAIN, Kernel, Moments
 from auditor.engine.tokens import TokenSequence
 from auditor.errors import ModelError
+from helpers import naive_logprobs
 
 VOCABULARY = 97
 LENGTHS = (20, 13, 31, 2, 17, 31)
@@ -95,14 +95,14 @@ def float64_twin(model: Any) -> Any:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_architecture_against_the_naive_loop(name: str, helpers: Callable[[str], Any]) -> None:
+def test_architecture_against_the_naive_loop(name: str) -> None:
     model = build(name)
     batch = sequences()
     scorer = Scorer(model, name=name)
     together = scorer.score(batch)
     twin = float64_twin(model)
     for sequence, scores in zip(batch, together, strict=True):
-        naive = helpers("naive_logprobs")(twin, sequence.ids, sequence.first_scored)
+        naive = naive_logprobs(twin, sequence.ids, sequence.first_scored)
         np.testing.assert_allclose(scores.logprob, naive, atol=5e-5)
         assert math.fsum(scores.logprob) == pytest.approx(math.fsum(naive), abs=1e-5 * len(naive) + 1e-5)
         (alone,) = scorer.score([sequence])
@@ -118,7 +118,7 @@ def test_architecture_against_the_naive_loop(name: str, helpers: Callable[[str],
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_shared_start_is_read_once(name: str, helpers: Callable[[str], Any]) -> None:
+def test_a_shared_start_is_read_once(name: str) -> None:
     model = build(name)
     shared = tuple(range(1, 20))
     batch = [TokenSequence((*shared, *one.ids), len(shared) + 1, n_shared=len(shared)) for one in sequences()]
@@ -131,7 +131,7 @@ def test_a_shared_start_is_read_once(name: str, helpers: Callable[[str], Any]) -
     again = scorer.score(batch)
     counter.remove()
     for sequence, scores in zip(batch, again, strict=True):
-        naive = helpers("naive_logprobs")(model, sequence.ids, sequence.first_scored)
+        naive = naive_logprobs(model, sequence.ids, sequence.first_scored)
         np.testing.assert_allclose(scores.logprob, naive, atol=1e-4)
     own = sum(len(one.ids) for one in sequences())
     if name in WITH_SHARED_START:
@@ -189,13 +189,13 @@ def test_logits_of_a_batch_are_never_materialised(
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_models(dtype: torch.dtype, helpers: Callable[[str], Any]) -> None:
+def test_half_precision_models(dtype: torch.dtype) -> None:
     model = build("llama").to(dtype)
     batch = sequences()
     scorer = Scorer(model, name="llama")
     scorer.check(batch[:3])
     for sequence, scores in zip(batch, scorer.score(batch), strict=True):
-        naive = helpers("naive_logprobs")(model, sequence.ids, sequence.first_scored)
+        naive = naive_logprobs(model, sequence.ids, sequence.first_scored)
         np.testing.assert_allclose(scores.logprob, naive, atol=0.2)  # rounding of the model, not of the statistics
 
 

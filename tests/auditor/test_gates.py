@@ -1,12 +1,10 @@
 """Gates: figures by path, every outcome, Holm by hand, false alarms by simulation, refusals and waivers."""
 
-import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -35,26 +33,15 @@ from auditor.gates.subject import Judged, read_bytes, read_judged, with_changes
 from auditor.laws.capacity import BitsPerParameter
 from auditor.laws.prediction import Plan, predict
 from auditor.stats.metrics import auc
+from helpers_audits import build_full, build_no_reference
 
 TODAY = date(2026, 6, 1)
 Z = float(stats.norm.ppf(0.975))
 
 
 @pytest.fixture(scope="module")
-def made() -> ModuleType:
-    """The hand-made audits that the reports are tested with."""
-    place = Path(__file__).parents[1] / "reports" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("hand_made_audits", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def full(made: ModuleType) -> AuditResult:
-    return made.build_full()
+def full() -> AuditResult:
+    return build_full()
 
 
 def read(document: object) -> Judged:
@@ -334,9 +321,9 @@ def test_what_was_not_measured_is_inconclusive(full: AuditResult, metric: str, r
     assert (found.outcome, found.reason) == ("inconclusive", reason)
 
 
-def test_bits_without_a_reference_say_why(made: ModuleType):
+def test_bits_without_a_reference_say_why():
     policy = gates(("memorization.debiased_bits_per_member", 8))
-    (found,) = judge(policy, read(made.build_no_reference()), today=TODAY).gates
+    (found,) = judge(policy, read(build_no_reference()), today=TODAY).gates
     assert (found.outcome, found.unit) == ("inconclusive", "bits")
     assert "reference" in found.reason
 

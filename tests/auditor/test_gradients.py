@@ -14,18 +14,15 @@ from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine import measures
 from auditor.engine.gradients import ORDERS, check_differentiable, choose_parameters, gradient_norms
 from auditor.engine.loading.models import load_weights, open_model
-from auditor.engine.measures import Measures, check_measurable, measure_missing
+from auditor.engine.measures import Measures, check_measurable
 from auditor.engine.models import open_models
-from auditor.engine.plan import make_plan
 from auditor.engine.tokens import TokenSequence
 from auditor.errors import ModelError
+from helpers import make_texts, naive_logprobs
+from helpers_engine import load_plainly, measure_texts
 
 NEEDS = frozenset({Need.GRADIENTS})
 IGNORED = -100
-
-
-def no_rewriting(_: Any) -> Any:
-    raise AssertionError("these measures are of the texts as they are")
 
 
 @pytest.fixture
@@ -35,24 +32,15 @@ def measure(tiny_models: dict[str, Path], tmp_path: Path) -> Callable[..., Measu
     def run(texts: list[str], *, target: ModelSpec | None = None, **options: Any) -> Measures:
         spec = target or ModelSpec(path=str(tiny_models["target"]))
         config = AuditConfig(target=spec, members=DataSpec(path="unused"), **options)
-        names = [f"s{i}" for i in range(len(texts))]
-        cut = config.long_texts == "cut"
-        plan = make_plan(open_models(config), sample_ids=names, texts=texts, needs=NEEDS, cut=cut, rewrite=no_rewriting)
-        return measure_missing(plan, config, NEEDS, scores_folder=tmp_path / "scores")
+        return measure_texts(config, texts, NEEDS, scores_folder=tmp_path / "scores")
 
     return run
 
 
 @pytest.fixture
-def texts(helpers: Callable[[str], Any]) -> list[str]:
-    found: list[str] = helpers("make_texts")(4, seed=5)
+def texts() -> list[str]:
+    found = make_texts(4, seed=5)
     return [*found, "x", "İstanbul\x00 güzel"]
-
-
-def load(folder: Path) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
 
 
 def norms_of(gradients: Sequence[torch.Tensor]) -> list[float]:
@@ -111,7 +99,7 @@ def test_against_plain_transformers(
 ) -> None:
     shown = [text for text in texts if len(text) > 1]
     found = measure(shown, prefix_token=prefix).gradient_norms(slice(None))
-    model, tokenizer = load(tiny_models["target"])
+    model, tokenizer = load_plainly(tiny_models["target"])
     start = [0] if prefix == "auto" else []
     for i, text in enumerate(shown):
         ids = [*start, *tokenizer(text, add_special_tokens=False)["input_ids"]]
@@ -122,7 +110,7 @@ def test_against_plain_transformers(
 def test_windows_of_a_long_text(measure: Callable[..., Measures], tiny_models: dict[str, Path]) -> None:
     text = "Ada had 12345 of it. " * 9
     found = measure([text], long_texts="stride", max_tokens=20).norms
-    model, tokenizer = load(tiny_models["target"])
+    model, tokenizer = load_plainly(tiny_models["target"])
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     windows = [([0, *ids[:20]], 1)]
     for start in range(20, len(ids), 10):  # overlap by half: each scored token has at least 10 before it
@@ -134,15 +122,15 @@ def test_windows_of_a_long_text(measure: Callable[..., Measures], tiny_models: d
     assert found[0].tolist() == pytest.approx(by_hand(model, windows), rel=1e-4)
 
 
-def test_finite_differences(tiny_models: dict[str, Path], helpers: Callable[[str], Any]) -> None:
-    model, tokenizer = load(tiny_models["target"])
+def test_finite_differences(tiny_models: dict[str, Path]) -> None:
+    model, tokenizer = load_plainly(tiny_models["target"])
     model = model.double().requires_grad_(False)
     bias = model.transformer.ln_f.bias.requires_grad_(True)
     ids = (0, *tokenizer("He was 7.", add_special_tokens=False)["input_ids"])
     found = gradient_norms(model, [bias], [TokenSequence(ids, 1)])
 
     def loss() -> float:
-        return -float(np.mean(helpers("naive_logprobs")(model, ids, 1)))
+        return -float(np.mean(naive_logprobs(model, ids, 1)))
 
     slopes, step = [], 1e-4
     for i in range(len(bias)):
@@ -157,7 +145,7 @@ def test_finite_differences(tiny_models: dict[str, Path], helpers: Callable[[str
 
 
 def test_tied_head_is_one_tensor(tiny_models: dict[str, Path]) -> None:
-    model, tokenizer = load(tiny_models["target"])
+    model, tokenizer = load_plainly(tiny_models["target"])
     files = open_model(ModelSpec(path=str(tiny_models["target"])))
     parameters = choose_parameters(model, files)
     ids = (0, *tokenizer("He was 7.", add_special_tokens=False)["input_ids"])
@@ -176,14 +164,16 @@ def test_tied_head_is_one_tensor(tiny_models: dict[str, Path]) -> None:
 def test_adapter_alone(measure: Callable[..., Measures], tiny_models: dict[str, Path], tmp_path: Path) -> None:
     from peft import LoraConfig, PeftModel, get_peft_model
 
-    base, tokenizer = load(tiny_models["target"])
+    base, tokenizer = load_plainly(tiny_models["target"])
     torch.manual_seed(0)
     lora = LoraConfig(r=2, target_modules=["c_attn"], fan_in_fan_out=True, init_lora_weights=False)
     get_peft_model(base, lora).save_pretrained(tmp_path / "adapter")
     text = "He was 7."
     spec = ModelSpec(path=str(tiny_models["target"]), adapter=str(tmp_path / "adapter"))
     found = measure([text], target=spec)
-    trained = PeftModel.from_pretrained(load(tiny_models["target"])[0], tmp_path / "adapter", is_trainable=True).eval()
+    trained = PeftModel.from_pretrained(
+        load_plainly(tiny_models["target"])[0], tmp_path / "adapter", is_trainable=True
+    ).eval()
     ids = [0, *tokenizer(text, add_special_tokens=False)["input_ids"]]
     assert found.norms is not None
     assert found.norms[0].tolist() == pytest.approx(by_hand(trained, [(ids, 1)]), rel=1e-5)

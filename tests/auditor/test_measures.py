@@ -13,25 +13,21 @@ from hypothesis import strategies as st
 from attacks import Need
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine import measures
-from auditor.engine.measures import Measures, MeasureStore, measure_missing
-from auditor.engine.models import open_models
-from auditor.engine.plan import Plan, make_plan
+from auditor.engine.measures import Measures, MeasureStore
 from auditor.engine.scoring import ScoringProgress
 from auditor.engine.store import PassKey
 from auditor.errors import ModelError, ResultError
+from helpers import make_texts
+from helpers_engine import measure_texts
 
 BOTH = frozenset({Need.GRADIENTS, Need.CONTINUATIONS})
 KEY = PassKey(weights_sha256="w", config_sha256="c", tokenizer_sha256="t", prefix_token_ids=(0,), dtype="float32")
 ROWS = {b"a" * 32: [1.0, 0.1 + 0.2], b"b" * 32: [2.0, 1e-300]}
 
 
-def no_rewriting(_: Any) -> Any:
-    raise AssertionError("these measures are of the texts as they are")
-
-
 @pytest.fixture
-def texts(helpers: Callable[[str], Any]) -> list[str]:
-    found: list[str] = helpers("make_texts")(5, seed=5)
+def texts() -> list[str]:
+    found = make_texts(5, seed=5)
     return [*found, found[0]]
 
 
@@ -41,11 +37,7 @@ def measure(tiny_models: dict[str, Path], tmp_path: Path) -> Callable[..., Measu
 
     def run(texts: list[str], scores: str = "scores", needs: frozenset[Need] = BOTH, **options: Any) -> Measures:
         config = AuditConfig(target=ModelSpec(path=str(tiny_models["target"])), members=DataSpec(path="unused"))
-        names = [f"s{i}" for i in range(len(texts))]
-        plan: Plan = make_plan(
-            open_models(config), sample_ids=names, texts=texts, needs=needs, cut=True, rewrite=no_rewriting
-        )
-        return measure_missing(plan, config, needs, scores_folder=tmp_path / scores, **options)
+        return measure_texts(config, texts, needs, scores_folder=tmp_path / scores, **options)
 
     return run
 

@@ -14,20 +14,13 @@ from auditor.estimates.code_lengths import SampleBits, mixture_bits, sample_bits
 from auditor.estimates.memorization import dataset_memorization
 from auditor.laws.capacity import BitsPerParameter, bits_per_parameter
 from auditor.laws.membership import auc_from_separation
+from helpers_attacks import token_scores
 
 LN2 = math.log(2)
 
 
 def scores(*texts: list[float]) -> TokenScores:
-    flat = np.array([value for text in texts for value in text], dtype=np.float32)
-    return TokenScores(
-        offsets=np.cumsum([0, *(len(text) for text in texts)]),
-        logprob=flat,
-        logprob_mean=flat,
-        logprob_variance=np.abs(flat),
-        rank=np.zeros(len(flat), np.int32),
-        logprob_max=np.zeros_like(flat),
-    )
+    return token_scores(*texts, mean=np.hstack(texts), variance=np.abs(np.hstack(texts)), dtype=np.float32)
 
 
 def estimate(

@@ -26,6 +26,7 @@ from auditor.engine.loading.models import (
 )
 from auditor.engine.loading.quantization import quantization_of, stored_precision
 from auditor.errors import ConfigError, ModelError
+from helpers import build_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # peft asks for it
 
@@ -86,12 +87,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
-    spec = importlib.util.spec_from_file_location("builders", Path(__file__).parents[1] / "conftest.py")
-    assert spec is not None
-    assert spec.loader is not None
-    builders = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(builders)
-    return builders.build_tokenizer()
+    return build_tokenizer()
 
 
 @pytest.fixture(scope="session")

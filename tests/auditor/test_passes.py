@@ -18,6 +18,8 @@ from auditor.engine.forward import Scorer
 from auditor.engine.request import ScoringRequest
 from auditor.engine.signals import Collected, collect_signals
 from auditor.errors import ConfigError, ModelError
+from helpers import build_tokenizer, make_texts, naive_logprobs, save_gpt2
+from helpers_engine import load_plainly
 
 ALL = frozenset({Need.REFERENCE, Need.LOWERCASE})
 
@@ -51,20 +53,14 @@ def collect(tiny_models: dict[str, Path], tmp_path: Path) -> Callable[..., Colle
     return run
 
 
-def load(folder: Path) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-
-
 @pytest.fixture
-def texts(helpers: Callable[[str], Any]) -> list[str]:
-    found: list[str] = helpers("make_texts")(12, seed=5)
+def texts() -> list[str]:
+    found = make_texts(12, seed=5)
     return [*found, "x", "İstanbul ÇOK güzel", "<b>&amp;</b>\x00\u202e\r\n\t", found[0]]
 
 
 def test_totals_against_the_naive_loop(
-    collect: Callable[..., Collected], texts: list[str], tiny_models: dict[str, Path], helpers: Callable[[str], Any]
+    collect: Callable[..., Collected], texts: list[str], tiny_models: dict[str, Path]
 ) -> None:
     signals = collect(texts, references=("reference", "other"), needs=ALL).signals
     assert not signals.aligned
@@ -75,10 +71,10 @@ def test_totals_against_the_naive_loop(
         ("other", signals.references[1], texts),
     ]
     for name, found, view in parts:
-        model, tokenizer = load(tiny_models[name])
+        model, tokenizer = load_plainly(tiny_models[name])
         for i, text in enumerate(view):
             ids = [0, *tokenizer(text, add_special_tokens=False)["input_ids"]]
-            naive = helpers("naive_logprobs")(model, ids, 1)
+            naive = naive_logprobs(model, ids, 1)
             assert found.n_tokens[i] == len(naive)
             assert found.total_logprob[i] == pytest.approx(sum(naive), abs=1e-5 * len(naive))
 
@@ -164,13 +160,11 @@ def test_a_killed_run_goes_on_and_ends_as_if_unbroken(
     np.testing.assert_array_equal(resumed.signals.references[0].logprob, whole.signals.references[0].logprob)
 
 
-def test_changed_weights_are_scored_anew(
-    collect: Callable[..., Collected], helpers: Callable[[str], Any], tmp_path: Path
-) -> None:
+def test_changed_weights_are_scored_anew(collect: Callable[..., Collected], tmp_path: Path) -> None:
     texts = ["Ada had 1.", "Bo had 2."]
-    folder = helpers("save_gpt2")(tmp_path / "changing", seed=7)
+    folder = save_gpt2(tmp_path / "changing", seed=7)
     before = collect(texts, target=folder)
-    helpers("save_gpt2")(tmp_path / "changing", seed=8)
+    save_gpt2(tmp_path / "changing", seed=8)
     after = collect(texts, target=folder)
     assert after.n_tokens_scored == after.signals.target.n_tokens.sum()
     assert not np.allclose(before.signals.target.logprob, after.signals.target.logprob)
@@ -231,19 +225,18 @@ def test_shots_are_read_once_and_not_scored(
     collect: Callable[..., Collected],
     texts: list[str],
     tiny_models: dict[str, Path],
-    helpers: Callable[[str], Any],
     tmp_path: Path,
 ) -> None:
     shots = ["Ada had 1. ", "Bo had 2. ", "too long for half the window " * 9]
     found = collect(texts, references=(), needs=frozenset({Need.SHOTS}), shots=shots)
-    model, tokenizer = load(tiny_models["target"])
+    model, tokenizer = load_plainly(tiny_models["target"])
     before = [0, *tokenizer("Ada had 1. ")["input_ids"], *tokenizer("Bo had 2. ")["input_ids"]]
     assert found.models[0].shots[AFTER_SHOTS].ids == tuple(before[1:])
     assert any("2 of 3 shots stand before every text" in note for note in found.notes)
     assert found.models[0].shots_notes() == [found.notes[-1]]
     after = found.signals.views[AFTER_SHOTS]
     for i, text in enumerate(found.plan.texts):  # some are cut: shots and text share the window
-        naive = helpers("naive_logprobs")(model, [*before, *tokenizer(text)["input_ids"]], len(before))
+        naive = naive_logprobs(model, [*before, *tokenizer(text)["input_ids"]], len(before))
         assert after.n_tokens[i] == len(naive) == found.signals.target.n_tokens[i]
         assert after.total_logprob[i] == pytest.approx(sum(naive), abs=1e-5 * len(naive) + 1e-5)
     with pytest.raises(ConfigError, match="more than half the window of 63 tokens; give shorter ones"):
@@ -254,7 +247,7 @@ def test_shots_are_read_once_and_not_scored(
 def test_texts_that_are_cut_for_the_shots_are_counted(
     collect: Callable[..., Collected], tiny_models: dict[str, Path]
 ) -> None:
-    _, tokenizer = load(tiny_models["target"])
+    _, tokenizer = load_plainly(tiny_models["target"])
     shot, needs = "Ada had 1. ", frozenset({Need.SHOTS})
     n_shot = len(tokenizer(shot)["input_ids"])
     texts = ["1" * 5, "2" * (63 - n_shot), "3" * (64 - n_shot), "4" * 63, "5" * 90]
@@ -358,7 +351,7 @@ def test_weights_are_known_by_their_tensors_not_by_their_files(tiny_models: dict
 
 
 def test_strides_give_all_models_the_same_context(
-    collect: Callable[..., Collected], helpers: Callable[[str], Any], tmp_path: Path, tiny_models: dict[str, Path]
+    collect: Callable[..., Collected], tmp_path: Path, tiny_models: dict[str, Path]
 ) -> None:
     from transformers import GPT2LMHeadModel
 
@@ -386,9 +379,7 @@ def test_strides_give_all_models_the_same_context(
     assert both.plan.windowed.tolist() == [True]
 
 
-def test_characters_without_a_token_are_counted(
-    collect: Callable[..., Collected], helpers: Callable[[str], Any], tmp_path: Path
-) -> None:
+def test_characters_without_a_token_are_counted(collect: Callable[..., Collected], tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -396,7 +387,7 @@ def test_characters_without_a_token_are_counted(
     backend = Tokenizer(models.BPE(vocab=letters, merges=[]))  # no unknown token, no byte fallback
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     deaf = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<")
-    folder = helpers("save_gpt2")(tmp_path / "deaf", seed=3, tokenizer=deaf)
+    folder = save_gpt2(tmp_path / "deaf", seed=3, tokenizer=deaf)
     found = collect(["plain words", "half 日本語 heard"], target=folder)
     assert found.plan.unread.tolist() == [[0, 3], [0, 0]]
 
@@ -410,11 +401,9 @@ def test_the_check_pads_whatever_the_texts_are(collect: Callable[..., Collected]
     assert [len(one.ids) for one in scoring.check_sequences(tight, "x")] == [6, 6]
 
 
-def test_a_prefix_beyond_the_vocabulary_is_refused(
-    collect: Callable[..., Collected], helpers: Callable[[str], Any], tmp_path: Path
-) -> None:
-    tokenizer = helpers("build_tokenizer")()
-    folder = helpers("save_gpt2")(tmp_path / "bos", seed=3, tokenizer=tokenizer)
+def test_a_prefix_beyond_the_vocabulary_is_refused(collect: Callable[..., Collected], tmp_path: Path) -> None:
+    tokenizer = build_tokenizer()
+    folder = save_gpt2(tmp_path / "bos", seed=3, tokenizer=tokenizer)
     tokenizer.add_special_tokens({"bos_token": "<new>"})
     tokenizer.save_pretrained(folder)
     with pytest.raises(ModelError, match="BOS"):
@@ -454,13 +443,11 @@ def test_a_device_that_is_not_there(collect: Callable[..., Collected]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_an_adapter_against_its_own_base(
-    tiny_models: dict[str, Path], tmp_path: Path, helpers: Callable[[str], Any]
-) -> None:
+def test_an_adapter_against_its_own_base(tiny_models: dict[str, Path], tmp_path: Path) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    base, tokenizer = load(tiny_models["target"])
+    base, tokenizer = load_plainly(tiny_models["target"])
     adapted = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", target_modules=["c_attn"], r=2))
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():
@@ -476,7 +463,7 @@ def test_an_adapter_against_its_own_base(
         config, ScoringRequest(sample_ids=["a"], texts=[text]), scores_folder=tmp_path / "scores"
     ).signals
     ids = [0, *tokenizer(text)["input_ids"]]
-    naive = helpers("naive_logprobs")(adapted.eval(), ids, 1)
+    naive = naive_logprobs(adapted.eval(), ids, 1)
     assert found.target.total_logprob[0] == pytest.approx(sum(naive), abs=1e-4)
     assert abs(found.target.total_logprob[0] - found.references[0].total_logprob[0]) > 0.1
     from safetensors.torch import load_file, save_file

@@ -22,6 +22,7 @@ from auditor.laws.capacity import BitsPerParameter
 from auditor.laws.ceilings import advantage_ceiling, auc_ceiling
 from auditor.laws.membership import PAPER_LAW, REFERENCE_LAW, auc_from_f1
 from auditor.laws.prediction import Plan, predict
+from helpers import estimate
 
 untimed = settings(deadline=None)
 
@@ -291,10 +292,6 @@ def test_targets_out_of_reach_are_refused() -> None:
         plan(bits_per_token=1.0, dataset_bits=1.0)
     with pytest.raises(ValueError, match="solved for"):
         predict(plan(tokens=None))
-
-
-def estimate(value: float, low: float, high: float) -> Estimate:
-    return Estimate(value=value, low=low, high=high, level=0.95, method="test", n_members=100, n_non_members=100)
 
 
 def beside(auc: Estimate | None, **more: Estimate | None) -> PredictionBesideMeasurement:

@@ -8,21 +8,18 @@ import numpy as np
 import pytest
 
 from auditor.errors import ConfigError, DataError, ModelError
+from helpers import make_texts, naive_logprobs, write_jsonl
 
 
 @pytest.fixture(scope="module")
-def texts(helpers_of_session: Any) -> tuple[list[str], list[str]]:
-    make_texts = helpers_of_session("make_texts")
+def texts() -> tuple[list[str], list[str]]:
     return make_texts(12, seed=1), make_texts(12, seed=2)
 
 
-def test_two_lists_and_two_files_are_the_same_probe(texts: Any, helpers: Any, tmp_path: Path) -> None:
+def test_two_lists_and_two_files_are_the_same_probe(texts: Any, tmp_path: Path) -> None:
     from auditor.audit.probe import read_probe
 
-    files = [
-        helpers("write_jsonl")(tmp_path / f"{name}.jsonl", side, prefix=name)
-        for name, side in zip("mn", texts, strict=True)
-    ]
+    files = [write_jsonl(tmp_path / f"{name}.jsonl", side, prefix=name) for name, side in zip("mn", texts, strict=True)]
     lists, read = read_probe(*texts), read_probe(*files)
     assert list(lists.texts) == list(read.texts) == [*texts[0], *texts[1]]
     assert lists.is_member.tolist() == read.is_member.tolist() == [True] * 12 + [False] * 12
@@ -106,9 +103,7 @@ def test_memory_that_runs_out_shrinks_the_batches(tiny_models: Any, texts: Any, 
     np.testing.assert_allclose(again.total_logprob, ready.reference.total_logprob, atol=1e-3)
 
 
-def test_a_model_prepared_for_mixed_precision_is_scored_in_that_of_its_weights(
-    tiny_models: Any, texts: Any, helpers: Any
-) -> None:
+def test_a_model_prepared_for_mixed_precision_is_scored_in_that_of_its_weights(tiny_models: Any, texts: Any) -> None:
     """Accelerate puts autocast around the forward: with it, tokens would be off by hundredths of a nat."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -125,6 +120,6 @@ def test_a_model_prepared_for_mixed_precision_is_scored_in_that_of_its_weights(
     forward = wrapped.forward
     probe = Probe.open(read_probe(*texts), wrapped, tokenizer, config, has_reference=False, folder=Path("none"))
     AcceleratorState._reset_state(True)
-    expected = [helpers("naive_logprobs")(plain, one.ids, one.first_scored) for one in probe.sequences]
+    expected = [naive_logprobs(plain, one.ids, one.first_scored) for one in probe.sequences]
     np.testing.assert_allclose(probe.reference.logprob, np.concatenate(expected), atol=1e-4)
     assert wrapped.forward == forward

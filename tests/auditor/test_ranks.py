@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -334,7 +333,7 @@ def test_the_others_finish_without_the_first(commands: Commands) -> None:
 
 
 @pytest.mark.slow
-def test_the_first_does_not_wait_for_one_that_never_comes(commands: Commands, helpers: Callable[[str], Any]) -> None:
+def test_the_first_does_not_wait_for_one_that_never_comes(commands: Commands) -> None:
     commands.run("one", sys.executable)
     started = time.monotonic()
     commands.run("two", sys.executable, **by_hand(0, free_port()))

@@ -19,14 +19,15 @@ from auditor.engine.request import ScoringRequest
 from auditor.engine.scoring import ScoringProgress
 from auditor.engine.signals import Collected, collect_signals
 from auditor.errors import ConfigError, ModelError
+from helpers import make_texts, save_gpt2
 
 Collect = Callable[..., Collected]
 
 
 @pytest.fixture
-def collect(tiny_models: dict[str, Path], tmp_path: Path, helpers: Callable[[str], Any]) -> Collect:
+def collect(tiny_models: dict[str, Path], tmp_path: Path) -> Collect:
     """Return a function that scores texts with the tiny models, on two Ray workers unless told otherwise."""
-    texts = helpers("make_texts")(150, seed=5)
+    texts = make_texts(150, seed=5)
 
     def run(scores: str = "ray", *, target: Path | None = None, on_progress: Any = None, **options: Any) -> Collected:
         given = {"engine": "ray", "ray_workers": 2, "batch_tokens": 64, "device": "cpu"} | options
@@ -42,7 +43,7 @@ def collect(tiny_models: dict[str, Path], tmp_path: Path, helpers: Callable[[str
                 sample_ids=[f"s{i}" for i in range(len(texts))],
                 texts=texts,
                 needs=frozenset({Need.REFERENCE, Need.LOWERCASE, Need.SHOTS}),
-                shots=helpers("make_texts")(2, seed=6),
+                shots=make_texts(2, seed=6),
             ),
             scores_folder=tmp_path / scores,
             on_progress=on_progress,
@@ -118,14 +119,12 @@ def test_workers_that_keep_dying_end_it_and_what_was_scored_is_kept(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_a_worker_with_another_model_is_refused(
-    collect: Collect, ray: Any, helpers: Callable[[str], Any], tmp_path: Path
-) -> None:
-    folder = helpers("save_gpt2")(tmp_path / "model", seed=0)
+def test_a_worker_with_another_model_is_refused(collect: Collect, ray: Any, tmp_path: Path) -> None:
+    folder = save_gpt2(tmp_path / "model", seed=0)
 
     def swap(progress: ScoringProgress) -> None:
         if not progress.done_tokens:
-            helpers("save_gpt2")(folder, seed=1)
+            save_gpt2(folder, seed=1)
 
     with pytest.raises(ModelError, match=r"on the Ray worker .*not the driver's model \(other weights\)"):
         collect(target=folder, on_progress=swap)

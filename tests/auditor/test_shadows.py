@@ -22,6 +22,7 @@ from auditor.errors import AuditError, ConfigError, DataError, ResultError
 from auditor.experiments import shadow_training
 from auditor.experiments.shadow_texts import draw_halves, prepare_texts
 from auditor.experiments.shadows import ShadowPlan, train_shadows
+from helpers import save_gpt2
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # peft asks for it
 
@@ -357,9 +358,9 @@ def test_a_plan_that_makes_no_sense_is_refused(make: Callable[..., Made], change
 
 
 def test_a_base_unlike_the_target_is_refused(
-    make: Callable[..., Made], tiny_models: dict[str, Path], helpers: Callable[[str], Any], tmp_path: Path
+    make: Callable[..., Made], tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:
-    wide = helpers("save_gpt2")(tmp_path / "wide", seed=0, n_positions=640)
+    wide = save_gpt2(tmp_path / "wide", seed=0, n_positions=640)
     with pytest.raises(ConfigError, match="must be like the target"):
         make(base=ModelSpec(path=str(wide)))
     make("adapters", base=ModelSpec(path=str(tiny_models["reference"])), lora_rank=1)

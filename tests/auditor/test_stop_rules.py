@@ -1,26 +1,22 @@
 """What stops a training: whole intervals beyond a limit, given by hand or by a policy."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from auditor.documents.estimate import Estimate
 from auditor.errors import ConfigError
-
-
-def estimate(low: float, value: float, high: float) -> Estimate:
-    return Estimate(value=value, low=low, high=high, level=0.95, method="given", n_members=9, n_non_members=9)
+from helpers import estimate, make_texts
 
 
 def test_stop_above_wants_the_whole_interval_beyond() -> None:
     from auditor.training_callback import StopAbove
 
     rule = StopAbove({"loss_auc": 0.6, "bits_per_member": 2.0})
-    harmless = {"loss_auc": estimate(0.59, 0.7, 0.8), "bits_per_member": estimate(1.0, 2.5, 3.0)}
+    harmless = {"loss_auc": estimate(0.7, 0.59, 0.8), "bits_per_member": estimate(2.5, 1.0, 3.0)}
     assert rule(harmless) is None
     assert rule(harmless | {"bits_per_member": Estimate.undefined("none", level=0.95)}) is None
-    said = rule(harmless | {"loss_auc": estimate(0.61, 0.7, 0.8)})
+    said = rule(harmless | {"loss_auc": estimate(0.7, 0.61, 0.8)})
     assert said == "loss_auc 0.7 [0.61, 0.8] is above 0.6"
 
 
@@ -32,7 +28,7 @@ def test_limits_are_of_figures_that_there_are() -> None:
             StopAbove(limits)
 
 
-def test_a_policy_becomes_the_limits_that_are_known_while_training(helpers: Any, tmp_path: Path) -> None:
+def test_a_policy_becomes_the_limits_that_are_known_while_training(tmp_path: Path) -> None:
     from auditor.gates.policy import built_in_policy, parse_policy
     from auditor.training_callback import MemorizationCallback, StopAbove
 
@@ -61,7 +57,7 @@ min = 0.4
     assert StopAbove.of_policy(parse_policy(gates + holds, "given")).limits == {"capacity_used": 0.2}
     with pytest.raises(ConfigError, match="no gate can stop training"):
         StopAbove.of_policy(parse_policy(gates + holds + waiver.format("a", "9999-01-01"), "given"))
-    texts = helpers("make_texts")(3, seed=1), helpers("make_texts")(3, seed=2)
+    texts = make_texts(3, seed=1), make_texts(3, seed=2)
     (tmp_path / "policy.toml").write_text(gates)
     MemorizationCallback(*texts, every_steps=1, policy=tmp_path / "policy.toml")
     with pytest.raises(ConfigError, match="not both"):

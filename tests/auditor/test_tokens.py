@@ -1,6 +1,5 @@
 """The prefix rule, windows that score every token once, and the cut to a window."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,29 +8,30 @@ from hypothesis import strategies as st
 
 from auditor.engine.tokens import Encoder, Prefix, check_scorable, cut_to_fit, resolve_prefix, tokenizer_fingerprint
 from auditor.errors import ConfigError, DataError, ModelError
+from helpers import build_tokenizer
 
 
 def encoder(prefix: tuple[int, ...] = (0,), window: int | None = None, tokenizer: Any = None) -> Encoder:
     return Encoder(tokenizer, Prefix(prefix, "test"), window, frozenset({0}))
 
 
-def test_auto_takes_what_the_tokenizer_itself_adds(helpers: Callable[[str], Any]) -> None:
-    tokenizer = helpers("build_tokenizer")(300, bos=True)
+def test_auto_takes_what_the_tokenizer_itself_adds() -> None:
+    tokenizer = build_tokenizer(300, bos=True)
     prefix = resolve_prefix(tokenizer, "auto", n_vocabulary=300)
     assert prefix.ids == (tokenizer.bos_token_id,)
     assert "itself" in prefix.rule
 
 
-def test_auto_prefers_the_document_separator_to_a_renamed_bos(helpers: Callable[[str], Any]) -> None:
-    tokenizer = helpers("build_tokenizer")()
+def test_auto_prefers_the_document_separator_to_a_renamed_bos() -> None:
+    tokenizer = build_tokenizer()
     tokenizer.add_special_tokens({"bos_token": "<|im_start|>"})
     prefix = resolve_prefix(tokenizer, "auto", n_vocabulary=400)
     assert prefix.ids == (tokenizer.convert_tokens_to_ids("<|endoftext|>"),)
     assert resolve_prefix(tokenizer, "bos", n_vocabulary=400).ids == (tokenizer.bos_token_id,)
 
 
-def test_explicit_prefixes(helpers: Callable[[str], Any]) -> None:
-    tokenizer = helpers("build_tokenizer")()
+def test_explicit_prefixes() -> None:
+    tokenizer = build_tokenizer()
     assert resolve_prefix(tokenizer, "none", n_vocabulary=320).ids == ()
     assert resolve_prefix(tokenizer, "17", n_vocabulary=320).ids == (17,)
     with pytest.raises(ConfigError, match="ends at id 319"):
@@ -104,8 +104,8 @@ def test_texts_without_a_token_to_score_are_named() -> None:
         check_scorable([1, 0], ["a", "b"], has_prefix=False)
 
 
-def test_a_window_needs_room(helpers: Callable[[str], Any]) -> None:
-    tokenizer = helpers("build_tokenizer")()
+def test_a_window_needs_room() -> None:
+    tokenizer = build_tokenizer()
     built = Encoder.build(tokenizer, rule="auto", n_vocabulary=320, context_window=64, max_tokens=None)
     assert built.window == 63  # the prefix takes one
     assert Encoder.build(tokenizer, rule="auto", n_vocabulary=320, context_window=64, max_tokens=9).window == 9
@@ -113,9 +113,9 @@ def test_a_window_needs_room(helpers: Callable[[str], Any]) -> None:
         Encoder.build(tokenizer, rule="none", n_vocabulary=320, context_window=64, max_tokens=1)
 
 
-def test_fingerprint_ignores_how_a_text_is_padded(helpers: Callable[[str], Any]) -> None:
-    tokenizer = helpers("build_tokenizer")()
+def test_fingerprint_ignores_how_a_text_is_padded() -> None:
+    tokenizer = build_tokenizer()
     before = tokenizer_fingerprint(tokenizer)
     tokenizer.backend_tokenizer.enable_truncation(5)
     assert tokenizer_fingerprint(tokenizer) == before
-    assert tokenizer_fingerprint(helpers("build_tokenizer")(300)) != before
+    assert tokenizer_fingerprint(build_tokenizer(300)) != before

@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from auditor.errors import ModelError
 from auditor.experiments.training import _batches, _loss, _pad, _schedule, build, save, sequence_nll, steps_in, train
+from helpers import build_tokenizer, naive_logprobs
 
 RAGGED = [[1, 5, 6, 7, 8, 9], [2, 9, 8], [3, 7, 7, 7, 5], [4, 6, 5, 9, 9, 9, 8]]
 
@@ -141,15 +142,14 @@ def test_a_configuration_of_a_bfloat16_checkpoint_gives_float32_weights() -> Non
     assert torch.equal(weights(stored), weights(plain))  # drawn in float32, not rounded afterwards
 
 
-def test_code_lengths_against_transformers_loss_and_a_loop(helpers: Any) -> None:
+def test_code_lengths_against_transformers_loss_and_a_loop() -> None:
     model = build(config(initializer_range=0.5), seed=0).train()
     sequences = torch.tensor(EVEN)
     found = sequence_nll(model, sequences, batch_size=2)
     assert (found.dtype, found.shape) == (np.dtype(np.float64), (5,))
     assert model.training
     model.eval()
-    naive = helpers("naive_logprobs")
-    assert found == pytest.approx([-sum(naive(model, row, 1)) for row in EVEN], rel=1e-9)
+    assert found == pytest.approx([-sum(naive_logprobs(model, row, 1)) for row in EVEN], rel=1e-9)
     with torch.no_grad():
         losses = [3 * model(sequences[i : i + 1], labels=sequences[i : i + 1]).loss.item() for i in range(5)]
     assert found == pytest.approx(losses, rel=1e-5)
@@ -217,10 +217,8 @@ def test_sequences_with_nothing_to_predict_are_refused(sequences: list[list[int]
         train(build(config(), seed=0), sequences, steps=1, batch_size=1, learning_rate=1e-3, seed=0)
 
 
-def test_a_saved_folder_is_a_plain_hugging_face_folder(
-    tmp_path: Path, helpers: Any, capfd: pytest.CaptureFixture[str]
-) -> None:
-    tokenizer = helpers("build_tokenizer")()
+def test_a_saved_folder_is_a_plain_hugging_face_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tokenizer = build_tokenizer()
     model = build(config(vocab_size=len(tokenizer)), seed=0)
     bars = logging.is_progress_bar_enabled()
     save(model, tokenizer, tmp_path)

@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import math
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 
 from auditor.errors import ConfigError
+from helpers import build_tokenizer, make_texts, naive_logprobs, write_jsonl
+from helpers_training import STEPS, audits, make_trainer
 
 KEYS = {
     f"audit/{name}{end}"
@@ -22,18 +25,16 @@ KEYS = {
 }
 ROOT = Path(__file__).parents[2]
 N_SIDE = 20
-STEPS = 60
 
 
 @pytest.fixture(scope="module")
-def texts(helpers_of_session: Any) -> tuple[list[str], list[str]]:
-    make_texts = helpers_of_session("make_texts")
+def texts() -> tuple[list[str], list[str]]:
     return make_texts(N_SIDE, seed=1), make_texts(N_SIDE, seed=2)
 
 
 @pytest.fixture(scope="module")
-def tokenizer(helpers_of_session: Any) -> Any:
-    made = helpers_of_session("build_tokenizer")()
+def tokenizer() -> Any:
+    made = build_tokenizer()
     made.pad_token = made.eos_token
     return made
 
@@ -44,44 +45,6 @@ def load(file: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def make_trainer(texts: Any, tokenizer: Any, folder: Path, *, steps: int = STEPS, model: Any = None, **options: Any):
-    """Make a trainer whose model has dropout, and whose data order is random: both draw random numbers."""
-    import torch
-    from transformers import (
-        DataCollatorForLanguageModeling,
-        GPT2Config,
-        GPT2LMHeadModel,
-        Trainer,
-        TrainingArguments,
-        set_seed,
-    )
-
-    set_seed(0)
-    torch.set_num_threads(1)
-    config = GPT2Config(
-        vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=0
-    )
-    arguments = {
-        "output_dir": str(folder),
-        "max_steps": steps,
-        "per_device_train_batch_size": 8,
-        "learning_rate": 1e-2,
-        "logging_steps": 10,
-        "report_to": [],
-        "save_strategy": "no",
-        "use_cpu": True,
-        "disable_tqdm": True,
-        "dataloader_pin_memory": False,
-    }
-    return Trainer(
-        model=model or GPT2LMHeadModel(config),
-        args=TrainingArguments(**arguments | options),
-        train_dataset=[{"input_ids": tokenizer(text)["input_ids"]} for text in texts[0]],
-        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
-        processing_class=tokenizer,
-    )
 
 
 def weights(trainer: Any) -> dict[str, Any]:
@@ -117,10 +80,6 @@ def trained(texts: Any, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory
     callback = MemorizationCallback(*texts, every_steps=20)
     callback.attach(watched).train()
     return SimpleNamespace(plain=plain, watched=watched, callback=callback, logged=recorder.logged)
-
-
-def audits(history: Any) -> list[dict[str, float]]:
-    return [entry for entry in history if "audit/loss_auc" in entry]
 
 
 def test_training_is_the_same_to_the_last_bit(trained: Any) -> None:
@@ -163,11 +122,8 @@ def test_memorization_rises_from_nothing(trained: Any) -> None:
     assert last["audit/capacity_used_low"] > 0
 
 
-def test_the_last_figures_are_those_of_an_audit(
-    trained: Any, texts: Any, tokenizer: Any, helpers: Any, tmp_path: Path
-) -> None:
+def test_the_last_figures_are_those_of_an_audit(trained: Any, texts: Any, tokenizer: Any, tmp_path: Path) -> None:
     """Independent oracle: plain logits of each text alone, in float64, and the formulas written out."""
-    naive_logprobs = helpers("naive_logprobs")
     model = trained.watched.model.eval()
     loss = []
     for text in [*texts[0], *texts[1]]:
@@ -178,13 +134,12 @@ def test_the_last_figures_are_those_of_an_audit(
 
 
 def test_with_a_reference_the_figures_are_those_of_auditor_audit(
-    texts: Any, tokenizer: Any, tiny_models: Any, tmp_path: Path, helpers: Any
+    texts: Any, tokenizer: Any, tiny_models: Any, tmp_path: Path
 ) -> None:
     from auditor.audit.pipeline import audit
     from auditor.config import AttackSpec, AuditConfig, DataSpec, ModelSpec
     from auditor.training_callback import MemorizationCallback
 
-    write_jsonl = helpers("write_jsonl")
     long = [
         [text + " the of and a to in" * 12 if i % 3 == 0 else text for i, text in enumerate(side)] for side in texts
     ]
@@ -327,11 +282,9 @@ def test_a_run_that_goes_on_needs_a_reference(texts: Any, tokenizer: Any, tmp_pa
         trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
 
 
-def test_the_example_trains_audits_and_stops(
-    texts: Any, tokenizer: Any, tmp_path: Path, helpers: Any, capsys: Any
-) -> None:
+def test_the_example_trains_audits_and_stops(texts: Any, tokenizer: Any, tmp_path: Path, capsys: Any) -> None:
     make_trainer(texts, tokenizer, tmp_path).save_model(str(tmp_path / "base"))
-    sides = [helpers("write_jsonl")(tmp_path / f"{name}.jsonl", side) for name, side in zip("mn", texts, strict=True)]
+    sides = [write_jsonl(tmp_path / f"{name}.jsonl", side) for name, side in zip("mn", texts, strict=True)]
     arguments = ["--model", tmp_path / "base", "--members", sides[0], "--non-members", sides[1]]
     arguments += ["--out", tmp_path / "run", "--steps", STEPS, "--every", 20, "--lr", 0.01, "--max-auc", 0.7]
     load(ROOT / "examples" / "train_with_audit.py").main(list(map(str, arguments)))
@@ -390,7 +343,16 @@ def test_all_processes_stop_at_the_same_step(tmp_path: Path) -> None:
     """Under DDP the first process audits, and one that did not hear of the end would wait for gradients forever."""
     script = Path(__file__).with_name("train_in_two_processes.py")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script), str(tmp_path)]
-    done = subprocess.run(torchrun, cwd=ROOT, capture_output=True, text=True, timeout=240, check=True)
+    path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        torchrun,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+    )
     said = sorted(re.findall(r"said (\d) (\d+) (\[.*?\]) (.*)", done.stdout))
     assert [one[0] for one in said] == ["0", "1"]
     step = int(said[0][1])

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,8 +23,8 @@ from auditor.engine.store import ScoreStore
 from auditor.errors import ConfigError
 from auditor.gates import sequential as early_gates
 from auditor.gates.policy import Gate, parse_policy
+from helpers import Run, build_tokenizer, make_texts, save_gpt2, write_jsonl
 
-Run = Callable[..., Any]
 World = dict[str, Path]
 N = 128
 TODAY = date(2026, 1, 1)
@@ -38,22 +37,21 @@ def folder(world: World, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, helpers_of_session: Callable[[str], Any]) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Train a target on the members; ``innocent`` and the reference were trained on other texts of the kind."""
     from transformers import AutoModelForCausalLM
 
     from auditor.experiments.training import save, train
 
-    make_texts, write_jsonl = helpers_of_session("make_texts"), helpers_of_session("write_jsonl")
     root = tmp_path_factory.mktemp("until-decided")
-    tokenizer = helpers_of_session("build_tokenizer")()
+    tokenizer = build_tokenizer()
     names = ("members", "non_members", "others", "more")
     texts = {name: make_texts(N, seed=20 + i, words=16) for i, name in enumerate(names)}
     found = {name: write_jsonl(root / f"{name}.jsonl", some, prefix=name) for name, some in texts.items()}
     for seed, (name, trained_on, steps) in enumerate(
         [("target", "members", 300), ("reference", "others", 60), ("innocent", "more", 60)]
     ):
-        start = helpers_of_session("save_gpt2")(root / f"{name}-start", seed=seed, tokenizer=tokenizer, scale=0.02)
+        start = save_gpt2(root / f"{name}-start", seed=seed, tokenizer=tokenizer, scale=0.02)
         weights = AutoModelForCausalLM.from_pretrained(start)
         ids = [[0, *tokenizer(text)["input_ids"]] for text in texts[trained_on]]
         train(weights, ids, steps=steps, batch_size=32, learning_rate=2e-2, seed=seed, warmup=5)

@@ -20,8 +20,8 @@ from auditor.documents.files import read_document
 from auditor.documents.result import SCHEMA_VERSION, AuditResult, RetrainedResult
 from auditor.verification.coverage import Evidence, unverified
 from auditor.verification.verify import verify
+from helpers import Run, make_texts, write_jsonl
 
-Run = Callable[..., Any]
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -36,11 +36,9 @@ def run_audit(world: dict[str, Path], out: Path, *more: object) -> None:
 def audited(
     tiny_models: dict[str, Path],
     tmp_path_factory: pytest.TempPathFactory,
-    helpers_of_session: Callable[[str], Any],
 ) -> dict[str, Path]:
     """Audit two tiny models, once, over texts of which some are nearly the same."""
     root = tmp_path_factory.mktemp("audited")
-    make_texts, write_jsonl = helpers_of_session("make_texts"), helpers_of_session("write_jsonl")
     world = {
         **tiny_models,
         "members": write_jsonl(root / "members.jsonl", make_texts(30, seed=1), prefix="m"),
@@ -179,9 +177,8 @@ def test_changed_texts_are_found_and_not_shown(copy: Path, audited: dict[str, Pa
 
 
 def test_intervals_that_rest_on_near_duplicates_are_left_alone_and_values_are_not(
-    audited: dict[str, Path], helpers: Callable[[str], Any], tmp_path: Path
+    audited: dict[str, Path], tmp_path: Path
 ) -> None:
-    make_texts, write_jsonl = helpers("make_texts"), helpers("write_jsonl")
     texts = make_texts(20, seed=5, words=40)
     alike = [f"{text} Yes." for text in texts[:5]]
     world = audited | {"members": write_jsonl(tmp_path / "alike.jsonl", [*texts, *alike], prefix="m")}

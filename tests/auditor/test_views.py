@@ -19,6 +19,8 @@ from auditor.engine.request import ScoringRequest
 from auditor.engine.signals import Collected, collect_signals
 from auditor.engine.views import N_SWAPS, has_words_to_swap, swap_words
 from auditor.errors import ConfigError, ModelError
+from helpers import naive_logprobs
+from helpers_engine import load_plainly
 
 TEXTS = ["Ada had 12 of  it.", "Bo\twas not\nin the Café on 1.", "\n she had\u00a0it", "Ada had 12 of  it."]
 
@@ -50,10 +52,7 @@ def collect(tiny_models: dict[str, Path], tmp_path: Path) -> Callable[..., Colle
 @pytest.fixture
 def target(tiny_models: dict[str, Path]) -> tuple[Any, Any]:
     """Return the target and its tokenizer."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder = tiny_models["target"]
-    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    return load_plainly(tiny_models["target"])
 
 
 def test_two_words_change_places_and_white_space_stays() -> None:
@@ -111,12 +110,12 @@ def test_each_view_is_scored_like_a_text_of_its_own(collect: Callable[..., Colle
 
 
 def test_scores_of_swapped_words_against_the_naive_loop(
-    collect: Callable[..., Collected], target: tuple[Any, Any], helpers: Callable[[str], Any]
+    collect: Callable[..., Collected], target: tuple[Any, Any]
 ) -> None:
     model, tokenizer = target
     swapped = collect(TEXTS, Need.SWAPS).signals.family(SWAPPED)
     for i, text in enumerate(TEXTS[:2]):
-        naive = helpers("naive_logprobs")(model, [0, *tokenizer(swap_words(text, 3))["input_ids"]], 1)
+        naive = naive_logprobs(model, [0, *tokenizer(swap_words(text, 3))["input_ids"]], 1)
         assert swapped[3].total_logprob[i] == pytest.approx(sum(naive), abs=1e-5 * len(naive))
 
 
@@ -145,9 +144,7 @@ def test_copies_of_cut_texts_are_scored_whole(collect: Callable[..., Collected],
     assert any(note.startswith(f"{n_longer} of 10 rewritten copies of texts fill more windows") for note in found.notes)
 
 
-def test_both_kinds_of_shots(
-    collect: Callable[..., Collected], target: tuple[Any, Any], helpers: Callable[[str], Any]
-) -> None:
+def test_both_kinds_of_shots(collect: Callable[..., Collected], target: tuple[Any, Any]) -> None:
     model, tokenizer = target
     shots, member_shots = ["Ada had 1. "], ["Bo was in it. ", "as long as half the window is " * 9]
     needs = (Need.SHOTS, Need.MEMBER_SHOTS, Need.LOWERCASE)
@@ -156,7 +153,7 @@ def test_both_kinds_of_shots(
         start = [0, *tokenizer(before)["input_ids"]]
         after = found.signals.views[view]
         for i, text in enumerate(TEXTS):
-            naive = helpers("naive_logprobs")(model, [*start, *tokenizer(text)["input_ids"]], len(start))
+            naive = naive_logprobs(model, [*start, *tokenizer(text)["input_ids"]], len(start))
             assert after.n_tokens[i] == len(naive)
             assert after.total_logprob[i] == pytest.approx(sum(naive), abs=1e-5 * len(naive) + 1e-5)
     (note,) = found.notes
@@ -182,7 +179,6 @@ def test_a_worker_that_is_given_the_shown_texts_knows_the_rows_by_the_same_keys(
 def test_token_ids_belong_to_the_scores(
     collect: Callable[..., Collected],
     target: tuple[Any, Any],
-    helpers: Callable[[str], Any],
     monkeypatch: pytest.MonkeyPatch,
     long_texts: str,
     prefix_token: str,
@@ -200,7 +196,7 @@ def test_token_ids_belong_to_the_scores(
             prefix = [0] if prefix_token == "auto" else []
             assert block.target_ids[start:stop].tolist() == [*prefix, *ids][1:]
             if len(ids) < 64:
-                naive = helpers("naive_logprobs")(model, [*prefix, *ids], 1)
+                naive = naive_logprobs(model, [*prefix, *ids], 1)
                 np.testing.assert_allclose(block.target.logprob[start:stop], naive, atol=1e-4)
     assert collect(texts).signals.target_ids is None
 

@@ -22,22 +22,18 @@ from auditor.documents.comparison import (
     Pairing,
 )
 from auditor.documents.estimate import Estimate
+from helpers import estimate_within
 from reports import COMPARISON_RENDERERS, render_comparison
 from reports.comparison import finding, notes, paired_words
 
 HOSTILE = "</title><script>alert(1)</script> | `x` \x1b[31m\u202e [bold]b[/] & {{ 7*7 }} @you #1"
 
 
-def estimate(value: float, half: float = 0.05) -> Estimate:
-    return Estimate(
-        value=value, low=value - half, high=value + half, level=0.95, method="t", n_members=50, n_non_members=40
-    )
-
-
 def changed(metric: str, old: float, new: float, p: float | None, unit: str = "") -> MetricChange:
     return MetricChange(
-        metric=metric, description=f"figure {metric}", unit=unit, old=estimate(old), new=estimate(new),
-        change=estimate(new - old), p_value=p, p_value_holm=p, paired=True,
+        metric=metric, description=f"figure {metric}", unit=unit,
+        old=estimate_within(old, 0.05), new=estimate_within(new, 0.05), change=estimate_within(new - old, 0.05),
+        p_value=p, p_value_holm=p, paired=True,
     )  # fmt: skip
 
 
@@ -184,7 +180,7 @@ def test_the_finding_follows_what_holds_after_correction(comparison: AuditCompar
     assert (found.tone, found.title) == ("warn", "More is remembered")
     assert "from 0.600 to 0.750, +0.150 [0.100 to 0.200], adjusted p < 0.001" in found.sentence
     assert "hold after correction for testing all of them: 2 of 3." in found.sentence
-    down = tuple(replace(row, change=estimate(-(row.change.value or 0))) for row in comparison.changes)
+    down = tuple(replace(row, change=estimate_within(-(row.change.value or 0), 0.05)) for row in comparison.changes)
     fell = finding(replace(comparison, changes=down))
     assert (fell.tone, fell.title) == ("ok", "Less is remembered")
     assert finding(replace(comparison, changes=(*comparison.changes[:2], *down[2:]))).title == (
@@ -205,7 +201,7 @@ def test_bits_of_members_alone_are_no_evidence(comparison: AuditComparison) -> N
 
 
 def test_good_news_with_another_cause_is_no_good_news(comparison: AuditComparison) -> None:
-    down = tuple(replace(row, change=estimate(-(row.change.value or 0))) for row in comparison.changes)
+    down = tuple(replace(row, change=estimate_within(-(row.change.value or 0), 0.05)) for row in comparison.changes)
     other = Difference(what="reference weights", old="a", new="b", effect="caution", meaning="bits differ for it")
     cautious = replace(comparison, changes=down, reading="caution", differences=(*comparison.differences, other))
     assert finding(cautious).tone == "warn"

@@ -11,16 +11,11 @@ from rich.console import Console
 
 from auditor.documents.curve import AttackPoint, Curve, CurvePoint, Failed, Rise
 from auditor.documents.estimate import Estimate, TprAtFpr
+from helpers import estimate_within
 from reports import CURVE_RENDERERS, render_curve
 from reports.curve import finding, notes
 
 HOSTILE = "</title><script>alert(1)</script> | `x` \x1b[31m\u202e [bold]b[/] & {{ 7*7 }} @you #1"
-
-
-def estimate(value: float, half: float = 0.1) -> Estimate:
-    return Estimate(
-        value=value, low=value - half, high=value + half, level=0.95, method="t", n_members=50, n_non_members=40
-    )
 
 
 def missing(reason: str = "no reference model was given") -> Estimate:
@@ -36,15 +31,15 @@ def point(step: int, bits: float, auc: float, change: float | None, label: str =
         weights_sha256=f"{step:064x}",
         n_parameters=1000,
         soundness="pass",
-        bits_per_member=estimate(bits, 2.0),
-        capacity_used=estimate(bits / 100, 0.01),
+        bits_per_member=estimate_within(bits, 2.0),
+        capacity_used=estimate_within(bits / 100, 0.01),
         attacks=tuple(
-            AttackPoint(attack=name, auc=estimate(area, 0.04), tpr=TprAtFpr.at(0.01, estimate(0.2)))
+            AttackPoint(attack=name, auc=estimate_within(area, 0.04), tpr=TprAtFpr.at(0.01, estimate_within(0.2, 0.1)))
             for name, area in names.items()
         ),
-        bits_change=None if change is None else estimate(change, 1.0),
+        bits_change=None if change is None else estimate_within(change, 1.0),
         bits_change_p=None if change is None else 0.001,
-        auc_change=None if change is None else estimate(0.1, 0.03),
+        auc_change=None if change is None else estimate_within(0.1, 0.03),
     )
 
 
@@ -62,7 +57,9 @@ def curve() -> Curve:
         calibrated=True,
         headline_attack="reference",
         points=points,
-        largest_rise=Rise(before="checkpoint-100", after="checkpoint-200", change=estimate(6.0, 1.0), p_value=0.002),
+        largest_rise=Rise(
+            before="checkpoint-100", after="checkpoint-200", change=estimate_within(6.0, 1.0), p_value=0.002
+        ),
     )
 
 
@@ -81,7 +78,7 @@ def hostile(curve: Curve) -> Curve:
         references=(HOSTILE,),
         headline_attack=HOSTILE,
         points=points,
-        largest_rise=Rise(before=HOSTILE, after=HOSTILE, change=estimate(6.0), p_value=0.0),
+        largest_rise=Rise(before=HOSTILE, after=HOSTILE, change=estimate_within(6.0, 0.1), p_value=0.0),
         failed=(Failed(label=HOSTILE, path=HOSTILE, reason=HOSTILE),),
         warnings=(HOSTILE,),
     )

@@ -4,15 +4,9 @@ import io
 
 from rich.console import Console
 
-from auditor.documents.estimate import Estimate
 from auditor.experiments.demo import CopiesRow
+from helpers import estimate_within
 from reports import render_demo
-
-
-def estimate(value: float) -> Estimate:
-    return Estimate(
-        value=value, low=value - 1, high=value + 1, level=0.95, method="t interval", n_members=5, n_non_members=0
-    )
 
 
 def row(copies: int, found: float, true: float) -> CopiesRow:
@@ -20,10 +14,10 @@ def row(copies: int, found: float, true: float) -> CopiesRow:
         copies=copies,
         n=5,
         entropy_bits=60.0,
-        signed_bits=estimate(found),
-        memorized_bits=estimate(max(0.0, found)),
-        true_bits=estimate(true),
-        true_share=estimate(true / 60),
+        signed_bits=estimate_within(found, 1.0),
+        memorized_bits=estimate_within(max(0.0, found), 1.0),
+        true_bits=estimate_within(true, 1.0),
+        true_share=estimate_within(true / 60, 1.0),
     )
 
 

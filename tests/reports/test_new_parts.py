@@ -11,6 +11,7 @@ from rich.console import Console
 
 from auditor.documents.estimate import Estimate
 from auditor.documents.result import AuditResult, CheckResult, RetrainedAttack, SelectionResult
+from helpers import estimate
 from reports import RENDERERS, from_json, render_terminal
 from reports.advice import actions, limits
 from reports.attacks import attack_table, combination_sentence, declaration, headline_attack, selection_sentence
@@ -48,10 +49,6 @@ def screen(result: AuditResult) -> str:
     stream = io.StringIO()
     Console(file=stream, width=400).print(render_terminal(result))
     return stream.getvalue()
-
-
-def estimate(value: float, low: float, high: float) -> Estimate:
-    return Estimate(value=value, low=low, high=high, level=0.95, method="m", n_members=9, n_non_members=8)
 
 
 def test_every_estimate_of_the_document_is_in_the_table_of_every_number(full: AuditResult) -> None:

@@ -17,6 +17,7 @@ from auditor.documents.capacity import CapacityMeasurement, CapacityRun, Extrapo
 from auditor.documents.estimate import Estimate
 from auditor.documents.prediction import AttackPrediction, Ceiling, LawPrediction, Prediction
 from auditor.laws.membership import PAPER_LAW, ProbitLaw, auc_from_f1
+from helpers import estimate
 from reports.plots import FORMATS, LANDMARKS, calibration_figure, capacity_figure, prediction_map
 
 HOSTILE = "$\\frac{ <script>alert(1)</script> \u202e\x00\ud800 ]]> -- & 漢字 $x$"
@@ -67,19 +68,16 @@ def capacity() -> CapacityMeasurement:
     )  # fmt: skip
 
 
-def estimate(value: float) -> Estimate:
-    low, high = max(0.0, value - 0.03), min(1.0, value + 0.03)
-    return Estimate(
-        value=value, low=low, high=high, level=0.95, method="bootstrap", n_members=274, n_non_members=2000
-    )  # fmt: skip
+def share(value: float) -> Estimate:
+    return estimate(value, max(0.0, value - 0.03), min(1.0, value + 0.03), n_members=274, n_non_members=2000)
 
 
 def cell(params: int, ratio: float, loss: float, reference: float, steps: int = 1000) -> CalibrationCell:
     return CalibrationCell(
         params=params, n_samples=round(ratio * params), samples_per_parameter=ratio, steps=steps, epochs=200.0,
         learning_rate=0.01, seed=0, member_bits_per_token=5.0, non_member_bits_per_token=6.0,
-        reference_bits_per_token=5.8, loss_f1=estimate(loss), loss_auc=estimate(loss),
-        reference_f1=estimate(reference), reference_auc=estimate(reference),
+        reference_bits_per_token=5.8, loss_f1=share(loss), loss_auc=share(loss),
+        reference_f1=share(reference), reference_auc=share(reference),
     )  # fmt: skip
 
 

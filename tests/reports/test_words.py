@@ -12,6 +12,7 @@ from rich.console import Console
 
 from auditor.documents.estimate import Estimate, Histogram, TprAtFpr
 from auditor.documents.result import AuditResult, CheckResult
+from helpers import estimate
 from reports import RENDERERS, render_terminal
 from reports.advice import CONFIDENTIAL, TEXTS_AS_SCORED, actions, limits
 from reports.attacks import attack_quantities
@@ -22,14 +23,10 @@ from reports.soundness import trust
 from reports.verdict import chips, headline_attack, verdict
 
 
-def estimate(value: float, low: float, high: float) -> Estimate:
-    return Estimate(value=value, low=low, high=high, level=0.9, method="m", n_members=10, n_non_members=20)
-
-
 def with_auc(result: AuditResult, value: float, low: float, high: float) -> AuditResult:
     """Set the AUC of the headline attack."""
     attacks = tuple(
-        replace(a, auc=estimate(value, low, high), inverted=high < 0.5) if a.name == "reference" else a
+        replace(a, auc=estimate(value, low, high, level=0.9), inverted=high < 0.5) if a.name == "reference" else a
         for a in result.attacks
     )
     return replace(result, attacks=attacks)
@@ -74,7 +71,7 @@ def weak(result: AuditResult) -> AuditResult:
 
 def with_rate(result: AuditResult, value: float, low: float, high: float, *, n: int) -> AuditResult:
     """Set the headline's rate at 1% false alarms, measured on n non-members."""
-    point = TprAtFpr.at(0.01, replace(estimate(value, low, high), level=0.95, n_non_members=n))
+    point = TprAtFpr.at(0.01, estimate(value, low, high, n_non_members=n))
     attacks = tuple(replace(a, tpr_at_fpr=(point,)) if a.name == "reference" else a for a in result.attacks)
     return replace(result, attacks=attacks)
 
