@@ -1,7 +1,6 @@
 """The calibration document: the membership law on one's own text, fitted to a sweep of small trainings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +11,6 @@ __all__ = ["AttackCalibration", "Calibration", "CalibrationCell", "TrainingEffec
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationCell:
     """One model trained on one number of samples of real text, and how well two attacks tell them from others."""
 
@@ -47,7 +45,6 @@ class CalibrationCell:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AttackCalibration:
     """The law of one attack, fitted to the cells of a sweep."""
 
@@ -80,7 +77,6 @@ class AttackCalibration:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingEffect:
     """What training longer changes: one cell again, with more steps."""
 
@@ -91,7 +87,6 @@ class TrainingEffect:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """The membership law on one's own architecture, tokenizer and text, and the cells behind it."""
 

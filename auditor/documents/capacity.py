@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +15,6 @@ Precision = Literal["fp32", "bf16"]
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityRun:
     """One model trained on one set of random tokens until the end of its schedule."""
 
@@ -45,7 +43,6 @@ class CapacityRun:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Extrapolation:
     """Where finished schedules of growing length point to, under one assumed form."""
 
@@ -56,7 +53,6 @@ class Extrapolation:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityMeasurement:
     """Bits per parameter of an architecture, measured by training on uniform random tokens: a lower bound."""
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ResultError
@@ -18,7 +17,6 @@ VERSION = "1.0"
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Checksums:
     schema_version: str = VERSION
     """Version of this document's schema, MAJOR.MINOR."""

@@ -1,6 +1,6 @@
 """The comparison document: what changed between two audits. The order of the fields is the file format."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +25,6 @@ __all__ = [
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricChange:
     """One figure before and after."""
 
@@ -53,7 +52,6 @@ Effect = Literal["none", "caution", "diagnosis"]
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """Something that is not the same in two audits."""
 
@@ -70,7 +68,6 @@ class Difference:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
     """Something that could not be compared, and why."""
 
@@ -81,7 +78,6 @@ class LeftOut:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HighSample:
     """A member that is beyond the threshold of one audit, and not of the other."""
 
@@ -96,7 +92,6 @@ class HighSample:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HighSamples:
     """The highly memorized members of two audits.
 
@@ -123,7 +118,6 @@ class HighSamples:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Pairing:
     """How the samples of two audits were matched.
 
@@ -157,7 +151,6 @@ Reading = Literal["sound", "caution", "diagnosis"]
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedAudit:
     """One of the two audits."""
 
@@ -184,7 +177,6 @@ class ComparedAudit:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditComparison:
     """What changed from one audit to another, written as ``comparison.json``."""
 

@@ -1,7 +1,7 @@
 """The curve document: what a training run remembers over time. The order of the fields is the file format."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,7 +26,6 @@ CURVE_VERSION = "1.0"
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AttackPoint:
     """One attack at one checkpoint; ``tpr`` is at the smallest false-positive rate that the texts can resolve."""
 
@@ -39,7 +38,6 @@ class AttackPoint:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
     """One audited checkpoint, and how it changed from the one before it."""
 
@@ -70,7 +68,6 @@ class CurvePoint:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Rise:
     """The largest rise in bits between two neighbouring checkpoints that chance does not explain.
 
@@ -88,7 +85,6 @@ class Rise:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
     """A checkpoint that could not be audited, and why."""
 
@@ -101,7 +97,6 @@ class Failed:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
     """The checkpoints of a training run, audited alike: one document, written as ``curve.json``."""
 

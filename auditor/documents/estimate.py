@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from .files import document
@@ -11,7 +11,6 @@ __all__ = ["Estimate", "Histogram", "RocCurve", "TprAtFpr"]
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """A number that never travels alone: its interval, how it was made, and from how many samples."""
 
@@ -86,7 +85,6 @@ class Estimate:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TprAtFpr(Estimate):
     """The largest true-positive rate with a false-positive rate of at most ``fpr``; no interpolation."""
 
@@ -100,7 +98,6 @@ class TprAtFpr(Estimate):
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RocCurve:
     """Operating points from the strictest threshold to the most lenient; thinned for the file, ends kept."""
 
@@ -111,7 +108,6 @@ class RocCurve:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
     """Counts of members and non-members in shared bins (``len(edges) - 1`` of them)."""
 

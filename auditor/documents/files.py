@@ -5,10 +5,10 @@ import math
 import os
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, dataclass_transform
 from uuid import uuid4
 
 from ..errors import ResultError
@@ -21,8 +21,9 @@ __all__ = ["document", "document_schema", "for_owner", "from_text", "read_docume
 Document = TypeVar("Document")
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 def document(kind: type[Document]) -> type[Document]:
-    """Mark a dataclass as (a part of) a document.
+    """Make a class (a part of) a document: a frozen dataclass of keywords.
 
     When it is read back, unknown keys and numbers that are not finite are refused, and its schema describes every
     field by the line beneath it. Nothing heavy is imported before a document is read.
@@ -32,7 +33,7 @@ def document(kind: type[Document]) -> type[Document]:
         "allow_inf_nan": False,
         "use_attribute_docstrings": True,
     }
-    return kind
+    return dataclass(frozen=True, slots=True, kw_only=True)(kind)
 
 
 @cache

@@ -1,6 +1,5 @@
 """The verdict of gates: the frozen document of a policy applied to a result. The order of the fields is the format."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from .files import document
@@ -13,7 +12,6 @@ Outcome = Literal["pass", "fail", "inconclusive", "refused"]
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GateOutcome:
     """One gate: a limit, what was measured, and what follows.
 
@@ -68,7 +66,6 @@ class GateOutcome:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EarlyStop:
     """What an audit scored that stopped as soon as every gate was decided: part of the texts, in random order."""
 
@@ -91,7 +88,6 @@ class EarlyStop:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GateReport:
     """All gates of a policy on one document, as ``auditor gate --json`` prints it."""
 

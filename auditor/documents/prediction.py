@@ -1,7 +1,5 @@
 """The prediction of what a plan of training will leak: the document that ``auditor predict --json`` prints."""
 
-from dataclasses import dataclass
-
 from .files import document
 
 __all__ = [
@@ -16,7 +14,6 @@ __all__ = [
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LawPrediction:
     """What the loss attack is expected to achieve."""
 
@@ -45,7 +42,6 @@ class LawPrediction:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AttackPrediction:
     """What an attack with a reference model is expected to achieve, with its band, and on whose word."""
 
@@ -66,7 +62,6 @@ class AttackPrediction:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Ceiling:
     """What no attack can exceed on average over members, if the capacity holds."""
 
@@ -79,7 +74,6 @@ class Ceiling:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Inverse:
     """What would have to change for the law to predict a given F1."""
 
@@ -100,7 +94,6 @@ class Inverse:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """The risk of a plan: parameters and data in, memorised bits, F1, AUC and a ceiling for any attack out."""
 
@@ -147,7 +140,6 @@ class Prediction:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """One prediction beside what the audit measured."""
 
@@ -172,7 +164,6 @@ class Comparison:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionBesideMeasurement:
     """What the size of model and training set let expect, set beside what the audit found."""
 

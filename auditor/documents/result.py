@@ -1,7 +1,7 @@
 """The result: the frozen, versioned document of one audit. The order of the fields is the file format."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from .estimate import Estimate, Histogram, RocCurve, TprAtFpr
@@ -9,31 +9,10 @@ from .files import document
 from .prediction import PredictionBesideMeasurement
 
 __all__ = [
-    "SCHEMA_VERSION",
-    "AttackResult",
-    "AuditResult",
-    "CalibrationBin",
-    "CalibrationResult",
-    "CheckResult",
-    "CombinationResult",
-    "DataResult",
-    "Finding",
-    "FoldChoice",
-    "MemorizationResult",
-    "ModelProvenance",
-    "Provenance",
-    "RetrainedAttack",
-    "RetrainedResult",
-    "RiskBreakdown",
-    "RiskGroup",
-    "RiskResult",
-    "SelectionResult",
-    "SideData",
-    "SoundnessResult",
-    "StabilityResult",
-    "TailResult",
-    "TopSample",
-    "Verdict",
+    *("SCHEMA_VERSION", "AttackResult", "AuditResult", "CalibrationBin", "CalibrationResult", "CheckResult"),
+    *("CombinationResult", "DataResult", "Finding", "FoldChoice", "MemorizationResult", "ModelProvenance"),
+    *("Provenance", "RetrainedAttack", "RetrainedResult", "RiskBreakdown", "RiskGroup", "RiskResult"),
+    *("SelectionResult", "SideData", "SoundnessResult", "StabilityResult", "TailResult", "TopSample", "Verdict"),
 ]
 
 SCHEMA_VERSION = "1.2"
@@ -42,7 +21,6 @@ Verdict = Literal["pass", "warn", "veto"]
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AttackResult:
     """One attack on one target: how well its score separates members from non-members.
 
@@ -87,7 +65,6 @@ class AttackResult:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FoldChoice:
     """An attack that folds of the texts chose as the best one."""
 
@@ -98,7 +75,6 @@ class FoldChoice:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionResult:
     """What choosing among attacks costs."""
 
@@ -115,7 +91,6 @@ class SelectionResult:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationBin:
     """Samples whose stated probability of membership lies in one bin: how many of them are members?"""
 
@@ -130,7 +105,6 @@ class CalibrationBin:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationResult:
     """Whether stated probabilities of membership can be taken at their word, at equal prior odds."""
 
@@ -145,7 +119,6 @@ class CalibrationResult:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CombinationResult:
     """All attacks together: a classifier trained on their scores, texts scored by folds that did not train on them."""
 
@@ -166,7 +139,6 @@ class CombinationResult:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RiskGroup:
     """The members of one group, length, rarity or number of copies.
 
@@ -187,7 +159,6 @@ class RiskGroup:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RiskBreakdown:
     """How the risk differs along one property of the members.
 
@@ -210,7 +181,6 @@ class RiskBreakdown:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TailResult:
     """The worst members by bits: the mean of the most memorized share, with its interval.
 
@@ -226,7 +196,6 @@ class TailResult:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StabilityResult:
     """Whether other references would name the same members as most at risk.
 
@@ -249,7 +218,6 @@ class StabilityResult:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RiskResult:
     """Who is at risk: per-sample probabilities, the tail, and where the risk is concentrated.
 
@@ -279,7 +247,6 @@ Finding = Literal["residual", "over_erased", "indistinguishable", "undecided"]
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RetrainedAttack:
     """One attack on the target beside the same attack on a model that never saw the members.
 
@@ -303,7 +270,6 @@ class RetrainedAttack:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RetrainedResult:
     """Does the target differ from a model retrained without the members, in either direction?
 
@@ -327,7 +293,6 @@ class RetrainedResult:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TopSample:
     """One of the most memorized samples. ``text`` stays None unless the user asked for texts."""
 
@@ -348,7 +313,6 @@ class TopSample:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MemorizationResult:
     """Dataset-level estimates of unintended memorization, in bits.
 
@@ -409,7 +373,6 @@ class MemorizationResult:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
     """One soundness check: may the numbers be believed?
 
@@ -433,7 +396,6 @@ class CheckResult:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SoundnessResult:
     """All checks; the verdict is the worst of them."""
 
@@ -444,7 +406,6 @@ class SoundnessResult:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SideData:
     """The texts of one side, and what was done to them."""
 
@@ -475,7 +436,6 @@ class SideData:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DataResult:
     """The texts behind the audit."""
 
@@ -490,7 +450,6 @@ class DataResult:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelProvenance:
     """Which model scored, and how."""
 
@@ -529,7 +488,6 @@ class ModelProvenance:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """What is needed to run the audit again and to trust that this is what was run.
 
@@ -566,7 +524,6 @@ class Provenance:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditResult:
     """The whole audit: one document, written as ``result.json``. A part that was not run is None."""
 

@@ -42,7 +42,6 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowSettings:
     """All that decides the weights of a shadow besides its number: shadows of one set agree in it."""
 
@@ -94,7 +93,6 @@ _HASHED = {
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowRun:
     """One shadow model, trained on one half."""
 
@@ -138,7 +136,6 @@ class ShadowRun:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Shadow:
     """``shadow.json``: what lies beside the weights of a finished shadow, so that a later run knows it again."""
 
@@ -153,7 +150,6 @@ class Shadow:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowManifest:
     """``manifest.json``: a set of shadow models, and who saw what.
 

@@ -1,6 +1,5 @@
 """The manifest of a split: how a corpus was split. The order of the fields is the file format."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +9,6 @@ __all__ = ["SplitManifest", "SplitSide", "read_manifest"]
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SplitSide:
     """One part of a split: its size, and the hash of each text, UTF-8, in order."""
 
@@ -25,7 +23,6 @@ class SplitSide:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SplitManifest:
     """How a corpus was split, so that an audit can be checked against it; the order of the fields is the format."""
 

@@ -1,6 +1,5 @@
 """The verification document: which claims of an audit still hold. The order of the fields is the file format."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from .files import document
@@ -15,7 +14,6 @@ Status = Literal["matches", "differs", "not_checked"]
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """One thing that an audit says, and whether it still holds; ``detail`` says what differs, or why none can tell."""
 
@@ -28,7 +26,6 @@ class Claim:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """All claims of one audit; written as JSON in the order of the fields."""
 

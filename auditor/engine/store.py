@@ -16,7 +16,7 @@ import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,7 +51,6 @@ _COLUMNS = ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max"
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PassKey:
     """What a stored score depends on besides its text. Anything that changes a number belongs here."""
 

@@ -6,7 +6,6 @@ score store, configuration and tokenizer, but no weights. It holds the texts: it
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..data import Side
@@ -36,7 +35,6 @@ MEMBER = re.compile(
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PackedSide:
     """The texts of one side: where they came from, and what was done to them."""
 
@@ -57,7 +55,6 @@ class PackedSide:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PackedReference:
     """A reference that was run: what it was, and under which key its scores lie in the store."""
 
@@ -74,7 +71,6 @@ class PackedReference:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PackManifest:
     """What is in a pack; the order of the fields is the file format."""
 

@@ -19,7 +19,7 @@ MODULES = [
     importlib.import_module(f"auditor.documents.{found.name}")
     for found in pkgutil.iter_modules(auditor.documents.__path__)
 ] + [auditor.packs.manifest]
-IN_MEMORY = {"Figure", "PathPattern", "_Place", "PassKey", "ShadowSet", SampleTable.__name__}
+IN_MEMORY = {"AttackPath", "Figure", "PathPattern", "_Place", "PassKey", "ShadowSet", SampleTable.__name__}
 """Dataclasses that are written to no JSON document."""
 
 KINDS = sorted(
