@@ -44,6 +44,18 @@ def test_every_field_of_every_document_has_a_line_that_describes_it(kind: type):
         assert "\n" not in line
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_document_refuses_unknown_keys_and_numbers_that_are_not_finite(kind: type):
+    adapter = TypeAdapter(kind)
+    for name, field in kind.__dataclass_fields__.items():
+        if field.type in ("float", "float | None", float):
+            with pytest.raises(ValidationError) as raised:
+                adapter.validate_json(f'{{"{name}": NaN, "no_such_key": 1}}')
+            kinds = {(error["loc"], error["type"]) for error in raised.value.errors()}
+            assert ((name,), "finite_number") in kinds
+            assert (("no_such_key",), "unexpected_keyword_argument") in kinds
+
+
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.schema.json")), ids=lambda page: page.name)
 def test_the_published_schemas_describe_every_property(page: Path):
     schema = json.loads(page.read_text())
