@@ -21,7 +21,7 @@ from ..gates.subject import Judged, explain_inversion
 from ..soundness.checks import is_same_model
 from ..stats.sequential import level_per_gate
 from .inputs import read_inputs
-from .prepared import Prepared, prepare
+from .before_scoring import Prepared, prepare
 
 __all__ = ["audit_until_decided"]
 
