@@ -20,8 +20,8 @@ from ..gates.sequential import Question, topics_of
 from ..gates.subject import Judged, explain_inversion
 from ..soundness.checks import is_same_model
 from ..stats.sequential import level_per_gate
-from .inputs import read_inputs
 from .before_scoring import Prepared, prepare
+from .inputs import read_inputs
 
 __all__ = ["audit_until_decided"]
 

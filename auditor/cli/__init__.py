@@ -16,6 +16,7 @@ from .calibrate import calibrate
 from .capacity import capacity
 from .compare import compare
 from .demo import demo
+from .epsilon import epsilon
 from .gate import gate
 from .pack import pack
 from .predict import predict
@@ -38,7 +39,8 @@ def cli(debug: bool) -> None:
     """
 
 
-for _one in (audit, split, pack, predict, capacity, calibrate, shadows, demo, report, attacks, compare, gate, verify):
+_COMMANDS = (audit, split, pack, predict, capacity, calibrate, shadows, demo, report, attacks, compare, gate, verify)
+for _one in (*_COMMANDS, epsilon):
     cli.add_command(_one)
 
 
