@@ -20,6 +20,7 @@ from ..engine.batches import Budget, make_batches
 from ..engine.forward import OutOfMemory, Scorer, SequenceScores
 from ..engine.loading.configs import context_window, rope_boundary
 from ..engine.request import ScoringRequest
+from ..engine.scoring import check_scorer
 from ..engine.signals import collect_signals
 from ..engine.tokens import Encoder, TokenSequence, check_scorable, cut_to_fit
 from ..errors import ConfigError, DataError, ModelError
@@ -235,18 +236,19 @@ class Probe:
 
 
 def _score(model: Any, sequences: Sequence[TokenSequence], budget: Budget) -> TokenScores:
-    """Score sequences, longest first, in batches that memory halves."""
+    """Score sequences, longest first, in batches that memory halves; the model is checked anew, as it has changed."""
     with undisturbed(model):
         scorer = Scorer(model, name="the model in training")
         lengths = np.array([len(one.ids) for one in sequences], dtype=np.int64)
         boundary = rope_boundary(model.config.get_text_config())
         left: NDArray[np.int64] = np.argsort(-lengths, kind="stable")
+        check_scorer(scorer, sequences[left[0]], sequences[left[-1]], budget, boundary=boundary)
         done: dict[int, SequenceScores] = {}
         while len(left):
             batches = make_batches(
                 lengths[left], np.ones_like(left), budget, packed=scorer.packs, rope_boundary=boundary
             )
-            batch = left[next(batches)]
+            batch = left[next(batches)][: 1 if scorer.one_by_one else None]
             try:
                 scores = scorer.score([sequences[i] for i in batch])
             except OutOfMemory:

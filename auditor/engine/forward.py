@@ -16,6 +16,7 @@ from .loading.models import input_device
 from .packing import Packing, packing_of
 from .tapped_head import TappedHead
 from .tokens import TokenSequence
+from .trial import Trial
 
 __all__ = ["OutOfMemory", "Scorer", "SequenceScores", "is_out_of_memory"]
 
@@ -24,6 +25,14 @@ _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memo
 
 _CHECK_TOLERANCE_NATS = {torch.float32: 1e-3, torch.float64: 1e-3}
 _CHECK_TOLERANCE_HALF_NATS = 0.5
+_ROUNDED_FAR = 0.05
+"""Share of a sequence's tokens that may lie beyond the tolerance if activations are rounded: some always do."""
+
+_WHOLE_LOGITS = 2**24
+"""Logits of one sequence that a trial makes at once."""
+
+_BEFORE_THE_FUTURE = 32
+"""Tokens whose predictions are compared, the last ones before the other future."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +75,8 @@ class Scorer:
 
     Where the architecture allows it, sequences are packed end to end (:mod:`auditor.engine.packing`). Elsewhere
     they are padded on the right and no attention mask is given: under causal attention (and in state-space models)
-    nothing on the right can reach a real token. Both are tried on the model at hand, against the plain logits of
-    each sequence alone, before anything is scored; :meth:`check` repeats this on the user's own texts.
+    nothing on the right can reach a real token. :meth:`check` tries all of it on the user's own texts before anything
+    is scored; a model whose batches come out otherwise than its texts alone is run on one text at a time.
 
     Parameters
     ----------
@@ -77,40 +86,64 @@ class Scorer:
         For error messages.
     kernel : Kernel
         Makes the statistics of a chunk of logits.
+    why : str
+        Why this kernel, for the provenance.
     pack : bool
         Whether to try packing.
     exact : bool
         Whether batches may differ from single sequences by no more than float32 rounding; False for models that
         round their activations.
+    one_by_one : str
+        Why the model must not be given batches, if it is known to mix the texts of one.
     """
 
-    def __init__(self, model: Any, *, name: str, kernel: Kernel = PLAIN, pack: bool = True, exact: bool = True) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        name: str,
+        kernel: Kernel = PLAIN,
+        why: str = "",
+        pack: bool = True,
+        exact: bool = True,
+        one_by_one: str = "",
+    ) -> None:
         self.name = name
+        self._why = f"; {why}" * bool(why)
+        self._one_by_one = one_by_one
         self._model = model
         self._device: torch.device = input_device(model)
         rounding = _CHECK_TOLERANCE_NATS.get(model.dtype, _CHECK_TOLERANCE_HALF_NATS)
         self._tolerance_nats = rounding if exact else _CHECK_TOLERANCE_HALF_NATS
+        self._share_within = 1.0 if self._tolerance_nats < _CHECK_TOLERANCE_HALF_NATS else 1 - _ROUNDED_FAR
         self._packing: Packing | None = None
         self._shares = False
         self._shared: tuple[tuple[int, ...], Any] | None = None
         with torch.inference_mode():
             self._head = TappedHead(model, name=name, kernel=kernel)
-            if self._head.separable and pack:
+            if self._head.separable and pack and not one_by_one:
                 self._try_packing()
 
     @property
     def path(self) -> str:
-        """How logits are made, for the provenance."""
+        """How logits and statistics are made, for the provenance."""
         if not self._head.separable:
-            return "whole logits of one sequence at a time (the head cannot be separated)"
+            return f"whole logits of one sequence at a time (the head cannot be separated){self._why}"
         after = "" if self._head.last else ", passed through the model's own changes after the head"
         batches = "packed batches" if self.packs else "right-padded batches"
-        return f"{batches}, head applied in chunks{after}"
+        if self.one_by_one:
+            batches = f"one text at a time, as {self._one_by_one}"
+        return f"{batches}, head applied in chunks{after}{self._why}"
 
     @property
     def packs(self) -> bool:
         """Whether a batch costs its tokens, and not its longest sequence times all."""
         return self._packing is not None
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each sequence must be given to the model alone."""
+        return bool(self._one_by_one)
 
     def score(self, batch: Sequence[TokenSequence]) -> list[SequenceScores]:
         """Score one batch of sequences; the order is kept.
@@ -122,54 +155,91 @@ class Scorer:
         ModelError
             If a logit is NaN or a true token has probability zero.
         """
-        with torch.inference_mode(), self._failures(batch):
-            parts = list(self._tapped_parts(batch) if self._head.separable else map(self._whole, batch))
-            columns = [
-                torch.cat([getattr(part, name) for part in parts]).cpu().numpy()
-                for name in ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max")
-            ]
-        self._refuse_undefined(columns[0])
-        bounds = np.cumsum([sequence.n_scored for sequence in batch])[:-1]
-        columns[3] = columns[3].astype(np.int32)
-        per_sequence = zip(*(np.split(column, bounds) for column in columns), strict=True)
-        return [SequenceScores(*values) for values in per_sequence]
+        return self._scores(batch, self._tapped_parts if self._head.separable else self._whole_parts)
 
-    def check(self, sequences: Sequence[TokenSequence]) -> None:
-        """Compare a batch with the plain logits of each sequence alone; packing or sharing that differs is given up.
+    def check(self, trial: Trial) -> None:
+        """Try the model on sequences of the user's texts, in a batch and each alone, and with another future.
+
+        Alone means: from the plain logits that the model returns for it and nothing else (for a sequence whose logits
+        are more than 2^24 numbers, with the head applied in chunks). Sharing and packing that come out otherwise are
+        given up; where plain padded batches do, too, the model is run on one text at a time from now on. Five forward
+        passes, and one for each way that is given up.
 
         Raises
         ------
         ModelError
-            If padded batches differ beyond rounding: the model is not causal, or reads its padding.
+            If what comes later in a text changes the predictions before it: the model is not causal.
+        OutOfMemory
+            If the trial does not fit; a shorter one may.
         """
-        self._shares = self._head.separable and sequences[0].n_shared > 0
-        if self._shares and not self._agrees(sequences):
+        alone = [self._alone(one) for one in trial.batch]
+        self._refuse_reading_ahead(trial, alone[0])
+        self._shares = self._head.separable and trial.other.n_shared > 0 and not self.one_by_one
+        if self.one_by_one or not self._head.separable:
+            return
+        if self._shares and not self._agrees(trial.batch, alone):
             self._shares = False
-        if self.packs and not self._agrees(sequences):
+        if self.packs and not self._agrees(trial.batch, alone):
             self._packing = None
-        worst = self._worst_difference(sequences)
+        if not self._agrees(trial.batch, alone):
+            self._one_by_one = "those of a batch come out otherwise than alone"
+
+    def _refuse_reading_ahead(self, trial: Trial, found: SequenceScores) -> None:
+        """Compare the last predictions before a future with those before another one."""
+        other = self._alone(trial.other, defined=False)
+        seen = slice(
+            max(0, trial.n_start - trial.other.first_scored + 1 - _BEFORE_THE_FUTURE),
+            trial.n_start - trial.other.first_scored + 1,
+        )
+        worst = max(
+            float(np.abs(getattr(found, name)[seen] - getattr(other, name)[seen]).max())
+            for name in ("logprob_max", "logprob_mean")
+        )  # statistics of a whole prediction: the true token after the start is another one
         if not worst <= self._tolerance_nats:
             raise ModelError(
-                f"{self.name}: token log-probabilities in a padded batch and alone differ by {worst:.2g} nats; "
-                "the model is not causal (an encoder?) or cannot be scored in batches"
+                f"{self.name}: the model is not causal: other tokens later in a text change the log-probabilities "
+                f"before them by {worst:.2g} nats; only models that read from left to right can be audited"
             )
 
-    def _agrees(self, sequences: Sequence[TokenSequence]) -> bool:
-        """Whether the model can be run as it is set to run, with the right result."""
+    def _agrees(self, sequences: Sequence[TokenSequence], alone: Sequence[SequenceScores]) -> bool:
+        """Whether a batch, run as the model is set to run, gives what each sequence gives alone."""
         try:
-            return self._worst_difference(sequences) <= self._tolerance_nats
+            batched = self.score(sequences)
+        except OutOfMemory:
+            raise
         except (ModelError, NotImplementedError, RuntimeError, IndexError, TypeError, ValueError, AttributeError):
             return False
+        differences = [np.abs(ours.logprob - plain.logprob) for ours, plain in zip(batched, alone, strict=True)]
+        far = max(float(np.quantile(one, self._share_within, method="higher")) for one in differences)
+        return far <= self._tolerance_nats
 
-    def _worst_difference(self, sequences: Sequence[TokenSequence]) -> float:
-        """Largest difference in a token's log-probability between a batch and each sequence alone, nats."""
-        batched = self.score(sequences)
-        with torch.inference_mode():
-            alone = [self._whole(sequence) for sequence in sequences]
-        return max(
-            float(np.abs(ours.logprob - plain.logprob.cpu().numpy()).max())
-            for ours, plain in zip(batched, alone, strict=True)
-        )
+    def _alone(self, sequence: TokenSequence, *, defined: bool = True) -> SequenceScores:
+        """Score one sequence with the model's own forward of it and of nothing else."""
+        n_logits = len(sequence.ids) * int(self._model.config.get_text_config().vocab_size)
+        whole = not self._head.separable or n_logits <= _WHOLE_LOGITS
+        parts = self._whole_parts if whole else lambda batch: self._described(self._padded(batch))
+        return self._scores([sequence], parts, defined=defined)[0]
+
+    def _scores(
+        self,
+        batch: Sequence[TokenSequence],
+        parts_of: Callable[[Sequence[TokenSequence]], Iterable[TokenStatistics]],
+        *,
+        defined: bool = True,
+    ) -> list[SequenceScores]:
+        """Bring statistics to the host, a sequence at a time."""
+        with torch.inference_mode(), self._failures(batch):
+            parts = list(parts_of(batch))
+            columns = [
+                torch.cat([getattr(part, name) for part in parts]).cpu().numpy()
+                for name in ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max")
+            ]
+        if defined:
+            self._refuse_undefined(columns[0])
+        bounds = np.cumsum([sequence.n_scored for sequence in batch])[:-1]
+        columns[3] = columns[3].astype(np.int32)
+        per_sequence = zip(*(np.split(column, bounds) for column in columns), strict=True)
+        return [SequenceScores(*values) for values in per_sequence]
 
     def _try_packing(self) -> None:
         """Pack from now on, if the model allows it and a packed batch says what each sequence alone says."""
@@ -179,7 +249,7 @@ class Scorer:
         n_vocabulary: int = self._model.config.get_text_config().vocab_size
         sequences = [TokenSequence(tuple(7 * (i + n) % n_vocabulary for i in range(n)), 1) for n in (11, 5, 7)]
         layout = self._packed(sequences)
-        if self._agrees(sequences):
+        if self._agrees(sequences, [self._alone(one) for one in sequences]):
             self._hidden_states(layout)
             if self._packing.sees_windows(layout.arguments.get("auditor_segments")):
                 return
@@ -205,6 +275,10 @@ class Scorer:
             layout = self._after_shared(batch)
         else:
             layout = self._packed(batch) if self.packs else self._padded(batch)
+        return self._described(layout)
+
+    def _described(self, layout: _Layout) -> Iterable[TokenStatistics]:
+        """Return the statistics of the scored positions of a layout."""
         hidden = self._hidden_states(layout)
         hidden = hidden[layout.predicting.to(hidden.device)]  # (n_scored, n_features)
         true_ids = layout.ids.roll(-1, dims=1)[layout.predicting.to(layout.ids.device)]  # (n_scored,)
@@ -253,8 +327,11 @@ class Scorer:
         arguments = self._packing.arguments([len(sequence.ids) for sequence in batch], self._device)
         return _Layout(ids.to(self._device), predicting, arguments, self._packing.exchanged)
 
+    def _whole_parts(self, batch: Sequence[TokenSequence]) -> Iterator[TokenStatistics]:
+        """Score each sequence alone, from the logits that the model returns."""
+        return map(self._whole, batch)
+
     def _whole(self, sequence: TokenSequence) -> TokenStatistics:
-        """Score one sequence alone, from the logits that the model returns."""
         ids = torch.tensor(sequence.ids, device=self._device)  # (n_tokens,)
         logits = self._model(input_ids=ids[None], use_cache=False).logits[0, sequence.first_scored - 1 : -1]
         return token_statistics(logits.clone(), ids[sequence.first_scored :].to(logits.device))

@@ -19,6 +19,7 @@ from .scoring import (
     ScoringProgress,
     Todo,
     choose_budget,
+    ends,
     free_memory,
     load_scorer,
     score_batches,
@@ -140,7 +141,7 @@ class GradualTarget:
         ]
         todo = [(file, work) for file, work in todo if len(work.places)]
         if todo and self._scorer is None:
-            self._load(sum(work.n_tokens for _, work in todo), part.texts[0])
+            self._load(sum(work.n_tokens for _, work in todo))
         for file, work in todo:
             label = f"scoring the {work.one.label}"
             for batch, scores in score_batches(work, part.texts, self._scorer, self._budget):
@@ -151,7 +152,7 @@ class GradualTarget:
                 self.n_tokens_scored += n_tokens
                 self._progress.add(n_tokens, label)
 
-    def _load(self, n_tokens: int, some_text: str) -> None:
+    def _load(self, n_tokens: int) -> None:
         """Load the weights; what one part alone would not pay for, such as compiling a kernel, is not done."""
         self._progress.add(0, f"loading the {self._model.role}")
         weights, unused = load_weights(
@@ -162,7 +163,8 @@ class GradualTarget:
             trust_remote_code=self._config.trust_remote_code,
         )
         self.notes += [unused] if unused else []
-        self._scorer, _ = load_scorer(weights, self._model, n_tokens=n_tokens, some_text=some_text)
+        tried = ends(self._plan, self._model)
+        self._scorer = load_scorer(weights, self._model, tried, self._budget, n_tokens=n_tokens)
 
 
 def _first_of_each(keys: Any, wanted: Any) -> Counts:

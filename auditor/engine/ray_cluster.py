@@ -32,7 +32,7 @@ from .loading.configs import first_line
 from .loading.models import choose_device, load_weights
 from .models import OpenedModel, Shots, open_one
 from .plan import Plan, Stored, measure_texts
-from .scoring import Progress, ScoringProgress, Todo, by_model, choose_budget, load_scorer, score_batches
+from .scoring import Ends, Progress, ScoringProgress, Todo, by_model, choose_budget, ends, load_scorer, score_batches
 from .store import PassKey, ScoreStore
 
 __all__ = ["cluster_device", "score_on_ray"]
@@ -174,6 +174,7 @@ class _Run:
             window=model.encoder.window,
             shots=model.shots,
             key=model.key,
+            tried=ends(self.plan, model),
             n_tokens=sum(part.n_tokens for part in todo) // self.n_workers,
             n_threads=max(1, int(n_cpus) // self.n_workers),
         )
@@ -246,6 +247,7 @@ class _Job:
     window: int | None
     shots: Mapping[str, Shots]
     key: PassKey
+    tried: Ends
     n_tokens: int
     n_threads: int
 
@@ -271,7 +273,7 @@ class _ScoringWorker:
         texts = block.column("text").to_pylist()
         if self._loaded is None:
             torch.set_num_threads(self._job.n_threads)
-            self._loaded = _Loaded(self._job, texts[0])
+            self._loaded = _Loaded(self._job)
         scorer, model, budget = self._loaded.scorer, self._loaded.model, self._loaded.budget
         one = measure_texts(model, block.column("view")[0].as_py(), texts)
         keys = one.keys_at(np.arange(len(texts)))
@@ -279,20 +281,20 @@ class _ScoringWorker:
             raise ModelError(f"{self._job.spec}: reads the texts as other tokens than on the driver")
         for batch, scores in score_batches(Todo(one=one, places=np.arange(len(texts))), texts, scorer, budget):
             notes = [note for note in (self._loaded.unused, budget.note(str(model.files.spec))) if note]
-            told = {"worker": self._name, "path": model.scoring_path, "notes": notes}
+            told = {"worker": self._name, "path": scorer.path, "notes": notes}
             yield _pack(dict(zip(one.keys_at(batch), scores, strict=True)), told)
 
 
 class _Loaded:
     """The driver's model in a worker's memory, ready to score."""
 
-    def __init__(self, job: _Job, some_text: str) -> None:
-        model = _open_same(job)
+    def __init__(self, job: _Job) -> None:
+        self.model = model = _open_same(job)
         weights, self.unused = load_weights(
             model.files, dtype=job.key.dtype, device=model.device, trust_remote_code=job.config.trust_remote_code
         )
-        self.scorer, self.model = load_scorer(weights, model, n_tokens=job.n_tokens, some_text=some_text)
         self.budget = choose_budget(job.config, model.device)
+        self.scorer = load_scorer(weights, model, job.tried, self.budget, n_tokens=job.n_tokens)
 
 
 def _open_same(job: _Job) -> OpenedModel:

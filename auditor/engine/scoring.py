@@ -17,20 +17,27 @@ from .loading.models import load_weights
 from .models import OpenedModel
 from .plan import Pass, Plan, Stored
 from .store import ScoreStore, concatenate
-from .tokens import Encoder, TokenSequence
+from .tokens import TokenSequence
+from .trial import Trial
 
 __all__ = [
+    "Ends",
     "Progress",
     "ScoringProgress",
     "Todo",
     "by_model",
+    "check_scorer",
     "choose_budget",
+    "ends",
     "free_memory",
     "load_scorer",
     "score_batches",
     "score_missing",
     "score_within",
 ]
+
+Ends = tuple[TokenSequence, TokenSequence]
+"""The longest and the shortest sequence that a model is given."""
 
 _BATCH_TOKENS = {"cpu": 2048, "cuda": 16384}
 
@@ -155,10 +162,9 @@ class _Work:
     def score(self, weights: Any, model: OpenedModel, todo: Sequence[Todo]) -> OpenedModel:
         """Score what the passes of one loaded model miss; return the model with how that was done."""
         texts = self.plan.texts
-        scorer, scored = load_scorer(
-            weights, model, n_tokens=sum(part.n_tokens for part in todo), some_text=texts[int(todo[0].places[0])]
-        )
         budget = choose_budget(self.config, model.device)
+        n_tokens = sum(part.n_tokens for part in todo)
+        scorer = load_scorer(weights, model, ends(self.plan, model), budget, n_tokens=n_tokens)
         with ScoreStore(self.scores_folder, model.key) as store:
             for part in todo:
                 label = f"scoring the {part.one.label}"
@@ -167,7 +173,7 @@ class _Work:
                     store.append(dict(zip(part.one.keys_at(batch), scores, strict=True)))
                     self.progress.add(part.one.n_tokens(batch), label)
         self.notes.extend([note] if (note := budget.note(str(model.files.spec))) else [])
-        return scored
+        return replace(model, scoring_path=scorer.path)
 
 
 def choose_budget(config: AuditConfig, device: str) -> Budget:
@@ -181,7 +187,7 @@ def score_batches(
     """Yield the places of the texts of one batch after the other, with their scores."""
     one = part.one
     if one.encoder.n_shared and len(part.places):
-        scorer.check(check_sequences(one.encoder, texts[int(part.places[0])]))
+        check_scorer(scorer, *_ends([one], texts), budget, boundary=one.model.files.rope_boundary)
     packed = scorer.packs and not one.encoder.n_shared
     for places in _batches(part, budget, packed=packed):
         sequences = one.sequences([texts[int(place)] for place in places])
@@ -214,19 +220,22 @@ def _grouped(one: Pass, places: NDArray[np.int64], budget: Budget, *, packed: bo
         yield places[batch]
 
 
-def load_scorer(weights: Any, model: OpenedModel, *, n_tokens: int, some_text: str) -> tuple[Scorer, OpenedModel]:
-    """Choose how a loaded model scores, and check it on a text.
+def load_scorer(weights: Any, model: OpenedModel, tried: Ends, budget: Budget, *, n_tokens: int) -> Scorer:
+    """Choose how a loaded model scores, and check it.
 
     Parameters
     ----------
+    tried : Ends
+        What it is checked on, see :func:`ends`.
+    budget : Budget
+        Halved if the check does not fit.
     n_tokens : int
         To be scored: a kernel is compiled only if that pays.
 
-    Returns
-    -------
-    Scorer
-    OpenedModel
-        With the way in which logits and statistics are made.
+    Raises
+    ------
+    ModelError
+        If the model is not causal.
     """
     import torch
 
@@ -236,20 +245,54 @@ def load_scorer(weights: Any, model: OpenedModel, *, n_tokens: int, some_text: s
         n_vocabulary=model.files.n_vocabulary,
         dtype=getattr(torch, model.key.dtype),
     )
-    alone = model.files.depends_on_batch
     scorer = Scorer(
-        weights, name=str(model.files.spec), kernel=kernel, pack=not alone, exact=model.files.quantization is None
+        weights,
+        name=str(model.files.spec),
+        kernel=kernel,
+        why=why,
+        exact=model.files.quantization is None,
+        one_by_one="its quantisation mixes those of a batch" if model.files.depends_on_batch else "",
     )
-    if not alone:
-        scorer.check(check_sequences(model.encoder, some_text))
-    path = f"{scorer.path}; {why}" + ("; one sequence at a time, as its quantisation mixes those of a batch" * alone)
-    return scorer, replace(model, scoring_path=path)
+    check_scorer(scorer, *tried, budget, boundary=model.files.rope_boundary)
+    return scorer
 
 
-def check_sequences(encoder: Encoder, text: str) -> list[TokenSequence]:
-    """Make a long and a short sequence of a text's own tokens, so that checking pads whatever the texts are."""
-    ids = (encoder.encode([text])[0] * 33)[: min(33, encoder.window or 33)]
-    return [encoder.sequences(some)[0] for some in (ids, ids[:6])]
+def ends(plan: Plan, model: OpenedModel) -> Ends:
+    """Return the longest and the shortest sequence of a plan that a model is given, stored ones too.
+
+    Passes in which texts follow others (shots) are checked on their own, as they begin.
+    """
+    passes = [one for one in plan.passes if one.model is model]
+    return _ends([one for one in passes if not one.encoder.n_shared] or passes, plan.texts)
+
+
+def _ends(passes: Sequence[Pass], texts: Sequence[str]) -> Ends:
+    longest = max(passes, key=lambda one: int(one.longest.max()))
+    shortest = min(passes, key=lambda one: int(one.longest.min()))
+    return (
+        longest.sequences([texts[int(longest.longest.argmax())]])[0][0],
+        shortest.sequences([texts[int(shortest.longest.argmin())]])[0][0],
+    )
+
+
+def check_scorer(
+    scorer: Scorer, longest: TokenSequence, shortest: TokenSequence, budget: Budget, *, boundary: int | None
+) -> None:
+    """Check a scorer on a trial of the longest and the shortest sequence; if it does not fit, the budget is halved.
+
+    Raises
+    ------
+    ModelError
+        If the model is not causal.
+    """
+    while True:
+        try:
+            return scorer.check(Trial.of(longest, shortest, budget, boundary=boundary))
+        except OutOfMemory:
+            if budget.tokens == 1:
+                raise
+            free_memory()
+            budget.halve()
 
 
 def score_within(
@@ -267,7 +310,7 @@ def score_within(
     sequences = [sequence for windows in texts for sequence in windows]
     windowed = len(sequences) > len(texts)
     packed = scorer.packs and not sequences[0].n_shared
-    alone = model.files.depends_on_batch or (windowed and model.files.rope_boundary is not None)
+    alone = scorer.one_by_one or (windowed and model.files.rope_boundary is not None)
     scores: list[SequenceScores] = []
     while len(scores) < len(sequences):
         left = sequences[len(scores) :]
