@@ -201,10 +201,11 @@ class Scorer:
                 f"before them by {worst:.2g} nats; only models that read from left to right can be audited"
             )
 
-    def _agrees(self, sequences: Sequence[TokenSequence], alone: Sequence[SequenceScores]) -> bool:
-        """Whether a batch, run as the model is set to run, gives what each sequence gives alone."""
+    def _agrees(self, sequences: Sequence[TokenSequence], alone: Sequence[SequenceScores] | None) -> bool:
+        """Whether a batch, run as the model is set to run, gives what each sequence gives alone (by default found)."""
         try:
             batched = self.score(sequences)
+            alone = alone or [self._alone(one) for one in sequences]
         except OutOfMemory:
             raise
         except (ModelError, NotImplementedError, RuntimeError, IndexError, TypeError, ValueError, AttributeError):
@@ -249,7 +250,7 @@ class Scorer:
         n_vocabulary: int = self._model.config.get_text_config().vocab_size
         sequences = [TokenSequence(tuple(7 * (i + n) % n_vocabulary for i in range(n)), 1) for n in (11, 5, 7)]
         layout = self._packed(sequences)
-        if self._agrees(sequences, [self._alone(one) for one in sequences]):
+        if self._agrees(sequences, None):
             self._hidden_states(layout)
             if self._packing.sees_windows(layout.arguments.get("auditor_segments")):
                 return

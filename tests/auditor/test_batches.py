@@ -48,8 +48,8 @@ class Small:
 
     packs = True
 
-    def __init__(self, room: int) -> None:
-        self.room = room
+    def __init__(self, room: int, *, one_by_one: bool = False) -> None:
+        self.room, self.one_by_one = room, one_by_one
         self.tried: list[int] = []
 
     def score(self, batch: list[TokenSequence]) -> list[SequenceScores]:
@@ -60,7 +60,7 @@ class Small:
 
 
 def score(scorer: Any, n_texts: int, budget: Budget, **files: object) -> list[float]:
-    model: Any = SimpleNamespace(files=SimpleNamespace(**{"depends_on_batch": False, "rope_boundary": None} | files))
+    model: Any = SimpleNamespace(files=SimpleNamespace(**{"rope_boundary": None} | files))
     texts = [[TokenSequence((i,) * 10, 1)] for i in range(n_texts)]
     return [float(one.logprob[0]) for one in score_within(scorer, texts, budget, model)]
 
@@ -88,6 +88,6 @@ def test_without_trouble_there_is_no_note() -> None:
 
 
 def test_models_that_mix_the_rows_of_a_batch_get_one_at_a_time() -> None:
-    scorer = Small(room=1000)
-    score(scorer, 3, Budget(100), depends_on_batch=True)
+    scorer = Small(room=1000, one_by_one=True)
+    score(scorer, 3, Budget(100))
     assert scorer.tried == [10, 10, 10]

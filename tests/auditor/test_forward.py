@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from auditor.engine.forward import Scorer
+from auditor.engine.batches import Budget
+from auditor.engine.forward import OutOfMemory, Scorer
 from auditor.engine.kernels import PLAIN, Kernel, Moments
 from auditor.engine.tokens import TokenSequence
+from auditor.engine.trial import Trial
 from auditor.errors import ModelError
 from helpers import naive_logprobs
 
@@ -112,7 +115,8 @@ def test_architecture_against_the_naive_loop(name: str) -> None:
     for one, other in zip(together, backwards, strict=True):
         np.testing.assert_allclose(one.logprob, other.logprob, atol=2e-5)
         np.testing.assert_allclose(one.logprob_mean, other.logprob_mean, atol=2e-5)
-    scorer.check(batch[:2])
+    scorer.check(Trial.of(batch[2], batch[3]))
+    assert not scorer.one_by_one
     assert ("changes after the head" in scorer.path) == (name in CHANGED_AFTER_HEAD)
 
 
@@ -123,7 +127,7 @@ def test_a_shared_start_is_read_once(name: str) -> None:
     shared = tuple(range(1, 20))
     batch = [TokenSequence((*shared, *one.ids), len(shared) + 1, n_shared=len(shared)) for one in sequences()]
     scorer = Scorer(model, name=name)
-    scorer.check(batch[:2])
+    scorer.check(Trial.of(batch[2], batch[3]))
     n_read: list[int] = []
     counter = model.register_forward_pre_hook(
         lambda _m, _a, given: n_read.append(given["input_ids"].numel()), with_kwargs=True
@@ -193,7 +197,8 @@ def test_half_precision_models(dtype: torch.dtype) -> None:
     model = build("llama").to(dtype)
     batch = sequences()
     scorer = Scorer(model, name="llama")
-    scorer.check(batch[:3])
+    scorer.check(Trial.of(batch[2], batch[1]))
+    assert not scorer.one_by_one
     for sequence, scores in zip(batch, scorer.score(batch), strict=True):
         naive = naive_logprobs(model, sequence.ids, sequence.first_scored)
         np.testing.assert_allclose(scores.logprob, naive, atol=0.2)  # rounding of the model, not of the statistics
@@ -207,7 +212,137 @@ def test_an_encoder_is_refused() -> None:
         for parameter in model.parameters():
             parameter.normal_(0, 0.3)
     with pytest.raises(ModelError, match="not causal"):
-        Scorer(model, name="bert").check(sequences()[:2])
+        Scorer(model, name="bert").check(Trial.of(*sequences()[:2]))
+
+
+def xlm(*, causal: bool) -> Any:
+    """Build a model that masks its own padding, so that batches agree whether it is causal or not."""
+    config = AutoConfig.for_model("xlm", vocab_size=VOCABULARY, emb_dim=32, n_layers=2, n_heads=4, causal=causal)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.3)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_that_masks_its_own_padding_is_refused_if_it_reads_the_future() -> None:
+    found = sequences()
+    Scorer(xlm(causal=True), name="xlm").check(Trial.of(found[2], found[1]))
+    with pytest.raises(ModelError, match="not causal: other tokens later in a text change"):
+        Scorer(xlm(causal=False), name="xlm").check(Trial.of(found[2], found[1]))
+
+
+@pytest.mark.parametrize("n_ahead", [1, 2, 8])
+def test_looking_a_few_tokens_ahead_is_reading_the_future(n_ahead: int) -> None:
+    model = build("llama")
+
+    def shift(_module: Any, _given: Any, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden + 0.3 * hidden.roll(-n_ahead, dims=1)
+
+    model.model.norm.register_forward_hook(shift)
+    with pytest.raises(ModelError, match="not causal"):
+        Scorer(model, name="llama", pack=False).check(Trial.of(sequences()[2], sequences()[3]))
+
+
+@pytest.mark.parametrize("size", [2, 4, 8, 16])
+def test_attention_both_ways_within_blocks_is_reading_the_future(size: int) -> None:
+    model = build("llama")
+
+    def average(_module: Any, _given: Any, hidden: torch.Tensor) -> torch.Tensor:
+        blocks = [one.mean(1, keepdim=True).expand_as(one) for one in hidden.split(size, dim=1)]
+        return hidden + torch.cat(blocks, dim=1)
+
+    model.model.norm.register_forward_hook(average)
+    with pytest.raises(ModelError, match="not causal"):
+        Scorer(model, name="llama", pack=False).check(Trial.of(sequences()[2], sequences()[3]))
+
+
+def test_a_model_whose_batches_differ_is_run_on_one_text_at_a_time() -> None:
+    model = build("llama")
+
+    def disturb(_module: Any, _given: Any, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden * (1 + 0.1 * (len(hidden) - 1))  # by the rows of the batch: causal, and exact alone
+
+    model.model.norm.register_forward_hook(disturb)
+    scorer = Scorer(model, name="llama", pack=False)
+    assert scorer.path.startswith("right-padded batches")
+    scorer.check(Trial.of(sequences()[2], sequences()[3]))
+    assert scorer.one_by_one
+    assert scorer.path.startswith("one text at a time, as those of a batch come out otherwise than alone, head applied")
+
+
+def test_a_model_that_cannot_run_a_batch_is_run_on_one_text_at_a_time() -> None:
+    model = build("llama")
+
+    def refuse(_module: Any, given: tuple[torch.Tensor, ...]) -> None:
+        if len(given[0]) > 2:
+            raise RuntimeError("a batch of one only")
+
+    model.model.norm.register_forward_pre_hook(refuse)
+    scorer = Scorer(model, name="llama", pack=False)
+    scorer.check(Trial.of(sequences()[2], sequences()[3]))
+    assert scorer.one_by_one
+
+
+def test_memory_that_ends_in_the_trial_says_nothing_of_batches() -> None:
+    model = build("llama")
+
+    def refuse(_module: Any, given: tuple[torch.Tensor, ...]) -> None:
+        if len(given[0]) > 2:
+            raise MemoryError
+
+    model.model.norm.register_forward_pre_hook(refuse)
+    scorer = Scorer(model, name="llama", pack=False)
+    with pytest.raises(OutOfMemory):
+        scorer.check(Trial.of(sequences()[2], sequences()[3]))
+    assert not scorer.one_by_one
+
+
+def test_long_sequences_are_tried_without_their_whole_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    from auditor.engine import forward
+
+    monkeypatch.setattr(forward, "_WHOLE_LOGITS", VOCABULARY * 20)
+    model = build("llama")
+    rows: list[int] = []
+    model.lm_head.register_forward_pre_hook(lambda _head, given: rows.append(given[0].shape[1]))
+    scorer = Scorer(model, name="llama", pack=False)
+    scorer.check(Trial.of(sequences()[2], sequences()[3]))
+    assert max(rows) <= 20 < len(sequences()[2].ids)
+    assert not scorer.one_by_one
+
+
+def test_a_trial_is_made_of_the_longest_and_the_shortest_text() -> None:
+    longest, shortest = TokenSequence(tuple(range(100, 141)), 1), TokenSequence((7, 8, 9), 1)
+    trial = Trial.of(longest, shortest)
+    assert [len(one.ids) for one in trial.batch] == [41, 33, 3]
+    assert (trial.batch[0], trial.batch[2]) == (longest, shortest)
+    assert trial.n_start == 21
+    assert trial.other.ids[:21] == longest.ids[:21]
+    assert all(ours != other for ours, other in zip(longest.ids[21:], trial.other.ids[21:], strict=True))
+    assert set(trial.other.ids) <= {*longest.ids, *shortest.ids}
+
+
+def test_a_trial_pads_and_has_two_futures_whatever_the_texts_are() -> None:
+    one = TokenSequence((5, 5, 5, 5, 5, 5), 1)
+    trial = Trial.of(one, one)
+    assert [len(each.ids) for each in trial.batch] == [6, 5, 3]
+    assert (trial.n_start, trial.other.ids) == (3, (5, 5, 5, 4, 4, 4))
+    least = Trial.of(TokenSequence((0, 0), 1), TokenSequence((0, 0), 1))
+    assert (least.n_start, least.other.ids) == (1, (0, 1))
+    assert [each.n_scored for each in least.batch] == [1, 1, 1]
+
+
+def test_a_trial_is_within_the_budget_and_on_the_near_side_of_a_boundary() -> None:
+    longest, shortest = TokenSequence(tuple(range(1000)), 1), TokenSequence((7, 8, 9), 1)
+    assert len(Trial.of(longest, shortest, Budget(300)).batch[0].ids) == 100
+    assert len(Trial.of(longest, shortest, Budget(1)).batch[0].ids) == 16
+    assert len(Trial.of(longest, shortest, Budget(300), boundary=64).batch[0].ids) == 64
+    shots = TokenSequence(tuple(range(1000)), 501, n_shared=500)
+    trial = Trial.of(shots, replace(shots, ids=shots.ids[:503]), Budget(300))
+    assert [len(one.ids) for one in trial.batch] == [600, 580, 503]
+    assert trial.n_start == 549
 
 
 def test_nan_logits_are_an_error_not_a_number() -> None:

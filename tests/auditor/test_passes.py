@@ -14,9 +14,11 @@ from attacks import AFTER_SHOTS, LOWERCASE, Need
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine import plan, scoring
 from auditor.engine import signals as passes
-from auditor.engine.forward import Scorer
+from auditor.engine.forward import Scorer, SequenceScores
 from auditor.engine.request import ScoringRequest
 from auditor.engine.signals import Collected, collect_signals
+from auditor.engine.tokens import TokenSequence
+from auditor.engine.trial import Trial
 from auditor.errors import ConfigError, ModelError
 from helpers import build_tokenizer, make_texts, naive_logprobs, save_gpt2
 from helpers_engine import load_plainly
@@ -392,13 +394,41 @@ def test_characters_without_a_token_are_counted(collect: Callable[..., Collected
     assert found.plan.unread.tolist() == [[0, 3], [0, 0]]
 
 
-def test_the_check_pads_whatever_the_texts_are(collect: Callable[..., Collected]) -> None:
-    encoder = collect(["x"]).models[0].encoder
-    for text in ("x", "Ada had 12345 of it. " * 10):
-        long, short = scoring.check_sequences(encoder, text)
-        assert len(long.ids) == 34 > len(short.ids) >= 2
-    tight = collect(["x y z"], max_tokens=5).models[0].encoder
-    assert [len(one.ids) for one in scoring.check_sequences(tight, "x")] == [6, 6]
+def test_the_check_is_made_of_the_longest_and_the_shortest_text(
+    collect: Callable[..., Collected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Trial] = []
+    check = Scorer.check
+    monkeypatch.setattr(Scorer, "check", lambda scorer, trial: tried.append(trial) or check(scorer, trial))
+    texts = ["Ada had", "Ada had 12345 of it. " * 4, "It was Ada who had 7 of it."]
+    found = collect(texts, references=(), needs=frozenset())
+    encoder = found.models[0].encoder
+    longest, shortest = (encoder.sequences(encoder.encode([texts[i]])[0])[0] for i in (1, 0))
+    (trial,) = tried
+    assert (trial.batch[0], trial.batch[2]) == (longest, shortest)
+    assert "packed batches" in found.models[0].scoring_path
+
+
+@pytest.mark.parametrize("needs", [frozenset(), frozenset({Need.SHOTS})])
+def test_a_model_whose_batches_differ_is_scored_one_text_at_a_time(
+    needs: frozenset[Need], collect: Callable[..., Collected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["Ada had", "Ada had 12345 of it. " * 4, "It was Ada who had 7 of it."]
+    asked: dict[str, Any] = {"references": (), "needs": needs, "shots": ["Ada had 1. "] if needs else []}
+    right = collect(texts, **asked)
+    assert right.models[0].scoring_path.startswith("packed batches")
+    score = Scorer.score
+
+    def mixed(scorer: Scorer, batch: Sequence[TokenSequence]) -> list[SequenceScores]:
+        changed = np.float32(0.1 * (len(batch) - 1))
+        return [replace(one, logprob=one.logprob - changed) for one in score(scorer, batch)]
+
+    monkeypatch.setattr(Scorer, "score", mixed)
+    found = collect(texts, scores="again", **asked)
+    assert found.models[0].scoring_path.startswith("one text at a time, as those of a batch come out otherwise")
+    np.testing.assert_allclose(found.signals.target.logprob, right.signals.target.logprob, atol=1e-5)
+    for name, view in right.signals.views.items():
+        np.testing.assert_allclose(found.signals.views[name].logprob, view.logprob, atol=1e-5)
 
 
 def test_a_prefix_beyond_the_vocabulary_is_refused(collect: Callable[..., Collected], tmp_path: Path) -> None:
