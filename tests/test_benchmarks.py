@@ -14,7 +14,10 @@ from auditor.experiments.demo import draw_records
 
 ROOT = Path(__file__).parents[1]
 RUNS = {
-    "benchmarks/architectures.py": ("--types gpt2,bert,zamba", "3 types tried, 0 wrong"),
+    "benchmarks/architectures.py": (
+        "--types gpt2,bert,deepseek_v32",
+        "3 types tried: 2 right (1 of them one text at a time), 1 refused, 0 not tried further, 0 wrong",
+    ),
     "benchmarks/growth.py": ("--sizes 40 --words 4 --threads 1", "peak RSS, MiB"),
     "benchmarks/memory.py": (
         "--models gpt2-124m --n 2 --median-tokens 16 --contenders ours,loop --threads 1",

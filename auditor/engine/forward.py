@@ -261,7 +261,7 @@ class Scorer:
         """Say which batch a model could not run, and what may help."""
         try:
             yield
-        except (RuntimeError, IndexError, AssertionError, MemoryError) as error:
+        except (RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError, MemoryError) as error:
             longest = max(len(sequence.ids) for sequence in batch)
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             kind = OutOfMemory if is_out_of_memory(error, self._device) else ModelError

@@ -660,6 +660,40 @@ def test_foreign_code_runs_only_when_asked(
     assert opened(folder, trust_remote_code=True).config_sha256 != files.config_sha256
 
 
+@pytest.mark.parametrize(
+    ("model_type", "architecture"),
+    [
+        ("llada", "LLaDAModelLM"),
+        ("llada2_moe", "LLaDA2MoeModelLM"),
+        ("Dream", "DreamModel"),
+        ("sdar", "SDARForCausalLM"),
+        ("Fast_dLLM_Qwen", "Fast_dLLM_QwenForCausalLM"),
+        ("a2d-qwen3", "A2DQwen3LMHeadModel"),
+        ("diffusion_gemma", "DiffusionGemmaForBlockDiffusion"),
+        ("llama", "DharaForMaskedDiffusion"),
+    ],
+)
+def test_diffusion_models_are_refused_by_name_and_their_code_is_not_asked_for(
+    model_type: str, architecture: str, llamas: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(llamas["plain"], tmp_path / "foreign")
+    auto_map = {"AutoConfig": "code.Config", "AutoModelForCausalLM": f"code.{architecture}"}
+    edit_config(tmp_path / "foreign", model_type=model_type, architectures=[architecture], auto_map=auto_map)
+    for read in (opened, lambda path: open_shape(ModelSpec(path=str(path)))):
+        with pytest.raises(ModelError, match=r"'\S+' is a diffusion language model, .*only causal LMs") as refused:
+            read(tmp_path / "foreign")
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("architecture", ["DiffLlamaForCausalLM", "MoondreamForCausalLM", "DreamerLM"])
+def test_names_that_only_look_like_diffusion_are_not_refused(
+    architecture: str, llamas: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(llamas["plain"], tmp_path / "named")
+    edit_config(tmp_path / "named", architectures=[architecture])
+    assert opened(tmp_path / "named").architecture == "LlamaForCausalLM"
+
+
 def test_known_architectures_need_no_foreign_code(llamas: dict[str, Path], tmp_path: Path) -> None:
     shutil.copytree(llamas["plain"], tmp_path / "known")
     marker = tmp_path / "was-imported"

@@ -1,6 +1,7 @@
 """Configurations of causal language models: architecture, parameters, vocabulary, window; no weights."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ _ENCODERS = {
     *("rembert", "roberta", "roberta-prelayernorm", "roc_bert", "roformer", "xlm-roberta", "xlm-roberta-xl", "xmod"),
 }
 """Types whose causal-LM class attends in both directions unless ``is_decoder`` is set."""
+
+_DIFFUSION = re.compile(r"llada|sdar|mdlm|sedd|bd3lm|rnd1|a2d|dhara|dream($|model|for)|fast_dllm|.*(diffusion|dllm)")
+"""How the types and classes of diffusion language models begin, in lower case; few of them are part of transformers."""
 
 _NO_WINDOW = {"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm", "bloom", "mpt"}
 """State-space and ALiBi models: no position table ends their context."""
@@ -125,6 +129,7 @@ def load_config(spec: ModelSpec, source: Path, *, trust_remote_code: bool) -> An
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+    _refuse_diffusion(spec, source)
     try:
         config = AutoConfig.from_pretrained(**located(source), trust_remote_code=trust_remote_code)
     except Exception as error:  # a foreign or damaged config.json fails in many ways
@@ -142,6 +147,24 @@ def load_config(spec: ModelSpec, source: Path, *, trust_remote_code: bool) -> An
     if getattr(config.get_text_config(), "vocab_size", None) is None:
         raise ModelError(f"{spec}: the configuration names no vocab_size")
     return config
+
+
+def _refuse_diffusion(spec: ModelSpec, source: Path) -> None:
+    """Refuse a model that is known to fill in masked tokens in any order, before its own code is asked for."""
+    file = source / "config.json" if source.is_dir() else source
+    if file.suffix != ".json" or not file.is_file():
+        return
+    try:
+        given = json.loads(file.read_text(encoding="utf-8"))
+        names = [given.get("model_type"), *(given.get("architectures") or ())]
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return  # whoever reads all of it says what is wrong
+    for name in names:
+        if isinstance(name, str) and _DIFFUSION.match(name.lower()):
+            raise ModelError(
+                f"{spec}: {ascii(name)} is a diffusion language model, which gives tokens no probabilities from left "
+                "to right; only causal LMs can be audited"
+            )
 
 
 def located(source: Path | str) -> dict[str, Any]:
