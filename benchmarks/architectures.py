@@ -90,8 +90,9 @@ QWEN4: dict[str, Any] = LINEAR | {
 
 SMALL_PART: dict[str, Any] = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 4, "head_dim": 8,
+    "num_key_value_heads": 4, "head_dim": 8, "hidden_size_global": 32,
 }  # fmt: skip
+"""A part of a model of several, such as its reader of images."""
 
 VALID: dict[str, dict[str, Any]] = (
     dict.fromkeys(["axk1", "deepseek_v3", "minicpm3", "youtu"], LATENT)
@@ -111,7 +112,7 @@ VALID: dict[str, dict[str, Any]] = (
         "bamba": MAMBA | {"attn_layer_indices": [1]},
         "blt": {
             "encoder_hash_byte_group_vocab": 64,
-            **dict.fromkeys(["patcher_config", "encoder_config", "decoder_config", "global_config"], SMALL_PART | {"hidden_size_global": 32}),
+            **{f"{part}_config": SMALL_PART for part in ("patcher", "encoder", "decoder", "global")},
         },
         "cohere_compass_text": {
             "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e4}},

@@ -162,7 +162,7 @@ def _refuse_diffusion(spec: ModelSpec, source: Path) -> None:
     for name in names:
         if isinstance(name, str) and _DIFFUSION.match(name.lower()):
             raise ModelError(
-                f"{spec}: {ascii(name)} is a diffusion language model, which gives tokens no probabilities from left "
+                f"{spec}: {name!a} is a diffusion language model, which gives tokens no probabilities from left "
                 "to right; only causal LMs can be audited"
             )
 
