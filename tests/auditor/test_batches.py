@@ -1,7 +1,7 @@
 """Batches: every text once, within the budget, longest first; out of memory halves the budget and goes on."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.engine.batches import Budget, make_batches
-from auditor.engine.forward import OutOfMemory, SequenceScores
-from auditor.engine.scoring import score_within
+from auditor.engine.forward import OutOfMemory, Scorer, SequenceScores
+from auditor.engine.scoring import check_scorer, score_within
 from auditor.engine.tokens import TokenSequence
+from auditor.engine.trial import Trial
 
 LENGTHS = st.lists(st.integers(1, 200), min_size=1, max_size=60).map(lambda found: sorted(found, reverse=True))
 
@@ -91,3 +92,19 @@ def test_models_that_mix_the_rows_of_a_batch_get_one_at_a_time() -> None:
     scorer = Small(room=1000, one_by_one=True)
     score(scorer, 3, Budget(100))
     assert scorer.tried == [10, 10, 10]
+
+
+def test_a_check_that_does_not_fit_halves_the_budget() -> None:
+    class Narrow:
+        def __init__(self) -> None:
+            self.tried: list[int] = []
+
+        def check(self, trial: Trial) -> None:
+            self.tried.append(len(trial.batch[0].ids))
+            if self.tried[-1] > 60:
+                raise OutOfMemory("no room")
+
+    scorer, budget = Narrow(), Budget(600)
+    ends = TokenSequence(tuple(range(1000)), 1), TokenSequence((1, 2, 3), 1)
+    check_scorer(cast("Scorer", scorer), *ends, budget, boundary=None)
+    assert (scorer.tried, budget.tokens) == ([200, 100, 50], 150)

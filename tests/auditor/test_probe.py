@@ -103,6 +103,36 @@ def test_memory_that_runs_out_shrinks_the_batches(tiny_models: Any, texts: Any, 
     np.testing.assert_allclose(again.total_logprob, ready.reference.total_logprob, atol=1e-3)
 
 
+def test_a_model_in_training_is_checked_at_every_measurement(tiny_models: Any, texts: Any, monkeypatch: Any) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from auditor.audit import probe
+    from auditor.config import AuditConfig, DataSpec, ModelSpec
+    from auditor.engine.forward import Scorer
+
+    config = AuditConfig(target=ModelSpec(path="none"), members=DataSpec(path="none"))
+    model = AutoModelForCausalLM.from_pretrained(tiny_models["target"])
+    tokenizer = AutoTokenizer.from_pretrained(tiny_models["target"])
+    ready = probe.Probe.open(
+        probe.read_probe(*texts), model, tokenizer, config, has_reference=False, folder=Path("none")
+    )
+    score, sizes = Scorer.score, []
+
+    def mixed(self: Any, batch: Any) -> Any:
+        sizes.append(len(batch))
+        return score(self, batch if len(batch) == 1 else [*batch[1:], batch[0]])
+
+    monkeypatch.setattr(probe.Scorer, "score", mixed)
+    again = ready.score(model)
+    assert sizes[-len(ready.sequences) :] == [1] * len(ready.sequences)
+    np.testing.assert_allclose(again.total_logprob, ready.reference.total_logprob, atol=1e-3)
+    monkeypatch.undo()
+
+    model.transformer.ln_f.register_forward_hook(lambda _layer, _given, hidden: hidden + hidden.roll(-1, dims=1))
+    with pytest.raises(ModelError, match="the model in training: the model is not causal"):
+        ready.score(model)
+
+
 def test_a_model_prepared_for_mixed_precision_is_scored_in_that_of_its_weights(tiny_models: Any, texts: Any) -> None:
     """Accelerate puts autocast around the forward: with it, tokens would be off by hundredths of a nat."""
     from accelerate import Accelerator
