@@ -1,6 +1,7 @@
 """A probe leaves the model as it was, takes it out of its wrapping, and refuses what it cannot score."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def test_a_model_in_training_is_checked_at_every_measurement(tiny_models: Any, t
 
     def mixed(self: Any, batch: Any) -> Any:
         sizes.append(len(batch))
-        return score(self, batch if len(batch) == 1 else [*batch[1:], batch[0]])
+        return [replace(one, logprob=one.logprob - np.float32(0.1 * (len(batch) - 1))) for one in score(self, batch)]
 
     monkeypatch.setattr(probe.Scorer, "score", mixed)
     again = ready.score(model)
