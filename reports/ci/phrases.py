@@ -13,7 +13,7 @@ from reports.tones import Tone
 __all__ = [
     *("LABELS", "REMEDIES", "blocks", "correction", "counted", "figure", "heading", "interval", "limit", "notes"),
     *("outcome", "p_shown", "reason", "remedies", "sample_line", "sentence", "shown_interval", "soundness", "title"),
-    *("tone", "verdict", "waiver", "worst_first"),
+    *("tone", "unvouched", "verdict", "waiver", "worst_first"),
 ]
 
 LABELS = {
@@ -48,6 +48,13 @@ _SOUNDNESS = {
 }
 _COUNTED: dict[Outcome, str] = {"fail": "failed"}
 _CHECK = re.compile(r"[a-z_]+")
+_UNVOUCHED = {
+    "audit": "without checksums: no checksums.json came with the result, or with its baseline, so that nothing shows "
+    "whether it was changed after the audit",
+    "comparison": "without checksums: an audit that was compared came without its checksums.json, so that nothing shows "
+    "whether it was changed",
+    "prediction": "",
+}
 _SHOWN_IDS = 5
 _IN_REPORT = "the most memorized samples in the report"
 
@@ -166,7 +173,14 @@ def notes(report: GateReport) -> list[tuple[Tone, str]]:
     if report.elsewhere:
         subject = "an audit" if report.kind == "audit" else f"a {report.kind}"
         made.append(("info", f"not judged, about other documents than {subject}: {', '.join(report.elsewhere)}"))
+    if said := unvouched(report):
+        made.append(("warn", said))
     return made
+
+
+def unvouched(report: GateReport) -> str:
+    """Say that what was judged came without checksums; empty if they agreed, or the document has none."""
+    return _UNVOUCHED[report.kind] if report.checksums == "absent" else ""
 
 
 def reason(gate: GateOutcome) -> str:
