@@ -612,11 +612,11 @@ class AuditResult:
             yield f"it is the audit of one target, and names {n_targets}"
 
     def _soundness_contradictions(self) -> Iterator[str]:
-        if self.soundness is None:
+        if self.soundness is None or not self.soundness.checks:
             return
         worst = worst_verdict(check.verdict for check in self.soundness.checks)
         if self.soundness.verdict != worst:
-            yield f"soundness is {self.soundness.verdict}, and the worst of its checks {worst or 'not there'}"
+            yield f"soundness is {self.soundness.verdict}, and the worst of its checks {worst}"
         names = [check.name for check in self.soundness.checks]
         if len(set(names)) < len(names):
             yield "a soundness check stands twice"

@@ -280,12 +280,13 @@ def _audit(text: str, path: str, sha256: str) -> Judged:
         missing["memorization"] = "not measured in this audit: bits need a reference model"
     targets = [model.path for model in result.provenance.models if model.role == "target"]
     checks = result.soundness.checks if result.soundness else ()
+    verdict = result.soundness.verdict if result.soundness else None
     return Judged(
         path=path,
         sha256=sha256,
         kind="audit",
         subject=targets[0] if targets else "unknown target",
-        soundness=result.soundness.verdict if result.soundness else None,
+        soundness=None if verdict == "pass" and not checks else verdict,  # nobody checked what could not be found
         vetoes=tuple(check.name for check in checks if check.verdict == "veto"),
         doubts=tuple(check.name for check in checks if check.verdict == "warn"),
         figures={**figures, **_aliases(result, plain, figures)},

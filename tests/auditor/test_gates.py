@@ -506,7 +506,7 @@ def test_the_built_in_policy_passes_noise_and_fails_a_leak(full: AuditResult):
     rates = tuple(replace(rate, value=0.01, low=0.003, high=0.025) for rate in full.attacks[1].tpr_at_fpr[1:])
     quiet = replace(
         full,
-        attacks=tuple(replace(one, auc=noise, tpr_at_fpr=rates) for one in full.attacks),
+        attacks=tuple(replace(one, auc=noise, inverted=False, tpr_at_fpr=rates) for one in full.attacks),
         selection=replace(full.selection, best_auc=noise),
         memorization=replace(full.memorization, debiased_bits_per_member=calm(0.1, -0.8, 1.0)),
     )
@@ -514,6 +514,9 @@ def test_the_built_in_policy_passes_noise_and_fails_a_leak(full: AuditResult):
 
 
 # --- changes against a baseline ------------------------------------------------------------------------------------
+
+
+READINGS = {"none": "sound", "caution": "caution", "diagnosis": "diagnosis"}
 
 
 def comparison(*, effect: str = "none", soundness: str = "pass") -> AuditComparison:
@@ -529,9 +532,10 @@ def comparison(*, effect: str = "none", soundness: str = "pass") -> AuditCompari
     def changed(metric: str, value: float, half: float, unit: str = "") -> MetricChange:
         ends = {"level": 0.95, "method": "paired", "n_members": 100, "n_non_members": 100}
         change = Estimate(value=value, low=value - half, high=value + half, **ends)
-        none = Estimate(**dict.fromkeys(("value", "low", "high"), 0.5 if metric.endswith(".auc") else 0.0), **ends)
+        at = 0.5 if metric.endswith(".auc") else 0.0
+        old, new = (Estimate(**dict.fromkeys(("value", "low", "high"), end), **ends) for end in (at, at + value))
         return MetricChange(
-            metric=metric, description=metric, unit=unit, old=none, new=none, change=change,
+            metric=metric, description=metric, unit=unit, old=old, new=new, change=change,
             p_value=0.5, p_value_holm=0.5, paired=True,
         )  # fmt: skip
 
@@ -542,7 +546,7 @@ def comparison(*, effect: str = "none", soundness: str = "pass") -> AuditCompari
         old=audited("old"),
         new=audited("new"),
         soundness=soundness,
-        reading="sound",
+        reading=READINGS[effect],
         headline_attack="reference",
         pairing=Pairing(
             paired=True, n_members=100, n_non_members=100, n_members_only_old=0, n_members_only_new=0,
@@ -593,7 +597,10 @@ def test_a_change_of_an_inverted_headline_attack_is_refused(full: AuditResult, w
     """With the sides of one audit swapped the AUC seems to fall, which must not pass for less memory."""
     plain = comparison()
     below = replace(plain.changes[2].new, value=0.05, low=0.03, high=0.07)
-    rows = (*plain.changes[:2], replace(plain.changes[2], **{which: below}), *plain.changes[3:])
+    row = replace(plain.changes[2], **{which: below})
+    change = row.new.value - row.old.value
+    row = replace(row, change=replace(row.change, value=change, low=change - 0.05, high=change + 0.05))
+    rows = (*plain.changes[:2], row, *plain.changes[3:])
     bad = replace(plain, changes=rows)
     for held in (read(bad), with_changes(read(full), bad)):
         report = judge(gates(("change.attacks.headline.auc", 0.5)), held, today=TODAY)
@@ -603,7 +610,7 @@ def test_a_change_of_an_inverted_headline_attack_is_refused(full: AuditResult, w
 
 def test_a_comparison_that_allows_no_verdict_is_refused(full: AuditResult):
     policy = gates(("change.attacks.reference.auc", 0.05))
-    for bad in (comparison(effect="diagnosis"), comparison(soundness="veto")):
+    for bad in (comparison(effect="diagnosis"), comparison(effect="diagnosis", soundness="veto")):
         for held in (read(bad), with_changes(read(full), bad)):
             assert judge(policy, held, today=TODAY).gates[0].outcome == "refused"
     doubtful = judge(policy, read(comparison(effect="caution")), today=TODAY)
