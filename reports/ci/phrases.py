@@ -48,13 +48,6 @@ _SOUNDNESS = {
 }
 _COUNTED: dict[Outcome, str] = {"fail": "failed"}
 _CHECK = re.compile(r"[a-z_]+")
-_UNVOUCHED = {
-    "audit": "without checksums: no checksums.json came with the result, or with its baseline, so that nothing shows "
-    "whether it was changed after the audit",
-    "comparison": "without checksums: an audit that was compared came without its checksums.json, so that nothing shows "
-    "whether it was changed",
-    "prediction": "",
-}
 _SHOWN_IDS = 5
 _IN_REPORT = "the most memorized samples in the report"
 
@@ -180,7 +173,11 @@ def notes(report: GateReport) -> list[tuple[Tone, str]]:
 
 def unvouched(report: GateReport) -> str:
     """Say that what was judged came without checksums; empty if they agreed, or the document has none."""
-    return _UNVOUCHED[report.kind] if report.checksums == "absent" else ""
+    if report.checksums != "absent":
+        return ""
+    compared = report.kind == "comparison" or any(gate.metric.startswith("change.") for gate in report.gates)
+    what = "one of the audits" if compared else "the result"
+    return f"without checksums: no checksums.json lay beside {what}, so a change made after the audit would not be seen"
 
 
 def reason(gate: GateOutcome) -> str:
