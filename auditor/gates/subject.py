@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from ..documents.files import from_text, refuse_contradictions, to_text
 from ..documents.prediction import Prediction
 from ..documents.result import SCHEMA_VERSION, AuditResult, Verdict
 from ..errors import ResultError
+from ..laws.membership import auc_from_f1
 
 __all__ = [
     *("Judged", "Kind", "explain_inversion", "inversion", "is_inverted", "kind_of_path", "may_exist"),
@@ -336,6 +338,9 @@ def _prediction(text: str, path: str, sha256: str) -> Judged:
     except ValueError as error:
         raise ResultError(f"not a prediction: {error}") from error
     refuse_contradictions(found, "prediction")
+    for part, one in (("law", found.law), ("reference_attack", found.reference_attack)):
+        if not math.isclose(one.auc, auc_from_f1(min(1.0, max(0.0, one.f1))), abs_tol=1e-6):
+            raise ResultError(f"not a prediction: it contradicts itself: {part}: its AUC is not that of its F1")
     return Judged(
         path=path,
         sha256=sha256,
