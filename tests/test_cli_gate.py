@@ -353,9 +353,7 @@ def test_a_result_that_its_checksums_contradict_is_refused(run: Callable[..., An
     refused("checksums.json: not a list of checksums")
 
 
-def test_a_result_alone_says_so_in_every_format(
-    run: Callable[..., Any], place: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_result_alone_says_so_in_every_format(run: Callable[..., Any], place: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(place)
     alone = "without checksums: no checksums.json lay beside the result"
     formats = [option for option in EVERYTHING if option not in ("--json", "--badge", "b.svg")]
@@ -438,9 +436,7 @@ WAIVED = '[[waiver]]\ngate = "auc"\nreason = "known"\nexpires = 2099-01-01\n'
         PASSING.replace("attacks.reference.auc", "change.attacks.reference.auc"),
     ],
 )
-def test_a_verdict_that_was_given_is_told_again(
-    run: Callable[..., Any], place: Path, policy: str, options: list[str]
-):
+def test_a_verdict_that_was_given_is_told_again(run: Callable[..., Any], place: Path, policy: str, options: list[str]):
     """Whatever the policy, what `auditor gate` says itself is no contradiction."""
     (place / "policy.toml").write_text(policy, encoding="utf-8")
     given = run("gate", place / "audit", "--policy", place / "policy.toml", "--json", *options)

@@ -24,7 +24,6 @@ _OF_NEAR_DUPLICATES = ("near_duplicates", "near_duplicates_within")
 """Checks whose figure is 0 where no text has a near-duplicate."""
 
 
-
 def compare_audits(old: Path, new: Path, *, level: float = 0.95) -> AuditComparison:
     """Compare two finished audits.
 

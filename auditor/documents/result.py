@@ -10,7 +10,15 @@ from .prediction import PredictionBesideMeasurement
 
 __all__ = [
     *("SCHEMA_VERSION", "VERDICTS", "AttackResult", "AuditResult", "CalibrationBin", "CalibrationResult"),
-    *("CheckResult", "CombinationResult", "DataResult", "Finding", "FoldChoice", "MemorizationResult", "ModelProvenance"),
+    *(
+        "CheckResult",
+        "CombinationResult",
+        "DataResult",
+        "Finding",
+        "FoldChoice",
+        "MemorizationResult",
+        "ModelProvenance",
+    ),
     *("Provenance", "RetrainedAttack", "RetrainedResult", "RiskBreakdown", "RiskGroup", "RiskResult"),
     *("SelectionResult", "SideData", "SoundnessResult", "StabilityResult", "TailResult", "TopSample", "Verdict"),
     "worst_verdict",

@@ -426,7 +426,8 @@ def test_a_verdict_on_part_of_the_texts_and_a_full_audit_share_no_folder(
     policy.write_text(gates("attacks.headline.auc"))
     shutil.copytree(world["scores"], out / "scores")
     common = ("audit", "--target", world["target"], "--reference", world["reference"], "--members", world["members"],
-              "--non-members", world["non_members"], "--attack", "loss", "--attack", "reference", "--out", out)  # fmt: skip
+              "--non-members", world["non_members"], "--attack", "loss", "--attack", "reference",
+              "--out", out)  # fmt: skip
     assert run(*common, "--policy", policy, "--until-decided").code == 1
     early = (out / "gates.json").read_bytes()
 
