@@ -705,7 +705,10 @@ def no_share(estimate: dict) -> None:
         (lambda d: d["attacks"][0]["tpr_at_fpr"][2].update(fpr=0.01), "a false-positive rate stands twice"),
         (lambda d: d["attacks"][0].update(inverted=True), "inverted is true, which its AUC does not say"),
         (lambda d: d["memorization"].update(calibrated=False), "disagree on whether there are non-members"),
-        (lambda d: d["memorization"]["top_samples"][0].update(memorized_bits=1.0), "memorized bits of a sample"),
+        (
+            lambda d: d["memorization"]["top_samples"].append(d["memorization"]["top_samples"][0]),
+            "samples stands twice",
+        ),
         (lambda d: d["provenance"]["models"].pop(0), "it is the audit of one target, and names 0"),
     ],
 )
