@@ -135,6 +135,9 @@ def _survivors(comparison: AuditComparison) -> str:
 def notes(comparison: AuditComparison) -> list[tuple[Tone, str]]:
     """Everything that must not be overlooked: vetoes, other causes of change, warnings."""
     lines = [(EFFECTS[one.effect], f"{one.what}: {one.meaning}") for one in ordered(comparison) if one.effect != "none"]
+    alone = [name for name, one in (("old", comparison.old), ("new", comparison.new)) if one.checksums == "absent"]
+    if alone:
+        lines.append(("info", f"without checksums: no checksums.json lay beside the {' and the '.join(alone)} audit"))
     return lines + [("warn", line) for line in comparison.warnings]
 
 

@@ -621,14 +621,16 @@ def build_poisoned(text: str) -> AuditResult:
     """Every part is there and every string holds the text; one sample is a million characters long."""
     result = build_full()
     assert result.memorization is not None
+    assert result.selection is not None
     first, second = result.memorization.top_samples[:2]
     samples = (replace(first, text="x" * 1_000_000 + text), replace(second, text=text + "\nsecond line"))
-    unmeasured = replace(result.attacks[0], auc=undefined(text), name="loss" + text)
+    unmeasured = replace(result.attacks[0], auc=undefined(text), attack="unmeasured", name="loss" + text)
     poisoned = poison(
         replace(
             result,
             memorization=replace(result.memorization, top_samples=samples),
             attacks=(*result.attacks, unmeasured),
+            selection=replace(result.selection, n_attacks=len(result.attacks) + 1),
             gates=({"gate": "auc", "verdict": "fail"},),
         ),
         text,

@@ -92,7 +92,8 @@ def test_json_prints_the_document_and_nothing_else(run: Run, audits: dict[str, P
     ran = run("compare", audits["old"], audits["new"] / "result.json", "--json", "--confidence", "0.9")
     assert ran.err == ""
     assert ran.document["level"] == 0.9
-    assert ran.document["schema_version"] == "1.0"
+    assert ran.document["schema_version"] == "1.1"
+    assert [ran.document[which]["checksums"] for which in ("old", "new")] == ["matched", "matched"]
 
 
 def test_an_audit_beside_itself(run: Run, audits: dict[str, Path]) -> None:
@@ -141,3 +142,48 @@ def test_a_gate_judges_a_comparison(run: Run, audits: dict[str, Path], tmp_path:
         policy.write_text(text, encoding="utf-8")
         assert run("gate", tmp_path / "comparison.json", "--policy", policy).code == code
         assert run("gate", audits["new"], "--baseline", audits["old"], "--policy", policy).code == code
+
+
+NO_WORSE = 'version = 1\n[[gate]]\nname = "no-worse"\nmetric = "change.attacks.headline.auc"\nmax = 0.9\n'
+
+
+def test_a_gate_on_a_change_is_given_what_can_be_compared(run: Run, audits: dict[str, Path], tmp_path: Path) -> None:
+    """The same texts pass; other ones are refused by the audit, its baseline and the comparison alike."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text(NO_WORSE)
+    for name, code, outcome in (("new", 0, "pass"), ("other", 1, "refused")):
+        assert run("compare", audits["old"], audits[name], "--out", tmp_path / name).code == 0
+        by_baseline = run("gate", audits[name], "--policy", policy, "--baseline", audits["old"], "--json")
+        by_document = run("gate", tmp_path / name, "--policy", policy, "--json")
+        for ran in (by_baseline, by_document):
+            found = json.loads(ran.out)
+            assert (ran.code, found["passed"], found["checksums"]) == (code, code == 0, "matched")
+            assert found["gates"][0]["outcome"] == outcome
+            assert ("other texts" in found["gates"][0]["reason"]) == (code == 1)
+
+
+def test_audits_that_their_checksums_contradict_are_not_compared(
+    run: Run, audits: dict[str, Path], tmp_path: Path
+) -> None:
+    policy, old = tmp_path / "policy.toml", tmp_path / "old"
+    policy.write_text(NO_WORSE)
+    shutil.copytree(audits["old"], old)
+    result = json.loads((old / "result.json").read_text())
+    (old / "result.json").write_text(json.dumps(result | {"warnings": ["edited"]}))
+    for command in (
+        ("compare", old, audits["new"]),
+        ("compare", audits["new"], old),
+        ("gate", audits["new"], "--policy", policy, "--baseline", old),
+    ):
+        ran = run(*command)
+        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+        assert "old/result.json is not the file that checksums.json beside it vouches for" in ran.err
+    (old / "checksums.json").unlink()
+    ran = run("compare", old, audits["new"])
+    assert ran.code == 0
+    assert "no checksums.json lay beside the old audit" in " ".join(ran.out.split())
+    ran = run("gate", audits["new"], "--policy", policy, "--baseline", old, "--json")
+    assert (ran.code, ran.document["checksums"]) == (0, "absent")
+    newer = result | {"schema_version": "9.0"}
+    (old / "result.json").write_text(json.dumps(newer))
+    assert "schema 9.0 is newer" in run("gate", audits["new"], "--policy", policy, "--baseline", old).err

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import reports
+from auditor.documents.checksums import write_checksums
 from auditor.documents.files import to_text
 from auditor.errors import ResultError
 from auditor.gates.policy import built_in_text
@@ -317,6 +318,143 @@ def test_a_baseline_is_compared_with_by_its_folder(
     monkeypatch.setattr("auditor.comparison.compare.compare_audits", compare)
     assert run("gate", place / "audit" / "result.json", "--baseline", place / "old").code == 2
     assert asked == [(place / "old", place / "audit")]
+
+
+# --- what was given: checksums, verdicts told again ---------------------------------------------------------------
+
+
+def test_a_result_that_its_checksums_contradict_is_refused(run: Callable[..., Any], place: Path):
+    folder, policy = place / "audit", place / "passing.toml"
+    (folder / "samples.parquet").write_bytes(b"rows")
+    write_checksums(folder)
+    whole = (folder / "result.json").read_text(encoding="utf-8")
+    assert run("gate", folder, "--policy", policy, "--json").document["checksums"] == "matched"
+    edited = whole.replace('"value": 0.931', '"value": 0.930', 1)
+    assert edited != whole
+
+    def refused(said: str) -> None:
+        for result in (folder, folder / "result.json"):
+            ran = run("gate", result, "--policy", policy, "--junit", place / "j.xml")
+            assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+            assert said in ran.err
+        assert not (place / "j.xml").exists()
+
+    (folder / "result.json").write_text(edited, encoding="utf-8")
+    refused("result.json is not the file that checksums.json beside it vouches for")
+    (folder / "result.json").write_text(whole, encoding="utf-8")
+    (folder / "samples.parquet").write_bytes(b"rowz")
+    refused("samples.parquet is not the file that checksums.json beside it vouches for")
+    (folder / "samples.parquet").unlink()  # a result may travel without its samples
+    assert run("gate", folder, "--policy", policy).code == 0
+    stated = (folder / "checksums.json").read_text(encoding="utf-8")
+    (folder / "checksums.json").write_text(stated.replace("result.json", "other.json"), encoding="utf-8")
+    refused("result.json is not the file that checksums.json beside it vouches for")
+    (folder / "checksums.json").write_text("{", encoding="utf-8")
+    refused("checksums.json: not a list of checksums")
+
+
+def test_a_result_alone_says_so_in_every_format(run: Callable[..., Any], place: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(place)
+    alone = "without checksums: no checksums.json lay beside the result"
+    formats = [option for option in EVERYTHING if option not in ("--json", "--badge", "b.svg")]
+    for vouched in (False, True):
+        if vouched:
+            write_checksums(place / "audit")
+        ran = run("gate", "audit", "--policy", "passing.toml", *formats)
+        files = {name: Path(name).read_text(encoding="utf-8") for name in formats if "." in name}
+        assert list(files) == ["j.xml", "s.sarif", "s.md", "m.md"]
+        assert [alone in text for text in (ran.out, *files.values())] == [not vouched] * 5
+        assert ("::notice title=memorization::without checksums" in ran.out) != vouched
+        state = "matched" if vouched else "absent"
+        assert f'<property name="checksums" value="{state}" />' in files["j.xml"]
+        assert json.loads(files["s.sarif"])["runs"][0]["properties"]["checksums"] == state
+        assert run("gate", "audit", "--policy", "passing.toml", "--json").document["checksums"] == state
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO((place / "audit/result.json").read_bytes())))
+    assert run("gate", "-", "--policy", "passing.toml", "--json").document["checksums"] == "absent"
+    plan = run("predict", "--params", "124M", "--tokens", "10B", "--json").out
+    Path("plan.json").write_text(plan, encoding="utf-8")
+    assert run("gate", "plan.json", "--json").document["checksums"] is None
+
+
+REFUSED = {"outcome": "refused", "low": None, "high": None, "value": None}
+WAIVER = {"waived_by": "known", "waived_until": "2099-01-01"}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "gate", "said"),
+    [
+        ({"passed": False, "exit_code": 1}, {}, "passed is false, and 0 of its 1 gates stop the run"),
+        ({"exit_code": 1}, {}, "exit_code is 1, passed is true and warn_only false"),
+        ({"passed": False}, REFUSED | {"stops": True}, "exit_code is 0, passed is false"),
+        ({}, REFUSED | {"stops": True}, "passed is true, and 1 of its 1 gates stop the run"),
+        ({}, REFUSED, "its outcome is refused, stops is false, and nothing lets it through"),
+        ({"let_through": ["inconclusive"]}, REFUSED, "nothing lets it through"),
+        ({}, {"stops": True}, "a pass stops nothing"),
+        ({}, REFUSED | WAIVER | {"stops": True}, "its waiver or the policy lets it through"),
+        ({}, {"waived_by": "known"}, "a waiver has a reason and a last day"),
+        ({}, {"most": 0.5}, "it passed, and its interval is not within its limits"),
+        ({}, {"low": None, "high": None, "value": None}, "it passed, and its interval is not within its limits"),
+        ({}, {"high": 0.5}, "its figure does not lie in its own interval"),
+        ({}, {"most": None}, "it has no limit"),
+        ({}, {"least": 2.0}, "its limits allow nothing"),
+        ({}, {"level": 1.5}, "its interval is of level 1.5"),
+        ({}, {"vetoes": ["blind_baseline"]}, "soundness checks refuse it a verdict"),
+        ({}, REFUSED | WAIVER | {"vetoes": ["blind_baseline"]}, "soundness checks refuse it, and soundness is warn"),
+        ({"passed": False, "exit_code": 1}, {"outcome": "fail", "stops": True}, "it failed, and its interval is not"),
+        ({"gates": []}, {}, "it holds no gate"),
+    ],
+)
+def test_a_verdict_that_contradicts_itself_is_an_error(
+    run: Callable[..., Any], place: Path, verdict: dict[str, Any], gate: dict[str, Any], said: str
+):
+    document = run("gate", place / "audit", "--policy", place / "passing.toml", "--json").document
+    assert (document["passed"], document["exit_code"], document["soundness"]) == (True, 0, "warn")
+    document["gates"][0] |= gate
+    (place / "gates.json").write_text(json.dumps(document | verdict), encoding="utf-8")
+    for options in ([], ["--warn-only"], ["--json"]):
+        ran = run("gate", place / "gates.json", *options)
+        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+        assert "not a verdict of gates: it contradicts itself: " in ran.err
+        assert said in ran.err
+
+
+LENIENT = 'version = 1\ninconclusive = "pass"\nunsound = "pass"\n'
+WAIVED = '[[waiver]]\ngate = "auc"\nreason = "known"\nexpires = 2099-01-01\n'
+
+
+@pytest.mark.parametrize("options", [[], ["--warn-only"]])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        PASSING,
+        FAILING,
+        UNDECIDED,
+        UNDECIDED.replace("version = 1\n", LENIENT),
+        FAILING + WAIVED,
+        PASSING.replace("reference", "any").replace("0.99", "0.8"),
+        PASSING.replace("reference.auc", "reference.tpr_at_fpr.0.001"),
+        PASSING.replace("attacks.reference.auc", "change.attacks.reference.auc"),
+    ],
+)
+def test_a_verdict_that_was_given_is_told_again(run: Callable[..., Any], place: Path, policy: str, options: list[str]):
+    """Whatever the policy, what `auditor gate` says itself is no contradiction."""
+    (place / "policy.toml").write_text(policy, encoding="utf-8")
+    given = run("gate", place / "audit", "--policy", place / "policy.toml", "--json", *options)
+    (place / "gates.json").write_text(given.out, encoding="utf-8")
+    told = run("gate", place / "gates.json", "--json")
+    assert (told.code, json.loads(told.out)) == (given.code, json.loads(given.out)), told.err
+
+
+def test_a_verdict_on_another_result_than_the_one_beside_it_is_refused(run: Callable[..., Any], place: Path):
+    folder = place / "audit"
+    given = run("gate", folder, "--policy", place / "passing.toml", "--json").out
+    (folder / "gates.json").write_text(given, encoding="utf-8")
+    assert run("gate", folder / "gates.json").code == 0
+    worse = replace(build_full(), warnings=("another audit",))
+    (folder / "result.json").write_text(to_text(worse), encoding="utf-8")
+    ran = run("gate", folder / "gates.json")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "is a verdict on another result.json than the one beside it" in ran.err
 
 
 SECRET = "the-planted-secret-4711"

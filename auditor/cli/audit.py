@@ -9,7 +9,7 @@ import click
 from ..errors import ConfigError
 from .audit_curve import run_curve, turn
 from .audit_folder import run_audit
-from .audit_verdict import judge_audit, run_until_decided
+from .audit_verdict import judge_audit, refuse_beside_audit, run_until_decided
 from .gate import checked_policy
 from .kinds import AMOUNT, PATH
 from .options import folder_option, json_option, shared
@@ -104,6 +104,8 @@ def audit(
 
     rank = Rank.from_environment()
     policy = _policy(policy_file, until_decided, rank)
+    if until_decided:
+        refuse_beside_audit(out)
     with _opened(pack, out, rank) as packed:
         target, configs = _audit_configs(config_file, options, packed)
         if policy is not None and len(configs) > 1:

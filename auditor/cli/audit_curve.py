@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ModelError
-from .audit_folder import audit_into, print_summary
+from .audit_folder import audit_into, print_summary, remove_verdict
 from .output import make_console, print_document, write
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def run_curve(
         else:
             tracer.add(name, path, done.result, done.samples, headline=headline_attack(done.result))
         if tracer.n_audited:
+            remove_verdict(out)
             for form, render in CURVE_RENDERERS.items():
                 write(out / f"curve.{form}", render(tracer.curve()))
     if tracer.n_audited:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import ConfigError
 from .output import make_console, make_folder, print_document, quiet_libraries, write
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ..engine.ranks import Rank
     from ..packs.reading import Unpacked
 
-__all__ = ["audit_into", "print_summary", "run_audit"]
+__all__ = ["audit_into", "print_summary", "remove_verdict", "run_audit"]
 
 
 def run_audit(
@@ -48,6 +49,7 @@ def audit_into(
         done = run(config, scores_folder=scores_folder, on_progress=on_progress, rank=rank or ALONE)
     if pack is not None:
         done = replace(done, result=pack.restated(done.result))
+    remove_verdict(out)
     done.samples.write_parquet(out / "samples.parquet")
     done = _vouched_for(done, out / "samples.parquet")
     write(out / "result.json", RENDERERS["json"](done.result))
@@ -56,6 +58,19 @@ def audit_into(
     _write_drop_ids(done, config, out / "drop-ids.txt")
     write_checksums(out)
     return done
+
+
+def remove_verdict(out: Path) -> None:
+    """Remove the verdict on what lay in a folder before, as it is not one on the audit that is written now."""
+    verdict = out / "gates.json"
+    try:
+        verdict.unlink()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"cannot remove {verdict}, the verdict on an earlier audit: {error.strerror}") from error
+    said = f"Removed: {verdict}, the verdict on an earlier audit"
+    make_console(stderr=True).print(said, markup=False, highlight=False, soft_wrap=True)
 
 
 def _vouched_for(done: "Audit", samples: Path) -> "Audit":

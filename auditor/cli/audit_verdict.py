@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import ConfigError
 from .gate import deliver_verdict, judge_today, print_verdict
 from .output import make_console, make_folder, quiet_libraries, write
 
@@ -12,15 +13,25 @@ if TYPE_CHECKING:
     from ..documents.gates import GateReport
     from ..gates.policy import Policy
 
-__all__ = ["judge_audit", "run_until_decided"]
+__all__ = ["judge_audit", "refuse_beside_audit", "run_until_decided"]
+
+
+def refuse_beside_audit(out: Path) -> None:
+    """Refuse to write a verdict of part of the texts beside a full audit: readers of the folder would take that one."""
+    for name in ("result.json", "curve.json"):
+        if (out / name).exists():
+            raise ConfigError(
+                f"--out {out} holds a full audit ({name}), and --until-decided writes a verdict without one: name "
+                "another folder, or remove the audit"
+            )
 
 
 def judge_audit(policy: "Policy", out: Path, *, as_json: bool) -> int:
     """Judge an audit that was just written; on stdout unless the result itself was printed there."""
-    from ..gates.subject import read_judged
+    from ..gates.subject import read_judged, with_checksums
 
     file = out / "result.json"
-    report = judge_today(policy, read_judged(file.read_bytes(), str(file)))
+    report = judge_today(policy, with_checksums(read_judged(file.read_bytes(), str(file)), file))
     return _tell(report, out, stderr=as_json, as_json=False)
 
 

@@ -66,7 +66,7 @@ def gate(
 
     RESULT is the result.json of an audit or its folder, what `auditor predict --json` printed, or the comparison.json
     of two audits; - reads it from stdin. The gates.json of `auditor audit --policy` was judged already: it is told
-    again, in any format.
+    again, in any format. A result that its checksums.json contradicts is refused; one without says so.
     """
     if create_pr and push_to is None:
         raise ConfigError("--create-pr is for --push-model-card: name the repository on the hub, as owner/name")
@@ -169,17 +169,32 @@ def _earlier_verdict(data: bytes, file: Path, warn_only: bool) -> "GateReport | 
         report = from_text(data.decode("utf-8"), GateReport, version=GATES_VERSION, what="verdict of gates")
     except ResultError as error:
         raise ResultError(f"cannot read {file}: {error}") from error
-    passed, warned = not any(one.stops for one in report.gates), warn_only or report.warn_only
-    return replace(report, passed=passed, warn_only=warned, exit_code=0 if passed or warned else 1)
+    if report.early_stop is None:
+        _refuse_stale(report, file)
+    return replace(report, warn_only=True, exit_code=0) if warn_only else report
+
+
+def _refuse_stale(report: "GateReport", file: Path) -> None:
+    """Refuse a verdict on another document than the one of that name beside it."""
+    from ..documents.checksums import file_sha256
+
+    judged = file.parent / (Path(report.result).name or "result.json")
+    if file is not STDIN and judged.is_file() and file_sha256(judged) != report.result_sha256:
+        raise ResultError(
+            f"{file} is a verdict on another {judged.name} than the one beside it (SHA-256): judge that again, or move "
+            "the verdict to a folder of its own"
+        )
 
 
 def _judged(data: bytes, file: Path, baseline: Path | None) -> "Judged":
     """Check the document, and compare it with its baseline if there is one."""
-    from ..gates.subject import read_judged, with_changes
+    from ..gates.subject import read_judged, with_changes, with_checksums
 
     if file is STDIN and baseline is not None:
         raise ConfigError("--baseline needs the samples of both audits: give RESULT as a folder, not as -")
     judged = read_judged(data, str(file))
+    if file is not STDIN:
+        judged = with_checksums(judged, file)
     if baseline is None:
         return judged
     if judged.kind != "audit":

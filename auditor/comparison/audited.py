@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..documents.checksums import file_sha256
+from ..documents.checksums import file_sha256, is_vouched_for
 from ..documents.files import read_document
 from ..documents.result import SCHEMA_VERSION, AuditResult
 from ..documents.sample_table import SampleTable, read_samples
@@ -19,12 +19,16 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditedFolder:
-    """An audit as its folder holds it; ``result_sha256`` is of the bytes of its document."""
+    """An audit as its folder holds it; ``result_sha256`` is of the bytes of its document.
+
+    ``is_vouched_for`` says whether checksums came with it, and agree.
+    """
 
     path: Path
     result: AuditResult
     result_sha256: str
     samples: SampleTable
+    is_vouched_for: bool
 
 
 def read_audit(path: Path) -> AuditedFolder:
@@ -38,8 +42,8 @@ def read_audit(path: Path) -> AuditedFolder:
     Raises
     ------
     ResultError
-        If a file is missing, cannot be read, or the samples are not those of the document: other counts, tokens,
-        bytes, bits, or AUCs.
+        If a file is missing, cannot be read, is not what the checksums beside it say, or the samples are not those of
+        the document: other counts, tokens, bytes, bits, or AUCs.
     """
     folder = path.parent if path.name == RESULT and not path.is_dir() else path
     if not path.exists():
@@ -57,7 +61,13 @@ def read_audit(path: Path) -> AuditedFolder:
     found = _mismatch(result, samples) or ("its bytes are others (SHA-256)" if changed else None)
     if found is not None:
         raise ResultError(f"{folder / SAMPLES} does not belong to the {RESULT} beside it: {found}; copy both together")
-    return AuditedFolder(path=folder, result=result, result_sha256=file_sha256(folder / RESULT), samples=samples)
+    return AuditedFolder(
+        path=folder,
+        result=result,
+        result_sha256=file_sha256(folder / RESULT),
+        samples=samples,
+        is_vouched_for=is_vouched_for(folder / RESULT),
+    )
 
 
 def _mismatch(result: AuditResult, samples: SampleTable) -> str | None:

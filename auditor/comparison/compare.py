@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..documents.comparison import AuditComparison, ComparedAudit, Difference, LeftOut, Pairing, Reading
-from ..documents.result import AuditResult, Verdict
+from ..documents.result import AuditResult, worst_verdict
 from ..documents.sample_table import SampleTable
 from ..errors import ConfigError, ResultError
 from ..stats.clusters import with_copies
@@ -22,8 +22,6 @@ FEW = 0.5
 
 _OF_NEAR_DUPLICATES = ("near_duplicates", "near_duplicates_within")
 """Checks whose figure is 0 where no text has a near-duplicate."""
-
-_VERDICTS: tuple[Verdict, ...] = ("pass", "warn", "veto")
 
 
 def compare_audits(old: Path, new: Path, *, level: float = 0.95) -> AuditComparison:
@@ -74,7 +72,7 @@ def compare_audits(old: Path, new: Path, *, level: float = 0.95) -> AuditCompari
         level=level,
         old=_described(before),
         new=_described(after),
-        soundness=_worse(first, second),
+        soundness=worst_verdict(one.soundness.verdict for one in (first, second) if one.soundness is not None),
         reading=_reading(found, matched, cautious=bool(warnings)),
         headline_attack=headline if headline in labels else None,
         pairing=matched.pairing,
@@ -113,11 +111,6 @@ def _reading(found: tuple[Difference, ...], matched: Matched, *, cautious: bool)
     return "caution" if "caution" in effects or cautious or not matched.pairing.paired else "sound"
 
 
-def _worse(*results: AuditResult) -> Verdict | None:
-    verdicts = [result.soundness.verdict for result in results if result.soundness is not None]
-    return max(verdicts, key=_VERDICTS.index, default=None)
-
-
 def _described(audit: AuditedFolder) -> ComparedAudit:
     result = audit.result
     target = next(model for model in result.provenance.models if model.role == "target")
@@ -132,6 +125,7 @@ def _described(audit: AuditedFolder) -> ComparedAudit:
         headline_attack=None if result.selection is None else result.selection.headline,
         n_members=result.data.members.n_samples,
         n_non_members=result.data.non_members.n_samples if result.data.non_members else 0,
+        checksums="matched" if audit.is_vouched_for else "absent",
     )
 
 

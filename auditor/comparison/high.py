@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..documents.comparison import HighSample, HighSamples
+from ..documents.comparison import MOST_LISTED, HighSample, HighSamples
 from ..documents.sample_table import SampleTable
 from .pairing import Matched
 
@@ -16,7 +16,6 @@ Array = NDArray[np.float64]
 
 LEAST_BITS = 10.0
 QUANTILE = 0.99
-N_LISTED = 100
 
 
 class _Ranked(NamedTuple):
@@ -50,8 +49,8 @@ def high_samples(old: SampleTable, new: SampleTable, matched: Matched) -> HighSa
         n_new=int(after.high.sum()),
         n_appeared=len(appeared),
         n_vanished=len(vanished),
-        appeared=tuple(_samples(new, appeared[:N_LISTED], after.bits, before.bits, forward, is_new=True)),
-        vanished=tuple(_samples(old, vanished[:N_LISTED], before.bits, after.bits, backward, is_new=False)),
+        appeared=tuple(_samples(new, appeared[:MOST_LISTED], after.bits, before.bits, forward, is_new=True)),
+        vanished=tuple(_samples(old, vanished[:MOST_LISTED], before.bits, after.bits, backward, is_new=False)),
     )
 
 

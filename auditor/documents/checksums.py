@@ -3,17 +3,26 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from ..errors import ResultError
 from .files import document, read_document, to_text, whole_file
 
-__all__ = ["CHECKSUMS", "OUTPUTS", "file_sha256", "read_checksums", "write_checksums"]
+__all__ = [
+    *("CHECKSUMS", "OUTPUTS", "Checksums", "file_sha256", "is_vouched_for", "read_checksums", "write_checksums"),
+]
 
 CHECKSUMS = "checksums.json"
 OUTPUTS = ("result.json", "samples.parquet", "report.html", "report.md", "drop-ids.txt")
 """Files of one audit that are vouched for; ``scores/`` has ledgers of its own."""
 
+EVIDENCE = OUTPUTS[:2]
+"""Files that a verdict rests on; the others are drawn from them."""
+
 VERSION = "1.0"
+
+Checksums = Literal["matched", "absent"]
+"""What checksums say of a result that was read: they agree with it, or there are none; to disagree is an error."""
 
 
 @document
@@ -56,3 +65,26 @@ def read_checksums(folder: Path) -> Mapping[str, str] | None:
     """
     path = folder / CHECKSUMS
     return read_document(path, _Checksums, version=VERSION, what="list of checksums").files if path.exists() else None
+
+
+def is_vouched_for(result: Path) -> bool:
+    """Whether the checksums beside a result agree with it and with its samples; False if there are none.
+
+    Samples are looked at where they lie beside the result. A result under another name than the audit gave it is
+    nobody's to vouch for.
+
+    Raises
+    ------
+    ResultError
+        If one of the two is not what the checksums say, or they leave it out.
+    """
+    stated = read_checksums(result.parent)
+    if stated is None or result.name not in EVIDENCE:
+        return False
+    for file in (result.with_name(name) for name in EVIDENCE):
+        if file.is_file() and file_sha256(file) != stated.get(file.name):
+            raise ResultError(
+                f"{file} is not the file that {CHECKSUMS} beside it vouches for (SHA-256): it was changed after the "
+                "audit, or comes from another one; take the audit's own files, or audit again"
+            )
+    return True

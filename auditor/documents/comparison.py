@@ -1,15 +1,18 @@
 """The comparison document: what changed between two audits. The order of the fields is the file format."""
 
+from collections.abc import Iterator
 from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
+from .checksums import Checksums
 from .estimate import Estimate
 from .files import document, read_document
-from .result import Verdict
+from .result import Verdict, worst_verdict
 
 __all__ = [
     "COMPARISON_VERSION",
+    "MOST_LISTED",
     "AuditComparison",
     "ComparedAudit",
     "Difference",
@@ -117,6 +120,13 @@ class HighSamples:
     """Members beyond the threshold in the old audit only, most bits first, at most 100."""
 
 
+MOST_LISTED = 100
+"""Members that are listed of those that appeared or vanished."""
+
+ROUNDING = 1e-6
+"""How far a change may lie from the difference of its figures, relative to them: sums are made in another order."""
+
+
 @document
 class Pairing:
     """How the samples of two audits were matched.
@@ -144,7 +154,7 @@ class Pairing:
     """Texts that are members in one audit and non-members in the other."""
 
 
-COMPARISON_VERSION = "1.0"
+COMPARISON_VERSION = "1.1"
 
 
 Reading = Literal["sound", "caution", "diagnosis"]
@@ -174,6 +184,8 @@ class ComparedAudit:
     """Number of members of the audit."""
     n_non_members: int
     """Number of non-members of the audit."""
+    checksums: Checksums | None = None
+    """matched: checksums.json beside the audit agreed with it; absent: it came without; null: not known."""
 
 
 @document
@@ -208,6 +220,46 @@ class AuditComparison:
     """What could not be compared."""
     warnings: tuple[str, ...] = field(default=())
     """Warnings to a reader of the figures."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Say how changes, differences and reading disagree."""
+        metrics = [one.metric for one in self.changes]
+        if len(set(metrics)) < len(metrics):
+            yield "the change of a figure stands twice"
+        for one in self.changes:
+            old, new, change = one.old.value, one.new.value, one.change.value
+            if old is not None and new is not None and change is not None and not _is_difference(change, old, new):
+                yield f"{one.metric[:80]!a} goes from {old:.6g} to {new:.6g}, and its change is {change:.6g}"
+            if one.paired != self.pairing.paired:
+                yield f"{one.metric[:80]!a} and the pairing disagree on whether texts are paired"
+        effects = {one.effect for one in self.differences}
+        if (self.reading == "diagnosis") != ("diagnosis" in effects):
+            yield f"its reading is {self.reading}, which its differences do not say"
+        if self.reading == "sound" and ("caution" in effects or not self.pairing.paired):
+            yield "its reading is sound, and not only the models differ"
+        verdicts = [one.soundness for one in (self.old, self.new) if one.soundness is not None]
+        if self.soundness != worst_verdict(verdicts):
+            yield f"soundness is {self.soundness or 'null'}, which is not the worse of its two audits"
+        if self.soundness == "veto" and "diagnosis" not in effects:
+            yield "soundness is veto, and no difference says so"
+        yield from self._high_contradictions()
+
+    def _high_contradictions(self) -> Iterator[str]:
+        """Say how the counts of highly memorized members disagree."""
+        if self.high is None:
+            return
+        if self.high.n_old - self.high.n_vanished != self.high.n_new - self.high.n_appeared:
+            yield "highly memorized members: those that both audits hold are not as many in one as in the other"
+        for what, n, listed in (
+            ("appeared", self.high.n_appeared, self.high.appeared),
+            ("vanished", self.high.n_vanished, self.high.vanished),
+        ):
+            if len(listed) != min(n, MOST_LISTED):
+                yield f"highly memorized members: {n} {what}, and {len(listed)} are listed"
+
+
+def _is_difference(change: float, old: float, new: float) -> bool:
+    return abs(new - old - change) <= ROUNDING * max(1.0, abs(old), abs(new))
 
 
 def read_comparison(path: Path) -> AuditComparison:

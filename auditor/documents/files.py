@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, dataclass_transform
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, dataclass_transform, runtime_checkable
 from uuid import uuid4
 
 from ..errors import ResultError
@@ -16,9 +16,21 @@ from ..errors import ResultError
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["document", "document_schema", "for_owner", "from_text", "read_document", "to_text", "whole_file"]
+__all__ = [
+    *("Contradictable", "document", "document_schema", "for_owner", "from_text", "read_document"),
+    *("refuse_contradictions", "to_text", "whole_file"),
+]
 
 Document = TypeVar("Document")
+
+
+@runtime_checkable
+class Contradictable(Protocol):
+    """A document of which one part says what another one says, too."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Say which parts do not agree, one line each."""
+        ...
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -75,7 +87,8 @@ def from_text(text: str, kind: type[Document], *, version: str, what: str) -> Do
     ------
     ResultError
         In one line, if the text is not JSON, not such a document, of a schema that cannot be read, or not what
-        it claims to be (a missing or unknown key, a wrong kind, an impossible estimate).
+        it claims to be (a missing or unknown key, a wrong kind, an impossible estimate, parts that contradict each
+        other).
     """
     from pydantic import ValidationError
 
@@ -85,7 +98,21 @@ def from_text(text: str, kind: type[Document], *, version: str, what: str) -> Do
         found: Document = _adapter(cast(Hashable, kind)).validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
         raise ResultError(f"not a {what}: {_explain(error)}") from error
+    refuse_contradictions(found, what)
     return found
+
+
+def refuse_contradictions(document: object, what: str) -> None:
+    """Refuse a document that was read and contradicts itself: nobody can tell which part of it is right.
+
+    Raises
+    ------
+    ResultError
+        In one line, naming the first contradiction.
+    """
+    first = next(document.contradictions(), None) if isinstance(document, Contradictable) else None
+    if first is not None:
+        raise ResultError(f"not a {what}: it contradicts itself: {first}"[:400])
 
 
 def read_document(path: Path, kind: type[Document], *, version: str, what: str) -> Document:

@@ -1,14 +1,18 @@
 """The verdict of gates: the frozen document of a policy applied to a result. The order of the fields is the format."""
 
+import math
+from collections.abc import Iterator
 from typing import Literal
 
+from .checksums import Checksums
 from .files import document
 
-__all__ = ["GATES_VERSION", "EarlyStop", "GateOutcome", "GateReport", "Outcome"]
+__all__ = ["GATES_VERSION", "EarlyStop", "GateOutcome", "GateReport", "Outcome", "Tolerable"]
 
-GATES_VERSION = "1.1"
+GATES_VERSION = "1.2"
 
 Outcome = Literal["pass", "fail", "inconclusive", "refused"]
+Tolerable = Literal["inconclusive", "refused"]
 
 
 @document
@@ -63,6 +67,27 @@ class GateOutcome:
     """Samples to look at, the worst first, where the metric is of single samples."""
     vetoes: tuple[str, ...] = ()
     """Soundness checks that refuse the gate a verdict, by name."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Say how figure, limits and outcome disagree."""
+        least, most = (-math.inf if self.least is None else self.least), (math.inf if self.most is None else self.most)
+        ends = [end for end in (self.low, self.value, self.high) if end is not None]
+        if self.least is None and self.most is None:
+            yield "it has no limit"
+        elif least > most:
+            yield f"its limits allow nothing: at least {least:g} and at most {most:g}"
+        if len(ends) not in (0, 3) or ends != sorted(ends):
+            yield "its figure does not lie in its own interval"
+        elif self.outcome == "pass" and not (ends and least <= ends[0] and ends[-1] <= most):
+            yield "it passed, and its interval is not within its limits"
+        elif self.outcome == "fail" and not (ends and (ends[-1] < least or ends[0] > most)):
+            yield "it failed, and its interval is not beyond a limit"
+        if self.level is not None and not 0 < self.level < 1:
+            yield f"its interval is of level {self.level:g}"
+        if self.vetoes and self.outcome != "refused":
+            yield f"soundness checks refuse it a verdict, and its outcome is {self.outcome}"
+        if (self.waived_by is None) != (self.waived_until is None):
+            yield "a waiver has a reason and a last day, or neither"
 
 
 @document
@@ -127,3 +152,35 @@ class GateReport:
     """Gates that are about another kind of document and were not judged, by name."""
     early_stop: EarlyStop | None = None
     """What was scored, if scoring stopped as soon as every gate was decided; else null."""
+    checksums: Checksums | None = None
+    """matched: checksums.json beside the audit, and its baseline, agreed; absent: one came without; null: has none."""
+    let_through: tuple[Tolerable, ...] = ()
+    """Outcomes besides pass that stop nothing, as the policy says."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Say how the verdict disagrees with what its gates say."""
+        if not self.gates:
+            yield "it holds no gate, so nothing was judged"
+        for one in self.gates:
+            name = f"gate {one.gate[:80]!a}"
+            yield from (f"{name}: {said}" for said in one.contradictions())
+            excused = one.waived_by is not None or one.outcome in self.let_through
+            if one.stops != (one.outcome != "pass" and not excused):
+                why = "its waiver or the policy lets it through" if excused else "nothing lets it through"
+                why = "a pass stops nothing" if one.outcome == "pass" else why
+                yield f"{name}: its outcome is {one.outcome}, stops is {_said(one.stops)}, and {why}"
+            if one.vetoes and self.soundness != "veto":
+                yield f"{name}: soundness checks refuse it, and soundness is {self.soundness or 'null'}"
+        n_stopping = sum(one.stops for one in self.gates)
+        if self.passed != (n_stopping == 0):
+            yield f"passed is {_said(self.passed)}, and {n_stopping} of its {len(self.gates)} gates stop the run"
+        if self.exit_code != (0 if self.passed or self.warn_only else 1):
+            yield (
+                f"exit_code is {self.exit_code}, passed is {_said(self.passed)} and warn_only {_said(self.warn_only)}"
+            )
+        if self.early_stop is not None and self.kind != "audit":
+            yield f"it is about a {self.kind}, which cannot stop early"
+
+
+def _said(flag: bool) -> str:
+    return "true" if flag else "false"

@@ -1,5 +1,7 @@
 """The prediction of what a plan of training will leak: the document that ``auditor predict --json`` prints."""
 
+from collections.abc import Iterator
+
 from .files import document
 
 __all__ = [
@@ -11,6 +13,10 @@ __all__ = [
     "Prediction",
     "PredictionBesideMeasurement",
 ]
+
+
+ROUNDING = 1e-9
+"""How far equal amounts may lie apart, relative to them."""
 
 
 @document
@@ -137,6 +143,13 @@ class Prediction:
     """What would have to change for a given F1 or AUC; null if none was asked for."""
     warnings: tuple[str, ...]
     """What makes this an extrapolation, and what was assumed."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Say which sizes cannot be."""
+        if self.trainable_params > self.params:
+            yield f"{self.trainable_params} of {self.params} parameters are trained"
+        if self.memorized_bits > self.capacity_bits * (1 + ROUNDING):
+            yield f"{self.memorized_bits:.6g} bits are memorized, of {self.capacity_bits:.6g} that the model can hold"
 
 
 @document

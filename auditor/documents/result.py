@@ -1,6 +1,6 @@
 """The result: the frozen, versioned document of one audit. The order of the fields is the file format."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Any, Literal
 
@@ -9,15 +9,31 @@ from .files import document
 from .prediction import PredictionBesideMeasurement
 
 __all__ = [
-    *("SCHEMA_VERSION", "AttackResult", "AuditResult", "CalibrationBin", "CalibrationResult", "CheckResult"),
-    *("CombinationResult", "DataResult", "Finding", "FoldChoice", "MemorizationResult", "ModelProvenance"),
+    *("SCHEMA_VERSION", "VERDICTS", "AttackResult", "AuditResult", "CalibrationBin", "CalibrationResult"),
+    *(
+        "CheckResult",
+        "CombinationResult",
+        "DataResult",
+        "Finding",
+        "FoldChoice",
+        "MemorizationResult",
+        "ModelProvenance",
+    ),
     *("Provenance", "RetrainedAttack", "RetrainedResult", "RiskBreakdown", "RiskGroup", "RiskResult"),
     *("SelectionResult", "SideData", "SoundnessResult", "StabilityResult", "TailResult", "TopSample", "Verdict"),
+    "worst_verdict",
 ]
 
 SCHEMA_VERSION = "1.2"
 
 Verdict = Literal["pass", "warn", "veto"]
+VERDICTS: tuple[Verdict, ...] = ("pass", "warn", "veto")
+"""Verdicts of checks, the worst last."""
+
+
+def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict | None:
+    """Return the worst of the verdicts of checks; None if there are none."""
+    return max(verdicts, key=VERDICTS.index, default=None)
 
 
 @document
@@ -62,6 +78,15 @@ class AttackResult:
     """AUC of the part of the score that neither looks nor length of the texts explain; null if unknown."""
     auc_within_strata: Estimate | None = None
     """AUC among texts of about equal length; null if unknown."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Say which figures cannot be, or disagree."""
+        yield from _beyond_shares(("AUC", self.auc), *_rates(self))
+        rates = [rate.fpr for rate in self.tpr_at_fpr]
+        if len(set(rates)) < len(rates):
+            yield "a false-positive rate stands twice"
+        if self.inverted != (self.auc.high is not None and self.auc.high < 0.5):
+            yield f"inverted is {str(self.inverted).lower()}, which its AUC does not say"
 
 
 @document
@@ -371,6 +396,12 @@ class MemorizationResult:
     top_samples: tuple[TopSample, ...]
     """The most memorized samples."""
 
+    def contradictions(self) -> Iterator[str]:
+        """Say how the most memorized samples disagree with themselves."""
+        ids = [one.sample_id for one in self.top_samples]
+        if len(set(ids)) < len(ids):
+            yield "one of the most memorized samples stands twice"
+
 
 @document
 class CheckResult:
@@ -559,3 +590,50 @@ class AuditResult:
     """Outcomes of gates; null if there were none."""
     warnings: tuple[str, ...] = field(default=())
     """Warnings to a reader of the figures."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Say which parts that a reader relies on disagree."""
+        yield from self._model_contradictions()
+        yield from self._soundness_contradictions()
+        labels = [one.attack for one in self.attacks]
+        if len(set(labels)) < len(labels):
+            yield "an attack stands twice"
+        if self.selection is not None and self.selection.headline not in labels:
+            yield f"the headline attack {self.selection.headline[:80]!a} is not among its attacks"
+        if self.selection is not None and self.selection.n_attacks != len(labels):
+            yield f"it selects among {self.selection.n_attacks} attacks and holds {len(labels)}"
+        for one in self.attacks:
+            yield from (f"attack {one.attack[:80]!a}: {said}" for said in one.contradictions())
+        if self.combination is not None:
+            yield from _beyond_shares(("AUC of the combination", self.combination.auc), *_rates(self.combination))
+        if self.memorization is not None:
+            yield from self.memorization.contradictions()
+            if self.memorization.calibrated != (self.data.non_members is not None):
+                yield "memorization.calibrated and data disagree on whether there are non-members"
+
+    def _model_contradictions(self) -> Iterator[str]:
+        n_targets = sum(model.role == "target" for model in self.provenance.models)
+        if n_targets != 1:
+            yield f"it is the audit of one target, and names {n_targets}"
+
+    def _soundness_contradictions(self) -> Iterator[str]:
+        if self.soundness is None or not self.soundness.checks:
+            return
+        worst = worst_verdict(check.verdict for check in self.soundness.checks)
+        if self.soundness.verdict != worst:
+            yield f"soundness is {self.soundness.verdict}, and the worst of its checks {worst}"
+        names = [check.name for check in self.soundness.checks]
+        if len(set(names)) < len(names):
+            yield "a soundness check stands twice"
+
+
+def _rates(holder: AttackResult | CombinationResult) -> Iterator[tuple[str, Estimate]]:
+    return ((f"TPR at an FPR of {rate.fpr:g}", rate) for rate in holder.tpr_at_fpr)
+
+
+def _beyond_shares(*named: tuple[str, Estimate]) -> Iterator[str]:
+    """Name estimates of a share that do not lie between 0 and 1."""
+    for name, estimate in named:
+        ends = estimate.low, estimate.high
+        if any(end is not None and not 0 <= end <= 1 for end in ends):
+            yield f"{name}: a share lies between 0 and 1, not from {ends[0]:g} to {ends[1]:g}"

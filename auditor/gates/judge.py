@@ -17,7 +17,7 @@ __all__ = ["conclude", "explain_unsound", "judge", "limit_p_value", "state_outco
 
 USUAL_LEVEL = 0.95
 
-_MODEL_CHECKS = frozenset({"distinct_models", "tokenizer", "precision"})
+_CHECKS_OF_MEMBERS = frozenset({"distinct_models", "tokenizer", "precision", "split_manifest"})
 _OF_MEMBERS_ALONE = frozenset(
     {
         "memorization.largest_sample_bits",
@@ -136,6 +136,8 @@ def conclude(
         notes=(*_waiver_notes(policy, today), *notes),
         doubts=judged.doubts,
         elsewhere=tuple(elsewhere),
+        checksums=judged.checksums,
+        let_through=policy.let_through,
     )
 
 
@@ -210,8 +212,8 @@ def _vetoes(path: str, judged: Judged) -> tuple[str, ...]:
     """Name the soundness checks of an audit that refuse a figure a verdict."""
     if judged.kind != "audit" or path in _OF_NO_SAMPLES or path.startswith((*_SAID_APART, "change.")):
         return ()
-    if path in _OF_MEMBERS_ALONE:  # members alone, against the reference: other texts do not matter, the models do
-        return tuple(name for name in judged.vetoes if name in _MODEL_CHECKS)
+    if path in _OF_MEMBERS_ALONE:  # against the reference: non-members do not matter; the models do, and who is one
+        return tuple(name for name in judged.vetoes if name in _CHECKS_OF_MEMBERS)
     return judged.vetoes or (("soundness",) if judged.soundness == "veto" else ())
 
 
@@ -271,7 +273,6 @@ def state_outcome(
         Whether the gate is about several figures, of which this is one.
     """
     waiver = _waiver_of(gate, policy.waivers, today)
-    decisions = {"pass": "pass", "fail": "fail", "inconclusive": policy.inconclusive, "refused": policy.unsound}
     return GateOutcome(
         gate=f"{gate.name}/{figure.label}" if several else gate.name,
         metric=figure.path if several else gate.metric,
@@ -289,7 +290,7 @@ def state_outcome(
         outcome=outcome,
         p_value=p_value,
         p_value_holm=p_value_adjusted,
-        stops=decisions[outcome] == "fail" and waiver is None,
+        stops=outcome not in ("pass", *policy.let_through) and waiver is None,
         reason=reason,
         waived_by=waiver.reason if waiver else None,
         waived_until=waiver.expires.isoformat() if waiver else None,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from ..documents.figures import nearest_paths
+from ..documents.gates import Tolerable
 from ..errors import ConfigError
 from .subject import kind_of_path, may_exist
 
@@ -104,6 +105,15 @@ class Policy:
     correction: Correction = "holm"
     source: str = BUILT_IN
     sha256: str = ""
+
+    @property
+    def let_through(self) -> tuple[Tolerable, ...]:
+        """Outcomes besides pass that stop nothing."""
+        decisions: tuple[tuple[Tolerable, Decision], ...] = (
+            ("inconclusive", self.inconclusive),
+            ("refused", self.unsound),
+        )
+        return tuple(outcome for outcome, decision in decisions if decision == "pass")
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,17 +12,19 @@ from typing import Any, Literal
 
 from attacks import BUILTIN
 
+from ..documents.checksums import Checksums, is_vouched_for
 from ..documents.comparison import COMPARISON_VERSION, AuditComparison
 from ..documents.estimate import Estimate
 from ..documents.figures import ANY, Figure, PathPattern, attack_path, catalogue, path_patterns
-from ..documents.files import from_text, to_text
+from ..documents.files import from_text, refuse_contradictions, to_text
 from ..documents.prediction import Prediction
 from ..documents.result import SCHEMA_VERSION, AuditResult, Verdict
 from ..errors import ResultError
+from ..laws.membership import auc_from_f1
 
 __all__ = [
     *("Judged", "Kind", "explain_inversion", "inversion", "is_inverted", "kind_of_path", "may_exist"),
-    *("read_bytes", "read_judged", "with_changes"),
+    *("read_bytes", "read_judged", "with_changes", "with_checksums"),
 ]
 
 Kind = Literal["audit", "prediction", "comparison"]
@@ -32,7 +35,10 @@ BEST, LARGEST = "attacks.best.auc", "memorization.largest_sample_bits"
 APPEARED = "change.high.n_appeared"
 NOT_IN_BOTH = "not measured in both audits"
 SINGLE = "no interval: read off single samples"
-FILES = ("result.json", "comparison.json", "prediction.json", "gates.json")
+LEAST_IN_BOTH = 0.5
+"""Share of the smaller audit's texts of a side that both must hold for a verdict on a change."""
+VERDICT = "gates.json"
+FILES = ("result.json", "comparison.json", "prediction.json", VERDICT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +60,8 @@ class Judged:
         Every figure by its path.
     missing : mapping of str to str
         Why a part of the document holds no figures, by its name.
+    checksums : {"matched", "absent"} or None
+        Whether checksums vouch for an audit; None for documents that have none.
     """
 
     path: str
@@ -66,6 +74,7 @@ class Judged:
     doubts: tuple[str, ...]
     figures: Mapping[str, tuple[Figure, ...]]
     missing: Mapping[str, str]
+    checksums: Checksums | None = None
 
 
 def read_judged(data: bytes, path: str) -> Judged:
@@ -109,15 +118,45 @@ def read_bytes(path: Path) -> tuple[bytes, Path]:
     Raises
     ------
     ResultError
-        If it cannot be read.
+        If it cannot be read, or a folder holds the verdict of an audit that stopped early beside another document.
     """
-    file = path
-    if path.is_dir():
-        file = next((path / name for name in FILES if (path / name).exists()), path / FILES[0])
+    file = _in_folder(path) if path.is_dir() else path
     try:
         return file.read_bytes(), file
     except OSError as error:
         raise ResultError(f"cannot read {file}: {error.strerror}") from error
+
+
+def _in_folder(folder: Path) -> Path:
+    """Find the document that a folder holds; which of two audits is meant is not for us to guess."""
+    first, *others = [folder / name for name in FILES if (folder / name).exists()] or [folder / FILES[0]]
+    if VERDICT in (other.name for other in others) and _stopped_early(folder / VERDICT):
+        raise ResultError(
+            f"{folder} holds {first.name} and, in {VERDICT}, the verdict of another audit, which stopped early "
+            f"(--until-decided): name the one to judge, {first} or {folder / VERDICT}"
+        )
+    return first
+
+
+def _stopped_early(verdict: Path) -> bool:
+    """Whether a verdict is of an audit that stopped early; what cannot be read may be."""
+    try:
+        plain = json.loads(verdict.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return True
+    return not isinstance(plain, dict) or plain.get("early_stop") is not None
+
+
+def with_checksums(judged: Judged, file: Path) -> Judged:
+    """Say whether the checksums beside the file of a document vouch for it.
+
+    Raises
+    ------
+    ResultError
+        If they disagree.
+    """
+    vouched = judged.kind == "audit" and is_vouched_for(file)
+    return replace(judged, checksums="matched") if vouched else judged
 
 
 def inversion(judged: Judged) -> str | None:
@@ -158,7 +197,10 @@ def with_changes(judged: Judged, comparison: AuditComparison) -> Judged:
     figures = {**judged.figures, **_changes(comparison)}
     missing = {**judged.missing, "change": NOT_IN_BOTH}
     doubts = (*judged.doubts, *_doubts(comparison))
-    return replace(judged, figures=figures, missing=missing, change_vetoes=_vetoes(comparison), doubts=doubts)
+    return replace(
+        judged, figures=figures, missing=missing, change_vetoes=_vetoes(comparison), doubts=doubts,
+        checksums=judged.checksums if comparison.old.checksums == "matched" else "absent",
+    )  # fmt: skip
 
 
 def _changes(comparison: AuditComparison) -> dict[str, tuple[Figure, ...]]:
@@ -189,13 +231,30 @@ def _changes(comparison: AuditComparison) -> dict[str, tuple[Figure, ...]]:
 
 
 def _vetoes(comparison: AuditComparison) -> tuple[str, ...]:
-    """Name what forbids a verdict on a change: a veto of either audit, or a headline attack that is inverted in one."""
-    named = tuple(one.what for one in comparison.differences if one.effect == "diagnosis")
+    """Name what forbids a verdict on a change: a check of either audit, other texts, an inverted headline attack."""
+    named = tuple(one.what for one in comparison.differences if one.effect == "diagnosis") + _other_texts(comparison)
     headline = f"attacks.{comparison.headline_attack}.auc"
     measured = next((one for one in comparison.changes if one.metric == headline), None)
     if not named and measured is not None and (is_inverted(measured.old) or is_inverted(measured.new)):
         named = ("the headline attack is inverted in an audit",)
     return named or (("soundness of an audit",) if comparison.soundness == "veto" else ())
+
+
+def _other_texts(comparison: AuditComparison) -> tuple[str, ...]:
+    """Say that two audits are of other texts, which may be the cause of any change, as the model may."""
+    pairing = comparison.pairing
+    sides = (
+        ("members", pairing.n_members, pairing.n_members_only_old, pairing.n_members_only_new),
+        ("non-members", pairing.n_non_members, pairing.n_non_members_only_old, pairing.n_non_members_only_new),
+    )
+    if not pairing.paired:
+        counts = " and ".join(f"{n} {side}" for side, n, *_ in sides)
+        return (f"other texts ({counts} in both audits, too few to compare text by text)",)
+    return tuple(
+        f"other texts ({n} {side} in both audits, of {n + min(alone)} in the smaller one)"
+        for side, n, *alone in sides
+        if n < LEAST_IN_BOTH * (n + min(alone))
+    )
 
 
 def _doubts(comparison: AuditComparison) -> tuple[str, ...]:
@@ -223,16 +282,18 @@ def _audit(text: str, path: str, sha256: str) -> Judged:
         missing["memorization"] = "not measured in this audit: bits need a reference model"
     targets = [model.path for model in result.provenance.models if model.role == "target"]
     checks = result.soundness.checks if result.soundness else ()
+    verdict = result.soundness.verdict if result.soundness else None
     return Judged(
         path=path,
         sha256=sha256,
         kind="audit",
         subject=targets[0] if targets else "unknown target",
-        soundness=result.soundness.verdict if result.soundness else None,
+        soundness=None if verdict == "pass" and not checks else verdict,  # nobody checked what could not be found
         vetoes=tuple(check.name for check in checks if check.verdict == "veto"),
         doubts=tuple(check.name for check in checks if check.verdict == "warn"),
         figures={**figures, **_aliases(result, plain, figures)},
         missing=missing,
+        checksums="absent",
     )
 
 
@@ -276,6 +337,10 @@ def _prediction(text: str, path: str, sha256: str) -> Judged:
         raise ResultError(f"not a prediction: {where}: {first['msg']}"[:300]) from error
     except ValueError as error:
         raise ResultError(f"not a prediction: {error}") from error
+    refuse_contradictions(found, "prediction")
+    for part, one in (("law", found.law), ("reference_attack", found.reference_attack)):
+        if not math.isclose(one.auc, auc_from_f1(min(1.0, max(0.0, one.f1))), abs_tol=1e-6):
+            raise ResultError(f"not a prediction: it contradicts itself: {part}: its AUC is not that of its F1")
     return Judged(
         path=path,
         sha256=sha256,
@@ -302,6 +367,7 @@ def _comparison(text: str, path: str, sha256: str) -> Judged:
         doubts=_doubts(found),
         figures=_changes(found),
         missing={"change": NOT_IN_BOTH},
+        checksums=min((found.old.checksums, found.new.checksums), key=(None, "absent", "matched").index),
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..data.splits import TOO_FEW_SAMPLES
 from ..documents.estimate import Estimate
-from ..documents.result import CheckResult, SoundnessResult, Verdict
+from ..documents.result import VERDICTS, CheckResult, SoundnessResult, Verdict
 from ..stats import intervals, metrics
 from ..stats.clusters import Groups, pick_groups
 from .texts import ComparedTexts
@@ -28,7 +28,6 @@ SAME_MODEL_BITS = 1e-3
 MOST_READ_DIFFERENTLY = 0.01
 """Share of texts in which models may read different characters before their bits are no longer comparable."""
 
-_WORST_FIRST: tuple[Verdict, ...] = ("veto", "warn", "pass")
 _NO_SIDES = "no non-members were given: nothing to compare the members with"
 
 Values = NDArray[np.float64]
@@ -108,7 +107,7 @@ def check_soundness(
             checks.append(_reference_alone(-reference_bits / texts.n_bytes, is_member, groups))
         if two_sided and signed_bits is not None:
             checks.append(_negative_control(signed_bits, is_member, groups))
-    checks.sort(key=lambda check: _WORST_FIRST.index(check.verdict))
+    checks.sort(key=lambda check: -VERDICTS.index(check.verdict))
     return SoundnessResult(verdict=checks[0].verdict, checks=tuple(checks))
 
 

@@ -12,11 +12,16 @@ __all__ = ["check_manifest"]
 FEW_OFFENDERS = 0.1
 """Share of the samples that may be worth leaving out; more of them are another data set."""
 
+MOST_UNKNOWN = 0.5
+"""Share of a side that may be unknown to the manifest; beyond it, the side is that of another split."""
+
 
 def check_manifest(path: Path, data: SampleSet) -> CheckResult:
     """Check that every audited text is on the side that the manifest put it on; subsets are fine.
 
-    Texts are told by the hash of the whole text: one that was changed since is not in the manifest.
+    Texts are told by the hash of the whole text: one that was changed since is not in the manifest. A text on another
+    side than there is a veto, and so is a side of which the manifest knows less than half, as the manifest then says
+    nothing of it; a few texts that it does not know are a warning.
 
     Raises
     ------
@@ -26,7 +31,8 @@ def check_manifest(path: Path, data: SampleSet) -> CheckResult:
     manifest = read_manifest(path)
     members, non_members = (frozenset(side.text_sha256) for side in (manifest.members, manifest.non_members))
     holdout = frozenset(manifest.holdout.text_sha256 if manifest.holdout else ())
-    wrong, unknown, held_out = [], [], []
+    wrong, held_out = list[str](), list[str]()
+    unknown: dict[bool, list[str]] = {True: [], False: []}
     for sample_id, key, member in zip(data.ids, data.text_sha256, data.is_member, strict=True):
         if key in (members if member else non_members):
             continue
@@ -35,7 +41,13 @@ def check_manifest(path: Path, data: SampleSet) -> CheckResult:
         elif key in holdout:
             held_out.append(sample_id)
         else:
-            unknown.append(sample_id)
+            unknown[bool(member)].append(sample_id)
+    sizes = {True: int(data.is_member.sum()), False: int((~data.is_member).sum())}
+    others = [
+        name
+        for name, member in (("members", True), ("non-members", False))
+        if len(unknown[member]) > MOST_UNKNOWN * sizes[member]
+    ]
     audited = set(data.text_sha256)
     detail = (
         f"audited {len(audited & members)} of {len(members)} members and {len(audited & non_members)} of "
@@ -43,17 +55,19 @@ def check_manifest(path: Path, data: SampleSet) -> CheckResult:
     )
     faults = {
         "on the other side of it": wrong,
-        "not in it": unknown,
+        "not in it": [*unknown[True], *unknown[False]],
         "non-members of its holdout, which a reference or shots may have seen": held_out,
     }
     found = [f"{len(ids)} {fault}" for fault, ids in faults.items() if ids]
-    offenders = (*wrong, *unknown, *held_out)
+    if others:
+        found.append(f"it is the manifest of another split: it does not know most {' and '.join(others)}")
+    offenders = tuple(one for ids in faults.values() for one in ids)
     return CheckResult(
         name="split_manifest",
-        verdict="veto" if wrong else "warn" if offenders else "pass",
+        verdict="veto" if wrong or others else "warn" if offenders else "pass",
         figure=float(len(offenders)),
         unit="samples not as in the manifest",
         detail="; ".join([detail, *found]),
-        remedy="audit the files that `auditor split` wrote, each as the side it is" if offenders else None,
+        remedy="audit the files that `auditor split` wrote with it, each as the side it is" if offenders else None,
         sample_ids=offenders if len(offenders) <= FEW_OFFENDERS * len(data) else (),
     )

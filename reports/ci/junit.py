@@ -60,6 +60,8 @@ def _properties(report: GateReport) -> Iterator[tuple[str, str]]:
         ("policy_sha256", visible(report.policy_sha256)),
         ("auditor_version", visible(report.auditor_version)),
     )
+    if report.checksums is not None:
+        yield "checksums", report.checksums
     for gate in report.gates:
         name = visible(gate.gate)
         yield f"{name} metric", visible(gate.metric)

@@ -13,7 +13,7 @@ from reports.tones import Tone
 __all__ = [
     *("LABELS", "REMEDIES", "blocks", "correction", "counted", "figure", "heading", "interval", "limit", "notes"),
     *("outcome", "p_shown", "reason", "remedies", "sample_line", "sentence", "shown_interval", "soundness", "title"),
-    *("tone", "verdict", "waiver", "worst_first"),
+    *("tone", "unvouched", "verdict", "waiver", "worst_first"),
 ]
 
 LABELS = {
@@ -166,7 +166,18 @@ def notes(report: GateReport) -> list[tuple[Tone, str]]:
     if report.elsewhere:
         subject = "an audit" if report.kind == "audit" else f"a {report.kind}"
         made.append(("info", f"not judged, about other documents than {subject}: {', '.join(report.elsewhere)}"))
+    if said := unvouched(report):
+        made.append(("warn", said))
     return made
+
+
+def unvouched(report: GateReport) -> str:
+    """Say that what was judged came without checksums; empty if they agreed, or the document has none."""
+    if report.checksums != "absent":
+        return ""
+    compared = report.kind == "comparison" or any(gate.metric.startswith("change.") for gate in report.gates)
+    what = "one of the audits" if compared else "the result"
+    return f"without checksums: no checksums.json lay beside {what}, so a change made after the audit would not be seen"
 
 
 def reason(gate: GateOutcome) -> str:

@@ -71,6 +71,7 @@ def _facts(report: GateReport) -> dict[str, Any]:
         "correction": phrases.correction(report),
         "policy": visible(report.policy),
         "policySha256": visible(report.policy_sha256),
+        **({} if report.checksums is None else {"checksums": report.checksums}),
     }
 
 

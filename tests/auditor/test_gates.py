@@ -34,6 +34,7 @@ from auditor.laws.capacity import BitsPerParameter
 from auditor.laws.prediction import Plan, predict
 from auditor.stats.metrics import auc
 from helpers_audits import build_full, build_no_reference
+from reports import from_json
 
 TODAY = date(2026, 6, 1)
 Z = float(stats.norm.ppf(0.975))
@@ -506,7 +507,7 @@ def test_the_built_in_policy_passes_noise_and_fails_a_leak(full: AuditResult):
     rates = tuple(replace(rate, value=0.01, low=0.003, high=0.025) for rate in full.attacks[1].tpr_at_fpr[1:])
     quiet = replace(
         full,
-        attacks=tuple(replace(one, auc=noise, tpr_at_fpr=rates) for one in full.attacks),
+        attacks=tuple(replace(one, auc=noise, inverted=False, tpr_at_fpr=rates) for one in full.attacks),
         selection=replace(full.selection, best_auc=noise),
         memorization=replace(full.memorization, debiased_bits_per_member=calm(0.1, -0.8, 1.0)),
     )
@@ -514,6 +515,9 @@ def test_the_built_in_policy_passes_noise_and_fails_a_leak(full: AuditResult):
 
 
 # --- changes against a baseline ------------------------------------------------------------------------------------
+
+
+READINGS = {"none": "sound", "caution": "caution", "diagnosis": "diagnosis"}
 
 
 def comparison(*, effect: str = "none", soundness: str = "pass") -> AuditComparison:
@@ -529,9 +533,10 @@ def comparison(*, effect: str = "none", soundness: str = "pass") -> AuditCompari
     def changed(metric: str, value: float, half: float, unit: str = "") -> MetricChange:
         ends = {"level": 0.95, "method": "paired", "n_members": 100, "n_non_members": 100}
         change = Estimate(value=value, low=value - half, high=value + half, **ends)
-        none = Estimate(**dict.fromkeys(("value", "low", "high"), 0.5 if metric.endswith(".auc") else 0.0), **ends)
+        at = 0.5 if metric.endswith(".auc") else 0.0
+        old, new = (Estimate(**dict.fromkeys(("value", "low", "high"), end), **ends) for end in (at, at + value))
         return MetricChange(
-            metric=metric, description=metric, unit=unit, old=none, new=none, change=change,
+            metric=metric, description=metric, unit=unit, old=old, new=new, change=change,
             p_value=0.5, p_value_holm=0.5, paired=True,
         )  # fmt: skip
 
@@ -542,7 +547,7 @@ def comparison(*, effect: str = "none", soundness: str = "pass") -> AuditCompari
         old=audited("old"),
         new=audited("new"),
         soundness=soundness,
-        reading="sound",
+        reading=READINGS[effect],
         headline_attack="reference",
         pairing=Pairing(
             paired=True, n_members=100, n_non_members=100, n_members_only_old=0, n_members_only_new=0,
@@ -593,7 +598,10 @@ def test_a_change_of_an_inverted_headline_attack_is_refused(full: AuditResult, w
     """With the sides of one audit swapped the AUC seems to fall, which must not pass for less memory."""
     plain = comparison()
     below = replace(plain.changes[2].new, value=0.05, low=0.03, high=0.07)
-    rows = (*plain.changes[:2], replace(plain.changes[2], **{which: below}), *plain.changes[3:])
+    row = replace(plain.changes[2], **{which: below})
+    change = row.new.value - row.old.value
+    row = replace(row, change=replace(row.change, value=change, low=change - 0.05, high=change + 0.05))
+    rows = (*plain.changes[:2], row, *plain.changes[3:])
     bad = replace(plain, changes=rows)
     for held in (read(bad), with_changes(read(full), bad)):
         report = judge(gates(("change.attacks.headline.auc", 0.5)), held, today=TODAY)
@@ -603,12 +611,47 @@ def test_a_change_of_an_inverted_headline_attack_is_refused(full: AuditResult, w
 
 def test_a_comparison_that_allows_no_verdict_is_refused(full: AuditResult):
     policy = gates(("change.attacks.reference.auc", 0.05))
-    for bad in (comparison(effect="diagnosis"), comparison(soundness="veto")):
+    for bad in (comparison(effect="diagnosis"), comparison(effect="diagnosis", soundness="veto")):
         for held in (read(bad), with_changes(read(full), bad)):
             assert judge(policy, held, today=TODAY).gates[0].outcome == "refused"
     doubtful = judge(policy, read(comparison(effect="caution")), today=TODAY)
     assert doubtful.gates[0].outcome == "fail"
     assert "option max_tokens" in doubtful.doubts[0]
+
+
+def pair(n: int, only_old: int, only_new: int) -> dict[str, int]:
+    """Members and non-members alike."""
+    counts = {"n": n, "only_old": only_old, "only_new": only_new}
+    sides = {"n": "n_{}", "only_old": "n_{}_only_old", "only_new": "n_{}_only_new"}
+    return {sides[key].format(side): count for key, count in counts.items() for side in ("members", "non_members")}
+
+
+@pytest.mark.parametrize(
+    ("pairing", "said"),
+    [
+        ({"paired": False} | pair(0, 100, 100), "other texts (0 members and 0 non-members in both audits"),
+        ({"paired": False} | pair(1, 99, 99), "other texts (1 members and 1 non-members in both audits"),
+        (pair(49, 51, 400), "other texts (49 members in both audits, of 100 in the smaller one)"),
+        ({"n_non_members": 2, "n_non_members_only_old": 3, "n_non_members_only_new": 3}, "(2 non-members in both"),
+        (pair(50, 50, 400), None),
+        (pair(100, 0, 900), None),  # the smaller audit is a part of the larger one
+    ],
+)
+def test_a_change_between_audits_of_other_texts_is_refused(full: AuditResult, pairing: dict, said: str | None):
+    plain = comparison()
+    paired = pairing.get("paired", True)
+    other = replace(
+        plain,
+        reading="sound" if paired else "caution",
+        pairing=replace(plain.pairing, **pairing),
+        changes=tuple(replace(one, paired=paired) for one in plain.changes),
+    )
+    policy = gates(("change.attacks.headline.auc", 0.5), ("change.high.n_appeared", 5), ("change.attacks.any.auc", 0.5))
+    for held in (read(other), with_changes(read(full), other)):
+        report = judge(policy, held, today=TODAY)
+        assert {one.outcome for one in report.gates} == ({"pass"} if said is None else {"refused"})
+        assert report.passed == (said is None)
+        assert all((said or "") in one.reason for one in report.gates)
 
 
 def break_it(change: Callable[[dict], object]) -> Callable[[str], bytes]:
@@ -643,6 +686,80 @@ def test_damaged_audits_are_errors(full: AuditResult, damage: Callable[[str], by
         read_judged(damage(to_text(full)), "r.json")
 
 
+def no_share(estimate: dict) -> None:
+    estimate.update(value=-3.0, low=-4.0, high=-2.0)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda d: d["soundness"].update(verdict="pass"), "soundness is pass, and the worst of its checks warn"),
+        (lambda d: d["soundness"]["checks"][0].update(verdict="veto"), "soundness is warn, and the worst of"),
+        (lambda d: d["soundness"]["checks"].append(d["soundness"]["checks"][0]), "a soundness check stands twice"),
+        (lambda d: d["attacks"].append(d["attacks"][0]), "an attack stands twice"),
+        (lambda d: d["attacks"].pop(0), "it selects among 6 attacks and holds 5"),
+        (lambda d: d["selection"].update(headline="lira"), "the headline attack 'lira' is not among its attacks"),
+        (lambda d: no_share(d["attacks"][0]["auc"]), "attack 'loss': AUC: a share lies between 0 and 1"),
+        (lambda d: no_share(d["attacks"][0]["tpr_at_fpr"][1]), "TPR at an FPR of 0.01: a share lies between"),
+        (lambda d: no_share(d["combination"]["auc"]), "AUC of the combination: a share lies between"),
+        (lambda d: d["attacks"][0]["tpr_at_fpr"][2].update(fpr=0.01), "a false-positive rate stands twice"),
+        (lambda d: d["attacks"][0].update(inverted=True), "inverted is true, which its AUC does not say"),
+        (lambda d: d["memorization"].update(calibrated=False), "disagree on whether there are non-members"),
+        (
+            lambda d: d["memorization"]["top_samples"].append(d["memorization"]["top_samples"][0]),
+            "samples stands twice",
+        ),
+        (lambda d: d["provenance"]["models"].pop(0), "it is the audit of one target, and names 0"),
+    ],
+)
+def test_an_audit_that_contradicts_itself_is_an_error(full: AuditResult, edit: Callable[[dict], object], said: str):
+    """Whoever reads it: the gate, the report."""
+    broken = break_it(edit)(to_text(full))
+    with pytest.raises(ResultError, match="it contradicts itself: ") as gated:
+        read_judged(broken, "r.json")
+    with pytest.raises(ResultError, match="it contradicts itself: ") as rendered:
+        from_json(broken.decode())
+    assert said in str(gated.value)
+    assert said in str(rendered.value)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda d: d["changes"][2]["change"].update(value=0.0, low=-0.1, high=0.1), "from 0.5 to 0.7, and its change"),
+        (lambda d: d["changes"].append(d["changes"][2]), "the change of a figure stands twice"),
+        (lambda d: d["changes"][2].update(paired=False), "the pairing disagree on whether texts are paired"),
+        (lambda d: d["differences"][0].update(effect="diagnosis"), "its reading is sound, which its differences"),
+        (lambda d: d.update(reading="diagnosis"), "its reading is diagnosis, which its differences do not say"),
+        (lambda d: d["differences"][0].update(effect="caution"), "its reading is sound, and not only the models"),
+        (lambda d: d["old"].update(soundness="veto"), "soundness is pass, which is not the worse of its two audits"),
+        (lambda d: (d["old"].update(soundness="veto"), d.update(soundness="veto")), "no difference says so"),
+        (lambda d: d["high"].update(n_appeared=0), "not as many in one as in the other"),
+        (lambda d: d["high"].update(appeared=[]), "3 appeared, and 0 are listed"),
+    ],
+)
+def test_a_comparison_that_contradicts_itself_is_an_error(edit: Callable[[dict], object], said: str):
+    with pytest.raises(ResultError, match="it contradicts itself: ") as refused:
+        read_judged(break_it(edit)(to_text(comparison())), "c.json")
+    assert said in str(refused.value)
+
+
+def test_an_audit_in_which_nothing_was_checked_is_not_judged(full: AuditResult):
+    assert full.soundness is not None
+    bare = replace(full, soundness=replace(full.soundness, verdict="pass", checks=()))
+    report = judge(gates(("attacks.reference.auc", 0.99)), read(bare), today=TODAY)
+    assert (report.gates[0].outcome, report.soundness) == ("refused", None)
+
+
+def test_bits_of_members_are_refused_where_the_split_says_they_are_others(full: AuditResult):
+    assert full.soundness is not None
+    first, *rest = full.soundness.checks
+    other = replace(first, name="split_manifest", verdict="veto")
+    unsound = replace(full, soundness=replace(full.soundness, verdict="veto", checks=(other, *rest)))
+    report = judge(gates(("memorization.largest_sample_bits", 1e6)), read(unsound), today=TODAY)
+    assert (report.gates[0].outcome, report.gates[0].vetoes) == ("refused", ("split_manifest",))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -650,6 +767,10 @@ def test_damaged_audits_are_errors(full: AuditResult, damage: Callable[[str], by
         break_it(lambda d: d["law"].update(auc="0.5")),
         break_it(lambda d: d["law"].update(auc=float("nan"))),
         break_it(lambda d: d["law"].pop("auc")),
+        break_it(lambda d: d["law"].update(auc=0.501, auc_low=0.5)),  # F1 says more
+        break_it(lambda d: d["reference_attack"].update(f1=0.9, f1_high=1.0)),
+        break_it(lambda d: d.update(trainable_params=d["params"] + 1)),
+        break_it(lambda d: d.update(memorized_bits=2 * d["capacity_bits"])),
     ],
 )
 def test_damaged_predictions_are_errors(plan: str, damage: Callable[[str], bytes]):

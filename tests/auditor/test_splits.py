@@ -195,6 +195,25 @@ def test_a_text_that_is_not_where_the_manifest_put_it(parts: Path, edit: Edit, v
     assert len(moved) == check.figure == 1
 
 
+@pytest.mark.parametrize(
+    ("n_members", "n_others", "verdict"),
+    [(15, 0, "warn"), (16, 0, "veto"), (0, 12, "warn"), (0, 13, "veto"), (30, 24, "veto")],
+)
+def test_a_side_of_which_most_is_unknown_is_that_of_another_split(
+    parts: Path, n_members: int, n_others: int, verdict: str
+) -> None:
+    """Of 30 members and 24 non-members this many are replaced by texts that the manifest never saw."""
+    for name, n in (("members", n_members), ("non_members", n_others)):
+        known = lines(parts / f"{name}.jsonl")
+        strange = [{"id": f"{name}-{i}", "text": f"unheard of {name} {i}"} for i in range(n)]
+        written(parts / f"{name}.jsonl", [*strange, *known[n:]])
+    check = check_manifest(parts, loaded(parts))
+    assert (check.verdict, check.figure) == (verdict, n_members + n_others)
+    named = [side for side, n in (("members", n_members), ("non-members", n_others)) if n]
+    assert (f"another split: it does not know most {' and '.join(named)}" in check.detail) == (verdict == "veto")
+    assert check.sample_ids == ()
+
+
 def test_a_manifest_that_is_none(parts: Path, tmp_path: Path) -> None:
     path = parts / "manifest.json"
     path.write_text(path.read_text().replace('"kind": "split"', '"kind": "capacity"'))

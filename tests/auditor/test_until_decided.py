@@ -419,6 +419,42 @@ def test_the_command_line(world: World, tmp_path: Path, run: Run) -> None:
     assert run("audit", "--target", world["target"], "--members", world["members"], "--until-decided").code == 2
 
 
+def test_a_verdict_on_part_of_the_texts_and_a_full_audit_share_no_folder(
+    world: World, tmp_path: Path, run: Run
+) -> None:
+    policy, out = tmp_path / "policy.toml", tmp_path / "out"
+    policy.write_text(gates("attacks.headline.auc"))
+    shutil.copytree(world["scores"], out / "scores")
+    common = ("audit", "--target", world["target"], "--reference", world["reference"], "--members", world["members"],
+              "--non-members", world["non_members"], "--attack", "loss", "--attack", "reference",
+              "--out", out)  # fmt: skip
+    assert run(*common, "--policy", policy, "--until-decided").code == 1
+    early = (out / "gates.json").read_bytes()
+
+    full = run(*common)
+    assert full.code == 0, full.err
+    assert f"Removed: {out / 'gates.json'}" in full.err
+    assert not (out / "gates.json").exists()
+
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    ran = run(*common, "--policy", policy, "--until-decided")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "holds a full audit (result.json)" in ran.err
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+
+    (out / "gates.json").write_bytes(early)  # as if both had been copied there
+    ran = run("gate", out, "--policy", policy)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "name the one to judge" in ran.err
+    (out / "gates.json").write_text("{")  # cannot be told
+    assert run("gate", out, "--policy", policy).code == 2
+    (out / "gates.json").write_bytes(early)
+    assert run("gate", out / "gates.json").code == 1
+    named = run("gate", out / "result.json", "--policy", policy, "--json")
+    assert json.loads(named.out)["checksums"] == "matched"
+    assert json.loads(early)["checksums"] is None
+
+
 def test_a_pack_and_nothing_else_is_read_of_the_reference(world: World, folder: Path, tmp_path: Path, run: Run) -> None:
     policy, pack = tmp_path / "policy.toml", tmp_path / "probe.pack"
     policy.write_text(gates("attacks.headline.auc"))
