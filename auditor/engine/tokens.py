@@ -4,12 +4,14 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, DataError, ModelError
+from .loading.weights import fingerprint
 
 __all__ = [
     "Encoder",
@@ -110,7 +112,7 @@ def resolve_prefix(tokenizer: Any, rule: str, *, n_vocabulary: int) -> Prefix:
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:
-    """Hash what decides the ids of a text: the whole fast tokenizer, else class and vocabulary."""
+    """Hash what decides the ids of a text: the whole fast tokenizer, else class, vocabulary and files."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         state = json.loads(backend.to_str())
@@ -118,6 +120,10 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
             state.pop(passing, None)
     else:
         state = {"class": type(tokenizer).__name__, "vocabulary": tokenizer.get_vocab()}
+        files = [Path(tokenizer.name_or_path) / name for name in sorted(tokenizer.vocab_files_names.values())]
+        state["files"] = fingerprint(file for file in files if file.is_file())
+    if getattr(tokenizer, "split_special_tokens", False):
+        state["split_special_tokens"] = True
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 

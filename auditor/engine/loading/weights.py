@@ -51,7 +51,7 @@ def weight_files(spec: ModelSpec, folder: Path) -> list[Path]:
     absent = [file.name for file in files if not file.is_file()]
     if not absent:
         return files
-    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+    if absent == [_SINGLE] and stated is None and (any(folder.glob("*.bin")) or any(folder.glob("*.pt"))):
         raise ModelError(f"{spec}: only pickled weights here, {PICKLED}")
     raise ModelError(f"{spec}: missing weight files: {', '.join(map(ascii, absent[:3]))}")
 
