@@ -152,6 +152,8 @@ class ScoreStore:
             if path.is_file() and path.with_suffix(".ledger").is_file():
                 try:
                     yield from _decode(_intact_segments(path), columns)
+                except pa.ArrowInvalid as error:  # damage that its ledger vouches for: somebody made this
+                    raise ResultError(f"the score store is no such thing: {path} is not Arrow; remove it") from error
                 except OSError as error:
                     raise ResultError(f"cannot read the score store: {path}: {error.strerror or error}") from error
 
@@ -230,7 +232,10 @@ def _intact_segments(path: Path) -> Iterator[bytes]:
 
 
 def _decode(segments: Iterator[bytes], columns: Sequence[str] | None) -> Iterator[Any]:
-    """Decode the record batches of each append, or some columns of them; the first append also holds the schema."""
+    """Decode the record batches of each append, or some columns of them; the first append also holds the schema.
+
+    A checksum tells what was written, not that it is sound: offsets that lead out of the buffers would crash.
+    """
     expected = _SCHEMA if columns is None else pa.schema([_SCHEMA.field(name) for name in columns])
     fields = None if columns is None else [_SCHEMA.get_field_index(name) for name in columns]
     options = pa.ipc.IpcReadOptions(included_fields=fields)
@@ -239,7 +244,9 @@ def _decode(segments: Iterator[bytes], columns: Sequence[str] | None) -> Iterato
         with pa.ipc.open_stream(pa.BufferReader(schema + segment), options=options) as reader:
             if not reader.schema.equals(expected):
                 return  # not a file of ours
-            yield from reader
+            for batch in reader:
+                batch.validate(full=True)
+                yield batch
         schema = _SCHEMA.serialize().to_pybytes()
 
 
