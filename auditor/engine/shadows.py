@@ -38,7 +38,7 @@ def check_shadows(models: Sequence[OpenedModel], plan: Plan, shadows: ShadowSet,
         prefix = model.encoder.prefix
         if prefix.ids != settings.prefix_ids:
             raise ConfigError(
-                f"--shadows: {run.folder} was trained with the prefix tokens {list(settings.prefix_ids)} before a text, "
+                f"--shadows: {run.folder} was trained with the tokens {list(settings.prefix_ids)} before every text, "
                 f"and this audit puts {list(prefix.ids)} there; give --prefix-token {_option(settings.prefix_ids)}"
             )
         window = text_window(prefix, model.files.context_window, max_tokens)

@@ -1,9 +1,14 @@
 """What is hashed is what is run: the files that transformers loads, and no others; scores of other files never."""
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -13,11 +18,12 @@ from safetensors.torch import load_file, save_file
 
 from auditor.config import AuditConfig, ModelSpec
 from auditor.engine.loading.models import load_weights, open_model
-from auditor.engine.loading.weights import weight_files
+from auditor.engine.loading.recorded import write_record
+from auditor.engine.loading.weights import StoredWeights, weight_files
 from auditor.engine.request import ScoringRequest
 from auditor.engine.signals import Collected, collect_signals
 from auditor.errors import ModelError
-from helpers import make_texts, save_gpt2
+from helpers import Run, make_texts, save_gpt2
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning"),  # peft asks for it
@@ -269,3 +275,78 @@ def test_an_adapter_of_further_models_is_refused_before_they_are_loaded(entry: s
     files = open_model(ModelSpec.parse(str(folder)))
     with pytest.raises(ModelError, match=rf"loads further models \({entry}\), which no hash covers"):
         load_weights(files, dtype="float32", device="cpu")
+
+
+@pytest.fixture
+def hub() -> Iterator[tuple[str, list[str]]]:
+    """Serve a hub that has nothing and writes down what it is asked."""
+    asked: list[str] = []
+
+    class Nothing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+OPEN_AND_LOAD = """
+import sys
+from auditor.config import ModelSpec
+from auditor.engine.loading.models import load_weights, open_model
+for path, adapter in zip(sys.argv[1::2], sys.argv[2::2]):
+    load_weights(open_model(ModelSpec(path=path, adapter=adapter or None)), dtype="float32", device="cpu")
+"""
+
+
+@pytest.mark.slow
+def test_nobody_is_asked_for_what_is_here(
+    hub: tuple[str, list[str]], tiny_data: dict[str, Path], tmp_path: Path
+) -> None:
+    """Neither to load a model, or an adapter whose base the hub would have, nor to verify what became of a model."""
+    address, asked = hub
+    environment = os.environ | {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home")}
+
+    def call(*command: object) -> str:
+        done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, timeout=120)
+        return f"{done.returncode} {done.stdout}{done.stderr}"
+
+    model = single(tmp_path / "model")
+    adapter = adapted(tmp_path / "adapter")
+    change_json(adapter / "adapter_config.json", base_model_name_or_path="someone/base")
+    told = call(sys.executable, "-c", OPEN_AND_LOAD, model, "", tmp_path / "base", adapter)
+    assert told.startswith("0 "), told
+    auditor = (sys.executable, "-c", "from auditor.cli import main; main()")
+    told = call(*auditor, "audit", "--target", model, "--members", tiny_data["members"], "--out", tmp_path / "audit")
+    assert told.startswith("0 "), told
+    shutil.rmtree(model)
+    shutil.copytree(adapter, model)
+    told = call(*auditor, "verify", tmp_path / "audit")
+    assert "nothing is fetched" in " ".join(told.split()), told
+    assert asked == []
+    assert call(*auditor, "audit", "--target", "someone/model", "--members", tiny_data["members"]).startswith("2 ")
+    assert asked  # the hub sees what it is asked for
+
+
+def test_a_record_is_not_taken_for_the_weights(tiny_data: dict[str, Path], tmp_path: Path, run: Run) -> None:
+    model = single(tmp_path / "model")
+    ran = run("audit", "--target", model, "--members", tiny_data["members"], "--out", tmp_path / "audit")
+    assert ran.code == 0, ran
+    files = open_model(ModelSpec(path=str(model)))
+    (model / "model.safetensors").unlink()
+    write_record(model, StoredWeights(files.weights_sha256, files.stored_dtype), window=None)
+    claims = run("verify", tmp_path / "audit", "--json").document["claims"]
+    (claim,) = [claim for claim in claims if claim["name"].startswith("target")]
+    assert (claim["status"], claim["detail"]) == (
+        "not_checked",
+        "only a record of what its weights hash to is here, not the weights",
+    )
