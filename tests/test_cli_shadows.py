@@ -1,6 +1,7 @@
 """``auditor shadows``: from texts to shadow models, what it prints, and what it refuses."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,68 @@ def test_adapters_are_trained_and_audited_as_models(
         *("--non-members", tiny_data["non_members"], "--attack", "loss", "--json"),
     )
     assert ran.code == 0, ran
+
+
+@pytest.fixture
+def audit(run: Run, tiny_models: dict[str, Path], tiny_data: dict[str, Path], tmp_path: Path) -> Callable[..., Ran]:
+    """Return a function that audits with the shadows, by the command that their training printed or by another."""
+
+    def call(*more: object, printed: str = "") -> Ran:
+        command = shlex.split(printed)[1:] if printed else [
+            *("audit", "--target", tiny_models["target"], "--members", tiny_data["members"]),
+            *("--non-members", tiny_data["non_members"], "--shadows", tmp_path / "out"),
+        ]  # fmt: skip
+        return run(*command, "--attack", "reference", "--out", tmp_path / "audit", *more)
+
+    return call
+
+
+def test_the_printed_command_reads_texts_as_the_shadows_did(
+    shadows: Callable[..., Ran], audit: Callable[..., Ran], tmp_path: Path
+) -> None:
+    ran = shadows("--models", 2, "--max-tokens", 8, "--prefix-token", "none")
+    assert ran.code == 0, ran
+    printed = next(line for line in ran.out.splitlines() if line.startswith("Use them: ")).removeprefix("Use them: ")
+    assert " --max-tokens 8 --prefix-token none --shadows " in printed
+    for given, said in (
+        ((), "give --prefix-token none"),
+        (
+            ("--prefix-token", "none"),
+            "on at most 8 tokens of a text, and this audit reads at most 64 tokens",
+        ),
+        (("--max-tokens", 8), "was trained with the tokens [] before every text, and this audit puts [0] there"),
+        (("--max-tokens", 7, "--prefix-token", "none"), "reads at most 7 tokens; give --max-tokens as to"),
+        (("--max-tokens", 8, "--prefix-token", "none", "--long-texts", "stride"), "beyond the at most 8 tokens"),
+    ):
+        refused = audit(*given)
+        assert refused.code == 2, given
+        assert said in refused.err, given
+        assert len(refused.err.strip().splitlines()) == 1, refused.err
+    assert audit(printed=printed).code == 0
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_shadow_that_is_not_as_it_was_trained_is_refused(
+    shadows: Callable[..., Ran], audit: Callable[..., Ran], tmp_path: Path, file: str
+) -> None:
+    assert shadows("--models", 2).code == 0
+    assert audit().code == 0
+    path = tmp_path / "out" / "shadow-01" / file
+    if file == "model.safetensors":
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1  # one bit of one weight
+        path.write_bytes(content)
+    else:
+        document = json.loads(path.read_text())
+        if file == "config.json":
+            document["layer_norm_epsilon"] = 1e-4
+        else:
+            document["model"]["merges"].pop()
+        path.write_text(json.dumps(document))
+    what = {"model.safetensors": "weights", "config.json": "configuration", "tokenizer.json": "tokenizer"}[file]
+    refused = audit()
+    assert refused.code == 2
+    assert f"the {what} of shadow-01 is not what its manifest says (SHA-256); remove that folder" in refused.err
 
 
 @pytest.mark.slow

@@ -42,6 +42,8 @@ class Inputs:
     headline : Headline
     data : SampleSet
     shots, member_shots, frequency_texts : tuple of str
+    shadows : ShadowSet or None
+        What the last references are, if shadow models were given.
     seen : ndarray of bool, shape (n_references, n_samples), or None
         Which reference trained on which text, as far as known.
     warnings : tuple of str
@@ -55,6 +57,7 @@ class Inputs:
     shots: tuple[str, ...]
     member_shots: tuple[str, ...]
     frequency_texts: tuple[str, ...]
+    shadows: ShadowSet | None
     seen: NDArray[np.bool_] | None
     warnings: tuple[str, ...]
 
@@ -68,6 +71,7 @@ class Inputs:
             shots=self.shots,
             member_shots=self.member_shots,
             frequency_texts=self.frequency_texts,
+            shadows=self.shadows,
             seen=self.seen,
         )
 
@@ -97,7 +101,7 @@ def read_inputs(config: AuditConfig) -> Inputs:
     for name in ("shots", "member_shots", "frequency_corpus"):
         texts[name], notes = _other_texts(getattr(config, name), f"--{name.replace('_', '-')}", data)
         warnings += [f"{name.replace('_', ' ')}: {note}" for note in notes]
-    seen = None
+    seen, shadows = None, None
     if config.shadows is not None:
         shadows = load_shadows(config.shadows)
         seen = _who_saw_what(shadows, len(config.references), data)
@@ -117,6 +121,7 @@ def read_inputs(config: AuditConfig) -> Inputs:
         shots=texts["shots"],
         member_shots=texts["member_shots"],
         frequency_texts=texts["frequency_corpus"],
+        shadows=shadows,
         seen=seen,
         warnings=tuple(warnings),
     )

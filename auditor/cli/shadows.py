@@ -1,5 +1,6 @@
 """``auditor shadows``: shadow models on known random halves of the audited texts, for LiRA and RMIA."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +66,27 @@ def shadows(out: Path, as_json: bool, workers: int | None, **options: Any) -> No
         return
     console = make_console(stderr=False)
     console.print(render_shadows(manifest, n_reused=n_reused))
-    console.print(
-        f"\nUse them: auditor audit --target {options['target']} --members {options['members']} "
-        f"--non-members {options['non_members']} --shadows {out}",
-        markup=False,
-        soft_wrap=True,
+    console.print(f"\nUse them: {_next_command(options, out)}", markup=False, soft_wrap=True)
+
+
+def _next_command(options: dict[str, Any], out: Path) -> str:
+    """Write the audit that reads the texts as the shadows did: every option that decides it, if it was given."""
+    from reports.escaping import visible
+
+    named = (
+        "target",
+        "members",
+        "non_members",
+        "text_field",
+        "split",
+        "non_members_split",
+        "max_tokens",
+        "prefix_token",
     )
+    usual = {"text_field": "text", "split": "train", "prefix_token": "auto"}
+    given = [(name, options[name]) for name in named if options[name] not in (None, usual.get(name))]
+    words = [word for name, value in given for word in (f"--{name.replace('_', '-')}", str(value))]
+    return visible(shlex.join(["auditor", "audit", *words, "--shadows", str(out)]), 4000)
 
 
 def _plan(options: dict[str, Any]) -> tuple[Any, Any, Any]:

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 MANIFEST, SHADOW = "manifest.json", "shadow.json"
-VERSION = "1.0"
+VERSION = "1.1"
 
 NO_GAP = 0.01
 """Share of the bits of unseen texts that seen ones must cost less, or the shadows have memorised next to nothing."""
@@ -122,6 +122,10 @@ class ShadowRun:
     """Wall time in seconds."""
     packages: Mapping[str, str]
     """Versions that it was trained with."""
+    config_sha256: str | None = None
+    """SHA-256 of its configuration; null in older files."""
+    tokenizer_sha256: str | None = None
+    """SHA-256 of its tokenizer; null in older files."""
 
     def __post_init__(self) -> None:
         if not _FOLDER.fullmatch(self.folder):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..config import ModelSpec
 from ..errors import ModelError
-from .loading.configs import context_window, first_line, load_tokenizer, refuse_foreign_code
+from .loading.configs import context_window, first_line, load_tokenizer, located, refuse_foreign_code
 from .loading.models import fingerprint_config, read_folder, resolve_source
 from .tokens import tokenizer_fingerprint
 
@@ -98,7 +98,7 @@ def open_masked(name: str, *, trust_remote_code: bool = False) -> MaskedFiles:
     source = resolve_source(spec, trust_remote_code=trust_remote_code)
     if spec.adapter is not None or source.is_file():
         raise ModelError(f"{spec}: --neighbour-model takes a folder or hub id of a whole model in safetensors")
-    stored = read_folder(spec, source)
+    stored = read_folder(spec, source, trust_remote_code=trust_remote_code)
     config = _masked_config(spec, source, trust_remote_code=trust_remote_code)
     tokenizer = load_tokenizer(spec, source, trust_remote_code=trust_remote_code)
     if not tokenizer.is_fast:
@@ -131,7 +131,7 @@ def load_masked(files: MaskedFiles, *, device: str, trust_remote_code: bool = Fa
 
     try:
         weights, report = AutoModelForMaskedLM.from_pretrained(
-            files.source,
+            **located(files.source),
             use_safetensors=True,
             dtype=torch.float32,
             trust_remote_code=trust_remote_code,
@@ -229,7 +229,7 @@ def _masked_config(spec: ModelSpec, source: Path, *, trust_remote_code: bool) ->
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
     try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(**located(source), trust_remote_code=trust_remote_code)
     except Exception as error:  # a foreign or damaged config.json fails in many ways
         refuse_foreign_code(spec, error, trust_remote_code=trust_remote_code)
         raise ModelError(f"{spec}: the configuration cannot be read: {first_line(error)}") from error

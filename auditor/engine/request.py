@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from attacks import Need
 
+from ..documents.shadows import ShadowSet
+
 __all__ = ["ScoringRequest"]
 
 
@@ -24,6 +26,8 @@ class ScoringRequest:
         Non-members, and members, none of them among the texts, that go before every text for attacks that need them.
     frequency_texts : sequence of str
         Texts, none of them among the others, in which the target's tokens are counted for attacks that need it.
+    shadows : ShadowSet, optional
+        What the last references are, if they are shadow models.
     seen : ndarray of bool, shape (n_references, n_samples), or None
         Whether a reference trained on a text; None if none did on any.
     target_called : str
@@ -36,5 +40,6 @@ class ScoringRequest:
     shots: Sequence[str] = ()
     member_shots: Sequence[str] = ()
     frequency_texts: Sequence[str] = ()
+    shadows: ShadowSet | None = None
     seen: NDArray[np.bool_] | None = None
     target_called: str = "target"

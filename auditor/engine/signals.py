@@ -23,6 +23,7 @@ from .ranks import ALONE, Rank
 from .ray_cluster import cluster_device, score_on_ray
 from .request import ScoringRequest
 from .scoring import ScoringProgress, score_missing
+from .shadows import check_shadows
 from .store import ScoreStore
 from .token_file import TokenFile
 
@@ -223,6 +224,8 @@ def open_and_plan(
         cut=config.long_texts == "cut",
         rewrite=rewrite,
     )
+    if request.shadows is not None:
+        check_shadows(models, plan, request.shadows, max_tokens=config.max_tokens)
     return models, plan
 
 

@@ -152,6 +152,8 @@ class ScoreStore:
             if path.is_file() and path.with_suffix(".ledger").is_file():
                 try:
                     yield from _decode(_intact_segments(path), columns)
+                except (pa.ArrowException, MemoryError) as error:  # its ledger vouches for it: somebody made this
+                    raise ResultError(f"{path} holds no scores, though its ledger says so; remove both") from error
                 except OSError as error:
                     raise ResultError(f"cannot read the score store: {path}: {error.strerror or error}") from error
 
@@ -230,7 +232,10 @@ def _intact_segments(path: Path) -> Iterator[bytes]:
 
 
 def _decode(segments: Iterator[bytes], columns: Sequence[str] | None) -> Iterator[Any]:
-    """Decode the record batches of each append, or some columns of them; the first append also holds the schema."""
+    """Decode the record batches of each append, or some columns of them; the first append also holds the schema.
+
+    A checksum tells what was written, not that it is sound: offsets that lead out of the buffers would crash.
+    """
     expected = _SCHEMA if columns is None else pa.schema([_SCHEMA.field(name) for name in columns])
     fields = None if columns is None else [_SCHEMA.get_field_index(name) for name in columns]
     options = pa.ipc.IpcReadOptions(included_fields=fields)
@@ -239,8 +244,29 @@ def _decode(segments: Iterator[bytes], columns: Sequence[str] | None) -> Iterato
         with pa.ipc.open_stream(pa.BufferReader(schema + segment), options=options) as reader:
             if not reader.schema.equals(expected):
                 return  # not a file of ours
-            yield from reader
+            yield from map(_sound, reader)
         schema = _SCHEMA.serialize().to_pybytes()
+
+
+def _sound(batch: Any) -> Any:
+    """Return a record batch whose every offset and value is one that this store could have written.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
+        For any other.
+    """
+    batch.validate(full=True)
+    if any(column.null_count for column in batch.columns):
+        raise pa.ArrowInvalid("null")
+    lists = [column for column in batch.columns if pa.types.is_list(column.type)]
+    for column in lists:
+        values = column.flatten()
+        if values.null_count or not np.isfinite(values.to_numpy(zero_copy_only=False)).all():
+            raise pa.ArrowInvalid("not finite")
+        if not column.value_lengths().equals(lists[0].value_lengths()):
+            raise pa.ArrowInvalid("statistics of one text differ in length")
+    return batch
 
 
 def concatenate(parts: Sequence[SequenceScores]) -> SequenceScores:

@@ -44,7 +44,7 @@ class TokenFile:
     LookupError
         If a text has no row that must have one.
     ResultError
-        If the disk is full.
+        If the disk is full, or a row is not as long as its text.
     """
 
     def __init__(
@@ -70,6 +70,11 @@ class TokenFile:
         for key, scores in rows:
             first, stop = np.searchsorted(self._ordered, key), np.searchsorted(self._ordered, key, side="right")
             for place in self._order[first:stop]:
+                if len(scores.logprob) != self.offsets[place + 1] - self.offsets[place]:
+                    raise ResultError(
+                        f"a stored text has scores of {len(scores.logprob)} tokens where it has "
+                        f"{self.offsets[place + 1] - self.offsets[place]}: something else wrote them; remove the store"
+                    )
                 self._write(int(self.offsets[place]), scores)
                 self.missing[place] = False
 

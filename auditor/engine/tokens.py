@@ -4,12 +4,14 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, DataError, ModelError
+from .loading.weights import fingerprint
 
 __all__ = [
     "Encoder",
@@ -19,6 +21,7 @@ __all__ = [
     "cut_to_fit",
     "encode",
     "resolve_prefix",
+    "text_window",
     "tokenizer_fingerprint",
 ]
 
@@ -109,8 +112,14 @@ def resolve_prefix(tokenizer: Any, rule: str, *, n_vocabulary: int) -> Prefix:
     return Prefix((), "auto: the tokenizer has no special token; the first token of each text is not scored")
 
 
+def text_window(prefix: Prefix, context_window: int | None, max_tokens: int | None) -> int | None:
+    """Return how many tokens of a text a model reads at once after the prefix; None if nothing limits it."""
+    room = None if context_window is None else context_window - len(prefix.ids)
+    return min((limit for limit in (room, max_tokens) if limit is not None), default=None)
+
+
 def tokenizer_fingerprint(tokenizer: Any) -> str:
-    """Hash what decides the ids of a text: the whole fast tokenizer, else class and vocabulary."""
+    """Hash what decides the ids of a text: the whole fast tokenizer, else class, vocabulary and files."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         state = json.loads(backend.to_str())
@@ -118,6 +127,10 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
             state.pop(passing, None)
     else:
         state = {"class": type(tokenizer).__name__, "vocabulary": tokenizer.get_vocab()}
+        files = [Path(tokenizer.name_or_path) / name for name in sorted(tokenizer.vocab_files_names.values())]
+        state["files"] = fingerprint(file for file in files if file.is_file())
+    if getattr(tokenizer, "split_special_tokens", False):
+        state["split_special_tokens"] = True
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
@@ -151,10 +164,7 @@ class Encoder:
             For a prefix that the tokenizer lacks, or a window with no room for a scored token.
         """
         prefix = resolve_prefix(tokenizer, rule, n_vocabulary=n_vocabulary)
-        limits = [max_tokens] if max_tokens is not None else []
-        if context_window is not None:
-            limits.append(context_window - len(prefix.ids))
-        window = min(limits, default=None)
+        window = text_window(prefix, context_window, max_tokens)
         if window is not None and window < 1 + (not prefix.ids):
             raise ConfigError(
                 f"a window of {window} tokens has no room for a scored token (prefix: {len(prefix.ids)} tokens); "

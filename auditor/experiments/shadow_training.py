@@ -20,6 +20,7 @@ from ..config import ModelSpec
 from ..documents.files import to_text
 from ..documents.shadows import SHADOW, Shadow, ShadowRun, ShadowSettings, unpack_seen
 from ..engine.loading.models import ModelFiles, load_weights, open_model
+from ..engine.tokens import tokenizer_fingerprint
 from .shadow_texts import read_tokens
 from .training import build, save, sequence_nll, train
 
@@ -75,9 +76,10 @@ def train_shadow(job: ShadowJob, on_share: Callable[[float], None]) -> ShadowRun
     seen_bits, unseen_bits = (_bits_per_token(model, [sequences[i] for i in places]) for places in checked)
     with _whole_folder(Path(job.folder)) as partial:
         _save(model, files, partial)
+        saved = open_model(ModelSpec.parse(str(partial)))
         run = ShadowRun(
             folder=Path(job.folder).name,
-            weights_sha256=open_model(ModelSpec.parse(str(partial))).weights_sha256,
+            weights_sha256=saved.weights_sha256,
             saw=job.saw,
             seed=job.seed,
             steps=done.steps,
@@ -89,6 +91,8 @@ def train_shadow(job: ShadowJob, on_share: Callable[[float], None]) -> ShadowRun
             device=job.device,
             seconds=round(monotonic() - started, 3),
             packages={name: version(name) for name in _PACKAGES},
+            config_sha256=saved.config_sha256,
+            tokenizer_sha256=tokenizer_fingerprint(saved.tokenizer),
         )
         (partial / SHADOW).write_text(to_text(Shadow(settings=job.settings, run=run)), encoding="utf-8")
     return run

@@ -13,7 +13,7 @@ from ..documents.files import document
 from ..documents.result import CheckResult
 from ..engine.store import PassKey
 
-__all__ = ["MANIFEST", "MEMBER", "SETTINGS", "SIDES", "PackManifest", "PackedReference", "PackedSide"]
+__all__ = ["MANIFEST", "MEMBER", "MODEL_FILES", "SETTINGS", "SIDES", "PackManifest", "PackedReference", "PackedSide"]
 
 VERSION = "1.0"
 MANIFEST = "manifest.json"
@@ -27,9 +27,13 @@ SETTINGS = ("attacks", "headline", "max_tokens", "long_texts", "prefix_token", "
 
 SIDES: tuple[Side, ...] = ("members", "non_members")
 
-_MODEL_FILE = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,80}\.(json|model|txt|jinja)"
+MODEL_FILES = ("config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+               "vocab.txt", "merges.txt", "*.model", "chat_template.jinja")  # fmt: skip
+"""Patterns of the files of a reference that are packed: its configuration and tokenizer, and nothing else."""
+
+_MODEL_FILE = "|".join(re.escape(name).replace(r"\*", "[A-Za-z0-9_.-]{0,80}") for name in MODEL_FILES)
 MEMBER = re.compile(
-    rf"(members|non_members)\.jsonl|references/[0-9]{{1,3}}/{_MODEL_FILE}"
+    rf"(members|non_members)\.jsonl|references/(0|[1-9][0-9]{{0,2}})/({_MODEL_FILE})"
     r"|scores/[0-9a-f]{20}/[0-9a-f]{32}\.(arrow|ledger)"
 )
 

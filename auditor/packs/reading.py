@@ -9,7 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..config import ModelSpec
+import numpy as np
+
+from ..config import DataSpec, ModelSpec
+from ..data import load_samples
 from ..documents.checksums import file_sha256
 from ..documents.files import from_text, whole_file
 from ..documents.result import AuditResult, SideData
@@ -121,12 +124,14 @@ def opened_pack(path: Path, scores_folder: Path) -> Iterator[Unpacked]:
     with TemporaryDirectory(prefix="auditor-pack-") as name:
         folder = Path(name)
         unpack_members(path, folder, head=MANIFEST, sha256=manifest.files, pattern=MEMBER)
+        _check_members(path, manifest)
+        _check_texts(path, folder, manifest)
         for i, reference in enumerate(manifest.references):
             own = folder / "references" / str(i)
             refuse_code(own, path)
             weights = StoredWeights(reference.key.weights_sha256, reference.stored_dtype)
             write_record(own, weights, window=manifest.window_tokens)
-            files = open_model(ModelSpec(path=str(own)))
+            files = open_model(ModelSpec(path=str(own)), fetch=False)
             key = replace(
                 reference.key,
                 config_sha256=files.config_sha256,
@@ -137,8 +142,54 @@ def opened_pack(path: Path, scores_folder: Path) -> Iterator[Unpacked]:
                     f"{path}: the installed transformers reads the tokenizer of {reference.path} otherwise than the "
                     "one that packed it: pack again with these versions"
                 )
+            _check_scores(path, folder / "scores", key)
             _add_scores(folder / "scores" / key.folder_name, scores_folder, key)
         yield Unpacked(path=path, sha256=file_sha256(path), folder=folder, manifest=manifest)
+
+
+def _check_members(path: Path, manifest: PackManifest) -> None:
+    """Refuse a pack whose members are not those of its texts and references."""
+    folders = [f"references/{i}/" for i in range(len(manifest.references))]
+    folders += sorted({f"scores/{one.key.folder_name}/" for one in manifest.references})
+    texts = [f"{side}.jsonl" for side in SIDES if getattr(manifest, side) is not None]
+    needed = [*texts, *(f"{folder}config.json" for folder in folders if folder.startswith("references/"))]
+    if absent := [name for name in needed if name not in manifest.files]:
+        raise DataError(f"{path}: not a pack: {absent[0]} is missing")
+    if odd := sorted(name for name in manifest.files if name not in texts and not name.startswith(tuple(folders))):
+        raise DataError(f"{path}: not a pack: {odd[0][:80]!a} belongs to no text and no reference of its manifest")
+
+
+def _check_texts(path: Path, folder: Path, manifest: PackManifest) -> None:
+    """Refuse texts that are not as many, or not those, that the manifest says."""
+    specs = [DataSpec(path=str(folder / f"{side}.jsonl")) for side in SIDES if getattr(manifest, side) is not None]
+    try:
+        data = load_samples(specs[0], specs[1] if len(specs) > 1 else None)
+    except DataError as error:
+        raise DataError(f"{path}: its texts cannot be used: {str(error).replace(str(folder), '')}") from error
+    for side in SIDES:
+        stated: PackedSide | None = getattr(manifest, side)
+        if stated is None:
+            continue
+        if (n := len(data.rows(side))) != stated.n_samples:
+            raise DataError(
+                f"{path}: cut or changed: it holds {n} {side.replace('_', '-')}, its manifest says {stated.n_samples}; "
+                "get the whole file, or pack again"
+            )
+        if data.sha256(side) != stated.sha256:
+            raise DataError(
+                f"{path}: changed: its {side.replace('_', '-')} are not those of its manifest (SHA-256); get the file "
+                "as it was made, or pack again"
+            )
+
+
+def _check_scores(path: Path, root: Path, key: PassKey) -> None:
+    """Refuse scores that are not what `auditor pack` writes, before any of them is used."""
+    try:
+        n_rows = sum(1 for _ in ScoreStore(root, key).rows())
+    except ResultError as error:
+        raise DataError(f"{path}: damaged: scores of a reference are not sound") from error
+    if len(np.unique(ScoreStore(root, key).keys())) != n_rows:
+        raise DataError(f"{path}: damaged: scores of a text stand in it twice")
 
 
 def refuse_code(folder: Path, named: object) -> None:

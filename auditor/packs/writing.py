@@ -31,13 +31,11 @@ from ..errors import ConfigError
 from ..soundness.texts import compare_texts
 from ..version import __version__
 from .archives import write_archive
-from .manifest import MANIFEST, MEMBER, SETTINGS, SIDES, PackedReference, PackedSide, PackManifest
+from .manifest import MANIFEST, MEMBER, MODEL_FILES, SETTINGS, SIDES, PackedReference, PackedSide, PackManifest
 from .reading import refuse_code
 
 __all__ = ["make_pack"]
 
-_MODEL_FILES = ("config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-                "vocab.txt", "merges.txt", "*.model", "chat_template.jinja")  # fmt: skip
 _ROWS = 256
 """Rows of the store written at once."""
 
@@ -162,7 +160,7 @@ def _reference(i: int, model: OpenedModel, config: AuditConfig, folder: Path) ->
         raise ConfigError(f"reference {spec}: a GGUF file cannot be packed without its weights; convert it to a folder")
     own = folder / "references" / str(i)
     own.mkdir(parents=True)
-    for file in {file for pattern in _MODEL_FILES for file in source.glob(pattern) if file.is_file()}:
+    for file in {file for pattern in MODEL_FILES for file in source.glob(pattern) if file.is_file()}:
         shutil.copyfile(file, own / file.name)
     refuse_code(own, spec)
     write_record(own, StoredWeights(model.files.weights_sha256, model.files.stored_dtype), window=None)

@@ -15,6 +15,7 @@ from ..documents.result import SCHEMA_VERSION, AttackResult, AuditResult, Memori
 from ..documents.sample_table import SampleColumns
 from ..documents.verification import Claim, Verification
 from ..engine.loading.models import open_model
+from ..engine.loading.recorded import read_record
 from ..engine.tokens import tokenizer_fingerprint
 from ..errors import AuditError, ConfigError, DataError, ResultError
 from ..estimates.code_lengths import SampleBits
@@ -334,9 +335,12 @@ def _weights(result: AuditResult) -> Iterator[Claim]:
             yield _unknown(name, "not a file or folder here; nothing is fetched to check it")
             continue
         try:
-            files = open_model(spec)
+            files = open_model(spec, fetch=False)
         except AuditError as error:
             yield _unknown(name, str(error))
+            continue
+        if read_record(files.source) is not None:
+            yield _unknown(name, "only a record of what its weights hash to is here, not the weights")
             continue
         found = [] if files.weights_sha256 == weights else ["other weights than were audited (SHA-256)"]
         if tokenizer is not None and tokenizer_fingerprint(files.tokenizer) != tokenizer:

@@ -19,6 +19,7 @@ from auditor.errors import AuditError, ConfigError, DataError, ResultError
 from auditor.packs.manifest import PackManifest
 from auditor.packs.reading import opened_pack, read_pack
 from auditor.packs.writing import make_pack
+from helpers_engine import unsound_scores
 
 Rewrite = Callable[[zipfile.ZipFile, zipfile.ZipFile], None]
 
@@ -114,7 +115,8 @@ def with_manifest(packed: tuple[Path, PackManifest], path: Path, members: dict[s
 
 HOSTILE_NAMES = ["../evil.jsonl", "/tmp/evil.jsonl", "references/0/../../../evil.json", "references/0/model.py",
                  "references/0/pytorch_model.bin", "scores/evil.arrow", "members.jsonl/x", "references\\0\\x.json",
-                 "references/0/model.safetensors", f"references/0/{RECORD}/x.json"]  # fmt: skip
+                 "references/0/model.safetensors", f"references/0/{RECORD}/x.json", "references/00/config.json",
+                 "references/0/adapter_config.json", "references/0/generation_config.json"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
@@ -127,6 +129,58 @@ def test_a_member_that_does_not_belong_is_refused(
     with pytest.raises(DataError, match="1 members missing or unknown"), opened_pack(bad, tmp_path / "scores"):
         pass
     assert sorted(one.name for one in tmp_path.iterdir()) == ["bad.pack"]
+
+
+@pytest.mark.parametrize("name", ["references/1/config.json", f"scores/{'0' * 20}/{'0' * 32}.arrow"])
+def test_a_member_of_no_reference_is_refused(packed: tuple[Path, PackManifest], tmp_path: Path, name: str) -> None:
+    bad = with_manifest(packed, tmp_path / "bad.pack", {name: b"{}"})
+    with pytest.raises(DataError, match="belongs to no text and no reference"), opened_pack(bad, tmp_path / "scores"):
+        pass
+
+
+@pytest.mark.parametrize("side", ["members", "non_members"])
+def test_a_pack_of_fewer_or_other_texts_than_it_says_is_refused(
+    packed: tuple[Path, PackManifest], tmp_path: Path, side: str
+) -> None:
+    name, called = f"{side}.jsonl", side.replace("_", "-")
+    with zipfile.ZipFile(packed[0]) as archive:
+        lines = archive.read(name).splitlines(keepends=True)
+    other = [lines[0].replace(b'"text": "', b'"text": "Another ')]
+    for kept, said in (
+        (lines[:12], f"it holds 12 {called}, its manifest says 30"),
+        ([*lines, b'{"id": "more", "text": "One more."}\n'], f"it holds 31 {called}, its manifest says 30"),
+        ([*other, *lines[1:]], f"its {called} are not those of its manifest"),
+        (lines[::-1], f"its {called} are not those of its manifest"),
+        ([], "its texts cannot be used"),
+    ):
+        bad = with_manifest(packed, tmp_path / "bad.pack", {name: b"".join(kept)})
+        with pytest.raises(DataError, match=said) as refused, opened_pack(bad, tmp_path / "scores"):
+            pass
+        assert "\n" not in str(refused.value)
+        assert "auditor-pack-" not in str(refused.value)
+    assert not (tmp_path / "scores").exists()
+
+
+def test_a_pack_without_a_side_that_it_names_is_refused(packed: tuple[Path, PackManifest], tmp_path: Path) -> None:
+    files = {name: digest for name, digest in packed[1].files.items() if name != "members.jsonl"}
+    manifest = to_text(replace(packed[1], files=files)).encode()
+    bad = rewritten(packed, tmp_path / "bad.pack", **{"members.jsonl": None, "manifest.json": manifest})
+    with pytest.raises(DataError, match=r"members.jsonl is missing"), opened_pack(bad, tmp_path / "scores"):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["null", "NaN", "two lengths", "offsets", "twice"])
+def test_scores_that_are_not_sound_are_refused_before_any_is_used(
+    packed: tuple[Path, PackManifest], tmp_path: Path, kind: str
+) -> None:
+    key = packed[1].references[0].key
+    name = f"scores/{key.folder_name}/{'0' * 32}"
+    arrow, ledger = unsound_scores(kind)
+    bad = with_manifest(packed, tmp_path / "bad.pack", {f"{name}.arrow": arrow, f"{name}.ledger": ledger})
+    with pytest.raises(DataError, match="damaged: scores") as refused, opened_pack(bad, tmp_path / "scores"):
+        pass
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "scores").exists()
 
 
 def test_a_changed_or_missing_member_is_found(packed: tuple[Path, PackManifest], tmp_path: Path) -> None:

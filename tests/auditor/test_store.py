@@ -13,6 +13,7 @@ from auditor.engine import token_file
 from auditor.engine.forward import SequenceScores
 from auditor.engine.store import PassKey, ScoreStore, _CheckedFile, concatenate
 from auditor.errors import ResultError
+from helpers_engine import unsound_scores
 
 
 def read(root: Path, key: PassKey) -> dict[str, SequenceScores]:
@@ -95,6 +96,22 @@ def test_damage_is_never_decoded(tmp_path: Path, seed: int) -> None:
     for i, row in enumerate(found.values()):
         assert_same(row, scores(200, i))
     assert len(found) < 4 or seed % 3 == 0  # damage to the data is always noticed
+
+
+@pytest.mark.parametrize("kind", ["null", "NaN", "two lengths", "offsets", "decreasing", "far"])
+def test_what_its_ledger_vouches_for_is_still_looked_at(tmp_path: Path, kind: str) -> None:
+    """Offsets that lead out of a buffer end a process that follows them."""
+    folder = tmp_path / KEY.folder_name
+    folder.mkdir()
+    for said in ("sound", kind):
+        arrow, ledger = unsound_scores(said)
+        (folder / f"{'0' * 32}.arrow").write_bytes(arrow)
+        (folder / f"{'0' * 32}.ledger").write_bytes(ledger)
+        if said == "sound":
+            assert [list(values.logprob) for _, values in ScoreStore(tmp_path, KEY).rows()] == [[1, 2, 3], [4, 5, 6]]
+        else:
+            with pytest.raises(ResultError, match="holds no scores, though its ledger says so; remove both"):
+                list(ScoreStore(tmp_path, KEY).rows())
 
 
 def test_a_file_without_a_ledger_is_not_believed(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from auditor.engine.forward import SequenceScores
 from auditor.engine.token_file import TokenFile
+from auditor.errors import ResultError
 
 
 def scores(first: int, n: int) -> SequenceScores:
@@ -38,3 +39,9 @@ def test_any_block_holds_the_tokens_of_its_texts(start: int, stop: int) -> None:
 def test_a_text_without_scores_is_not_made_up() -> None:
     with pytest.raises(LookupError, match="1 texts have no stored scores"):
         TokenFile(KEYS, np.array([2, 3, 2, 1]), [(b"a", ROWS[b"a"]), (b"c", ROWS[b"c"])])
+
+
+@pytest.mark.parametrize("n", [0, 2, 4])
+def test_scores_of_more_or_fewer_tokens_than_a_text_has_do_not_reach_its_neighbours(n: int) -> None:
+    with pytest.raises(ResultError, match=f"has scores of {n} tokens where it has 3"):
+        TokenFile(np.array([b"a", b"b"]), np.array([3, 3]), [(b"a", scores(0, n)), (b"b", scores(9, 3))])

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ModelError
-from .weights import read_header
+from .weights import PICKLED, read_header
 
 __all__ = ["adapter_files", "changes_its_base", "count_adapter", "put_adapter", "without_adapter"]
 
 _GENTLE_STARTS = (True, False, "gaussian", "orthogonal", "eva")
 """Ways to start LoRA that leave the base as it is; PiSSA, OLoRA and others move a part of it into the adapter."""
+
+
+_FURTHER_MODELS = ("adapters", "shadow_model")
+"""Entries of an adapter's configuration (X-LoRA, shadow networks) that name models elsewhere."""
 
 
 def adapter_files(adapter: str) -> list[Path]:
@@ -27,7 +31,9 @@ def adapter_files(adapter: str) -> list[Path]:
     files = [Path(adapter) / "adapter_config.json", Path(adapter) / "adapter_model.safetensors"]
     for file in files:
         if not file.is_file():
-            raise ModelError(f"adapter {adapter}: no {file.name} in this folder")
+            pickled = any(Path(adapter).glob("*.bin"))
+            hint = f": its weights are pickled, {PICKLED}" if pickled and file.suffix == ".safetensors" else ""
+            raise ModelError(f"adapter {adapter}: no {file.name} in this folder{hint}")
     return files
 
 
@@ -63,7 +69,7 @@ def put_adapter(model: Any, adapter: str, *, device_map: str | dict[str, str] | 
         If peft is not installed, the adapter is not this model's or adds tokens, or parts of the model are on disk.
     """
     try:
-        from peft import PeftModel, get_peft_model_state_dict
+        from peft import PeftConfig, PeftModel, get_peft_model_state_dict
     except ImportError as error:
         raise ModelError("--adapter needs the package peft: pip install peft") from error
     if "disk" in {str(place) for place in (getattr(model, "hf_device_map", None) or {}).values()}:
@@ -71,14 +77,23 @@ def put_adapter(model: Any, adapter: str, *, device_map: str | dict[str, str] | 
             f"adapter {adapter}: peft cannot put it on a model that does not fit in memory; merge it into its base "
             "first (merge_and_unload), and audit the merged model"
         )
-    adapted = PeftModel.from_pretrained(model, adapter, **({} if device_map is None else {"device_map": device_map}))
-    config = adapted.active_peft_config
+    config = PeftConfig.from_pretrained(adapter, local_files_only=True)
+    if named := next((key for key in _FURTHER_MODELS if getattr(config, key, None)), None):
+        raise ModelError(
+            f"adapter {adapter}: {config.peft_type.value} loads further models ({named}), which no hash covers; such "
+            "adapters cannot be audited: merge it into its base first"
+        )
     if config.is_prompt_learning and config.peft_type != "PREFIX_TUNING":
         raise ModelError(
             f"adapter {adapter}: {config.peft_type.value} puts virtual tokens before every text, so that positions of "
             "logits and tokens differ; such adapters cannot be audited"
         )
-    stored, loaded = set(read_header(adapter_files(adapter)[1])), set(get_peft_model_state_dict(adapted))
+    options = {} if device_map is None else {"device_map": device_map}
+    adapted = PeftModel.from_pretrained(model, adapter, local_files_only=True, **options)
+    stored = set(read_header(adapter_files(adapter)[1]))
+    loaded = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))  # "auto" asks the hub
+    if stored != loaded:
+        loaded = set(get_peft_model_state_dict(adapted, save_embedding_layers=True))
     if stored != loaded:
         raise ModelError(
             f"adapter {adapter}: {len(stored ^ loaded)} of its tensors do not fit this model "

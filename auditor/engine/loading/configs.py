@@ -19,6 +19,7 @@ __all__ = [
     "load_tokenizer",
     "located",
     "open_shape",
+    "refuse_code_elsewhere",
     "refuse_foreign_code",
     "rope_boundary",
 ]
@@ -34,6 +35,9 @@ _ENCODERS = {
 
 _DIFFUSION = re.compile(r"llada|sdar|mdlm|sedd|bd3lm|rnd1|a2d|dhara|dream($|model|for)|fast_dllm|.*(diffusion|dllm)")
 """How the types and classes of diffusion language models begin, in lower case; few of them are part of transformers."""
+
+_KERNELS = ("attn_implementation", "_attn_implementation")
+"""Keys of config.json by which transformers fetches a kernel from the hub and runs it, unasked."""
 
 _NO_WINDOW = {"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm", "bloom", "mpt"}
 """State-space and ALiBi models: no position table ends their context."""
@@ -168,16 +172,54 @@ def _refuse_diffusion(spec: ModelSpec, source: Path) -> None:
 
 
 def located(source: Path | str) -> dict[str, Any]:
-    """Say where something is in the words of ``from_pretrained``: a GGUF file is a file of its folder."""
-    if isinstance(source, Path) and source.suffix == ".gguf" and source.is_file():
-        return {"pretrained_model_name_or_path": source.parent, "gguf_file": source.name}
-    return {"pretrained_model_name_or_path": source}
+    """Say where something is in the words of ``from_pretrained``: a GGUF file is a file of its folder.
+
+    For what is here, the hub is not asked, whatever the files name.
+    """
+    place = Path(source)
+    if place.suffix == ".gguf" and place.is_file():
+        return {"pretrained_model_name_or_path": place.parent, "gguf_file": place.name, "local_files_only": True}
+    return {"pretrained_model_name_or_path": source, "local_files_only": place.exists()}
 
 
 def refuse_foreign_code(spec: ModelSpec, error: Exception, *, trust_remote_code: bool) -> None:
     """Name our flag where transformers names its own."""
     if not trust_remote_code and "trust_remote_code" in str(error):
         raise ModelError(_foreign_code(spec)) from error
+
+
+def refuse_code_elsewhere(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) -> None:
+    """Refuse a model whose files name code that lies elsewhere: no hash would cover it.
+
+    Raises
+    ------
+    ModelError
+        For an attention kernel of the hub, and, with ``trust_remote_code``, for classes of another repository.
+    """
+    for file in (folder / "config.json", folder / "tokenizer_config.json"):
+        document = _object(file)
+        parts = [document, *(part for part in document.values() if isinstance(part, dict))]
+        named = [str(part[key]) for part in parts for key in _KERNELS if "/" in str(part.get(key))]
+        if trust_remote_code:
+            entries = [
+                entry for part in parts if isinstance(part.get("auto_map"), dict) for entry in part["auto_map"].values()
+            ]
+            classes = [str(one) for entry in entries for one in (entry if isinstance(entry, list) else [entry])]
+            named += [one for one in classes if "--" in one or "/" in one]
+        if named:
+            raise ModelError(
+                f"{spec}: {file.name} names code that is not in the folder ({named[0][:80]!a}), so that no hash covers "
+                "it; put its .py files there and name them without a repository, or remove the entry"
+            )
+
+
+def _object(file: Path) -> dict[str, Any]:
+    """Read a file that should hold a JSON object; what does not is told where it is needed."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _foreign_code(spec: ModelSpec) -> str:

@@ -20,6 +20,7 @@ from .configs import (
     load_config,
     load_tokenizer,
     located,
+    refuse_code_elsewhere,
     rope_boundary,
 )
 from .gguf_files import GgufFacts, check_rotary, find_gguf, read_gguf
@@ -74,7 +75,7 @@ class ModelFiles:
         return bool(stated.get("load_in_8bit")) and float(stated.get("llm_int8_threshold", 6.0)) > 0
 
 
-def open_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelFiles:
+def open_model(spec: ModelSpec, *, trust_remote_code: bool = False, fetch: bool = True) -> ModelFiles:
     """Find a model's files, read its configuration and tokenizer, and fingerprint its weights.
 
     Parameters
@@ -83,6 +84,8 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelFile
         A local folder, a GGUF file, or the folder of a PEFT adapter, which is put on the base that it names; anything
         else is taken as a hub id and fetched (naming it is asking for it; with ``HF_HUB_OFFLINE=1`` only what is
         already cached is used).
+    fetch : bool
+        Whether a hub id may be asked for; else only what lies here is opened.
 
     Raises
     ------
@@ -91,12 +94,12 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelFile
         package that is not installed, or code of its own and ``trust_remote_code`` is not given.
     """
     spec = spec.with_base()
-    source = resolve_source(spec, trust_remote_code=trust_remote_code)
+    source = resolve_source(spec, trust_remote_code=trust_remote_code, fetch=fetch)
     file = find_gguf(spec, source)
     source = file or source
     gguf = None if file is None else read_gguf(spec, file)
     stored = read_record(source) if gguf is None else _read_gguf(spec, source, gguf)
-    stored = stored or read_folder(spec, source)
+    stored = stored or read_folder(spec, source, trust_remote_code=trust_remote_code)
     config = load_config(spec, source, trust_remote_code=trust_remote_code)
     text_config = config.get_text_config()
     if gguf is not None:
@@ -218,8 +221,8 @@ def choose_dtype(dtype: str, *, device: str, stored: str) -> str:
     return "float32" if device == "cpu" or stored not in ("float16", "bfloat16") else stored
 
 
-def resolve_source(spec: ModelSpec, *, trust_remote_code: bool) -> Path:
-    """Return the local folder or GGUF file of a model, fetching a hub id without its pickles and code."""
+def resolve_source(spec: ModelSpec, *, trust_remote_code: bool, fetch: bool = True) -> Path:
+    """Return the local folder or GGUF file of a model, fetching a hub id without its pickles and code, if it may."""
     path = Path(spec.path)
     if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
         if spec.revision is not None:
@@ -230,6 +233,8 @@ def resolve_source(spec: ModelSpec, *, trust_remote_code: bool) -> Path:
     )
     if path.exists() or spec.path.startswith((".", "/", "~")) or spec.path.count("/") > 1 or path.suffix == ".gguf":
         raise ModelError(f"{spec.path}: no such model folder or GGUF file; give one, or a hub id{hint}")
+    if not fetch:
+        raise ModelError(f"{spec}: not a model folder or GGUF file here, and nothing is fetched")
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
@@ -251,7 +256,7 @@ def _kind(path: Path) -> str:
     return "folder" if path.is_dir() else "file"
 
 
-def read_folder(spec: ModelSpec, folder: Path) -> StoredWeights:
+def read_folder(spec: ModelSpec, folder: Path, *, trust_remote_code: bool = False) -> StoredWeights:
     """Fingerprint the safetensors of a model folder, with those of its adapter."""
     if not (folder / "config.json").is_file():
         raise ModelError(f"{spec.path}: no config.json in this folder; give a Hugging Face model folder")
@@ -260,6 +265,7 @@ def read_folder(spec: ModelSpec, folder: Path) -> StoredWeights:
             f"{spec.path}: holds a model and an adapter, and which of them is meant is not clear; move "
             "adapter_config.json and adapter_model.safetensors to a folder of their own and give that as --adapter"
         )
+    refuse_code_elsewhere(spec, folder, trust_remote_code=trust_remote_code)
     weights = weight_files(spec, folder)
     return read_tensors(spec, [*weights, *(adapter_files(spec.adapter) if spec.adapter else ())])
 

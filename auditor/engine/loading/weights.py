@@ -4,13 +4,24 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from ...config import ModelSpec
 from ...errors import ModelError
 
-__all__ = ["StoredWeights", "fingerprint", "read_header", "read_tensors", "weight_files"]
+__all__ = ["PICKLED", "StoredWeights", "fingerprint", "read_header", "read_tensors", "weight_files"]
+
+_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_STATED = "transformers_weights"
+"""Key of config.json that names another weight file than the usual ones."""
+
+PICKLED = (
+    "which can run code when loaded; convert them to safetensors "
+    "(load in a sandbox and save_pretrained(..., safe_serialization=True))"
+)
+"""Why a weight file of another kind is not loaded, and what to do."""
 
 _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
 
@@ -24,30 +35,64 @@ class StoredWeights:
 
 
 def weight_files(spec: ModelSpec, folder: Path) -> list[Path]:
-    """List the safetensors files of a model: one, or those that its index names.
+    """List the safetensors files of a model that transformers loads: one, or those that an index names.
+
+    The first of: what config.json names as ``transformers_weights``, model.safetensors, its index.
 
     Raises
     ------
     ModelError
-        If there are none, or only pickled ones.
+        If there are none, only pickled ones, or a name leads out of the folder.
     """
-    index = folder / "model.safetensors.index.json"
-    files = [folder / "model.safetensors"]  # the one transformers takes if there are both
-    if index.is_file() and not files[0].is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-            files = [folder / Path(name).name for name in names]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"{spec}: {index.name} is not an index of weight files") from error
+    stated = _stated_weights(spec, folder)
+    usual = _SINGLE if (folder / _SINGLE).is_file() or not (folder / _INDEX).is_file() else _INDEX
+    first = folder / (usual if stated is None else stated)
+    files = _indexed(spec, first) if first.name.endswith(".index.json") and first.is_file() else [first]
     absent = [file.name for file in files if not file.is_file()]
     if not absent:
         return files
-    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+    if absent == [_SINGLE] and stated is None and (any(folder.glob("*.bin")) or any(folder.glob("*.pt"))):
+        raise ModelError(f"{spec}: only pickled weights here, {PICKLED}")
+    raise ModelError(f"{spec}: missing weight files: {', '.join(map(ascii, absent[:3]))}")
+
+
+def _stated_weights(spec: ModelSpec, folder: Path) -> str | None:
+    """Read which file a configuration names instead of the usual ones; None if none is named."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        parts = [part for part in config.values() if isinstance(part, dict)]
+        stated = config.get(_STATED)
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{spec}: the configuration cannot be read: config.json is not a JSON object") from error
+    if any(_STATED in part for part in parts) or (stated is not None and "text_config" in config):
         raise ModelError(
-            f"{spec}: only pickled weights here, which can run code when loaded; convert them to safetensors "
-            "(load in a sandbox and save_pretrained(..., safe_serialization=True))"
+            f"{spec}: config.json has several parts and names {_STATED}: of which part is not clear; remove the entry, "
+            f"and call the file {_SINGLE}"
         )
-    raise ModelError(f"{spec}: missing weight files: {', '.join(absent[:3])}")
+    return None if stated is None else _plain_name(spec, stated, (".safetensors", ".safetensors.index.json"), _STATED)
+
+
+def _indexed(spec: ModelSpec, index: Path) -> list[Path]:
+    """List the files that an index names, in the order in which they are loaded."""
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{spec}: {index.name} is not an index of weight files") from error
+    return [
+        index.parent / name for name in sorted(_plain_name(spec, name, (".safetensors",), index.name) for name in names)
+    ]
+
+
+def _plain_name(spec: ModelSpec, name: object, endings: tuple[str, ...], by: str) -> str:
+    """Return the name of a weight file if it is one beside the configuration, and no pickle."""
+    if not isinstance(name, str) or Path(name).name != name or "\\" in name:
+        raise ModelError(
+            f"{spec}: {by} names {str(name)[:80]!a} as a weight file; it must be the plain name of a safetensors file "
+            "beside config.json: move the file there"
+        )
+    if not name.endswith(endings):
+        raise ModelError(f"{spec}: {by} names {name[:80]!a} as a weight file: not safetensors but pickled, {PICKLED}")
+    return name
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -61,16 +106,18 @@ def read_header(path: Path) -> dict[str, Any]:
 def read_tensors(spec: ModelSpec, files: Iterable[Path]) -> StoredWeights:
     """Hash every tensor by name, and find the precision that most of the weights are stored in.
 
+    Of two tensors of one name the later is loaded, so both count, in their order.
+
     Raises
     ------
     ModelError
         If a file is not what its name says.
     """
-    digests: dict[str, str] = {}
+    digests: list[tuple[str, str]] = []
     n_bytes: dict[str, int] = {}
     for path in files:
         if path.suffix != ".safetensors":
-            digests[path.name] = fingerprint([path])
+            digests.append((path.name, fingerprint([path])))
             continue
         try:
             header = read_header(path)
@@ -84,10 +131,10 @@ def read_tensors(spec: ModelSpec, files: Iterable[Path]) -> StoredWeights:
                     while start < stop and (block := file.read(min(2**24, stop - start))):
                         digest.update(block)
                         start += len(block)
-                    digests[name] = digest.hexdigest()
-        except (ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
+                    digests.append((name, digest.hexdigest()))
+        except (ValueError, KeyError, TypeError, MemoryError, OverflowError, RecursionError) as error:
             raise ModelError(f"{spec}: the weights cannot be loaded: {path.name} is not a safetensors file") from error
-    total = hashlib.sha256(json.dumps(sorted(digests.items())).encode())
+    total = hashlib.sha256(json.dumps(sorted(digests, key=itemgetter(0))).encode())
     stored = max(n_bytes, key=lambda kind: n_bytes[kind], default="F32")
     return StoredWeights(total.hexdigest(), _DTYPES.get(stored, stored))
 
