@@ -70,6 +70,7 @@ def _top(result: AuditResult) -> list[str]:
         "",
         f"> {escaped(found.sentence, 4 * escaping.LINE)}",
         "",
+        *([f"{SYMBOLS['warn']} **{escaped(found.unread)}**", ""] if found.unread else []),
         chips,
         "",
         f"Target {', '.join(code(model.path) for model in targets) or '—'} · reference {references} · "

@@ -71,6 +71,8 @@ def _verdict(result: AuditResult) -> Panel:
     found = verdict.verdict(result)
     style = STYLES[found.tone]
     body = _text(found.sentence, limit=2 * escaping.LINE)
+    if found.unread:
+        body.append(f"\n{SYMBOLS['warn']} {found.unread}", style=STYLES["warn"])
     return Panel(
         body, title=_text(f" {SYMBOLS[found.tone]} {found.title} ", f"bold {style}"), title_align="left",
         border_style=style, box=box.ROUNDED, padding=(0, 1),

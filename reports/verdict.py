@@ -41,6 +41,10 @@ _STRENGTHS: tuple[tuple[float, Grade], ...] = (
 )  # fmt: skip
 
 
+_NEXT_TO_NOTHING = 0.01
+"""Share of the texts or of their bytes up to which it is not said beside the verdict that they were cut."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chip:
     """A finding in a few words; ``tone`` says how bad it is."""
@@ -54,7 +58,8 @@ class Chip:
 class VerdictWords:
     """What the audit found: a title of a few words, one sentence, and the points that belong beside it.
 
-    ``grade`` is the strength of a signal that was found, by the low end of its interval.
+    ``grade`` is the strength of a signal that was found, by the low end of its interval; ``unread`` says how much of
+    the texts no figure is about, empty if it is next to nothing.
     """
 
     kind: Kind
@@ -63,6 +68,7 @@ class VerdictWords:
     sentence: str
     points: tuple[str, ...]
     grade: Grade | None = None
+    unread: str = ""
 
 
 def _strengths(auc: Estimate) -> tuple[Grade, Grade]:
@@ -241,7 +247,34 @@ def _found_points(result: AuditResult, attack: AttackResult) -> tuple[str, ...]:
     return tuple(points)
 
 
+def _cut(result: AuditResult) -> dict[str, tuple[float, float]]:
+    """Shares of texts that were cut and of bytes left unread, by side; empty up to 1% of both everywhere."""
+    sides = {"members": result.data.members, "non-members": result.data.non_members}
+    shares = {
+        name: (side.n_cut / max(1, side.n_samples), side.n_bytes_cut / max(1, side.n_bytes + side.n_bytes_cut))
+        for name, side in sides.items()
+        if side is not None
+    }
+    return shares if max(map(max, shares.values())) > _NEXT_TO_NOTHING else {}
+
+
+def _unread(result: AuditResult) -> str:
+    """Say how much of the texts was cut, and so never scored, and what to do; empty if next to nothing was."""
+    said = [
+        f"{_share(texts)} of the {name} were cut to fit and {_share(read)} of their bytes never read"
+        for name, (texts, read) in _cut(result).items()
+    ]
+    if not said:
+        return ""
+    return f"{'; '.join(said)}. The figures are of what was read: --long-texts stride scores texts whole."
+
+
+def _share(share: float) -> str:
+    return percent(float(f"{share:.2g}"))
+
+
 def _with_context(result: AuditResult, words: VerdictWords, attack: AttackResult | None) -> VerdictWords:
+    words = replace(words, unread=_unread(result))
     if words.kind == "veto":
         return words
     after = [retrained.sentence(result)] if result.retrained else []
@@ -313,6 +346,9 @@ def chips(result: AuditResult) -> tuple[Chip, ...]:
         *_memory_chips(result),
         *_retrained_chips(result),
     ]
+    if cut := _cut(result):
+        most = max(read for _, read in cut.values())
+        rows.append(Chip(tone="warn", label="Never read", word=f"{_share(most)} of the bytes of a side"))
     if result.warnings:
         rows.append(Chip(tone="warn", label="Warnings", word=str(len(result.warnings))))
     return tuple(sorted(rows, key=lambda chip: SEVERITY.index(chip.tone)))

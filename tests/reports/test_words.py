@@ -347,3 +347,32 @@ def test_the_command_names_the_split_of_each_side() -> None:
         "non_members": {"path": "d", "split": "test"},
     }
     assert "--non-members-split test" in (command(config) or "")
+
+
+def test_what_was_cut_stands_beside_the_verdict_in_every_format(normal: AuditResult) -> None:
+    """45 of 46 members and 8,500 of 10,000 bytes are 98% and 85%; 1 of 50 non-members and 20 of 2,000, 2% and 1%."""
+    members = replace(normal.data.members, n_samples=46, n_cut=45, n_bytes=1500, n_bytes_cut=8500)
+    assert normal.data.non_members is not None
+    others = replace(normal.data.non_members, n_samples=50, n_cut=1, n_bytes=1980, n_bytes_cut=20)
+    result = replace(normal, data=replace(normal.data, members=members, non_members=others))
+    said = verdict(result).unread
+    assert said == (
+        "98% of the members were cut to fit and 85% of their bytes never read; 2% of the non-members were cut to fit "
+        "and 1% of their bytes never read. The figures are of what was read: --long-texts stride scores texts whole."
+    )
+    assert any((chip.label, chip.word) == ("Never read", "85% of the bytes of a side") for chip in chips(result))
+    console = Console(file=io.StringIO(), width=400)
+    console.print(render_terminal(result))
+    for text in (console.file.getvalue(), unescape(RENDERERS["html"](result)), RENDERERS["md"](result)):  # type: ignore[attr-defined]
+        assert "85% of their bytes never read" in text
+        assert text.index("85% of their bytes") < text.index("How much is remembered")
+
+
+@pytest.mark.parametrize(
+    ("n_cut", "n_bytes_cut", "is_said"), [(1, 0, False), (2, 0, True), (0, 10, False), (1, 11, True)]
+)
+def test_next_to_nothing_cut_is_not_said(normal: AuditResult, n_cut: int, n_bytes_cut: int, is_said: bool) -> None:
+    members = replace(
+        normal.data.members, n_samples=100, n_cut=n_cut, n_bytes=1000 - n_bytes_cut, n_bytes_cut=n_bytes_cut
+    )
+    assert bool(verdict(replace(normal, data=replace(normal.data, members=members))).unread) == is_said
