@@ -14,10 +14,10 @@ from rich.text import Text
 from auditor.documents.calibration import AttackCalibration, Calibration
 from auditor.documents.capacity import CapacityMeasurement
 from auditor.documents.estimate import Estimate
-from auditor.documents.prediction import Inverse, Prediction
+from auditor.documents.prediction import AttackPrediction, Inverse, LawPrediction, Prediction
 
 from .escaping import PATH, visible
-from .numbers import amount, count, number, percent, plain, size, times_in_100
+from .numbers import amount, banded, count, number, percent, plain, size, times_in_100
 from .tones import STYLES, SYMBOLS, Tone
 
 __all__ = ["render_calibration", "render_capacity", "render_prediction"]
@@ -88,26 +88,40 @@ def _expectation(prediction: Prediction) -> Panel:
         (0.51, "warn", "A weak membership signal"),
         (0.0, "info", "A coin flip, on average"),
     )
-    tone, title = next((tone, title) for least, tone, title in grades if law.auc >= least)
+    tone, title = next((tone, title) for least, tone, title in grades if _meant(law) >= least)
     extrapolated = "" if law.in_range else " This is an extrapolation: see below."
     return _panel(
-        f"Expected: {title[0].lower()}{title[1:]}",
+        f"Expected: {_bounded(law, f'{title[0].lower()}{title[1:]}')}",
         tone,
         f"Shown a member and a non-member, the loss attack is expected to pick the member "
-        f"{times_in_100(law.auc)} (AUC {_banded(law.auc, law.auc_low, law.auc_high)}), and an attack with a "
-        f"reference model {times_in_100(prediction.reference_attack.auc)}; a coin flip gives 50.{extrapolated}",
+        f"{_picks(law)} (AUC {_auc(law)}), and an attack with a reference model "
+        f"{_picks(prediction.reference_attack)}; a coin flip gives 50.{extrapolated}",
     )
 
 
-def _banded(value: float, low: float, high: float) -> str:
-    return f"{number(value, 3)} [{number(low, 3)} to {number(high, 3)}]"
+def _meant(attack: LawPrediction | AttackPrediction) -> float:
+    """Return the AUC that is meant: the end of the band that holds where it is one-sided."""
+    return {"at most": attack.auc_high, "at least": attack.auc_low, None: attack.auc}[attack.bound]
+
+
+def _bounded(attack: LawPrediction | AttackPrediction, text: str) -> str:
+    return text if attack.bound is None else f"{attack.bound} {text}"
+
+
+def _picks(attack: LawPrediction | AttackPrediction) -> str:
+    return _bounded(attack, times_in_100(_meant(attack)))
+
+
+def _auc(attack: LawPrediction | AttackPrediction) -> str:
+    return banded(attack.auc, attack.auc_low, attack.auc_high, attack.bound)
 
 
 def _capacity_rows(prediction: Prediction) -> list[Row]:
     known = prediction.dataset_bits is not None
     data = f"{amount(prediction.dataset_bits)} bits" if prediction.dataset_bits is not None else "not known"
-    least = "" if known else "at most "
-    smaller = "the smaller of the two" if known else "the capacity, an upper limit"
+    least = "" if known and not _is_all_of_the_tokens(prediction) else "at most "
+    both = "the smaller of the two" if known else "the capacity, an upper limit"
+    smaller = "all that the tokens can hold, an upper limit" if _is_all_of_the_tokens(prediction) else both
     return [
         ("Capacity", f"{amount(prediction.capacity_bits)} bits", f"all it can hold ({size(prediction.capacity_bits)})"),
         ("Information in the data", data, "what there is to hold"),
@@ -116,17 +130,18 @@ def _capacity_rows(prediction: Prediction) -> list[Row]:
     ]
 
 
+def _is_all_of_the_tokens(prediction: Prediction) -> bool:
+    """Whether neither capacity nor data limit the memorised bits, but the tokens, which can hold no more."""
+    return prediction.memorized_bits not in (prediction.capacity_bits, prediction.dataset_bits)
+
+
 def _attack_rows(prediction: Prediction) -> list[Row]:
     law, reference, ceiling = prediction.law, prediction.reference_attack, prediction.ceiling
     most = math.ceil(ceiling.auc * 1000) / 1000
     return [
-        ("Loss attack, F1", _banded(law.f1, law.f1_low, law.f1_high), "right verdicts at equal error"),
-        ("Loss attack, AUC", _banded(law.auc, law.auc_low, law.auc_high), "right order of a pair"),
-        (
-            "Reference attack, AUC",
-            _banded(reference.auc, reference.auc_low, reference.auc_high),
-            "with a reference model",
-        ),
+        ("Loss attack, F1", banded(law.f1, law.f1_low, law.f1_high, law.bound), "right verdicts at equal error"),
+        ("Loss attack, AUC", _auc(law), "right order of a pair"),
+        ("Reference attack, AUC", _auc(reference), "with a reference model"),
         (
             "Ceiling, AUC",
             f"at most {number(most, 3)}",

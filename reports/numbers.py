@@ -10,7 +10,20 @@ from dataclasses import dataclass
 from auditor.documents.estimate import Estimate
 
 __all__ = [
-    *("Change", "Quantity", "amount", "count", "number", "one_in", "p_value", "percent", "plain", "plural", "size"),
+    *(
+        "Change",
+        "Quantity",
+        "amount",
+        "banded",
+        "count",
+        "number",
+        "one_in",
+        "p_value",
+        "percent",
+        "plain",
+        "plural",
+        "size",
+    ),
     "times_in_100",
 ]
 
@@ -67,6 +80,19 @@ def plural(value: int, noun: str, nouns: str | None = None) -> str:
     ('1 text', '1,200 texts')
     """
     return f"{count(value)} {noun if value == 1 else nouns or noun + 's'}"
+
+
+def banded(value: float, low: float, high: float, bound: str | None, digits: int = 3) -> str:
+    """Write what is predicted with its band, or the end of it that holds where the prediction is one-sided.
+
+    Examples
+    --------
+    >>> banded(0.8, 0.7, 0.85, None), banded(0.99, 0.5, 1.0, "at most"), banded(0.9, 0.8, 1.0, "at least")
+    ('0.800 [0.700 to 0.850]', 'at most 1.000', 'at least 0.800')
+    """
+    if bound is not None:
+        return f"{bound} {number(high if bound == 'at most' else low, digits)}"
+    return f"{number(value, digits)} [{number(low, digits)} to {number(high, digits)}]"
 
 
 def percent(share: float) -> str:

@@ -45,11 +45,12 @@ def _span(comparison: Comparison, low: float | None, high: float | None) -> str:
 
 def _row(comparison: Comparison) -> ExpectationRow:
     quantity, ceiling = comparison.quantity.removesuffix(" (ceiling)"), comparison.quantity.endswith(" (ceiling)")
-    at = _write(comparison, comparison.predicted)
+    at, bound = _write(comparison, comparison.predicted), comparison.bound
+    end = comparison.predicted_low if bound == "at least" else comparison.predicted_high
     return ExpectationRow(
         quantity=quantity[:1].upper() + quantity[1:],
-        predicted=f"at most {at}" if ceiling else at,
-        band="" if ceiling else _span(comparison, comparison.predicted_low, comparison.predicted_high),
+        predicted=f"at most {at}" if ceiling else f"{bound} {_write(comparison, end)}" if bound else at,
+        band="" if ceiling or bound else _span(comparison, comparison.predicted_low, comparison.predicted_high),
         measured="—" if comparison.measured is None else _write(comparison, comparison.measured),
         interval=_span(comparison, comparison.measured_low, comparison.measured_high),
         verdict=_verdict(comparison, ceiling=ceiling),

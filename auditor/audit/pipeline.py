@@ -104,7 +104,7 @@ def audit(
         risk=risk.result,
         retrained=retrained,
         prediction=_prediction(evidence, config, constants, data, attacks, memorization),
-        warnings=(*inputs.warnings, *evidence.left_out, *no_combination, *evidence.collected.notes),
+        warnings=(*inputs.warnings, *capacity.warnings, *evidence.left_out, *no_combination, *evidence.collected.notes),
     )
     return Audit(result=result, samples=replace(evidence.table, posterior=risk.posterior))
 
@@ -180,6 +180,7 @@ def _prediction(
         constants,
         n_parameters=target.n_parameters,
         n_trained=None if target.spec.adapter is None else count_adapter(target.spec.adapter),
+        n_vocabulary=target.n_vocabulary,
         stored_dtype=target.stored_dtype,
         n_members_cut=data.members.n_cut,
         table=evidence.table,

@@ -11,6 +11,7 @@ from .options import json_option, shared
 from .output import check_figure, make_console, print_document, quiet_libraries
 
 if TYPE_CHECKING:
+    from ..engine.loading.configs import ModelShape
     from ..laws.capacity import BitsPerParameter
     from ..laws.membership import MembershipLaw
     from ..laws.prediction import Plan
@@ -32,6 +33,9 @@ __all__ = ["predict"]
 @click.option("--epochs", type=AMOUNT, help="Passes over the data; few are an extrapolation.")
 @click.option("--trainable", metavar="N|PEFT_DIR", help="Parameters that are trained, if not all: LoRA, frozen layers.")
 @click.option("--fine-tuning", is_flag=True, help="Training starts from a trained model: an extrapolation.")
+@click.option("--vocabulary", type=AMOUNT, metavar="N", help=(
+    "Entries of the vocabulary: a token holds log2 N bits at most.  "
+    "[default: that of --model or --tokenizer, else 262,144]"))  # fmt: skip
 @click.option("--bits-per-token", type=AMOUNT, metavar="H",
               help="Information in a token of the data, such as the loss of a good model in bits.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["bf16", "fp32"]),
@@ -119,8 +123,10 @@ def _plan(options: dict[str, Any]) -> "Plan":
     from ..laws.prediction import Plan
 
     params = None if options["params"] is None else round(options["params"])
+    vocabulary = None if options["vocabulary"] is None else round(options["vocabulary"])
     if options["model"] is not None:
-        params = _count_parameters(options)
+        shape = _shape(options)
+        params, vocabulary = shape.n_parameters, vocabulary or shape.n_vocabulary
     trainable = None if options["trainable"] is None else _count_trainable(options["trainable"])
     size = _Data(options) if options["data"] is not None else None
     sample_tokens = options["sample_tokens"] or (size.mean_tokens if size else LAW_SAMPLE_TOKENS)
@@ -144,20 +150,21 @@ def _plan(options: dict[str, Any]) -> "Plan":
         bits_per_token=options["bits_per_token"],
         dataset_bits=dataset_bits,
         dataset_bits_source=source,
+        n_vocabulary=vocabulary or (size.n_vocabulary if size else None),
         law=law,
         reference_law=reference_law,
         notes=size.notes if size else (),
     )
 
 
-def _count_parameters(options: dict[str, Any]) -> int:
-    """Build the model without weights and count."""
+def _shape(options: dict[str, Any]) -> "ModelShape":
+    """Build the model without weights: its parameters and its vocabulary can be counted."""
     quiet_libraries()
     from ..config import ModelSpec
     from ..engine.loading.configs import open_shape
 
     spec = ModelSpec.parse(options["model"])
-    return open_shape(spec, trust_remote_code=options["trust_remote_code"]).n_parameters
+    return open_shape(spec, trust_remote_code=options["trust_remote_code"])
 
 
 def _count_trainable(given: str) -> int:
@@ -190,6 +197,7 @@ class _Data:
             raise ConfigError(f"--data {options['data']}: the tokenizer makes no tokens of these texts")
         self.tokens = float(size.n_tokens)
         self.mean_tokens = size.n_tokens / size.n_texts
+        self.n_vocabulary = size.n_vocabulary
         self.compressed_bits = size.compressed_bits
         repeats = size.n_texts - size.n_distinct
         repeated = f"{repeats:,} of {size.n_texts:,} texts repeat another one: each copy was counted as a sample"

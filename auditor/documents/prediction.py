@@ -1,11 +1,13 @@
 """The prediction of what a plan of training will leak: the document that ``auditor predict --json`` prints."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from .files import document
 
 __all__ = [
     "AttackPrediction",
+    "Bound",
     "Ceiling",
     "Comparison",
     "Inverse",
@@ -13,6 +15,9 @@ __all__ = [
     "Prediction",
     "PredictionBesideMeasurement",
 ]
+
+Bound = Literal["at most", "at least"]
+"""Which end of a band holds where a plan lies outside what the law was fitted on, in a direction that is known."""
 
 
 ROUNDING = 1e-9
@@ -45,6 +50,8 @@ class LawPrediction:
     """Whether the plan lies in the range that the law was fitted on."""
     band: str
     """What the band rests on."""
+    bound: Bound | None = None
+    """Which end of the band is meant where the plan is extrapolated in a known direction; null if both are."""
 
 
 @document
@@ -65,6 +72,8 @@ class AttackPrediction:
     """Upper end of the band of the AUC."""
     source: str
     """On whose word the expectation rests."""
+    bound: Bound | None = None
+    """Which end of the band is meant where the plan is extrapolated in a known direction; null if both are."""
 
 
 @document
@@ -130,9 +139,13 @@ class Prediction:
     dataset_bits_source: str
     """Where it comes from, or why it is not known."""
     memorized_bits: float
-    """The smaller one of capacity and dataset bits; the capacity, an upper limit, if the latter are unknown."""
+    """The smallest of capacity, dataset bits (if known) and the most that the tokens of all samples can hold."""
     bits_per_sample: float
     """Memorized bits over the samples."""
+    bits_per_sample_at_most: float | None = None
+    """Most bits that the tokens of a sample can hold: their number times log2 of the vocabulary's size."""
+    n_vocabulary: int | None = None
+    """Entries of the vocabulary; null if not given, and the largest known one is taken."""
     law: LawPrediction
     """Law of the loss attack, and what it expects of this plan."""
     reference_attack: AttackPrediction
@@ -172,6 +185,8 @@ class Comparison:
     """Upper end of its interval; null if it is undefined."""
     agrees: bool | None
     """Whether band and interval overlap, or the ceiling is not exceeded; null if nothing was measured."""
+    bound: Bound | None = None
+    """Which end of the band is meant where the prediction is one-sided; null if both are."""
     meaning: str
     """What the agreement or the disagreement says, or why nothing was measured."""
 

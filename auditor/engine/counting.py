@@ -23,6 +23,8 @@ class DataSize:
         All texts, and different ones.
     n_tokens : int
         Of all texts, without special tokens around them.
+    n_vocabulary : int
+        Entries of the tokenizer's vocabulary.
     compressed_bits : float, bits
         Size of the texts under a general compressor: an upper bound of the information in them.
     """
@@ -30,6 +32,7 @@ class DataSize:
     n_texts: int
     n_distinct: int
     n_tokens: int
+    n_vocabulary: int
     compressed_bits: float
 
 
@@ -47,6 +50,7 @@ def count_texts(texts: Sequence[str], tokenizer: ModelSpec) -> DataSize:
         n_texts=len(texts),
         n_distinct=len(set(texts)),
         n_tokens=sum(len(ids) for batch in batches for ids in encode(loaded, batch)),
+        n_vocabulary=len(loaded),
         compressed_bits=compressed_bits(texts),
     )
 

@@ -63,12 +63,12 @@ def compare(
     law, reference, ceiling = prediction.law, prediction.reference_attack, prediction.ceiling
     why_below = _WHY_BELOW.format(epochs=_few_epochs(prediction))
     banded = [
-        _against_band(quantity, *band, measured, why_below)
-        for quantity, band, measured in (
-            ("loss attack, F1", (law.f1, law.f1_low, law.f1_high), loss_f1),
-            ("loss attack, AUC", (law.auc, law.auc_low, law.auc_high), loss_auc),
-            ("reference attack, F1", (reference.f1, reference.f1_low, reference.f1_high), reference_f1),
-            ("reference attack, AUC", (reference.auc, reference.auc_low, reference.auc_high), reference_auc),
+        _against_band(replace(_open(quantity, *band, measured), bound=attack.bound), measured, why_below)
+        for attack, quantity, band, measured in (
+            (law, "loss attack, F1", (law.f1, law.f1_low, law.f1_high), loss_f1),
+            (law, "loss attack, AUC", (law.auc, law.auc_low, law.auc_high), loss_auc),
+            (reference, "reference attack, F1", (reference.f1, reference.f1_low, reference.f1_high), reference_f1),
+            (reference, "reference attack, AUC", (reference.auc, reference.auc_low, reference.auc_high), reference_auc),
         )
         if measured is not None
     ]
@@ -95,17 +95,17 @@ def _few_epochs(prediction: Prediction) -> str:
     return f" ({prediction.epochs:g} epochs here, hundreds there)" if few else ""
 
 
-def _against_band(
-    quantity: str, value: float, low: float, high: float, measured: Estimate, why_below: str
-) -> Comparison:
-    found = _open(quantity, value, low, high, measured)
+def _against_band(found: Comparison, measured: Estimate, why_below: str) -> Comparison:
+    """Judge a comparison that is still open."""
     if measured.low is None or measured.high is None:
         return found
-    if measured.low > high:
+    if measured.low > found.predicted_high:
         return replace(found, agrees=False, meaning=f"Above the prediction. {_WHY_ABOVE}")
-    if measured.high < low:
+    if measured.high < found.predicted_low:
         return replace(found, agrees=False, meaning=f"Below the prediction. {why_below}")
-    if _is_vague(found):
+    if found.bound is not None:
+        meaning = f"Within the prediction, which is one-sided ({found.bound})."
+    elif _is_vague(found):
         meaning = "Band and interval overlap, but the interval also holds a coin flip: more texts would tell."
     else:
         meaning = "Band and interval overlap: size alone would explain it."
@@ -201,6 +201,7 @@ def set_beside(
     *,
     n_parameters: int,
     n_trained: int | None,
+    n_vocabulary: int,
     stored_dtype: str,
     n_members_cut: int,
     table: SampleTable,
@@ -215,6 +216,8 @@ def set_beside(
     ----------
     n_parameters, n_trained : int
         Parameters of the target without its adapter, and those of its adapter if it has one.
+    n_vocabulary : int
+        Entries of its vocabulary.
     n_members_cut : int
         Members that were not scored whole.
     table : SampleTable
@@ -237,6 +240,7 @@ def set_beside(
             capacity=constants.capacity_for(stored_dtype),
             bits_per_token=bits_per_token,
             dataset_bits_source=source,
+            n_vocabulary=n_vocabulary,
             law=constants.law,
             reference_law=constants.reference_law,
             notes=tuple(_notes(config, n_members_cut, float(table.n_tokens[table.is_member].sum()))),

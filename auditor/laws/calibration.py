@@ -91,6 +91,7 @@ def law_from(calibration: Calibration, attack: Attack) -> MembershipLaw:
         smallest_params=min((cell.params for cell in calibration.cells), default=None),
         largest_params=max((cell.params for cell in calibration.cells), default=None),
         band=_band(fit, _gain_of_training(calibration.training_effect, attack)),
+        warnings=tuple(f"the calibration warned: {warning}" for warning in calibration.warnings),
     )
 
 

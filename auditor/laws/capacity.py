@@ -11,10 +11,11 @@ __all__ = ["BitsPerParameter", "bits_per_parameter", "measured_bits_per_paramete
 
 @dataclass(frozen=True, slots=True)
 class BitsPerParameter:
-    """A capacity constant and where it comes from."""
+    """A capacity constant, where it comes from, and the warnings of the measurement that it comes from."""
 
     value: float
     source: str
+    warnings: tuple[str, ...] = ()
 
 
 def bits_per_parameter(dtype: str, *, reason: str | None = None) -> BitsPerParameter:
@@ -44,6 +45,7 @@ def measured_bits_per_parameter(measured: "CapacityMeasurement") -> BitsPerParam
         measured.bits_per_parameter,
         f"measured, a lower bound: {measured.model}, {measured.n_parameters:,} parameters, {measured.precision}, "
         f"{best.steps:,} steps",
+        warnings=tuple(f"the measurement of capacity warned: {warning}" for warning in measured.warnings),
     )
 
 

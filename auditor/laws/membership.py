@@ -131,6 +131,8 @@ class MembershipLaw(ABC):
     band : Band
     smallest_params, largest_params : int or None
         Of the models that it was fitted on, if that limits it.
+    warnings : tuple of str
+        Of the measurement that the constants come from.
     """
 
     name: str
@@ -140,6 +142,7 @@ class MembershipLaw(ABC):
     band: Band
     smallest_params: int | None = None
     largest_params: int | None = None
+    warnings: tuple[str, ...] = ()
 
     @abstractmethod
     def f1(self, samples_per_parameter: float) -> float:

@@ -3,12 +3,15 @@
 import math
 from dataclasses import dataclass, replace
 
-from ..documents.prediction import AttackPrediction, Ceiling, Inverse, LawPrediction, Prediction
+from ..documents.prediction import AttackPrediction, Bound, Ceiling, Inverse, LawPrediction, Prediction
 from .capacity import BitsPerParameter, memorized_bits
 from .ceilings import advantage_ceiling, auc_ceiling
 from .membership import LAW_SAMPLE_TOKENS, PAPER_LAW, REFERENCE_LAW, MembershipLaw, auc_from_f1, f1_from_auc
 
-__all__ = ["LONG_TRAINING", "Plan", "predict", "solve_plan"]
+__all__ = ["LARGEST_VOCABULARY", "LONG_TRAINING", "Plan", "predict", "solve_plan"]
+
+LARGEST_VOCABULARY = 2**18
+"""Entries of the largest vocabularies in use; taken where the vocabulary is not known."""
 
 LONG_TRAINING = 200
 """Epochs from which a model counts as trained long. F1 still rises, more slowly: on Bible chapters from .82 at 300
@@ -36,6 +39,8 @@ class Plan:
     bits_per_token, dataset_bits : float, optional, bits
         Information in a token of the data, or in all of it; at most one.
     dataset_bits_source : str
+    n_vocabulary : int, optional
+        Entries of the vocabulary: a token holds at most log2 of that many bits, whatever the model.
     law, reference_law : MembershipLaw
         Of the loss attack, and of an attack with a reference model.
     notes : tuple of str
@@ -52,9 +57,15 @@ class Plan:
     bits_per_token: float | None = None
     dataset_bits: float | None = None
     dataset_bits_source: str = "not given (bits per token of the data)"
+    n_vocabulary: int | None = None
     law: MembershipLaw = PAPER_LAW
     reference_law: MembershipLaw = REFERENCE_LAW
     notes: tuple[str, ...] = ()
+
+    @property
+    def bits_per_sample_at_most(self) -> float:
+        """Most bits that the tokens of a sample can hold."""
+        return self.sample_tokens * math.log2(self.n_vocabulary or LARGEST_VOCABULARY)
 
     def __post_init__(self) -> None:
         if self.params is None and self.tokens is None:
@@ -65,6 +76,8 @@ class Plan:
                 raise ValueError(f"{name} must be greater than 0 and finite, got {value}")
         if not 1 <= self.sample_tokens < math.inf:
             raise ValueError(f"sample_tokens must be at least 1 and finite, got {self.sample_tokens}")
+        if self.n_vocabulary is not None and self.n_vocabulary < 2:
+            raise ValueError(f"a vocabulary has at least 2 entries, got {self.n_vocabulary}")
         if self.bits_per_token is not None and self.dataset_bits is not None:
             raise ValueError("give the bits of a token or of the whole data set, not both")
         if self.params is None and self.trainable_params is not None:
@@ -111,12 +124,12 @@ def predict(plan: Plan, *, target_f1: float | None = None, target_auc: float | N
     samples = plan.tokens / plan.sample_tokens
     capacity_bits = plan.capacity.value * trained
     dataset_bits = plan.dataset_bits if plan.bits_per_token is None else plan.bits_per_token * plan.tokens
-    memorized = memorized_bits(capacity_bits, dataset_bits)
+    memorized = min(memorized_bits(capacity_bits, dataset_bits), samples * plan.bits_per_sample_at_most)
     ratio = plan.tokens / LAW_SAMPLE_TOKENS / trained
     held = memorized / samples
     advantage = advantage_ceiling(held)
     ceiling = Ceiling(bits_per_sample=held, advantage=advantage, auc=auc_ceiling(advantage))
-    law = _by_law(plan.law, ratio, comparable=_is_comparable(plan))
+    law = _by_law(plan, ratio)
     return Prediction(
         params=plan.params,
         trainable_params=trained,
@@ -133,11 +146,13 @@ def predict(plan: Plan, *, target_f1: float | None = None, target_auc: float | N
         dataset_bits_source=plan.dataset_bits_source,
         memorized_bits=memorized,
         bits_per_sample=held,
+        bits_per_sample_at_most=plan.bits_per_sample_at_most,
+        n_vocabulary=plan.n_vocabulary,
         law=law,
-        reference_attack=_by_reference_law(plan.reference_law, ratio),
+        reference_attack=_by_reference_law(plan, ratio),
         ceiling=ceiling,
         inverse=inverse,
-        warnings=(*plan.notes, *_warnings(plan, law, ceiling)),
+        warnings=(*plan.notes, *_of_measurements(plan), *_warnings(plan, law, ceiling)),
     )
 
 
@@ -172,15 +187,39 @@ def _inverse(plan: Plan, f1: float) -> Inverse:
 def _is_comparable(plan: Plan) -> bool:
     """Whether the plan is of the kind that the law was fitted on: all parameters, from scratch, 64-token samples."""
     partly = plan.trainable_params is not None and plan.trainable_params != plan.params
-    few_epochs = plan.epochs is not None and plan.epochs < LONG_TRAINING
     trained = plan.trainable_params or plan.params
     other_size = trained is not None and not plan.law.fits_size(trained)
-    return not (partly or plan.fine_tuning or few_epochs or other_size or plan.sample_tokens != LAW_SAMPLE_TOKENS)
+    return not (
+        partly or plan.fine_tuning or _has_few_epochs(plan) or other_size or plan.sample_tokens != LAW_SAMPLE_TOKENS
+    )
 
 
-def _by_law(law: MembershipLaw, ratio: float, *, comparable: bool) -> LawPrediction:
+def _band(plan: Plan, law: MembershipLaw, ratio: float) -> tuple[float, float, Bound | None]:
+    """Return the ends of the band of F1; where it is known to which side a plan leaves the law, one end says nothing.
+
+    F1 falls with more data, rises with training, and rises with the length of the text that an attacker holds.
+    """
+    low, high = law.band.around(law.f1(ratio))
+    lower = upper = False
+    if not law.in_range(ratio):
+        edge_low, edge_high = law.band.around(law.f1(law.fitted_to if ratio > law.fitted_to else law.fitted_from))
+        lower, upper = ratio > law.fitted_to, ratio < law.fitted_from
+        low, high = min(low, edge_low), max(high, edge_high)
+    lower |= plan.sample_tokens < LAW_SAMPLE_TOKENS or _has_few_epochs(plan)
+    upper |= plan.sample_tokens > LAW_SAMPLE_TOKENS
+    if lower:
+        return 0.5, 1.0 if upper else high, "at most"
+    return low, 1.0 if upper else high, "at least" if upper else None
+
+
+def _has_few_epochs(plan: Plan) -> bool:
+    return plan.epochs is not None and plan.epochs < LONG_TRAINING
+
+
+def _by_law(plan: Plan, ratio: float) -> LawPrediction:
+    law = plan.law
     f1 = law.f1(ratio)
-    low, high = law.band.around(f1)
+    low, high, bound = _band(plan, law, ratio)
     return LawPrediction(
         name=law.name,
         source=law.source,
@@ -191,14 +230,16 @@ def _by_law(law: MembershipLaw, ratio: float, *, comparable: bool) -> LawPredict
         auc=auc_from_f1(f1),
         auc_low=auc_from_f1(low),
         auc_high=auc_from_f1(high),
-        in_range=comparable and law.in_range(ratio),
+        in_range=_is_comparable(plan) and law.in_range(ratio),
         band=law.band.source,
+        bound=bound,
     )
 
 
-def _by_reference_law(law: MembershipLaw, ratio: float) -> AttackPrediction:
+def _by_reference_law(plan: Plan, ratio: float) -> AttackPrediction:
+    law = plan.reference_law
     f1 = law.f1(ratio)
-    low, high = law.band.around(f1)
+    low, high, bound = _band(plan, law, ratio)
     return AttackPrediction(
         f1=f1,
         f1_low=low,
@@ -207,7 +248,13 @@ def _by_reference_law(law: MembershipLaw, ratio: float) -> AttackPrediction:
         auc_low=auc_from_f1(low),
         auc_high=auc_from_f1(high),
         source=f"{law.source}; band: {law.band.source}",
+        bound=bound,
     )
+
+
+def _of_measurements(plan: Plan) -> tuple[str, ...]:
+    """Repeat what the measurements of the constants warned of, each warning once."""
+    return tuple(dict.fromkeys((*plan.capacity.warnings, *plan.law.warnings, *plan.reference_law.warnings)))
 
 
 def _warnings(plan: Plan, law: LawPrediction, ceiling: Ceiling) -> list[str]:
@@ -218,7 +265,8 @@ def _warnings(plan: Plan, law: LawPrediction, ceiling: Ceiling) -> list[str]:
         side = "above" if ratio > plan.law.fitted_to else "below"
         found.append(
             f"extrapolation: {ratio:.4g} 64-token samples per parameter lie {side} the range that the law was fitted "
-            f"on ({plan.law.fitted_from:g} to {plan.law.fitted_to:g})"
+            f"on ({plan.law.fitted_from:g} to {plan.law.fitted_to:g}); F1 falls with more data, so the end of the "
+            f"range is {'an upper' if side == 'above' else 'a lower'} limit"
         )
     trained = plan.trainable_params or plan.params
     if trained is not None and not plan.law.fits_size(trained):
@@ -241,15 +289,15 @@ def _warnings(plan: Plan, law: LawPrediction, ceiling: Ceiling) -> list[str]:
             "extrapolation: fine-tuning. The law was fitted on models trained from scratch; a trained model codes the "
             "new data in fewer bits from the start, so less of the capacity is needed for what all samples share"
         )
-    if plan.epochs is not None and plan.epochs < LONG_TRAINING:
+    if _has_few_epochs(plan):
         found.append(
             f"extrapolation: {plan.epochs:g} epochs. The law was fitted on models trained until they held what they "
-            "could (hundreds of epochs and more); after fewer the loss attack does worse than predicted here"
+            "could (hundreds of epochs and more); after fewer attacks do worse, so the figures are upper limits"
         )
     if plan.dataset_bits is None and plan.bits_per_token is None:
         found.append(
-            "the information in the data set is not known (bits per token would give it): memorised bits are the "
-            "capacity, an upper limit"
+            "the information in the data set is not known (bits per token would give it): memorised bits are an upper "
+            "limit, the capacity or as much as the tokens can hold"
         )
     if law.f1 < 0.55:
         found.append(
@@ -257,6 +305,8 @@ def _warnings(plan: Plan, law: LawPrediction, ceiling: Ceiling) -> list[str]:
             "or repeated texts, reference models and many shadow models do better (Hayes et al. 2025 report AUC of "
             "0.6 to 0.7 for compute-optimal models)"
         )
+    if law.bound == "at most" and law.auc_high > 0.99:
+        found.append("the upper limit of the attacks excludes nothing here: what they achieve is to be measured")
     if ceiling.auc > 0.999:
         found.append(
             f"the ceiling excludes nothing here: {ceiling.bits_per_sample:.3g} bits a sample are enough to recognise "

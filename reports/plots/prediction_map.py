@@ -12,7 +12,7 @@ from auditor.documents.prediction import Prediction
 from auditor.laws.membership import LAW_SAMPLE_TOKENS, MembershipLaw, auc_from_f1
 
 from ..escaping import ID, visible
-from ..numbers import number, plain
+from ..numbers import banded, number, plain
 from .labels import Labels, apart
 from .landmarks import LANDMARKS
 from .sheet import BLUE, FAINT, GREY, INK, Point, new_sheet, short
@@ -144,8 +144,8 @@ def _mark_plan(axes: Axes, labels: Labels, prediction: Prediction, at: Point) ->
     law = prediction.law
     where = "this plan" if law.in_range else "this plan (extrapolated)"
     words = (
-        f"{where}\nF1 {number(law.f1, 2)} [{number(law.f1_low, 2)} to {number(law.f1_high, 2)}], "
-        f"AUC {number(law.auc, 2)} [{number(law.auc_low, 2)} to {number(law.auc_high, 2)}]\n"
+        f"{where}\nF1 {banded(law.f1, law.f1_low, law.f1_high, law.bound, 2)}, "
+        f"AUC {banded(law.auc, law.auc_low, law.auc_high, law.bound, 2)}\n"
         f"ceiling of any attack: AUC {number(prediction.ceiling.auc, 3)}"
     )
     axes.plot(*at, marker="*", ms=17, mfc=BLUE, mec="white", mew=1.2, zorder=6)

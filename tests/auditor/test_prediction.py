@@ -1,7 +1,7 @@
 """From a plan to its risk: identities, flags, what is solved for, and what is refused."""
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given, settings
@@ -28,7 +28,6 @@ untimed = settings(deadline=None)
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Wrapped:
     """A document of the smallest kind that holds a prediction."""
 
@@ -351,3 +350,66 @@ def test_documents_are_strict() -> None:
         from_text(text.replace('"1.0"', '"0.9"', 1), Wrapped, version="1.0", what="test")
     with pytest.raises(ValueError, match="finite"):
         to_text(replace(predict(plan()), capacity_bits=math.inf))
+
+
+def test_a_sample_holds_no_more_than_its_tokens_times_the_log_of_the_vocabulary() -> None:
+    """10^9 parameters and 100 samples of 64 tokens: 640 bits each out of 1,024 entries, 1,152 out of the largest."""
+    few = predict(plan(10**9, 6_400.0, n_vocabulary=1024))
+    assert (few.bits_per_sample, few.memorized_bits, few.bits_per_sample_at_most) == (640.0, 64_000.0, 640.0)
+    assert few.ceiling.bits_per_sample == 640.0
+    unknown = predict(plan(10**9, 6_400.0))
+    assert (unknown.bits_per_sample, unknown.n_vocabulary) == (64 * 18.0, None)
+    absurd = predict(plan(10**9, 6_400.0, n_vocabulary=1024, bits_per_token=50.0))
+    assert absurd.bits_per_sample == 640.0
+    with pytest.raises(ValueError, match="at least 2 entries"):
+        plan(n_vocabulary=1)
+
+
+@pytest.mark.parametrize(
+    ("more", "bound"),
+    [
+        ({}, None),
+        ({"epochs": 3.0}, "at most"),
+        ({"epochs": 300.0}, None),
+        ({"sample_tokens": 63.0}, "at most"),
+        ({"sample_tokens": 640.0}, "at least"),
+        ({"tokens": 3_200_000.0}, "at most"),
+        ({"tokens": 320.0}, "at least"),
+        ({"tokens": 320.0, "epochs": 3.0}, "at most"),
+        ({"fine_tuning": True}, None),
+    ],
+)
+def test_where_the_direction_is_known_one_end_says_nothing(more: dict[str, object], bound: str | None) -> None:
+    found = predict(plan(**({"params": 10_000, "tokens": 32_000.0} | more)))  # type: ignore[arg-type]
+    for attack in (found.law, found.reference_attack):
+        assert attack.bound == bound
+        assert (attack.f1_low == 0.5) is (bound == "at most")
+        assert (attack.auc_high == 1.0) is (bound == "at least") or bound == "at most"
+
+
+def test_beyond_the_range_the_end_of_it_is_the_limit() -> None:
+    """F1 falls with more data: beyond .11 samples a parameter it is at most that at .11, plus the band."""
+    most = PAPER_LAW.band.around(PAPER_LAW.f1(0.11))[1]
+    assert predict(plan(tokens=3_200_000.0)).law.f1_high == most
+    least = PAPER_LAW.band.around(PAPER_LAW.f1(0.012))[0]
+    assert predict(plan(tokens=320.0)).law.f1_low == least
+
+
+def test_few_epochs_no_longer_exclude_what_they_measure() -> None:
+    """Three epochs of fine-tuning measured an AUC of .95, which a band from .990 to 1 excluded."""
+    found = compare(
+        predict(plan(tokens=6_400.0, epochs=3.0, fine_tuning=True)), loss_f1=None, loss_auc=estimate(0.95, 0.93, 0.97),
+        reference_f1=None, reference_auc=None, best_auc=None, bits_per_member=None, capacity_used=None,
+    )  # fmt: skip
+    (one,) = found.comparisons
+    assert (one.agrees, one.bound) == (True, "at most")
+    assert "one-sided" in one.meaning
+
+
+def test_warnings_of_the_measurements_are_repeated_once() -> None:
+    capacity = BitsPerParameter(3.5, "measured", warnings=("the self-check failed",))
+    law = replace(PAPER_LAW, warnings=("few cells",))
+    reference = replace(REFERENCE_LAW, warnings=("few cells",))
+    found = predict(Plan(params=10_000, tokens=32_000.0, capacity=capacity, law=law, reference_law=reference))
+    assert found.warnings[:2] == ("the self-check failed", "few cells")
+    assert found.warnings.count("few cells") == 1

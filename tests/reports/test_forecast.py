@@ -74,8 +74,8 @@ def test_no_line_is_wider_than_the_window_and_no_number_is_lost(width: int) -> N
         (0.02, "a near-perfect membership signal"),
         (0.05, "a strong membership signal"),
         (0.075, "a moderate membership signal"),
-        (0.12, "a weak membership signal"),
-        (0.5, "a coin flip, on average"),
+        (0.12, "at most a weak membership signal"),
+        (0.5, "at most a weak membership signal"),
     ],
 )
 def test_the_expectation_in_words(ratio: float, title: str) -> None:
@@ -154,3 +154,17 @@ def test_a_long_string_is_cut_and_says_so() -> None:
     text = words(poisoned("x" * 10_000))
     assert max(map(len, re.findall("x+", text))) <= 640
     assert text.count("characters more") == 6
+
+
+def test_a_one_sided_figure_is_written_as_one() -> None:
+    few = words(forecast(epochs=3.0))
+    assert "Expected: at most a near-perfect membership signal" in few or "at most a strong" in few
+    assert re.search(r"Loss attack, AUC at most 0\.\d{3} right order", few)
+    long = words(forecast(sample_tokens=640.0))
+    assert re.search(r"Loss attack, AUC at least 0\.\d{3} right order", long)
+
+
+def test_no_more_bits_than_the_tokens_hold() -> None:
+    """Three samples of 64 tokens out of 1,024: 64 times 10 bits each, whatever the capacity."""
+    few = words(forecast(tokens=64.0 * 3, bits_per_token=None, n_vocabulary=1024))
+    assert "Memorised bits at most 1,920 all that the tokens can hold, an upper limit Bits a sample at most 640" in few
