@@ -1,7 +1,7 @@
 """Risk, told: probabilities of membership, the worst members, and where the risk is concentrated."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from auditor.documents.result import AuditResult, RiskBreakdown, RiskGroup, RiskResult, StabilityResult, TailResult
@@ -30,6 +30,7 @@ __all__ = [
     "stability_sentence",
     "tail_rows",
     "tails_caveat",
+    "too_small_sentence",
 ]
 
 GROUPS = 12
@@ -39,6 +40,7 @@ DIFFERENT = 0.05
 """Adjusted p-value up to which groups are said to differ."""
 
 _LABEL = 60
+_NAMED = 5
 _BY = {"group": "group", "length": "length", "rarity": "rarity of the words", "copies": "number of copies"}
 
 
@@ -201,12 +203,30 @@ def _spoken(part: RiskBreakdown, group: RiskGroup) -> str:
 
 
 def left_out_sentence(part: RiskBreakdown) -> str:
-    """Count the groups that are not shown, and those too small to measure."""
+    """Count the groups that are not shown, and name those too small to compare."""
     hidden = max(0, len(part.groups) - GROUPS)
-    lines = [f"{plural(hidden, 'more group')} in report.html, under every number."] if hidden else []
-    if part.n_groups_left_out:
+    more = f"{plural(hidden, 'more group')} in report.html, under every number." if hidden else ""
+    return f"{more} {too_small_sentence(part)}".strip()
+
+
+def too_small_sentence(part: RiskBreakdown) -> str:
+    """Name the groups that are too small to compare; empty if there are none."""
+    lines = []
+    if part.pooled:
+        lines.append(f"Too small to compare alone: {_listed(part.pooled, part.n_groups_left_out)}.")
+    elif part.n_groups_left_out:  # as audits were written before
         lines.append(f"{plural(part.n_groups_left_out, 'smaller group')} left out.")
+    unmeasured = [group for group in part.groups if group.auc.value is None]
+    if len(unmeasured) < len(part.groups):
+        small = [f"{_spoken(part, group)} ({plural(group.n_members, 'member')})" for group in unmeasured]
+        lines += [f"Too small to compare: {_listed(small, len(small))}."] if small else []
     return " ".join(lines)
+
+
+def _listed(names: Sequence[str], n: int) -> str:
+    """Name the first few of ``n`` groups."""
+    shown = ", ".join(visible(name, _LABEL) for name in names[:_NAMED])
+    return f"{shown} and {n - _NAMED:,} more" if n > _NAMED else shown
 
 
 def stability_sentence(stability: StabilityResult | None) -> str:

@@ -212,9 +212,11 @@ def _risk(result: AuditResult) -> list[RenderableType]:
         caveat = risk.tails_caveat(result)
         lines.append(("warn" if caveat else "info", f"Mean bits a member: {'; '.join(tails)}. {caveat}".rstrip()))
     for part in risk.shown_breakdowns(found):
-        if part.p_value is not None:
-            differs: Tone = "warn" if part.p_value <= risk.DIFFERENT else "info"
-            lines.append((differs, f"{risk.breakdown_title(part)}: {risk.breakdown_sentence(part)}"))
+        too_small = risk.too_small_sentence(part)
+        if part.p_value is not None or too_small:
+            differs: Tone = "warn" if part.p_value is not None and part.p_value <= risk.DIFFERENT else "info"
+            said = f"{risk.breakdown_title(part)}: {risk.breakdown_sentence(part)} {too_small}"
+            lines.append((differs, said.rstrip()))
     if found.stability is not None:
         lines.append(("info", risk.stability_sentence(found.stability)))
     return [_title("Who is at risk", result), _bullets(lines, limit=400)]

@@ -24,7 +24,7 @@ __all__ = [
     "worst_verdict",
 ]
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 
 Verdict = Literal["pass", "warn", "veto"]
 VERDICTS: tuple[Verdict, ...] = ("pass", "warn", "veto")
@@ -200,7 +200,9 @@ class RiskBreakdown:
     p_value: float | None
     """p-value of equal risk in all groups (Kruskal-Wallis), adjusted by Holm; null if it cannot be told."""
     n_groups_left_out: int = 0
-    """Number of groups that are too small to be measured."""
+    """Number of groups that are not listed alone, most of them too small; they are one group together."""
+    pooled: tuple[str, ...] = ()
+    """The first of these groups, the largest first."""
     undefined_reason: str | None = None
     """Why equal risk could not be tested; null if it was."""
 

@@ -19,9 +19,10 @@ from ..stats.roc import score_sides
 
 __all__ = ["Scored", "break_down"]
 
-LEAST_IN_GROUP = 5  # to be listed
-LEAST_FOR_ESTIMATES = 10
-MAX_GROUPS = 20
+LEAST_IN_GROUP = 5  # to count in a test
+LEAST_FOR_ESTIMATES = 10  # members, else a group is pooled with others
+MAX_GROUPS = 100
+MAX_NAMED = 20  # of the groups that are pooled
 COPIES = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, None))
 
 _Mask = NDArray[np.bool_]  # (n_samples,)
@@ -78,18 +79,20 @@ def break_down(
     Returns
     -------
     tuple of RiskBreakdown
-        Estimates of a group are undefined below 10 members. By group, samples of a group count as independent unless
-        they are copies: the group is what is asked about, not a draw. Everywhere else `Scored.clusters` holds.
+        A group of fewer than 10 members is pooled with the next, named groups with all other small ones, so that every
+        member counts; where fewer than 10 are left even so, estimates are undefined. By group, samples of a group
+        count as independent unless they are copies: the group is what is asked about, not a draw. Everywhere else
+        `Scored.clusters` holds.
         By length and by rarity the p-value is that of one AUC in all parts: scores follow both without any
         membership, so members are set against non-members of the same part. By group and by copies, where all are set
         against the same non-members, it is Kruskal and Wallis's of the members' scores, with one value, the mean rank,
         for all samples of a cluster in a group, so that no cluster counts twice there.
     """
     copies = with_copies([None] * samples.is_member.size, samples.text_keys)
-    named, left_out = _by_unit(units, samples.is_member)
+    named, pooled = _by_unit(units, samples.is_member)
     within = replace(samples, clusters=_own_clusters(samples, copies))
     found = [
-        _breakdown(within, "group", "name", named, left_out),
+        _breakdown(within, "group", "name", named, pooled),
         _breakdown(
             samples, "length", "bytes", list(_by_quartile(n_bytes.astype(np.float64), samples.is_member, ".0f"))
         ),
@@ -111,16 +114,43 @@ def _own_clusters(samples: Scored, copies: Sequence[str | None] | None) -> list[
     return [copy if member else cluster for member, copy, cluster in pairs]
 
 
-def _by_unit(units: Sequence[str | None], is_member: _Mask) -> tuple[list[_Group], int]:
-    """Give the groups that the data name, the largest first, and how many are left out."""
+def _by_unit(units: Sequence[str | None], is_member: _Mask) -> tuple[list[_Group], list[str]]:
+    """Give the groups that the data name, the largest first, the small ones together as the last; and name these."""
     counts = Counter(unit for unit, member in zip(units, is_member, strict=True) if member and unit is not None)
-    kept = [unit for unit, count in counts.most_common(MAX_GROUPS) if count >= LEAST_IN_GROUP]
-    masks = {unit: ~is_member for unit in kept}
+    sizes = counts.most_common()
+    alone = [unit for unit, count in sizes[:MAX_GROUPS] if count >= LEAST_FOR_ESTIMATES]
+    pooled = [unit for unit, _ in sizes[len(alone) :]]
+    masks = {unit: ~is_member for unit in alone}
+    together = ~is_member
     for index in np.flatnonzero(is_member).tolist():
         unit = units[index]
-        if unit is not None and unit in masks:
-            masks[unit][index] = True
-    return list(masks.items()), len(counts) - len(kept)
+        if unit is not None:
+            masks.get(unit, together)[index] = True
+    label = pooled[0] if len(pooled) == 1 else f"{len(pooled)} smaller groups together"
+    return [*masks.items(), *([(label, together)] if pooled else [])], pooled
+
+
+def _runs(sizes: Sequence[int]) -> list[list[int]]:
+    """Put neighbours together until none is too small to be measured, the smallest first, with its smaller neighbour.
+
+    Examples
+    --------
+    >>> _runs([60, 50, 20, 4, 7]), _runs([60, 9, 20, 11]), _runs([3, 4]), _runs([])
+    ([[0], [1], [2], [3, 4]], [[0], [1, 2], [3]], [[0, 1]], [])
+    """
+    runs = [[place] for place in range(len(sizes))]
+
+    def size(at: int) -> int:
+        return sum(sizes[place] for place in runs[at])
+
+    while len(runs) > 1:
+        least = min(range(len(runs)), key=size)
+        if size(least) >= LEAST_FOR_ESTIMATES:
+            break
+        beside = min((at for at in (least - 1, least + 1) if 0 <= at < len(runs)), key=size)
+        first = min(least, beside)
+        runs[first : first + 2] = [runs[first] + runs[first + 1]]
+    return runs
 
 
 def _by_quartile(values: Array, is_member: _Mask, form: str) -> Iterator[_Group]:
@@ -130,18 +160,23 @@ def _by_quartile(values: Array, is_member: _Mask, form: str) -> Iterator[_Group]
     own = values[is_member]
     cuts = np.unique(np.quantile(own, [0.25, 0.5, 0.75], method="inverted_cdf"))
     number = np.searchsorted(cuts, values, side="left")
-    for part in np.unique(number[is_member]):
-        inside = own[number[is_member] == part]
-        yield f"{inside.min():{form}}-{inside.max():{form}}", number == part
+    parts, sizes = np.unique(number[is_member], return_counts=True)
+    for run in _runs(sizes.tolist()):
+        here = np.isin(number, parts[run])
+        inside = own[here[is_member]]
+        yield f"{inside.min():{form}}-{inside.max():{form}}", here
 
 
 def _by_copies(n_copies: NDArray[np.integer], is_member: _Mask) -> Iterator[_Group]:
     """Powers of two; against all non-members."""
-    for low, high in COPIES:
-        inside = is_member & (n_copies >= low) & (n_copies <= (n_copies.max() if high is None else high))
-        if inside.any():
-            label = f"{low}+" if high is None else str(low) if low == high else f"{low}-{high}"
-            yield label, inside | ~is_member
+    most = int(n_copies.max(initial=1))
+    own = [is_member & (n_copies >= low) & (n_copies <= (high or most)) for low, high in COPIES]
+    held = [(low, high, inside) for (low, high), inside in zip(COPIES, own, strict=True) if inside.any()]
+    for run in _runs([int(inside.sum()) for *_, inside in held]):
+        low, high = held[run[0]][0], held[run[-1]][1]
+        inside = np.logical_or.reduce([held[place][2] for place in run])
+        label = f"{low}+" if high is None else str(low) if low == high else f"{low}-{high}"
+        yield label, inside | ~is_member
 
 
 def _breakdown(
@@ -149,7 +184,7 @@ def _breakdown(
     by: Literal["group", "length", "rarity", "copies"],
     unit: str,
     groups: Sequence[_Group],
-    n_left_out: int = 0,
+    pooled: Sequence[str] = (),
 ) -> RiskBreakdown:
     test = _equal_scores if by in ("group", "copies") else _equal_areas
     p_value, reason = test(samples, groups)
@@ -158,7 +193,8 @@ def _breakdown(
         unit=unit,
         groups=tuple(_risk_group(samples, label, here) for label, here in groups),
         p_value=p_value,
-        n_groups_left_out=n_left_out,
+        n_groups_left_out=len(pooled) if len(pooled) > 1 else 0,
+        pooled=tuple(pooled[:MAX_NAMED]) if len(pooled) > 1 else (),
         undefined_reason=reason,
     )
 

@@ -11,6 +11,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from auditor.data.rarity import WORD, count_copies, text_rarity
 from auditor.estimates.risk import assess_risk, stability
 from auditor.stats.metrics import auc
+from reports.risk import left_out_sentence, most_at_risk
 
 LEVEL = 0.95
 TEXTS = ["the cat sat", "a the dog dog", "rare zyx cat", "", "the the the", "dog cat a b c"]
@@ -111,8 +112,13 @@ class TestRisk:
         units = ["a"] * 30 + ["b"] * 62 + ["c"] * 4 + ["e"] * 4 + [None] * 100
         clusters = [f"{unit} {i % 5}" for i, unit in enumerate(units[:100])] + [None] * 100
         found = groups_of(assess(scores, is_member, units=units, clusters=clusters, signed_bits=scores), "group")
-        assert [(g.label, g.n_members) for g in found.groups] == [("b", 62), ("a", 30)]
-        assert found.n_groups_left_out == 2  # 4 members each
+        assert [(g.label, g.n_members) for g in found.groups] == [
+            ("b", 62),
+            ("a", 30),
+            ("2 smaller groups together", 8),
+        ]
+        assert (found.n_groups_left_out, found.pooled) == (2, ("c", "e"))  # 4 members each
+        assert "at least 10 members" in found.groups[2].auc.undefined_reason
         here = np.r_[0:30, 100:200]
         assert found.groups[1].auc.value == auc(scores[here], is_member[here], level=LEVEL).value
         assert found.groups[1].mean_bits.value == pytest.approx(scores[:30].mean())
@@ -143,9 +149,27 @@ class TestRisk:
         scores, is_member = draw(100)
         n_copies = np.r_[np.ones(60), np.full(9, 2), np.full(20, 4), np.full(11, 40), np.zeros(100)].astype(int)
         found = groups_of(assess(scores, is_member, n_copies=n_copies), "copies")
-        assert [(g.label, g.n_members) for g in found.groups] == [("1", 60), ("2", 9), ("3-4", 20), ("17+", 11)]
-        assert "at least 10 members" in found.groups[1].auc.undefined_reason
-        assert found.groups[3].auc.n_non_members == 100
+        assert [(g.label, g.n_members) for g in found.groups] == [("1", 60), ("2-4", 29), ("17+", 11)]
+        assert found.groups[2].auc.n_non_members == 100
+
+    def test_no_member_is_left_out_of_what_is_most_at_risk(self):
+        """6 members with 8 copies and 5 with 16 are remembered best; 12 people of 2 texts each likewise."""
+        scores, is_member = draw(100)
+        scores[:24] += 20
+        n_copies = np.r_[np.full(6, 8), np.full(5, 16), np.full(39, 2), np.ones(50), np.zeros(100)].astype(int)
+        by_copies = groups_of(assess(scores, is_member, n_copies=n_copies), "copies")
+        assert [(g.label, g.n_members) for g in by_copies.groups] == [("1", 50), ("2", 39), ("5-16", 11)]
+        units = [f"person {i // 2}" for i in range(24)] + ["a"] * 40 + ["b"] * 36 + [None] * 100
+        by_unit = groups_of(assess(scores, is_member, units=units), "group")
+        assert [g.n_members for g in by_unit.groups] == [40, 36, 24]
+        here = np.r_[0:24, 100:200]
+        assert by_unit.groups[2].auc.value == auc(scores[here], is_member[here], level=LEVEL).value
+        assert len(by_unit.pooled) == by_unit.n_groups_left_out == 12
+        assert most_at_risk(by_unit).label == "12 smaller groups together"
+        assert left_out_sentence(by_unit) == (
+            "Too small to compare alone: person 0, person 1, person 2, person 3, person 4 and 7 more."
+        )
+        assert most_at_risk(by_copies).label == "5-16"
 
     def test_copies_are_one_value_of_the_test(self):
         scores, is_member = draw(100)
