@@ -22,6 +22,7 @@ from ..estimates.retrained import compare_with_retrained
 from ..estimates.scores import score_samples
 from ..laws.constants import Constants, read_constants
 from .attack_choice import without_misaligned
+from .earlier import Earlier
 from .evidence import Evidence, gather
 from .inputs import Inputs, read_inputs
 from .parts import (
@@ -53,6 +54,7 @@ def audit(
     scores_folder: Path,
     on_progress: Watch = None,
     rank: Rank = ALONE,
+    replaces: Earlier | None = None,
 ) -> Audit:
     """Audit a target: what does it remember of its members, and who could tell?
 
@@ -65,6 +67,8 @@ def audit(
         Told of every batch scored.
     rank : Rank
         The first of several processes that share the work; the others call :func:`help_audit`.
+    replaces : Earlier, optional
+        An audit that this one will replace: it is refused if it is of another model or of other texts.
 
     Raises
     ------
@@ -73,7 +77,7 @@ def audit(
     """
     started_at, started = datetime.now(UTC), monotonic()
     constants, inputs = read_constants(config), read_inputs(config)
-    _check_before_scoring(config, inputs)
+    _check_before_scoring(config, inputs, replaces)
     evidence = gather(inputs, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
     retrained = _compare_with_retrained(evidence, scores_folder, on_progress, rank)
 
@@ -122,8 +126,10 @@ def help_audit(config: AuditConfig, *, scores_folder: Path, rank: Rank) -> None:
         score_share(turn, inputs.request, scores_folder=scores_folder, rank=its_rank)
 
 
-def _check_before_scoring(config: AuditConfig, inputs: Inputs) -> None:
+def _check_before_scoring(config: AuditConfig, inputs: Inputs, replaces: Earlier | None) -> None:
     """Refuse what would only be found out after hours of scoring."""
+    if replaces is not None:
+        replaces.refuse_other(config, inputs.data)
     check_stated_size(config, inputs.data.n_distinct("members"))
     if config.retrained is not None:
         resolve_source(config.retrained, trust_remote_code=config.trust_remote_code)

@@ -75,6 +75,8 @@ __all__ = ["audit"]
               help="Judge by this policy, too: writes gates.json; exit code 1 if a gate fails.")  # fmt: skip
 @click.option("--until-decided", is_flag=True, help=(
     "Score texts in random order until every gate of --policy is decided; gates.json and no report."))  # fmt: skip
+@click.option("--overwrite", is_flag=True,
+              help="Replace an audit of another model, of other texts or under another policy in --out.")  # fmt: skip
 @click.option("--include-text", is_flag=True, default=None, help="Write sample texts into the outputs.")
 @shared("--trust-remote-code", default=None)
 @click.option("--config", "config_file", type=PATH, metavar="TOML",
@@ -86,6 +88,7 @@ def audit(
     pack: Path | None,
     policy_file: Path | None,
     until_decided: bool,
+    overwrite: bool,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -110,15 +113,20 @@ def audit(
         target, configs = _audit_configs(config_file, options, packed)
         if policy is not None and len(configs) > 1:
             raise ConfigError(f"--policy judges one target, and {target} names {len(configs)} checkpoints")
+        if rank.is_first and not overwrite:
+            _keep_verdict(out, policy)
         if policy is not None and until_decided:
-            return run_until_decided(next(iter(configs.values())), policy, out, as_json=as_json)
+            return run_until_decided(next(iter(configs.values())), policy, out, as_json=as_json, overwrite=overwrite)
         if not rank.is_first:
             _help(configs.values(), out, rank)
         elif len(configs) == 1:
-            run_audit(next(iter(configs.values())), out, as_json=as_json, rank=turn(rank, 1), pack=packed)
-            return 0 if policy is None else judge_audit(policy, out, as_json=as_json)
+            config = next(iter(configs.values()))
+            run_audit(config, out, as_json=as_json, rank=turn(rank, 1), pack=packed, overwrite=overwrite)
+            if policy is not None:
+                return judge_audit(policy, out, as_json=as_json)
+            (out / "gates.json").unlink(missing_ok=True)  # with --overwrite: the verdict of a policy on another audit
         else:
-            run_curve(target, configs, out, as_json=as_json, rank=rank, pack=packed)
+            run_curve(target, configs, out, as_json=as_json, rank=rank, pack=packed, overwrite=overwrite)
     return 0
 
 
@@ -129,6 +137,13 @@ def _policy(file: Path | None, until_decided: bool, rank: "Rank") -> "Policy | N
     if until_decided and rank.world > 1:
         raise ConfigError("--until-decided is for one process: run it without torchrun or accelerate launch")
     return None if file is None else checked_policy(file)
+
+
+def _keep_verdict(out: Path, policy: "Policy | None") -> None:
+    """Refuse to replace the verdict of another policy, before anything is scored."""
+    from ..audit.earlier import refuse_other_policy
+
+    refuse_other_policy(out, None if policy is None else policy.sha256)
 
 
 def _opened(pack: Path | None, out: Path, rank: "Rank") -> "AbstractContextManager[Unpacked | None]":

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ModelError
+from ..errors import ConfigError, ModelError
 from .audit_folder import audit_into, print_summary, remove_verdict
 from .output import make_console, print_document, write
 
@@ -17,9 +17,18 @@ __all__ = ["run_curve", "turn"]
 
 
 def run_curve(
-    target: str, configs: "dict[str, AuditConfig]", out: Path, *, as_json: bool, rank: "Rank", pack: "Unpacked | None"
+    target: str,
+    configs: "dict[str, AuditConfig]",
+    out: Path,
+    *,
+    as_json: bool,
+    rank: "Rank",
+    pack: "Unpacked | None",
+    overwrite: bool = False,
 ) -> None:
     """Audit each checkpoint into a folder of its own, write the curve after each, print it at the end.
+
+    A curve of another run, or an audit of another model or of other texts, is replaced only with ``overwrite``.
 
     Raises
     ------
@@ -32,11 +41,15 @@ def run_curve(
     from ..comparison.curve import Tracer, checkpoint_names
 
     names, notes = checkpoint_names(list(configs))
+    if not overwrite:
+        _refuse_other_curve(out, target)
     tracer = Tracer(target=target, n_checkpoints=len(configs), notes=notes)
     for i, (name, (path, config)) in enumerate(zip(names, configs.items(), strict=True), 1):
         make_console(stderr=True).print(f"Checkpoint {i} of {len(configs)}: {name}", markup=False, soft_wrap=True)
         try:
-            done = audit_into(config, out / name, scores_folder=out / "scores", rank=turn(rank, i), pack=pack)
+            done = audit_into(
+                config, out / name, scores_folder=out / "scores", rank=turn(rank, i), pack=pack, overwrite=overwrite
+            )
         except ModelError as error:
             if rank.world > 1:
                 raise
@@ -56,6 +69,18 @@ def run_curve(
         first, n = tracer.failed[0], len(tracer.failed)
         more = f" (and {n - 1} more: see curve.json)" if n > 1 and tracer.n_audited else ""
         raise ModelError(f"{n} of {len(configs)} checkpoints could not be audited: {first.path}: {first.reason}{more}")
+
+
+def _refuse_other_curve(out: Path, target: str) -> None:
+    """Refuse to replace the curve of another run."""
+    from ..documents.curve import read_curve
+
+    file = out / "curve.json"
+    if file.is_file() and (before := read_curve(file).target) != target:
+        raise ConfigError(
+            f"--out {out} holds the curve of {before}, not of {target}: choose another folder, or replace what is "
+            "there with --overwrite"
+        )
 
 
 def turn(rank: "Rank", checkpoint: int) -> "Rank":

@@ -17,14 +17,23 @@ if TYPE_CHECKING:
 
 __all__ = ["audit_into", "print_summary", "remove_verdict", "run_audit"]
 
+_OURS = "leave out with: auditor audit --drop-ids THIS-FILE"
+"""First line of the drop lists that audits write."""
+
 
 def run_audit(
-    config: "AuditConfig", out: Path, *, as_json: bool, rank: "Rank | None" = None, pack: "Unpacked | None" = None
+    config: "AuditConfig",
+    out: Path,
+    *,
+    as_json: bool,
+    rank: "Rank | None" = None,
+    pack: "Unpacked | None" = None,
+    overwrite: bool = False,
 ) -> "Audit":
     """Audit, write every output, print the summary."""
     from reports import RENDERERS, render_terminal
 
-    done = audit_into(config, out, scores_folder=out / "scores", rank=rank, pack=pack)
+    done = audit_into(config, out, scores_folder=out / "scores", rank=rank, pack=pack, overwrite=overwrite)
     if as_json:
         print_document(RENDERERS["json"](done.result))
     else:
@@ -33,20 +42,28 @@ def run_audit(
 
 
 def audit_into(
-    config: "AuditConfig", out: Path, *, scores_folder: Path, rank: "Rank | None", pack: "Unpacked | None" = None
+    config: "AuditConfig",
+    out: Path,
+    *,
+    scores_folder: Path,
+    rank: "Rank | None",
+    pack: "Unpacked | None" = None,
+    overwrite: bool = False,
 ) -> "Audit":
-    """Audit and write every output."""
+    """Audit and write every output; an audit of another model or of other texts is replaced only with ``overwrite``."""
     quiet_libraries()
     from reports import RENDERERS
 
+    from ..audit.earlier import find_earlier
     from ..audit.pipeline import audit as run
-    from ..documents.checksums import write_checksums
+    from ..documents.checksums import OUTPUTS, write_checksums
     from ..engine.ranks import ALONE
     from .progress import scoring_progress
 
     make_folder(out)
+    replaces = None if overwrite else find_earlier(out)
     with scoring_progress(make_console(stderr=True)) as on_progress:
-        done = run(config, scores_folder=scores_folder, on_progress=on_progress, rank=rank or ALONE)
+        done = run(config, scores_folder=scores_folder, on_progress=on_progress, rank=rank or ALONE, replaces=replaces)
     if pack is not None:
         done = replace(done, result=pack.restated(done.result))
     remove_verdict(out)
@@ -55,8 +72,8 @@ def audit_into(
     write(out / "result.json", RENDERERS["json"](done.result))
     write(out / "report.html", RENDERERS["html"](done.result))
     write(out / "report.md", RENDERERS["md"](done.result))
-    _write_drop_ids(done, config, out / "drop-ids.txt")
-    write_checksums(out)
+    has_list = _write_drop_ids(done, config, out / "drop-ids.txt")
+    write_checksums(out, [name for name in OUTPUTS if has_list or name != "drop-ids.txt"])
     return done
 
 
@@ -81,15 +98,34 @@ def _vouched_for(done: "Audit", samples: Path) -> "Audit":
     return replace(done, result=replace(done.result, provenance=provenance))
 
 
-def _write_drop_ids(done: "Audit", config: "AuditConfig", path: Path) -> None:
-    """List the samples to leave out so that checks pass, if there are any, after those that were left out this time."""
+def _write_drop_ids(done: "Audit", config: "AuditConfig", path: Path) -> bool:
+    """List the samples to leave out so that checks pass, after those that were left out this time, if there are any.
+
+    A list that an earlier audit wrote goes: it may name samples of other texts. Return whether what is there now is of
+    this audit, written by it or the list that it was given.
+    """
     from ..data.drops import drop_ids_text, read_drop_ids
 
     checks = done.result.soundness.checks if done.result.soundness else ()
     offenders = [sample_id for check in checks if check.verdict != "pass" for sample_id in check.sample_ids]
+    given = None if config.drop_ids is None else Path(config.drop_ids)
     if offenders:
-        before = sorted(read_drop_ids(Path(config.drop_ids))) if config.drop_ids else []
-        write(path, drop_ids_text([*before, *offenders], comment="leave out with: auditor audit --drop-ids THIS-FILE"))
+        before = [] if given is None else sorted(read_drop_ids(given))
+        write(path, drop_ids_text([*before, *offenders], comment=_OURS))
+        return True
+    if given is not None and given.resolve() == path.resolve():
+        return True
+    if _is_ours(path):
+        path.unlink()
+    return False
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether an audit wrote a drop list."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.readline().strip() == f"# {_OURS}".encode()
 
 
 def print_summary(summary: "Group", what: str, path: Path) -> None:

@@ -50,7 +50,7 @@ def demo(out: Path, seed: int) -> None:
             "epochs": TARGET_EPOCHS,
         }
     )
-    samples = run_audit(config, out, as_json=False).samples
+    samples = run_audit(config, out, as_json=False, overwrite=True).samples
     if samples.signed_bits is not None and samples.memorized_bits is not None:
         rows = memorization_by_copies(
             made,

@@ -1,7 +1,7 @@
 """Checksums: the SHA-256 of an audit's files, in a document beside them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -48,9 +48,9 @@ def file_sha256(path: Path) -> str:
         raise ResultError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def write_checksums(folder: Path) -> None:
-    """Vouch for the outputs in a folder as they are now; to be called after whatever changes one of them."""
-    files = {name: file_sha256(folder / name) for name in OUTPUTS if (folder / name).is_file()}
+def write_checksums(folder: Path, names: Iterable[str]) -> None:
+    """Vouch for the outputs of an audit in its folder as they are now, and for no file that it did not write."""
+    files = {name: file_sha256(folder / name) for name in names}
     with whole_file(folder / CHECKSUMS) as partial:
         partial.write_text(to_text(_Checksums(files=files)), encoding="utf-8", newline="\n")
 
