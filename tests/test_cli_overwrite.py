@@ -10,7 +10,7 @@ import pytest
 
 from helpers import make_texts, write_jsonl
 
-POLICY = 'version = 1\nsoundness = "ignore"\n[[gate]]\nname = "auc"\nmetric = "attacks.headline.auc"\nmax = {}\n'
+POLICY = 'version = 1\nunsound = "pass"\n[[gate]]\nname = "auc"\nmetric = "attacks.headline.auc"\nmax = {}\n'
 
 
 @pytest.fixture

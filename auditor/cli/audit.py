@@ -94,9 +94,9 @@ def audit(
 ) -> int:
     """Audit a checkpoint, or all of a training run: bits per sample, attacks, a report.
 
-    DATA is a .jsonl, .json, .csv, .parquet, .txt or .arrow file (.gz and .zst too), a folder of them, or a
-    `datasets` id (name:config); with a column `text`, and optionally `id`, `group` (an empty group is none) and
-    `copies` (how often a member stood in the training set).
+    DATA is a .jsonl, .json, .csv, .tsv, .parquet, .txt or .arrow file (.gz and .zst too), a folder of them, a local
+    clone of a data set, or a `datasets` id (name:config); with a column `text`, and optionally `id`, `group` (an empty
+    group is none) and `copies` (how often a member stood in the training set).
 
     Of several checkpoints each has its report in OUT/NAME; curve.html, curve.md and curve.json say how bits and
     attacks change from one to the next, text by text.

@@ -37,7 +37,7 @@ def split(data: str, out: Path, near_duplicates: str, force: bool, as_json: bool
     members.jsonl, keep non_members.jsonl out of training, and give both to `auditor audit` with --split-manifest.
 
     DATA is of any form that `auditor audit` takes, with a column `text`, and optionally `id`, `group` and
-    `copies`, which are kept.
+    `copies`. All columns are kept.
     """
     from ..config import DataSpec
     from ..data.splits import make_split, write_split

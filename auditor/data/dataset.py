@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..config import DataSpec, is_count
 from ..errors import DataError
 from .drops import read_drop_ids
+from .json_values import as_json
 from .lazy_texts import TextSpool
 from .quoting import counted, listing, plain, quoted
 from .readers import read_rows
@@ -40,6 +41,8 @@ class Sample:
         Unit that the text comes from, such as a document or a person, if the data names one.
     copies : int or None
         How often the text stands in the training set, if the data says so; 0 for a non-member.
+    others : str or None
+        The other columns as a JSON object, where they are kept.
     """
 
     id: str
@@ -47,6 +50,7 @@ class Sample:
     is_member: bool
     group: str | None = None
     copies: int | None = None
+    others: str | None = None
 
     @property
     def text_sha256(self) -> str:
@@ -75,6 +79,8 @@ class SampleSet:
         Samples of a side that were left out on purpose; see `n_dropped`.
     copies : tuple of (int or None)
         How often each text stands in the training set, where the data says so.
+    others : sequence of str
+        The other columns of each text as a JSON object, read from disk when asked for; empty where they are not kept.
     """
 
     ids: tuple[str, ...]
@@ -86,12 +92,13 @@ class SampleSet:
     notes: Mapping[Side, tuple[str, ...]]
     dropped: Mapping[Side, int] = field(default_factory=dict)
     copies: tuple[int | None, ...] = ()
+    others: Sequence[str] = ()
 
     @classmethod
     def of(cls, samples: Iterable[Sample], notes: Mapping[Side, tuple[str, ...]]) -> "SampleSet":
         """Collect samples, which are consumed one by one."""
         texts, ids, groups, is_member, hashes = TextSpool(), [], [], [], []
-        n_bytes, copies = array("q"), []
+        n_bytes, copies, others = array("q"), [], TextSpool()
         for sample in samples:
             texts.append(sample.text)
             ids.append(sample.id)
@@ -100,6 +107,8 @@ class SampleSet:
             hashes.append(sample.text_sha256)
             n_bytes.append(len(sample.text.encode()))
             copies.append(sample.copies)
+            if sample.others is not None:
+                others.append(sample.others)
         return cls(
             ids=tuple(ids),
             groups=tuple(groups),
@@ -109,6 +118,7 @@ class SampleSet:
             text_bytes=np.array(n_bytes, dtype=np.int64),
             notes=notes,
             copies=tuple(copies),
+            others=others if len(others) else (),
         )
 
     def __len__(self) -> int:
@@ -122,6 +132,7 @@ class SampleSet:
             is_member=is_member,
             group=self.groups[index],
             copies=self.copies[index],
+            others=self.others[index] if self.others else None,
         )
 
     def rows(self, side: Side) -> list[int]:
@@ -172,9 +183,9 @@ def load_samples(members: DataSpec, non_members: DataSpec | None, *, drop: Path 
     Parameters
     ----------
     members, non_members : DataSpec
-        Each a ``.jsonl``, ``.json``, ``.csv`` or ``.txt`` file (also ``.gz`` or ``.zst``), a ``.parquet`` or
-        ``.arrow`` file, a folder of such files, a folder that ``datasets`` saved, or a ``datasets`` id
-        ``name`` or ``name:config``. See the notes for what each form holds.
+        Each a ``.jsonl``, ``.ndjson``, ``.json``, ``.csv``, ``.tsv`` or ``.txt`` file (also ``.gz`` or ``.zst``), a
+        ``.parquet`` or ``.arrow`` file, a folder of such files, a clone of a data set, a folder that ``datasets``
+        saved, or a ``datasets`` id ``name`` or ``name:config``. See the notes for what each form holds.
     drop : Path, optional
         File of the ids of samples to leave out, one a line (see `read_drop_ids`). They are counted and noted, and
         the ids of the others do not change.
@@ -202,8 +213,10 @@ def load_samples(members: DataSpec, non_members: DataSpec | None, *, drop: Path 
     - ``.jsonl``: an object or a string a line. ``.txt``: a text a line. Lines end at ``\n`` or ``\r\n`` and
       nowhere else; blank ones are skipped and noted. In ``.txt`` a line of spaces is a text.
     - ``.json``: a list of objects, a list of strings, or one object of columns ``{"text": [...], ...}``.
-    - ``.csv``: commas, a header, RFC 4180 quoting; an empty ``id`` or ``group`` is none.
-    - A saved ``Dataset`` is read whole; of a ``DatasetDict`` or a hub id, the split of the spec is read.
+    - ``.csv``: a header, RFC 4180 quoting, and between the cells commas, semicolons, tabs or bars, whichever gives the
+      header the column of the texts; an empty ``id`` or ``group`` is none. ``.tsv``: tabs.
+    - A saved ``Dataset`` is read whole; of a ``DatasetDict``, of a hub id, and of a folder whose files are named after
+      splits (``train-00000-of-00001.parquet``) the split of the spec is read; of a clone of a data set its ``data``.
     """
     places: list[str] = []
     notes: dict[Side, tuple[str, ...]] = {"members": (), "non_members": ()}
@@ -236,7 +249,7 @@ def load_texts(spec: DataSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def load_corpus(spec: DataSpec) -> tuple[SampleSet, tuple[str, ...]]:
-    """Read one source of any form that `load_samples` takes, before it has sides, and the notes made on the way.
+    """Read one source of any form that `load_samples` takes, before it has sides, with all of its columns; and notes.
 
     The samples are those of `load_samples`, all of them non-members; one without an id is called ``data-N``.
 
@@ -247,7 +260,7 @@ def load_corpus(spec: DataSpec) -> tuple[SampleSet, tuple[str, ...]]:
     """
     notes: dict[str, tuple[str, ...]] = {}
     places: list[str] = []
-    data = SampleSet.of(_read_side(spec, "data", places, notes), {})
+    data = SampleSet.of(_read_side(spec, "data", places, notes, keep_others=True), {})
     _refuse_shared_ids(data.ids, places)
     return data, notes["data"]
 
@@ -259,13 +272,15 @@ def _read_side(
     notes: MutableMapping[Any, tuple[str, ...]],
     drop_ids: frozenset[str] = frozenset(),
     left_out: list[str] | None = None,
+    *,
+    keep_others: bool = False,
 ) -> Iterator[Sample]:
     """Yield the samples of one side; the place of each, the notes and the ids left out are added on the way."""
     left_out = [] if left_out is None else left_out
     found: list[str] = []
     faults: defaultdict[str, list[str]] = defaultdict(list)
     n_samples = 0
-    for number, row in enumerate(read_rows(spec, found)):
+    for number, row in enumerate(read_rows(spec, found, keep_others=keep_others)):
         label = f"{side.removesuffix('s')}-{number}"
         fault = _fault(row)
         if fault:
@@ -279,7 +294,14 @@ def _read_side(
             places.append(row.place)
             n_samples += 1
             copies = None if _is_null(row.copies) or row.copies == "" else int(float(str(row.copies)))
-            yield Sample(id=sample_id, text=row.text, is_member=side == "members", group=group, copies=copies)
+            yield Sample(
+                id=sample_id,
+                text=row.text,
+                is_member=side == "members",
+                group=group,
+                copies=copies,
+                others=None if row.others is None else as_json(row.others),
+            )
     if faults:
         listed = "; ".join(f"{fault}: {listing(where)}" for fault, where in faults.items())
         raise DataError(f"{side}: {listed}; correct or remove them, as nothing is dropped silently")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,11 @@ def make_split(
     """
     _check_options(member_share, holdout_share, near_duplicates, seed)
     corpus, notes = load_corpus(source)
+    if corpus.others and any("text" in json.loads(one) for one in corpus.others):
+        raise ConfigError(
+            f"--text-field {source.text_field}: {source.path} has a column 'text' too, and that is what the parts name "
+            "the column of the texts: rename one of the two"
+        )
     if by_group and not any(corpus.groups):
         raise ConfigError("--by-group: no text has a group; name the unit of each text in a column `group`")
     distinct = np.unique(np.array(corpus.text_sha256), return_index=True)[1]
@@ -77,15 +83,22 @@ def make_split(
         pairs = near_duplicate_pairs(ChosenTexts(corpus.texts, distinct), threshold=near_duplicates)
         kept = distinct[np.unique(pairs.clusters(), return_index=True)[1]]
         n_unchecked = pairs.n_unchecked
+    if by_group and len({corpus.groups[row] for row in kept}) == 1:
+        raise ConfigError(
+            f"--by-group: all {len(corpus)} texts are of one group, which cannot be on two sides: give texts of more "
+            "groups, or leave --by-group out"
+        )
     units = [corpus.groups[row] if by_group else None for row in kept]
     parts = _draw(units, (holdout_share, member_share), np.random.default_rng(seed))
     rows = {name: kept[part] for name, part in zip(("holdout", "members", "non_members"), parts, strict=True)}
     for name in ("members", "non_members"):
         if rows[name].size < TOO_FEW_SAMPLES:
+            n_dropped = len(corpus) - int(kept.size)
+            left = f"that are left after dropping {n_dropped} copies and near-duplicates" if n_dropped else "there are"
+            whole = f", and {len(set(units) - {None})} groups stay whole" if by_group else ""
             raise DataError(
-                f"{name}: {rows[name].size} of the {kept.size} texts that are left after dropping "
-                f"{len(corpus) - kept.size} copies and near-duplicates; an audit needs at least {TOO_FEW_SAMPLES} "
-                "on each side: give more texts or other shares"
+                f"{name}: {rows[name].size} of the {kept.size} texts {left}{whole}; an audit needs at least "
+                f"{TOO_FEW_SAMPLES} on each side: give more texts{' or groups' if by_group else ''}, or other shares"
             )
     manifest = SplitManifest(
         auditor_version=__version__,
@@ -109,7 +122,7 @@ def make_split(
 
 
 def write_split(split: Split, folder: Path) -> list[Path]:
-    """Write the texts of each part as JSON lines (id, text, group), and the manifest last; return the files.
+    """Write the texts of each part as JSON lines with all their columns, and the manifest last; return the files.
 
     Raises
     ------
@@ -122,7 +135,7 @@ def write_split(split: Split, folder: Path) -> list[Path]:
         if not split.rows[name].size:
             path.unlink(missing_ok=True)  # of an earlier split, and in no manifest
             continue
-        with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        with whole_file(path) as partial, _for_json(partial) as file:
             file.writelines(_json_lines(split.corpus, split.rows[name]))
         files.append(path)
     files.append(folder / "manifest.json")
@@ -169,10 +182,17 @@ def _side(corpus: SampleSet, rows: Rows) -> SplitSide:
     )
 
 
+def _for_json(path: Path) -> TextIO:
+    """Open a file of JSON for writing; half of a surrogate pair, which UTF-8 cannot hold, becomes its escape."""
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
 def _json_line(sample: Sample) -> dict[str, object]:
-    """Keep what a later audit reads."""
+    """Keep what a later audit reads, and every other column."""
     row: dict[str, object] = {"id": sample.id, "text": sample.text, "group": sample.group}
-    return row if sample.copies is None else row | {"copies": sample.copies}
+    if sample.copies is not None:
+        row["copies"] = sample.copies
+    return row if sample.others is None else row | json.loads(sample.others)
 
 
 def _json_lines(corpus: SampleSet, rows: Rows) -> Iterable[str]:

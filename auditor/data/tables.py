@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..config import DataSpec
 from ..errors import DataError
 from .quoting import listing, plain, quoted, reason
-from .rows import Row, chosen_columns, column_rows
+from .rows import Columns, Row, chosen_columns, column_rows
 
 if TYPE_CHECKING:
     import datasets
@@ -21,17 +21,17 @@ _BATCH_ROWS = 1000
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:(?P<config>[\w.+-]+))?")
 
 
-def read_parquet(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
+def read_parquet(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row]:
     """Read a Parquet file in batches."""
     import pyarrow.parquet as pq
 
     where = plain(path)
     with path.open("rb") as file, _refusals(f"{where} as Parquet"), pq.ParquetFile(file) as table:
-        wanted = chosen_columns(table.schema_arrow.names, text_field, where, "schema")
-        yield from _batch_rows(table.iter_batches(_BATCH_ROWS, columns=wanted), text_field, where)
+        wanted = chosen_columns(table.schema_arrow.names, columns, where, "schema")
+        yield from _batch_rows(table.iter_batches(_BATCH_ROWS, columns=wanted), columns, where)
 
 
-def read_arrow(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
+def read_arrow(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row]:
     """Read the file form or the stream form of Arrow; ``datasets`` keeps its caches in the latter."""
     import pyarrow as pa
 
@@ -40,9 +40,9 @@ def read_arrow(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
         with pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file) as table:
-            wanted = chosen_columns(table.schema.names, text_field, where, "schema")
+            wanted = chosen_columns(table.schema.names, columns, where, "schema")
             batches = map(table.get_batch, range(table.num_record_batches)) if is_file else table
-            yield from _batch_rows((batch.select(wanted) for batch in batches), text_field, where)
+            yield from _batch_rows((batch.select(wanted) for batch in batches), columns, where)
 
 
 def is_saved_dataset(folder: Path) -> bool:
@@ -51,7 +51,7 @@ def is_saved_dataset(folder: Path) -> bool:
     return one or (folder / "dataset_dict.json").is_file()
 
 
-def read_saved_dataset(spec: DataSpec) -> Iterator[Row]:
+def read_saved_dataset(spec: DataSpec, columns: Columns) -> Iterator[Row]:
     """Read a saved ``Dataset`` whole, or one split of a saved ``DatasetDict``."""
     import datasets
 
@@ -67,7 +67,7 @@ def read_saved_dataset(spec: DataSpec) -> Iterator[Row]:
                 f"{where} has no split {quoted(spec.split)}; splits there are: {splits}; choose with --split"
             )
         saved = saved[spec.split]
-    yield from _dataset_rows(saved, spec)
+    yield from _dataset_rows(saved, columns, plain(spec.path))
 
 
 def is_hub_id(path: str) -> bool:
@@ -75,7 +75,7 @@ def is_hub_id(path: str) -> bool:
     return _HUB_ID.fullmatch(path) is not None
 
 
-def read_hub(spec: DataSpec, missing: str) -> Iterator[Row]:
+def read_hub(spec: DataSpec, columns: Columns, missing: str) -> Iterator[Row]:
     """Read a split of ``name`` or ``name:config``; ``missing`` says that this is no local path either."""
     import datasets
 
@@ -89,23 +89,22 @@ def read_hub(spec: DataSpec, missing: str) -> Iterator[Row]:
             f"{missing}, and as the `datasets` id {quoted(name)} ({tried}split {quoted(spec.split)}) "
             f"it cannot be loaded: {type(error).__name__}: {reason(error)}"
         ) from error
-    yield from _dataset_rows(dataset, spec)
+    yield from _dataset_rows(dataset, columns, plain(spec.path))
 
 
-def _dataset_rows(dataset: "datasets.Dataset", spec: DataSpec) -> Iterator[Row]:
-    where = plain(spec.path)
-    wanted = chosen_columns(dataset.column_names, spec.text_field, where, "schema")
+def _dataset_rows(dataset: "datasets.Dataset", columns: Columns, where: str) -> Iterator[Row]:
+    wanted = chosen_columns(dataset.column_names, columns, where, "schema")
     with _refusals(f"{where} as a dataset"):
         tables = dataset.select_columns(wanted).with_format("arrow").iter(_BATCH_ROWS)
-        yield from _batch_rows(tables, spec.text_field, where)
+        yield from _batch_rows(tables, columns, where)
 
 
-def _batch_rows(batches: Iterable["pa.RecordBatch | pa.Table"], text_field: str, where: str) -> Iterator[Row]:
+def _batch_rows(batches: Iterable["pa.RecordBatch | pa.Table"], columns: Columns, where: str) -> Iterator[Row]:
     start = 0
     for batch in batches:
         batch.validate(full=True)  # of UTF-8 too, and of offsets that would read outside the buffers
-        columns = {name: batch.column(name).to_pylist() for name in batch.schema.names}
-        yield from column_rows(columns, text_field, where, start=start)
+        found = {name: batch.column(name).to_pylist() for name in batch.schema.names}
+        yield from column_rows(found, columns, where, start=start)
         start += batch.num_rows
 
 

@@ -1,4 +1,4 @@
-r"""Texts out of .txt, .jsonl, .json and .csv files: streamed, exact, with a line to point at.
+r"""Texts out of .txt, .jsonl, .json, .csv and .tsv files: streamed, exact, with a line to point at.
 
 A line ends at ``\n`` or ``\r\n`` and nowhere else: U+2028, U+0085 and their like stay inside texts. A UTF-8
 byte order mark at the start of a file is not part of a text. Nothing else is trimmed, normalised or repaired.
@@ -11,18 +11,23 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import DataError
 from .quoting import counted, plain, quoted, reason
-from .rows import Row, chosen_columns, column_rows, record_row
+from .rows import Columns, Row, chosen_columns, column_rows, record_row
 
-__all__ = ["read_csv", "read_json", "read_jsonl", "read_txt"]
+if TYPE_CHECKING:
+    import _csv
+
+__all__ = ["read_csv", "read_json", "read_jsonl", "read_tsv", "read_txt"]
 
 _JSON_SPACE = " \t\r\n"
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _LARGEST_CELL = 2**31 - 1  # characters; the most that a C long holds on every platform
 
 
-def read_txt(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
+def read_txt(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row]:
     """Read a text a line; a line of spaces is a text, a line of nothing is blank."""
     where = plain(path)
     n_blank = 0
@@ -35,20 +40,20 @@ def read_txt(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
     _note_blank(n_blank, path, notes)
 
 
-def read_jsonl(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
+def read_jsonl(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row]:
     """Read an object, or a string, a line."""
     where = plain(path)
     n_blank = 0
     for number, line in _lines(path):
         if line.strip(_JSON_SPACE):
             value = _json_value(line.rstrip("\r\n"), where, number)
-            yield _json_row(value, text_field, f"{where} line {number}")
+            yield _json_row(value, columns, f"{where} line {number}")
         else:
             n_blank += 1
     _note_blank(n_blank, path, notes)
 
 
-def read_json(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
+def read_json(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row]:
     """Read a list of objects, a list of strings, or one object of columns."""
     where = plain(path)
     with _opened(path) as file:
@@ -58,25 +63,36 @@ def read_json(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
     value = _json_value(text, where)
     if isinstance(value, list):
         for number, item in enumerate(value):
-            yield _json_row(item, text_field, f"{where} item {number} counting from 0")
+            yield _json_row(item, columns, f"{where} item {number} counting from 0")
     elif isinstance(value, dict):
-        names = chosen_columns(list(value), text_field, where, "keys")
-        columns = {name: value[name] for name in names}
-        if not all(isinstance(column, list) for column in columns.values()):
+        found = {name: value[name] for name in chosen_columns(list(value), columns, where, "keys")}
+        if not all(isinstance(column, list) for column in found.values()):
             raise DataError(
                 f"{where}: a .json file that holds one object gives a list for each column; "
                 "a file of one object a line is named .jsonl"
             )
-        yield from column_rows(columns, text_field, where)
+        yield from column_rows(found, columns, where)
     else:
         raise DataError(f"{where}: a .json file holds a list or an object, not a {type(value).__name__}")
 
 
-def read_csv(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
+def read_csv(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row]:
+    """Read rows below a header, between commas, semicolons, tabs or bars: whatever gives the column of the texts."""
+    delimiter = _delimiter(path, columns.text)
+    if delimiter != ",":
+        notes.append(f"read {plain(path.name)} as separated by {_DELIMITERS[delimiter]}")
+    yield from _delimited(path, columns, notes, delimiter)
+
+
+def read_tsv(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row]:
+    """Read rows below a header, between tabs."""
+    yield from _delimited(path, columns, notes, "\t")
+
+
+def _delimited(path: Path, columns: Columns, notes: list[str], delimiter: str) -> Iterator[Row]:
     """Read rows below a header; an empty ``id`` or ``group`` is none. Bad quoting is refused, not guessed."""
     where = plain(path)
-    csv.field_size_limit(_LARGEST_CELL)  # of the process; a text may well be longer than the default 128 KiB
-    reader = csv.reader((line for _, line in _lines(path)), strict=True)
+    reader = _csv_reader(path, delimiter)
     header: list[str] = []
     n_blank, start = 0, 1
     try:
@@ -86,16 +102,49 @@ def read_csv(path: Path, text_field: str, notes: list[str]) -> Iterator[Row]:
                 n_blank += 1
             elif not header:
                 header = cells
-                chosen_columns(header, text_field, f"{where} (whose first row is its header)", "header")
+                chosen_columns(header, columns, f"{where} (whose first row is its header)", "header")
             elif len(cells) != len(header):
                 raise DataError(f"{place}: the row has {counted(len(cells), 'cell')}, the header {len(header)}")
             else:
                 record = zip(header, cells, strict=True)
-                named = {name: cell if name == text_field else cell or None for name, cell in record}
-                yield record_row(named, text_field, place)
+                named = {name: cell if name == columns.text else cell or None for name, cell in record}
+                yield record_row(named, columns, place)
     except csv.Error as error:
         raise DataError(f"{where}: not valid CSV in the row from line {start}: {reason(error)}") from error
     _note_blank(n_blank, path, notes)
+
+
+def _csv_reader(path: Path, delimiter: str) -> "_csv.Reader":
+    csv.field_size_limit(_LARGEST_CELL)  # of the process; a text may well be longer than the default 128 KiB
+    return csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
+
+
+def _delimiter(path: Path, text_field: str) -> str:
+    """Find what stands between the cells: with one of the delimiters the header has the column of the texts.
+
+    Raises
+    ------
+    DataError
+        If it has with several of them.
+    """
+    headers = {delimiter: _header(path, delimiter) for delimiter in _DELIMITERS}
+    found = [delimiter for delimiter, header in headers.items() if text_field in header]
+    if len(found) > 1 and any(len(headers[delimiter]) > 1 for delimiter in found):
+        raise DataError(
+            f"{plain(path)} (whose first row is its header): cells may be separated by "
+            f"{' or by '.join(_DELIMITERS[delimiter] for delimiter in found)}: rename the column, or write the file "
+            "with commas"
+        )
+    # without such a column the message names those of the likeliest delimiter; of equal ones the first, a comma
+    return found[0] if found else max(headers, key=lambda delimiter: len(headers[delimiter]))
+
+
+def _header(path: Path, delimiter: str) -> list[str]:
+    """Read the first row that is not blank; empty if with this delimiter it is no CSV."""
+    try:
+        return next((cells for cells in _csv_reader(path, delimiter) if cells), [])
+    except csv.Error:
+        return []
 
 
 def _opened(path: Path) -> io.BufferedIOBase:
@@ -158,13 +207,13 @@ def _json_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def _json_row(value: object, text_field: str, place: str) -> Row:
+def _json_row(value: object, columns: Columns, place: str) -> Row:
     if isinstance(value, dict):
-        return record_row(value, text_field, place)
+        return record_row(value, columns, place)
     if isinstance(value, str):
         return Row(place, value)
     kind = "null" if value is None else type(value).__name__
-    raise DataError(f"{place}: must be an object with a column {quoted(text_field)}, or a string; not {kind}")
+    raise DataError(f"{place}: must be an object with a column {quoted(columns.text)}, or a string; not {kind}")
 
 
 def _note_blank(n_blank: int, path: Path, notes: list[str]) -> None:

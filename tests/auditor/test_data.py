@@ -375,7 +375,7 @@ def test_missing_file_names_a_close_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.xml", "a", "a.parquet.gz", "a.arrow.zst", "a.gz", "a.jsonl.bz2"])
 def test_unknown_extension(name: str, tmp_path: Path) -> None:
     message = refusal_of(tmp_path / name, "text")
-    assert ".jsonl, .json, .csv, .txt (each also with .gz or .zst), .parquet, .arrow" in message
+    assert ".jsonl, .ndjson, .json, .csv, .tsv, .txt (each also with .gz or .zst), .parquet, .arrow" in message
 
 
 @pytest.mark.parametrize(
@@ -738,3 +738,100 @@ def test_spooled_texts_come_back_exactly(texts: list[str]) -> None:
     assert spool[len(texts)] == "é"
     with pytest.raises(IndexError):
         spool[len(texts) + 1]
+
+
+@pytest.mark.parametrize(("mark", "said"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_csv_of_other_delimiters(mark: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        f'id{mark}text{mark}group\nx{mark}"one, {mark} ""two"""{mark}g\ny{mark}a;b|c,d{mark}\n'.replace(
+            "a;b|c,d", "plain, text"
+        )
+    )
+    data = load_samples(DataSpec(path=str(path)), None)
+    assert list(data.texts) == [f'one, {mark} "two"', "plain, text"]
+    assert (data.ids, data.groups) == (("x", "y"), ("g", None))
+    assert data.notes["members"] == (f"read a.csv as separated by {said}",)
+
+
+@pytest.mark.parametrize("content", ["text\na;b|c,d\n", "text,x;y\na,b\n", "text;a|text\nb;c|d\n"])
+def test_a_delimiter_is_never_guessed(content: str, tmp_path: Path) -> None:
+    """One column and two cells; commas that the header bears out; two delimiters that it bears out."""
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    if content.startswith("text,"):
+        assert list(load_samples(DataSpec(path=str(path)), None).texts) == ["a"]
+        return
+    with pytest.raises(DataError, match=r"the row has 2 cells, the header 1|separated by semicolons or by bars"):
+        load_samples(DataSpec(path=str(path)), None)
+
+
+def test_columns_of_other_delimiters_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("id;body\n1;secret\n")
+    with pytest.raises(DataError, match="no column 'text'; columns there are: id, body;"):
+        load_samples(DataSpec(path=str(path)), None)
+
+
+def test_tsv_and_ndjson(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("text\tid\none, two;three\tx\n")
+    (tmp_path / "b.ndjson").write_text('{"text": "four", "id": "y"}\n')
+    data = load_samples(DataSpec(path=str(tmp_path)), None)
+    assert (list(data.texts), data.ids) == (["one, two;three", "four"], ("x", "y"))
+
+
+@pytest.mark.parametrize("column", ["messages", "conversations"])
+def test_chats_are_hinted_at(column: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({column: [{"role": "user", "content": "secret"}]}) + "\n")
+    with pytest.raises(DataError, match="apply_chat_template") as refused:
+        load_samples(DataSpec(path=str(path)), None)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Return a data set as git clones it from the hub: two shards of train, one of test."""
+    folder = tmp_path / "clone"
+    (folder / "data").mkdir(parents=True)
+    (folder / "README.md").write_text("# a data set")
+    for name, texts in (
+        ("train-00000-of-00002", ["a", "b"]), ("train-00001-of-00002", ["c"]), ("test-00000-of-00001-0a1b2c", ["d"]),
+    ):  # fmt: skip
+        pq.write_table(pa.table({"text": texts}), folder / "data" / f"{name}.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("inside", ["", "data"])
+def test_a_clone_is_read_by_its_splits(inside: str, clone: Path) -> None:
+    path = str(clone / inside)
+    data = load_samples(DataSpec(path=path), DataSpec(path=path, split="test"))
+    assert [list(data.texts)[row] for row in data.rows("members")] == ["a", "b", "c"]
+    assert [list(data.texts)[row] for row in data.rows("non_members")] == ["d"]
+    assert any("left out what is not of the split train: test-" in note for note in data.notes["members"])
+    with pytest.raises(DataError, match="no split 'dev'; splits there are: test, train; choose with --split"):
+        load_samples(DataSpec(path=path, split="dev"), None)
+
+
+def test_a_shard_of_another_split_is_not_read(clone: Path) -> None:
+    for file in (clone / "data").glob("train-*"):
+        file.unlink()
+    with pytest.raises(DataError, match="no split 'train'; splits there are: test"):
+        load_samples(DataSpec(path=str(clone)), None)
+
+
+def test_files_named_after_splits_and_files_that_are_not(tmp_path: Path) -> None:
+    for name in ("train", "val", "notes"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": name}) + "\n")
+    path = str(tmp_path)
+    assert list(load_samples(DataSpec(path=path), None).texts) == ["train"]
+    assert list(load_samples(DataSpec(path=path, split="validation"), None).texts) == ["val"]
+    (tmp_path / "val.jsonl").unlink()
+    assert list(load_samples(DataSpec(path=path), None).texts) == ["notes", "train"]
+
+
+def test_a_folder_of_folders_names_those_with_data(tmp_path: Path) -> None:
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en" / "a.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(DataError, match="there are such files in its en: name the folder"):
+        load_samples(DataSpec(path=str(tmp_path)), None)

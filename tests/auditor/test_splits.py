@@ -4,9 +4,12 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from auditor.config import DataSpec
@@ -286,3 +289,61 @@ def test_any_id_comes_back(tmp_path: Path) -> None:
     path.write_text(drop_ids_text([*ids, "plain"], comment="two\nlines"), encoding="utf-8", newline="\n")
     assert read_drop_ids(path) == frozenset(ids)
     assert path.read_text().count("plain") == 1
+
+
+def test_every_column_is_kept(tmp_path: Path) -> None:
+    """A date and a number of Parquet, a missing one, and nested values; JSON has all of them."""
+    n = 50
+    table = pa.table(
+        {
+            "author": [f"author {i}" for i in range(n)],
+            "text": [text(i) for i in range(n)],
+            "day": [date(2026, 1, 1)] * n,
+            "score": [float("nan"), *np.arange(1.0, n)],
+            "tags": [["a", "b"]] * n,
+            "copies": [2] * n,
+        }
+    )
+    pq.write_table(table, tmp_path / "corpus.parquet")
+    write_split(make_split(DataSpec(path=str(tmp_path / "corpus.parquet"))), tmp_path)
+    rows = lines(tmp_path / "members.jsonl") + lines(tmp_path / "non_members.jsonl")
+    assert len(rows) == n
+    for row in rows:
+        number = int(str(row["author"]).split()[1])
+        assert row == {
+            "id": f"data-{number}",
+            "text": text(number),
+            "group": None,
+            "copies": 2,
+            "author": f"author {number}",
+            "day": "2026-01-01",
+            "score": float(number) or None,
+            "tags": ["a", "b"],
+        }
+    loaded(tmp_path)
+
+
+def test_other_columns_may_be_missing_or_hostile(tmp_path: Path) -> None:
+    source = written(
+        tmp_path / "corpus.jsonl",
+        [{"text": text(i), **({"note": "\ud800 \n\u2028"} if i % 2 else {})} for i in range(50)],
+    )
+    write_split(make_split(source), tmp_path)
+    rows = lines(tmp_path / "members.jsonl") + lines(tmp_path / "non_members.jsonl")
+    assert sorted(row.get("note", "none") for row in rows) == ["none"] * 25 + ["\ud800 \n\u2028"] * 25  # type: ignore[type-var]
+
+
+def test_a_second_column_named_text_is_not_lost(tmp_path: Path) -> None:
+    source = written(tmp_path / "corpus.jsonl", [{"body": text(i), "text": "title"} for i in range(50)])
+    with pytest.raises(ConfigError, match="has a column 'text' too"):
+        make_split(replace(source, text_field="body"))
+
+
+def test_one_group_only_is_named(tmp_path: Path) -> None:
+    source = written(tmp_path / "corpus.jsonl", [{"text": text(i), "group": "all"} for i in range(50)])
+    with pytest.raises(ConfigError, match="all 50 texts are of one group"):
+        make_split(source, by_group=True)
+    two = written(tmp_path / "two.jsonl", [{"text": text(i), "group": "a" if i else "b"} for i in range(50)])
+    with pytest.raises(DataError, match="of the 50 texts there are, and 2 groups stay whole") as refused:
+        make_split(two, by_group=True)
+    assert "dropping" not in str(refused.value)
