@@ -4,7 +4,10 @@ import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from auditor.documents.shadows import load_shadows
@@ -172,3 +175,32 @@ def test_other_options_are_refused_by_name(shadows: Callable[..., Ran]) -> None:
     ran = shadows("--models", 2, "--seed", 4)
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "seed (0 there, 4 now)" in ran.err
+
+
+def test_what_shadows_change_beside_a_reference_is_said(
+    shadows: Callable[..., Ran], run: Run, tiny_models: dict[str, Path], tiny_data: dict[str, Path], tmp_path: Path
+) -> None:
+    """The figures are those of an audit without the shadows and of this one."""
+    assert shadows("--models", 4).code == 0
+
+    def audit(name: str, *more: object) -> dict[str, Any]:
+        ran = run(
+            *("audit", "--target", tiny_models["target"], "--reference", tiny_models["reference"]),
+            *("--members", tiny_data["members"], "--non-members", tiny_data["non_members"], "--out", tmp_path / name),
+            *("--attack", "reference", "--json", *more),
+        )
+        assert ran.code == 0, ran
+        document: dict[str, Any] = ran.document
+        return document
+
+    alone, beside = audit("alone"), audit("beside", "--shadows", tmp_path / "out")
+    assert not any("shadow" in warning for warning in alone["warnings"])
+    assert any("mixture of 1 references and those of 4 shadows" in warning for warning in beside["warnings"])
+    (said,) = [warning for warning in beside["warnings"] if warning.startswith("what the shadow models change")]
+    before, after = (one["memorization"]["mean_bits_members"]["value"] for one in (alone, beside))
+    assert f"with the references alone mean bits of a member {before:.1f}, AUC of the bits 0." in said
+    assert f"; with them mean bits of a member {after:.1f}, AUC of the bits 0." in said
+    rows = pq.read_table(tmp_path / "alone" / "samples.parquet", columns=["is_member", "signed_bits"]).to_pydict()
+    bits, is_member = np.array(rows["signed_bits"]), np.array(rows["is_member"])
+    pairs = bits[is_member][:, None] - bits[~is_member][None, :]
+    assert f"AUC of the bits {(pairs > 0).mean() + (pairs == 0).mean() / 2:.3f}; with them" in said

@@ -109,6 +109,12 @@ def read_inputs(config: AuditConfig) -> Inputs:
         attacks, left_out = _possible(config, attacks, seen, shadows, data)
         warnings += left_out
         models = tuple(ModelSpec.parse(str(model)) for model in shadows.models)
+        if config.references:
+            warnings.append(
+                "shadow models stand beside --reference: bits and attacks with a reference are held against a mixture "
+                f"of {len(config.references)} references and those of {len(models)} shadows that never saw a text, not "
+                "against the references alone"
+            )
         config = replace(config, references=(*config.references, *models))
     if unused := _unused(config, attacks):
         by = "the attacks named" if is_by_name(config) else "any attack that is run"

@@ -12,7 +12,7 @@ from ..documents.result import AttackResult, MemorizationResult, SelectionResult
 from ..engine.models import OpenedModel
 from ..engine.plan import Plan
 from ..estimates.attacks import attack_results
-from ..estimates.code_lengths import separate_references
+from ..estimates.code_lengths import SampleBits, mixture_bits, separate_references
 from ..estimates.combination import Combination, combine
 from ..estimates.memorization import dataset_memorization, top_samples
 from ..estimates.risk import Risk, assess_risk
@@ -21,6 +21,7 @@ from ..laws.capacity import BitsPerParameter
 from ..soundness.checks import ComparedModels, ModelFacts, check_soundness
 from ..soundness.split import check_manifest
 from ..soundness.texts import ComparedTexts
+from ..stats.metrics import auc
 from .evidence import Evidence
 from .inputs import Inputs
 
@@ -30,6 +31,7 @@ __all__ = [
     "judge_soundness",
     "measure_attacks",
     "model_facts",
+    "said_of_shadows",
     "select_attack",
     "who_is_at_risk",
 ]
@@ -118,6 +120,26 @@ def estimate_memorization(
         return found
     unknown = "the capacity of an adapter on a trained base is not known; capacity_bits is the base's"
     return replace(found, capacity_used=Estimate.undefined(unknown, level=config.confidence))
+
+
+def said_of_shadows(evidence: Evidence, n_references: int) -> list[str]:
+    """Say what shadow models change beside references: the bits of a member, and how well bits tell the sides apart.
+
+    Parameters
+    ----------
+    n_references : int
+        References that were given as such; they come first.
+    """
+    each, bits = evidence.scores.each_reference_bits, evidence.scores.bits
+    if each is None or bits is None or not 0 < n_references < len(each):
+        return []
+    is_member = evidence.table.is_member
+    alone = SampleBits(target=bits.target, reference=mixture_bits(list(each[:n_references])))
+    figures = [f"mean bits of a member {one.signed[is_member].mean():.1f}" for one in (alone, bits)]
+    if not is_member.all():
+        areas = [auc(one.signed, is_member, level=evidence.config.confidence) for one in (alone, bits)]
+        figures = [f"{said}, AUC of the bits {area.value:.3f}" for said, area in zip(figures, areas, strict=True)]
+    return [f"what the shadow models change: with the references alone {figures[0]}; with them {figures[1]}"]
 
 
 def measure_attacks(evidence: Evidence, rng: np.random.Generator) -> tuple[AttackResult, ...]:

@@ -30,6 +30,7 @@ from .parts import (
     estimate_memorization,
     judge_soundness,
     measure_attacks,
+    said_of_shadows,
     select_attack,
     who_is_at_risk,
 )
@@ -108,7 +109,14 @@ def audit(
         risk=risk.result,
         retrained=retrained,
         prediction=_prediction(evidence, config, constants, data, attacks, memorization),
-        warnings=(*inputs.warnings, *capacity.warnings, *evidence.left_out, *no_combination, *evidence.collected.notes),
+        warnings=(
+            *inputs.warnings,
+            *said_of_shadows(evidence, len(config.references)),
+            *capacity.warnings,
+            *evidence.left_out,
+            *no_combination,
+            *evidence.collected.notes,
+        ),
     )
     return Audit(result=result, samples=replace(evidence.table, posterior=risk.posterior))
 
