@@ -47,6 +47,11 @@ def read_probe(members: Texts, non_members: Texts, text_field: str = "text") -> 
     ConfigError, DataError
         As `load_samples` does; for a side without texts, and for a text that is on both.
     """
+    for name, side in (("members", members), ("non_members", non_members)):
+        if not isinstance(side, str | Path | Sequence):
+            raise ConfigError(
+                f"{name} must be a file or a list of texts, not {type(side).__name__}; both sides are needed"
+            )
     if isinstance(members, str | Path) and isinstance(non_members, str | Path):
         specs = [DataSpec(path=str(side), text_field=text_field) for side in (members, non_members)]
         return load_samples(specs[0], specs[1])

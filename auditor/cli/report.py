@@ -26,6 +26,8 @@ def report(result: Path, form: str, out: Path | None) -> None:
     from ..documents.curve import read_curve
 
     file = _document(result)
+    if file.suffix.lower() in (".parquet", ".html", ".md"):
+        raise ResultError(f"{file} is not a result: give result.json, curve.json, or the folder that holds it")
     text = CURVE_RENDERERS[form](read_curve(file)) if file.name == "curve.json" else RENDERERS[form](_read_result(file))
     if out is None:
         print_document(text)

@@ -3,7 +3,7 @@
 import hashlib
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -221,15 +221,17 @@ def load_samples(members: DataSpec, non_members: DataSpec | None, *, drop: Path 
     places: list[str] = []
     notes: dict[Side, tuple[str, ...]] = {"members": (), "non_members": ()}
     left_out: dict[Side, list[str]] = {"members": [], "non_members": []}
-    drop_ids = frozenset[str]() if drop is None else read_drop_ids(drop)
+    drop_ids = {} if drop is None else read_drop_ids(drop)
 
     def both() -> Iterator[Sample]:
         yield from _read_side(members, "members", places, notes, drop_ids, left_out["members"])
         if non_members is not None:
             yield from _read_side(non_members, "non_members", places, notes, drop_ids, left_out["non_members"])
 
-    data = replace(SampleSet.of(both(), notes), dropped={side: len(ids) for side, ids in left_out.items()})
-    _refuse_unknown_ids(drop_ids.difference(*left_out.values()), drop)
+    data = SampleSet.of(both(), notes)
+    dropped = set().union(*left_out.values())
+    data = replace(data, dropped={side: len(ids) for side, ids in left_out.items()})
+    _refuse_unknown_ids({line for one, line in drop_ids.items() if one not in dropped}, drop)
     _refuse_shared_texts(data)
     _refuse_shared_ids(data.ids, places)
     return data
@@ -270,7 +272,7 @@ def _read_side(
     side: Literal[Side, "data"],
     places: list[str],
     notes: MutableMapping[Any, tuple[str, ...]],
-    drop_ids: frozenset[str] = frozenset(),
+    drop_ids: Container[str] = (),
     left_out: list[str] | None = None,
     *,
     keep_others: bool = False,
@@ -349,12 +351,16 @@ def _shown_id(row: Row, label: str) -> str:
     return quoted(str(row.id)) if isinstance(row.id, str | int) else label
 
 
-def _refuse_unknown_ids(unknown: frozenset[str], drop: Path | None) -> None:
-    """Refuse ids to leave out that no sample has: a slip there would go unnoticed."""
-    if unknown:
+def _refuse_unknown_ids(lines: set[int], drop: Path | None) -> None:
+    """Refuse ids to leave out that no sample has: a slip there would go unnoticed.
+
+    They are named by their lines: a file of texts that was given by mistake is not to be shown.
+    """
+    if lines:
+        named = listing([f"line {line}" for line in sorted(lines)])
         raise DataError(
-            f"--drop-ids {plain(drop)}: {counted(len(unknown), 'id')} of no sample: "
-            f"{listing([quoted(one) for one in sorted(unknown)])}; remove them from the file or correct them"
+            f"--drop-ids {plain(drop)}: {counted(len(lines), 'id')} of no sample ({named}): remove or correct them; "
+            "the file holds ids, not texts"
         )
 
 

@@ -10,8 +10,8 @@ from .quoting import plain, reason
 __all__ = ["drop_ids_text", "read_drop_ids"]
 
 
-def read_drop_ids(path: Path) -> frozenset[str]:
-    """Read the ids of a file.
+def read_drop_ids(path: Path) -> dict[str, int]:
+    """Read the ids of a file, each with the first line, from 1, that names it.
 
     Parameters
     ----------
@@ -28,11 +28,11 @@ def read_drop_ids(path: Path) -> frozenset[str]:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"--drop-ids: cannot read {plain(path)}: {reason(error)}") from error
-    return frozenset(
-        _sample_id(line.removesuffix("\r"), f"{plain(path)} line {number}")
-        for number, line in enumerate(lines, start=1)
-        if line.strip() and not line.startswith("#")
-    )
+    found: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not line.startswith("#"):
+            found.setdefault(_sample_id(line.removesuffix("\r"), f"{plain(path)} line {number}"), number)
+    return found
 
 
 def drop_ids_text(sample_ids: Iterable[str], *, comment: str) -> str:
@@ -43,10 +43,20 @@ def drop_ids_text(sample_ids: Iterable[str], *, comment: str) -> str:
 
 def _is_plain(sample_id: str) -> bool:
     """Whether an id is read back as it is from a line of its own."""
-    return sample_id.isprintable() and bool(sample_id.strip()) and not sample_id.startswith(("#", '"'))
+    return sample_id.isprintable() and bool(sample_id.strip()) and not sample_id.startswith(("#", '"', "{"))
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _sample_id(line: str, place: str) -> str:
+    if line.startswith("{") and _is_json(line):
+        raise DataError(f"--drop-ids: {place}: a JSON object, not an id: write the ids alone, one a line")
     if not line.startswith('"'):
         return line
     try:

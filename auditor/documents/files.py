@@ -93,6 +93,7 @@ def from_text(text: str, kind: type[Document], *, version: str, what: str) -> Do
     from pydantic import ValidationError
 
     document = _load(text, what)
+    _refuse_other_kind(document, kind, what)
     _check_version(document, version, what)
     try:
         found: Document = _adapter(cast(Hashable, kind)).validate_json(json.dumps(document), strict=True)
@@ -187,6 +188,31 @@ def _load(text: str, what: str) -> Any:
         raise ResultError(f"not a {what}: not valid JSON ({where}: {error.msg})") from error
     except (ValueError, RecursionError) as error:
         raise ResultError(f"not a {what}: {str(error)[:120]}") from error
+
+
+_KINDS = {
+    "the result of an audit (`auditor audit`)": {"provenance", "soundness", "attacks"},
+    "the curve of several audits (`auditor audit`)": {"points", "n_checkpoints"},
+    "a comparison of two audits (`auditor compare`)": {"old", "new", "pairing"},
+    "a verdict on gates (`auditor gate`)": {"gates", "policy_sha256"},
+    "a prediction (`auditor predict`)": {"law", "ceiling", "capacity_bits"},
+    "a measurement of capacity (`auditor capacity`)": {"best", "runs", "bits_per_parameter"},
+    "a calibration (`auditor calibrate`)": {"laws", "cells"},
+    "the manifest of a split (`auditor split`)": {"member_share", "source_sha256"},
+    "the manifest of shadow models (`auditor shadows`)": {"shadows", "n_units"},
+    "a verification (`auditor verify`)": {"claims"},
+}
+"""Documents that may be taken for each other, and keys that each has, alone among them."""
+
+
+def _refuse_other_kind(document: Any, kind: type[Any], what: str) -> None:
+    """Refuse a document of another kind by its name, before its version or its keys are complained of."""
+    if not isinstance(document, dict):
+        return
+    ours = {f.name for f in fields(kind)}
+    for name, keys in _KINDS.items():
+        if keys <= document.keys() and not keys <= ours:
+            raise ResultError(f"not a {what}, but {name}")
 
 
 def _check_version(document: Any, ours: str, what: str) -> None:

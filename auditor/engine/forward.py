@@ -18,7 +18,7 @@ from .tapped_head import TappedHead
 from .tokens import TokenSequence
 from .trial import Trial
 
-__all__ = ["OutOfMemory", "Scorer", "SequenceScores", "is_out_of_memory"]
+__all__ = ["OutOfMemory", "Scorer", "SequenceScores", "is_out_of_memory", "why_not_finite"]
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 """What the message of a failed allocation on a CPU says: torch has no type of error for it."""
@@ -340,9 +340,14 @@ class Scorer:
     def _refuse_undefined(self, logprob: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
         """Stop rather than report a number made of NaN or of an impossible token."""
         if np.isnan(logprob).any():
-            raise ModelError(
-                f"{self.name}: {int(np.isnan(logprob).sum())} tokens have NaN logits (float16 overflows in many "
-                "models); use --dtype bfloat16 or float32"
-            )
+            why = why_not_finite(str(self._model.dtype))
+            raise ModelError(f"{self.name}: {int(np.isnan(logprob).sum())} tokens have NaN logits{why}")
         if (logprob < -9000).any():
             raise ModelError(f"{self.name}: the model gives a token of the texts probability zero")
+
+
+def why_not_finite(dtype: str) -> str:
+    """Say what makes numbers that are not finite in a precision, and what to do, as the end of a message."""
+    if dtype.endswith("float16") and not dtype.endswith("bfloat16"):
+        return " (float16 overflows in many models); use --dtype bfloat16 or float32"
+    return f", in {dtype.removeprefix('torch.')}: its weights hold NaN or overflow; check how the checkpoint was saved"

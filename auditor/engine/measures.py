@@ -25,7 +25,7 @@ from attacks.base import Continuations, Need
 from ..config import AuditConfig
 from ..errors import ModelError
 from .continuations import N_CONTINUATIONS, SAMPLING, Writer, halves
-from .forward import OutOfMemory, is_out_of_memory
+from .forward import OutOfMemory, is_out_of_memory, why_not_finite
 from .gradients import ORDERS, check_differentiable, choose_parameters, gradient_norms
 from .loading.configs import first_line
 from .loading.models import choose_device, input_device, load_weights
@@ -270,8 +270,7 @@ class _Todo:
             n_samples = int((self._one.keys == self._one.keys[place]).sum())
             raise ModelError(
                 f"{self._one.model.files.spec}: {self._kind.doing} gave a number that is not finite, for the text of "
-                f"{n_samples} of {len(self._one.keys)} samples (float16 overflows in many models); use --dtype "
-                "bfloat16 or float32"
+                f"{n_samples} of {len(self._one.keys)} samples{why_not_finite(self._one.model.key.dtype)}"
             )
         return values
 

@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from ..documents.figures import nearest_paths
+from ..documents.figures import ANY, nearest_paths
 from ..documents.gates import Tolerable
 from ..errors import ConfigError
 from .subject import kind_of_path, may_exist
@@ -280,6 +280,20 @@ def check_metric(gate: Gate, offered: Mapping[str, object], *, source: str) -> N
     """
     if gate.metric in offered or kind_of_path(gate.metric) is not None:
         return
-    near = nearest_paths(gate.metric, [*offered, *may_exist()])
+    near = nearest_paths(gate.metric, [*offered, *_of_the_same_attack(gate.metric), *may_exist()])
     hint = f"did you mean {' or '.join(near)}?" if near else "see `auditor gate RESULT --list`"
     raise ConfigError(f"policy {source}: gate {gate.name!r}: there is no figure {gate.metric!r}; {hint}")
+
+
+def _of_the_same_attack(metric: str) -> list[str]:
+    """List paths that may exist of the attack that a path names, or else of the headline attack."""
+    before, _, rest = metric.partition("attacks.")
+    names = (rest.partition(".")[0], "headline")
+    paths = [f"{before}attacks.{name}.{leaf}" for name in names for leaf in _leaves()]
+    return [path for path in paths if kind_of_path(path) is not None]
+
+
+def _leaves() -> list[str]:
+    """List what is measured of an attack."""
+    start = f"attacks.{ANY}."
+    return [path.removeprefix(start) for path in may_exist() if path.startswith(start)]

@@ -108,7 +108,7 @@ def read_judged(data: bytes, path: str) -> Judged:
             return _prediction(text, path, sha256)
     except ResultError as error:
         raise ResultError(f"cannot judge {path}: {error}") from error
-    hint = "; gate the result.json of a checkpoint" if "checkpoints" in plain else ""
+    hint = "; gate the result.json of a checkpoint" if "points" in plain else ""
     raise ResultError(f"cannot judge {path}: not a document of an audit, a prediction or a comparison{hint}")
 
 
@@ -129,7 +129,15 @@ def read_bytes(path: Path) -> tuple[bytes, Path]:
 
 def _in_folder(folder: Path) -> Path:
     """Find the document that a folder holds; which of two audits is meant is not for us to guess."""
-    first, *others = [folder / name for name in FILES if (folder / name).exists()] or [folder / FILES[0]]
+    held = [folder / name for name in FILES if (folder / name).exists()]
+    if not held and (folder / "curve.json").exists():
+        raise ResultError(
+            f"{folder} holds the curve of several checkpoints, each with a result of its own: name the folder of one, "
+            f"such as {folder / _last_checkpoint(folder)}"
+        )
+    if not held:
+        raise ResultError(f"{folder} holds none of {', '.join(FILES)}: name the folder that `auditor audit` wrote")
+    first, *others = held
     if VERDICT in (other.name for other in others) and _stopped_early(folder / VERDICT):
         raise ResultError(
             f"{folder} holds {first.name} and, in {VERDICT}, the verdict of another audit, which stopped early "
@@ -157,6 +165,12 @@ def with_checksums(judged: Judged, file: Path) -> Judged:
     """
     vouched = judged.kind == "audit" and is_vouched_for(file)
     return replace(judged, checksums="matched") if vouched else judged
+
+
+def _last_checkpoint(folder: Path) -> str:
+    """Name the folder of the last audit of a curve."""
+    names = [file.parent.name for file in folder.glob("*/result.json")]
+    return max(names, key=lambda name: [int(number) for number in re.findall(r"\d+", name)], default="NAME")
 
 
 def inversion(judged: Judged) -> str | None:

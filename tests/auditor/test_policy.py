@@ -156,6 +156,8 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path: Path):
         ("memorization.debiased_bits_per_membr", "memorization.debiased_bits_per_member"),
         ("risk.tails.0.01.mean_bit", "risk.tails.0.01.mean_bits"),
         ("law.auk", "law.auc"),
+        ("attacks.loss.auk", "attacks.loss.auc"),
+        ("attacks.headlin.tpr_at_fpr.0.01", "attacks.headline.tpr_at_fpr.0.01"),
         ("change.attacks.any.auk", "change.attacks.any.auc"),
     ],
 )
@@ -163,6 +165,11 @@ def test_a_metric_that_no_document_has_is_refused_with_the_nearest(metric: str, 
     with pytest.raises(ConfigError) as error:
         check_metric(Gate(name="g", metric=metric, max=1.0), {"attacks.headline.auc": ()}, source="p.toml")
     assert near in str(error.value)
+
+
+def test_the_nearest_figure_is_one_of_the_same_attack():
+    with pytest.raises(ConfigError, match=r"did you mean attacks\.headline\.auc or"):
+        check_metric(Gate(name="g", metric="attacks.headline.auk", max=1.0), {}, source="p.toml")
 
 
 @pytest.mark.parametrize("metric", ["attacks.losss.auc", "attacks.loss.roc", "attacks", "memorization.top_samples", ""])

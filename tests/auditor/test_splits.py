@@ -264,7 +264,7 @@ def test_dropping_can_mend_a_text_on_both_sides(two_sides: tuple[DataSpec, DataS
 def test_ids_that_no_sample_has_are_named(two_sides: tuple[DataSpec, DataSpec], tmp_path: Path) -> None:
     drop = tmp_path / "drop.txt"
     drop.write_text("member-0\n" + "".join(f"x{i}\n" for i in range(7)))
-    with pytest.raises(DataError, match=r"7 ids of no sample: 'x0', 'x1', 'x2', 'x3', 'x4' and 2 more"):
+    with pytest.raises(DataError, match=r"7 ids of no sample \(line \d+"):
         load_samples(*two_sides, drop=drop)
 
 
@@ -284,10 +284,24 @@ def test_a_file_that_cannot_be_read(two_sides: tuple[DataSpec, DataSpec], tmp_pa
 
 
 def test_any_id_comes_back(tmp_path: Path) -> None:
-    ids = ["plain", "#hash", '"quoted"', "two\nlines", " spaces ", "  ", "", "\u2028", "é", "tab\t", "\\", "\ufeff"]
+    ids = [
+        "plain",
+        "#hash",
+        '"quoted"',
+        "two\nlines",
+        " spaces ",
+        "  ",
+        "",
+        "\u2028",
+        "é",
+        "tab\t",
+        "{}",
+        "\\",
+        "\ufeff",
+    ]
     path = tmp_path / "drop.txt"
     path.write_text(drop_ids_text([*ids, "plain"], comment="two\nlines"), encoding="utf-8", newline="\n")
-    assert read_drop_ids(path) == frozenset(ids)
+    assert set(read_drop_ids(path)) == set(ids)
     assert path.read_text().count("plain") == 1
 
 

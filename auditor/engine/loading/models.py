@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import re
 import shutil
 import tempfile
 import weakref
@@ -39,6 +40,9 @@ __all__ = [
     "read_folder",
     "resolve_source",
 ]
+
+
+_DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +166,7 @@ def load_weights(
             shutil.rmtree(offload, ignore_errors=True)
         if isinstance(error, ModelError) or not isinstance(error, Exception):
             raise
-        raise ModelError(f"{files.spec}: the weights cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"{files.spec}: the weights cannot be loaded: {_why(error)}") from error
     if offload is not None:
         weakref.finalize(model, shutil.rmtree, offload, ignore_errors=True)
     _refuse_missing(files.spec, report["missing_keys"])
@@ -172,6 +176,13 @@ def load_weights(
             f"{str(model.dtype).removeprefix('torch.')} here; give that as --dtype"
         )
     return model.eval().requires_grad_(False), _note_unused(files, sorted(report["unexpected_keys"]))
+
+
+def _why(error: Exception) -> str:
+    """Say in one line why weights cannot be loaded; transformers' own advice, to keep random tensors, is none."""
+    if "ignore_mismatched_sizes" in str(error) or "size mismatch" in str(error):
+        return "tensors have another shape than config.json says; give the config.json that they were saved with"
+    return first_line(error)
 
 
 def input_device(model: Any) -> Any:
@@ -207,6 +218,8 @@ def choose_device(device: str) -> str:
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
+    if not _DEVICE.fullmatch(device):
+        raise ModelError(f"device {device!r} cannot be used: it is none of auto, cpu, cuda, cuda:N and mps")
     try:
         torch.empty(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -232,6 +245,8 @@ def resolve_source(spec: ModelSpec, *, trust_remote_code: bool, fetch: bool = Tr
         f"; it is the base that {spec.adapter} is for: give it as target, and that as adapter" if spec.adapter else ""
     )
     if path.exists() or spec.path.startswith((".", "/", "~")) or spec.path.count("/") > 1 or path.suffix == ".gguf":
+        if path.is_file():
+            raise ModelError(f"{spec.path}: a file is no model, unless it is a .gguf; name its folder, {path.parent}")
         raise ModelError(f"{spec.path}: no such model folder or GGUF file; give one, or a hub id{hint}")
     if not fetch:
         raise ModelError(f"{spec}: not a model folder or GGUF file here, and nothing is fetched")
