@@ -197,16 +197,14 @@ def _is_comparable(plan: Plan) -> bool:
 def _band(plan: Plan, law: MembershipLaw, ratio: float) -> tuple[float, float, Bound | None]:
     """Return the ends of the band of F1; where it is known to which side a plan leaves the law, one end says nothing.
 
-    F1 falls with more data, rises with training, and rises with the length of the text that an attacker holds.
+    F1 falls with more data, rises with training, and rises with the length of the text that an attacker holds. With
+    more data than the law was fitted on the band itself ends at a coin flip.
     """
     low, high = law.band.around(law.f1(ratio))
-    lower = upper = False
-    if not law.in_range(ratio):
-        edge_low, edge_high = law.band.around(law.f1(law.fitted_to if ratio > law.fitted_to else law.fitted_from))
-        lower, upper = ratio > law.fitted_to, ratio < law.fitted_from
-        low, high = min(low, edge_low), max(high, edge_high)
-    lower |= plan.sample_tokens < LAW_SAMPLE_TOKENS or _has_few_epochs(plan)
-    upper |= plan.sample_tokens > LAW_SAMPLE_TOKENS
+    lower = plan.sample_tokens < LAW_SAMPLE_TOKENS or _has_few_epochs(plan)
+    upper = plan.sample_tokens > LAW_SAMPLE_TOKENS
+    if ratio < law.fitted_from and not law.in_range(ratio):
+        low, upper = min(low, law.band.around(law.f1(law.fitted_from))[0]), True
     if lower:
         return 0.5, 1.0 if upper else high, "at most"
     return low, 1.0 if upper else high, "at least" if upper else None
@@ -265,8 +263,8 @@ def _warnings(plan: Plan, law: LawPrediction, ceiling: Ceiling) -> list[str]:
         side = "above" if ratio > plan.law.fitted_to else "below"
         found.append(
             f"extrapolation: {ratio:.4g} 64-token samples per parameter lie {side} the range that the law was fitted "
-            f"on ({plan.law.fitted_from:g} to {plan.law.fitted_to:g}); F1 falls with more data, so the end of the "
-            f"range is {'an upper' if side == 'above' else 'a lower'} limit"
+            f"on ({plan.law.fitted_from:g} to {plan.law.fitted_to:g}); F1 falls with more data, "
+            f"{'towards a coin flip' if side == 'above' else 'so the figures are lower limits'}"
         )
     trained = plan.trainable_params or plan.params
     if trained is not None and not plan.law.fits_size(trained):

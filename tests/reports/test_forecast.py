@@ -74,8 +74,8 @@ def test_no_line_is_wider_than_the_window_and_no_number_is_lost(width: int) -> N
         (0.02, "a near-perfect membership signal"),
         (0.05, "a strong membership signal"),
         (0.075, "a moderate membership signal"),
-        (0.12, "at most a weak membership signal"),
-        (0.5, "at most a weak membership signal"),
+        (0.12, "a weak membership signal"),
+        (0.5, "a coin flip, on average"),
     ],
 )
 def test_the_expectation_in_words(ratio: float, title: str) -> None:
