@@ -144,7 +144,7 @@ class Pairing:
     """Texts that are members in one audit and non-members in the other."""
 
 
-COMPARISON_VERSION = "1.0"
+COMPARISON_VERSION = "1.1"
 
 
 Reading = Literal["sound", "caution", "diagnosis"]

@@ -30,6 +30,8 @@ class Estimate:
     """Number of non-members behind the estimate."""
     undefined_reason: str | None = None
     """Why there is no value; null if there is one."""
+    unseen_below: float | None = None
+    """Of a mean of bits: share of the samples below which those that hold bits may all have been missed; else null."""
 
     def __post_init__(self) -> None:
         ends = (self.low, self.value, self.high)

@@ -27,7 +27,9 @@ ANY = "any"
 
 _KEYS = ("attack", "label", "metric", "quantity", "fpr", "share", "by")
 _NAMED = ("attack", "label", "metric", "quantity")  # entries that ``any`` runs over; rates and shares are not
-_LEFT_OUT = frozenset({"params", "roc", "bins", "signed_bits_histogram", "top_samples", "p_value", "p_value_holm"})
+_LEFT_OUT = frozenset(
+    {"params", "roc", "bins", "signed_bits_histogram", "top_samples", "p_value", "p_value_holm", "threshold_bits"}
+)
 _NUMBER = r"[0-9][0-9.e-]*"
 _OF_ATTACK = re.compile(rf"attacks\.(?P<label>.+?)\.(?P<leaf>[a-z_]\w*(?:\.(?P<fpr>{_NUMBER}))?)")
 
@@ -38,6 +40,9 @@ _WORDS = {
     "auc_residualised": "AUC without what the looks of the texts tell",
     "auc_within_strata": "AUC among texts of the same looks",
     "epsilon_lower_bound": "lower bound of epsilon",
+    "n_beyond_every_non_member": "members above the highest non-member",
+    "n_above_bits": "members with more bits than chance gives",
+    "n_identified": "members identified at the lowest false-positive rate",
 }
 
 
@@ -59,6 +64,8 @@ class Figure:
     method : str
     n_members, n_non_members : int or None
     undefined_reason : str or None
+    unseen_below : float or None
+        Of a mean of bits: holders rarer than this share may all have been missed.
     sample_ids : tuple of (str, float)
         Samples behind it, the worst first, each with what is held against a limit to name it: its own value where the
         figure is the largest of them, the count where it is their number.
@@ -76,6 +83,7 @@ class Figure:
     n_members: int | None = None
     n_non_members: int | None = None
     undefined_reason: str | None = None
+    unseen_below: float | None = None
     sample_ids: tuple[tuple[str, float], ...] = ()
 
 
@@ -244,6 +252,7 @@ def _estimate(place: _Place, value: Mapping[str, Any]) -> Figure:
         method=str(value.get("method", "")),
         n_members=value.get("n_members"),
         n_non_members=value.get("n_non_members"),
+        unseen_below=value.get("unseen_below"),
     )
 
 

@@ -6,7 +6,7 @@ from .files import document
 
 __all__ = ["GATES_VERSION", "EarlyStop", "GateOutcome", "GateReport", "Outcome"]
 
-GATES_VERSION = "1.1"
+GATES_VERSION = "1.2"
 
 Outcome = Literal["pass", "fail", "inconclusive", "refused"]
 
@@ -63,6 +63,8 @@ class GateOutcome:
     """Samples to look at, the worst first, where the metric is of single samples."""
     vetoes: tuple[str, ...] = ()
     """Soundness checks that refuse the gate a verdict, by name."""
+    unseen_below: float | None = None
+    """Of a mean of bits: share of the samples below which those that hold bits may all have been missed; else null."""
 
 
 @document

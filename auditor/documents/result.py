@@ -12,10 +12,11 @@ __all__ = [
     *("SCHEMA_VERSION", "AttackResult", "AuditResult", "CalibrationBin", "CalibrationResult", "CheckResult"),
     *("CombinationResult", "DataResult", "Finding", "FoldChoice", "MemorizationResult", "ModelProvenance"),
     *("Provenance", "RetrainedAttack", "RetrainedResult", "RiskBreakdown", "RiskGroup", "RiskResult"),
-    *("SelectionResult", "SideData", "SoundnessResult", "StabilityResult", "TailResult", "TopSample", "Verdict"),
+    *("SelectionResult", "SideData", "SoundnessResult", "StabilityResult",
+    "StandOutResult", "TailResult", "TopSample", "Verdict"),
 ]
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 
 Verdict = Literal["pass", "warn", "veto"]
 
@@ -196,6 +197,22 @@ class TailResult:
 
 
 @document
+class StandOutResult:
+    """How many of the audited members stand out from the non-members, each with what chance and thresholds allow."""
+
+    n_beyond_every_non_member: Estimate
+    """Members above the highest non-member by the headline attack; the low end leaves out what chance explains."""
+    threshold_bits: float
+    """Signed bits that count as held for certain."""
+    n_above_bits: Estimate | None
+    """Members with more bits than that; the low end leaves out as many as non-members explain; null without bits."""
+    fpr: float
+    """False-positive rate of the identification."""
+    n_identified: Estimate
+    """Members beyond the threshold of that rate by the headline attack; the interval holds the threshold's error."""
+
+
+@document
 class StabilityResult:
     """Whether other references would name the same members as most at risk.
 
@@ -241,6 +258,8 @@ class RiskResult:
     """Whether other references name the same members; null with fewer than two references."""
     undefined_reason: str | None = None
     """Why there are no probabilities; null if there are."""
+    stand_out: StandOutResult | None = None
+    """Members who stand out, counted; null in files of older auditors."""
 
 
 Finding = Literal["residual", "over_erased", "indistinguishable", "undecided"]
