@@ -1,4 +1,4 @@
-"""Means of bits: how often the truth lies beyond each end of an interval, over laws where few members may hold everything.
+"""Means of bits: how often the truth lies beyond each end of an interval where few members may hold everything.
 
     python benchmarks/means_grid.py --out docs/data/means-grid.json
 
@@ -58,7 +58,9 @@ def holders(share: float, size: float) -> Law:
     return Law(lambda rng, shape: noise(rng, shape) + size * (rng.random(shape) < share), share=share)
 
 
-LAWS = {f"{share:.0%} hold {size}": holders(share, size) for share in (0.01, 0.02, 0.05, 0.1) for size in (20, 100, 500)}
+LAWS = {
+    f"{share:.0%} hold {size}": holders(share, size) for share in (0.01, 0.02, 0.05, 0.1) for size in (20, 100, 500)
+}
 LAWS |= {
     "normal": Law(lambda rng, shape: rng.normal(2, 3, shape)),
     "lognormal": Law(lambda rng, shape: rng.lognormal(0.5, 1, shape), lambda rng, shape: rng.lognormal(0, 1, shape)),
@@ -74,7 +76,9 @@ LAWS |= {
     ),
     "left-skewed": Law(lambda rng, shape: noise(rng, shape) + 10 - rng.exponential(10, shape)),
     "5% lose 100": Law(lambda rng, shape: noise(rng, shape) - 100 * (rng.random(shape) < 0.05), share=0.05),
-    "domain shift, wider": Law(lambda rng, shape: rng.normal(12, 12, shape), lambda rng, shape: rng.normal(10, 3, shape)),
+    "domain shift, wider": Law(
+        lambda rng, shape: rng.normal(12, 12, shape), lambda rng, shape: rng.normal(10, 3, shape)
+    ),
     "5% hold exponential": Law(
         lambda rng, shape: noise(rng, shape) + rng.exponential(100, shape) * (rng.random(shape) < 0.05),
         share=0.05,
@@ -205,7 +209,7 @@ def moments(values: Array, sizes: Array, sign: int) -> tuple[Array, Array, float
 
 
 def ends(parts: list[tuple[Array, Array, float]]) -> tuple[Array, Array, Ends]:
-    """Ends of the interval of each sample, by the audit's own arms; and value and half width of Welch's t."""
+    """Return the ends of the interval of each sample, by the audit's own arms; and value and half width of Welch's t."""
     value = np.sum([part[0] for part in parts], axis=0)
     variances = [np.maximum((part[1] ** 2).sum(axis=1), 1e-300) for part in parts]
     total = np.sum(variances, axis=0)
@@ -277,7 +281,7 @@ def studentised_bootstrap(x: Array, rng: np.random.Generator) -> Ends:
         drawn = row[rng.integers(n, size=(299, n))]
         spread = np.maximum(drawn.std(axis=1, ddof=1) / np.sqrt(n), 1e-9)
         t = np.sort((drawn.mean(axis=1) - row.mean()) / spread)
-        found.append((row.mean() - np.array([t[291], t[7]]) * row.std(ddof=1) / np.sqrt(n)))  # 8th of 299 each way
+        found.append(row.mean() - np.array([t[291], t[7]]) * row.std(ddof=1) / np.sqrt(n))  # 8th of 299 each way
     return np.array(found)[:, 0], np.array(found)[:, 1]
 
 
@@ -383,7 +387,9 @@ def print_grid(rows: list[dict[str, Any]]) -> None:
 
 def print_candidates(rows: list[dict[str, Any]]) -> None:
     print("\nmethods beside each other: mean of the members' clipped bits, alone, 50 to 500 texts")
-    print(f"{'method':36} {'above':>6} {'below':>6} {'cells beyond':>13} {'width, normal':>14} {'width, 5% hold 100':>19}")
+    print(
+        f"{'method':36} {'above':>6} {'below':>6} {'cells beyond':>13} {'width, normal':>14} {'width, 5% hold 100':>19}"
+    )
     for method in CANDIDATES:
         own = [row for row in rows if row["method"] == method and row["promised"]]
         missed = sum(max(row["above"], row["below"]) > ALLOWED for row in own)

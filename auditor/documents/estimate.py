@@ -7,7 +7,7 @@ from typing import Any
 
 from .files import document
 
-__all__ = ["Estimate", "Histogram", "RocCurve", "TprAtFpr"]
+__all__ = ["CountAtFpr", "Estimate", "Histogram", "RocCurve", "TprAtFpr"]
 
 
 @document
@@ -95,6 +95,19 @@ class TprAtFpr(Estimate):
 
     @classmethod
     def at(cls, fpr: float, estimate: Estimate) -> "TprAtFpr":
+        """Attach the false-positive rate to an estimate."""
+        return cls(fpr=fpr, **estimate.parts())
+
+
+@document
+class CountAtFpr(Estimate):
+    """How many members lie beyond the threshold with a false-positive rate of at most ``fpr``."""
+
+    fpr: float
+    """False-positive rate that is not exceeded."""
+
+    @classmethod
+    def at(cls, fpr: float, estimate: Estimate) -> "CountAtFpr":
         """Attach the false-positive rate to an estimate."""
         return cls(fpr=fpr, **estimate.parts())
 

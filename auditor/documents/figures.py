@@ -42,7 +42,6 @@ _WORDS = {
     "epsilon_lower_bound": "lower bound of epsilon",
     "n_beyond_every_non_member": "members above the highest non-member",
     "n_above_bits": "members with more bits than chance gives",
-    "n_identified": "members identified at the lowest false-positive rate",
 }
 
 
@@ -293,6 +292,8 @@ def _describe(place: _Place) -> str:
     words = _WORDS.get(leaf, leaf.replace("_", " "))
     if "tpr_at_fpr" in others:
         words = f"TPR at an FPR of {leaf}"
+    if "n_identified" in others:
+        words = f"members identified at an FPR of {leaf}"
     if "tails" in others:
         words = f"{words} of the worst share of {others[-2]} of the members"
     if place.labels:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, Literal
 
-from .estimate import Estimate, Histogram, RocCurve, TprAtFpr
+from .estimate import CountAtFpr, Estimate, Histogram, RocCurve, TprAtFpr
 from .files import document
 from .prediction import PredictionBesideMeasurement
 
@@ -12,8 +12,16 @@ __all__ = [
     *("SCHEMA_VERSION", "AttackResult", "AuditResult", "CalibrationBin", "CalibrationResult", "CheckResult"),
     *("CombinationResult", "DataResult", "Finding", "FoldChoice", "MemorizationResult", "ModelProvenance"),
     *("Provenance", "RetrainedAttack", "RetrainedResult", "RiskBreakdown", "RiskGroup", "RiskResult"),
-    *("SelectionResult", "SideData", "SoundnessResult", "StabilityResult",
-    "StandOutResult", "TailResult", "TopSample", "Verdict"),
+    *(
+        "SelectionResult",
+        "SideData",
+        "SoundnessResult",
+        "StabilityResult",
+        "StandOutResult",
+        "TailResult",
+        "TopSample",
+        "Verdict",
+    ),
 ]
 
 SCHEMA_VERSION = "1.3"
@@ -206,10 +214,8 @@ class StandOutResult:
     """Signed bits that count as held for certain."""
     n_above_bits: Estimate | None
     """Members with more bits than that; the low end leaves out as many as non-members explain; null without bits."""
-    fpr: float
-    """False-positive rate of the identification."""
-    n_identified: Estimate
-    """Members beyond the threshold of that rate by the headline attack; the interval holds the threshold's error."""
+    n_identified: tuple[CountAtFpr, ...]
+    """Members identified at each false-positive rate by the headline attack; intervals hold the threshold's error."""
 
 
 @document

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from ..documents.estimate import CountAtFpr
 from ..documents.result import RiskResult, StabilityResult, StandOutResult, TailResult
 from ..stats.calibration import calibration
 from ..stats.clusters import Array, pick_groups
@@ -49,7 +50,7 @@ def assess_risk(
     rarity: Array | None = None,
     signed_bits: Array | None = None,
     single_bits: Sequence[Array] = (),
-    fpr: float = 0.01,
+    fpr_targets: Sequence[float] = (0.01,),
     level: float,
     seed: int,
 ) -> Risk:
@@ -78,8 +79,8 @@ def assess_risk(
         ``log2 p(text | target) - log2 p(text | reference)``.
     single_bits : sequence of ndarray of shape (n_samples,), bits
         The same against each reference alone.
-    fpr : float
-        False-positive rate at which members are counted as identified.
+    fpr_targets : sequence of float
+        False-positive rates at which members are counted as identified.
     level : float
         Confidence level of every interval.
     seed : int
@@ -120,12 +121,12 @@ def assess_risk(
         breakdowns=break_down(samples, units=units, n_bytes=n_bytes, rarity=rarity, n_copies=n_copies),
         stability=stability([bits[is_member] for bits in single_bits]),
         undefined_reason=problem,
-        stand_out=_stand_out(samples, fpr),
+        stand_out=_stand_out(samples, fpr_targets),
     )
     return Risk(result=result, posterior=posterior)
 
 
-def _stand_out(samples: Scored, fpr: float) -> StandOutResult:
+def _stand_out(samples: Scored, fprs: Sequence[float]) -> StandOutResult:
     """Count the members that stand out from the non-members."""
     members, level = samples.is_member, samples.level
     ours, theirs = pick_groups(samples.clusters, members), pick_groups(samples.clusters, ~members)
@@ -145,8 +146,9 @@ def _stand_out(samples: Scored, fpr: float) -> StandOutResult:
         n_beyond_every_non_member=beyond,
         threshold_bits=STAND_OUT_BITS,
         n_above_bits=above_bits,
-        fpr=fpr,
-        n_identified=n_identified(*sides, fpr=fpr, level=level, groups_non_members=theirs),
+        n_identified=tuple(
+            CountAtFpr.at(fpr, n_identified(*sides, fpr=fpr, level=level, groups_non_members=theirs)) for fpr in fprs
+        ),
     )
 
 

@@ -148,7 +148,7 @@ def _change(
     method: str,
     of_means: bool = False,
 ) -> Change:
-    """Turn the influences of the samples into an interval and a p-value; of unbounded means with the arms of `reach`."""
+    """Turn the influences of the samples into an interval and a p-value; of means with the arms of `reach`."""
     cluster = cluster_ids(is_member.size, groups)
     sides = cluster[is_member], cluster[~is_member]
     n_members, n_non_members = (side.size for side in sides)

@@ -36,7 +36,7 @@ class Spread:
 
     variance: float
     df: float
-    kinds: tuple[Array, ...]
+    kinds: tuple[Array, ...] = ()
     """Totals of the clusters on the first side only, on the second only, and on both: their squares add up."""
 
 

@@ -301,9 +301,7 @@ def _too_few(name: str, cluster: Ids, least: int = 2) -> str | None:
     return f"at least {least} groups of {name} are needed, got {n_clusters}" if n_clusters < least else None
 
 
-def _mean_estimate(
-    value: float, spread: Spread, level: float, method: str, counts: Counts, unseen: float
-) -> Estimate:
+def _mean_estimate(value: float, spread: Spread, level: float, method: str, counts: Counts, unseen: float) -> Estimate:
     down, up = (float(arm) for arm in reach(spread.kinds, spread.df, level))
     return Estimate(
         value=value,

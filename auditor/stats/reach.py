@@ -49,7 +49,7 @@ def reach(kinds: Sequence[Array], df: ArrayLike, level: float) -> tuple[Array, A
     variance = np.sum([np.sum(totals**2, axis=-1) for totals in kinds], axis=0)
     third = np.sum([np.sum(totals**3, axis=-1) for totals in kinds], axis=0)
     error = (1 - level) / 2
-    student, normal = stats.t.isf(error, df), stats.norm.isf(error)
+    student, normal = stats.t.isf(error, np.asarray(df, dtype=np.float64)), stats.norm.isf(error)
     arms = []
     for sign in (-1, 1):
         one_more = np.max([_one_more(sign * totals) for totals in kinds], axis=0)

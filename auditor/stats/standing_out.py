@@ -1,6 +1,7 @@
 """Standing out: how many members lie where non-members hardly ever do, and how many of them may be chance."""
 
 import math
+from bisect import bisect_left
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -145,9 +146,12 @@ def n_identified(
 
 def _most_by_chance(n: int, n_members: int, others_beyond: int, n_others: int, error: float) -> int:
     """Most of n members beyond a threshold that may be there by chance, with so few non-members beside them."""
-    taken = np.arange(1, n + 1)
-    chance = stats.hypergeom.cdf(others_beyond, n_members + n_others, n_others, others_beyond + taken)
-    return int((chance > error).sum())
+
+    def is_no_chance(taken: int) -> bool:
+        both, beyond = n_members + n_others, others_beyond + taken
+        return float(stats.hypergeom.cdf(others_beyond, both, n_others, beyond)) <= error
+
+    return bisect_left(range(1, n + 1), True, key=is_no_chance)
 
 
 def _count(value: float, ends: tuple[float, float], level: float, method: str, counts: Counts) -> Estimate:
