@@ -17,7 +17,7 @@ from auditor.documents.comparison import AuditComparison, Difference, Effect, Hi
 from . import escaping, figures, numbers
 from .curve import markdown_cell, terminal_cell
 from .escaping import visible
-from .numbers import Change, Quantity, count, p_value, percent, plain, plural
+from .numbers import Change, Quantity, count, p_value, percent, plain, plural, unseen
 from .to_html import style_sheet, templates
 from .to_markdown import code, details, escaped, table_lines
 from .tones import STYLES, SYMBOLS, TONES, Tone
@@ -215,6 +215,7 @@ def methods(comparison: AuditComparison) -> list[str]:
     """Say how the numbers were made."""
     n_tested = sum(row.p_value is not None for row in comparison.changes)
     used = sorted({row.change.method for row in comparison.changes if row.change.value is not None})
+    missed = max((row.change.unseen_below or 0.0 for row in comparison.changes), default=0.0)
     return [
         f"Brackets hold {percent(comparison.level)} intervals, each on its own, over the sampling of texts: another "
         "seed of the same training changes figures, too.",
@@ -223,6 +224,7 @@ def methods(comparison: AuditComparison) -> list[str]:
         "Old and new figures are those of the samples compared.",
         f"p-values are of no change, adjusted by Holm over {plural(n_tested, 'change')}.",
         f"Changes: {'; '.join(used)}.",
+        *([f"Of every change of bits: {unseen(missed)}."] if missed else []),
     ]
 
 

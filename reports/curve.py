@@ -18,7 +18,7 @@ from auditor.documents.estimate import Estimate
 
 from . import escaping, figures, numbers
 from .escaping import visible
-from .numbers import Change, Quantity, count, percent, plain, plural, times_in_100
+from .numbers import Change, Quantity, count, percent, plain, plural, times_in_100, unseen
 from .to_html import style_sheet, templates
 from .to_markdown import code, details, escaped, table_lines
 from .tones import STYLES, SYMBOLS, TONES, Tone
@@ -103,6 +103,9 @@ def methods(curve: Curve) -> list[str]:
         used = sorted({one.method for one in found if one is not None and one.value is not None})
         if used:
             lines.append(f"{what}: {'; '.join(used)}.")
+    missed = max((point.bits_per_member.unseen_below or 0.0 for point in curve.points), default=0.0)
+    if missed:
+        lines.append(f"Of every mean of bits: {unseen(missed)}.")
     return lines
 
 

@@ -8,7 +8,7 @@ from auditor.documents.result import AuditResult, MemorizationResult, ModelProve
 
 from . import attacks, retrained, risk
 from .escaping import PATH, visible
-from .numbers import Quantity, count, plain, plural, size
+from .numbers import Quantity, count, plain, plural, size, unseen
 
 __all__ = [
     "CAPACITY_USED",
@@ -29,6 +29,7 @@ __all__ = [
     "references_word",
     "run_rows",
     "side_rows",
+    "unseen_line",
 ]
 
 Row = tuple[str, str]
@@ -180,6 +181,12 @@ def memory_quantities(memory: MemorizationResult) -> tuple[Quantity, ...]:
         ),
         implied_auc(memory),
     )
+
+
+def unseen_line(memory: MemorizationResult) -> str:
+    """Say of the means of bits which holders the sample may have missed; empty in files of older auditors."""
+    said = unseen(headline_bits(memory).estimate.unseen_below)
+    return f"Of every mean of bits: {said}, however much they hold." if said else ""
 
 
 def in_brief(memory: MemorizationResult) -> tuple[Quantity, ...]:

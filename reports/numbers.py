@@ -10,21 +10,8 @@ from dataclasses import dataclass
 from auditor.documents.estimate import Estimate
 
 __all__ = [
-    *(
-        "Change",
-        "Quantity",
-        "amount",
-        "banded",
-        "count",
-        "number",
-        "one_in",
-        "p_value",
-        "percent",
-        "plain",
-        "plural",
-        "size",
-    ),
-    "times_in_100",
+    *("Change", "Count", "Quantity", "amount", "banded", "count", "number"),
+    *("one_in", "p_value", "percent", "plain", "plural", "size", "times_in_100", "unseen"),
 ]
 
 _SCALES = (("", 0), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12), ("quadrillion", 15))
@@ -151,6 +138,17 @@ def one_in(bits: float) -> str:
     return f"one in {lead} {word}".rstrip()
 
 
+def unseen(share: float | None) -> str:
+    """Say which holders of bits a sample may have missed altogether; empty of a figure that is no mean of bits.
+
+    Examples
+    --------
+    >>> unseen(0.0362)
+    'holders rarer than 1 in 27 would not have been seen'
+    """
+    return "" if share is None else f"holders rarer than 1 in {count(math.floor(1 / share))} would not have been seen"
+
+
 def times_in_100(auc: float) -> str:
     """Say how often out of 100 the attacker picks the member; an AUC short of 1 is never "100".
 
@@ -244,6 +242,11 @@ class Quantity:
         return self.estimate.undefined_reason or ""
 
     @property
+    def made(self) -> str:
+        """How the interval was made, and which holders of bits it cannot know of."""
+        return "; ".join(part for part in (self.estimate.method, unseen(self.estimate.unseen_below)) if part)
+
+    @property
     def counts(self) -> str:
         """How many samples stand behind it."""
         e = self.estimate
@@ -255,6 +258,15 @@ class Quantity:
         if not self.defined:
             return f"— (not defined: {self.reason})"
         return f"{self.value_with_unit} {self.interval}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count(Quantity):
+    """A number of members: whole."""
+
+    @property
+    def _decimals(self) -> int:
+        return 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

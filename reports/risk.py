@@ -7,7 +7,7 @@ from typing import NamedTuple
 from auditor.documents.result import AuditResult, RiskBreakdown, RiskGroup, RiskResult, StabilityResult, TailResult
 
 from .escaping import visible
-from .numbers import Quantity, p_value, percent, plural
+from .numbers import Count, Quantity, p_value, percent, plain, plural
 from .probabilities import calibration_quantities, calibration_sentence
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "quantities",
     "shown_breakdowns",
     "stability_sentence",
+    "stand_out_rows",
     "tail_rows",
     "tails_caveat",
     "too_small_sentence",
@@ -95,6 +96,27 @@ def _tail(tail: TailResult) -> tuple[Quantity, Quantity]:
     return (
         Quantity(label=f"Mean bits, {worst}", unit="bits a member", estimate=tail.mean_bits),
         Quantity(label=f"Least bits, {worst}", unit="bits", estimate=tail.quantile_bits),
+    )
+
+
+def stand_out_rows(risk: RiskResult) -> tuple[Quantity, ...]:
+    """Count the members who stand out; none in files of older auditors."""
+    found = risk.stand_out
+    if found is None:
+        return ()
+    others = found.n_beyond_every_non_member.n_non_members
+    above = f"More than {plain(found.threshold_bits)} bits"
+    return (
+        Count(
+            label=f"Above the highest of {plural(others, 'non-member')}",
+            unit="members",
+            estimate=found.n_beyond_every_non_member,
+        ),
+        *([] if found.n_above_bits is None else [Count(label=above, unit="members", estimate=found.n_above_bits)]),
+        *(
+            Count(label=f"Identified at {percent(one.fpr)} false alarms", unit="members", estimate=one)
+            for one in found.n_identified
+        ),
     )
 
 
@@ -252,6 +274,8 @@ def quantities(risk: RiskResult) -> Iterator[tuple[str, Quantity]]:
     if risk.calibration is not None:
         for quantity in calibration_quantities(risk.calibration):
             yield "at risk: probabilities", quantity
+    for quantity in stand_out_rows(risk):
+        yield "at risk: who stands out", quantity
     for tail in risk.tails:
         for quantity in _tail(tail):
             yield "at risk: the worst members", quantity

@@ -144,6 +144,7 @@ def _memory(result: AuditResult) -> list[str]:
             [(escaped(q.label), _cell(q), escaped(q.note)) for q in quantities],
             right=9,
         ),
+        *([said, ""] if (said := figure_rows.unseen_line(memory)) else []),
     ]
 
 
@@ -187,11 +188,13 @@ def _risk(result: AuditResult) -> list[str]:
         escaped(risk.stability_sentence(found.stability)),
     ]
     tails = [(row.label, _cell(row.mean), _cell(row.least)) for row in risk.tail_rows(found)]
+    stand_out = [(escaped(q.label), _cell(q)) for q in risk.stand_out_rows(found)]
     caveat = risk.tails_caveat(result)
     return [
         *_heading("Who is at risk", result),
         *(f"- {line}" for line in lines if line),
         "",
+        *(table_lines(("Who stands out", "Members"), stand_out) if stand_out else []),
         *(table_lines(("Members", "Mean of them", "Each at least"), tails) if tails else []),
         *([f"▲ {escaped(caveat)}", ""] if tails and caveat else []),
         *_stated(found.calibration),

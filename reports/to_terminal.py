@@ -121,7 +121,9 @@ def _memory(result: AuditResult) -> list[RenderableType]:
     table = _grid("", "value", f"{quantities[0].level} interval")
     for quantity in figure_rows.in_brief(memory):
         table.add_row(_text(quantity.label), *_cells(quantity))
-    return [_title("How much is remembered", result), table, *_sparklines(memory.signed_bits_histogram)]
+    said = figure_rows.unseen_line(memory)
+    note = [Text(f"  {said}", style="dim")] if said else []
+    return [_title("How much is remembered", result), table, *note, *_sparklines(memory.signed_bits_histogram)]
 
 
 def _spark(counts: tuple[int, ...], width: int = 48) -> str:
@@ -205,6 +207,7 @@ def _risk(result: AuditResult) -> list[RenderableType]:
     ]
     if above := risk.above_sentence(found):
         lines.append(("info", above))
+    lines += [("info", f"{q.label}: {q.text}") for q in risk.stand_out_rows(found) if q.defined]
     tails = [
         f"{row.label.lower()} {row.mean.value} {row.mean.interval}" for row in risk.tail_rows(found) if row.mean.defined
     ]

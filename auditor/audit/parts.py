@@ -201,6 +201,7 @@ def who_is_at_risk(evidence: Evidence) -> Risk:
         rarity=table.rarity,
         signed_bits=table.signed_bits,
         single_bits=separate,
+        fpr_targets=evidence.config.fpr_targets,
         level=evidence.config.confidence,
         seed=evidence.config.seed,
     )

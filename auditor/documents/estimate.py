@@ -7,7 +7,7 @@ from typing import Any
 
 from .files import document
 
-__all__ = ["Estimate", "Histogram", "RocCurve", "TprAtFpr"]
+__all__ = ["CountAtFpr", "Estimate", "Histogram", "RocCurve", "TprAtFpr"]
 
 
 @document
@@ -30,6 +30,8 @@ class Estimate:
     """Number of non-members behind the estimate."""
     undefined_reason: str | None = None
     """Why there is no value; null if there is one."""
+    unseen_below: float | None = None
+    """Of a mean of bits: share of the samples below which those that hold bits may all have been missed; else null."""
 
     def __post_init__(self) -> None:
         ends = (self.low, self.value, self.high)
@@ -93,6 +95,19 @@ class TprAtFpr(Estimate):
 
     @classmethod
     def at(cls, fpr: float, estimate: Estimate) -> "TprAtFpr":
+        """Attach the false-positive rate to an estimate."""
+        return cls(fpr=fpr, **estimate.parts())
+
+
+@document
+class CountAtFpr(Estimate):
+    """How many members lie beyond the threshold with a false-positive rate of at most ``fpr``."""
+
+    fpr: float
+    """False-positive rate that is not exceeded."""
+
+    @classmethod
+    def at(cls, fpr: float, estimate: Estimate) -> "CountAtFpr":
         """Attach the false-positive rate to an estimate."""
         return cls(fpr=fpr, **estimate.parts())
 

@@ -27,7 +27,9 @@ ANY = "any"
 
 _KEYS = ("attack", "label", "metric", "quantity", "fpr", "share", "by")
 _NAMED = ("attack", "label", "metric", "quantity")  # entries that ``any`` runs over; rates and shares are not
-_LEFT_OUT = frozenset({"params", "roc", "bins", "signed_bits_histogram", "top_samples", "p_value", "p_value_holm"})
+_LEFT_OUT = frozenset(
+    {"params", "roc", "bins", "signed_bits_histogram", "top_samples", "p_value", "p_value_holm", "threshold_bits"}
+)
 _NUMBER = r"[0-9][0-9.e-]*"
 _OF_ATTACK = re.compile(rf"attacks\.(?P<label>.+?)\.(?P<leaf>[a-z_]\w*(?:\.(?P<fpr>{_NUMBER}))?)")
 
@@ -38,6 +40,8 @@ _WORDS = {
     "auc_residualised": "AUC without what the looks of the texts tell",
     "auc_within_strata": "AUC among texts of the same looks",
     "epsilon_lower_bound": "lower bound of epsilon",
+    "n_beyond_every_non_member": "members above the highest non-member",
+    "n_above_bits": "members with more bits than chance gives",
 }
 
 
@@ -59,6 +63,8 @@ class Figure:
     method : str
     n_members, n_non_members : int or None
     undefined_reason : str or None
+    unseen_below : float or None
+        Of a mean of bits: holders rarer than this share may all have been missed.
     sample_ids : tuple of (str, float)
         Samples behind it, the worst first, each with what is held against a limit to name it: its own value where the
         figure is the largest of them, the count where it is their number.
@@ -76,6 +82,7 @@ class Figure:
     n_members: int | None = None
     n_non_members: int | None = None
     undefined_reason: str | None = None
+    unseen_below: float | None = None
     sample_ids: tuple[tuple[str, float], ...] = ()
 
 
@@ -244,6 +251,7 @@ def _estimate(place: _Place, value: Mapping[str, Any]) -> Figure:
         method=str(value.get("method", "")),
         n_members=value.get("n_members"),
         n_non_members=value.get("n_non_members"),
+        unseen_below=value.get("unseen_below"),
     )
 
 
@@ -284,6 +292,8 @@ def _describe(place: _Place) -> str:
     words = _WORDS.get(leaf, leaf.replace("_", " "))
     if "tpr_at_fpr" in others:
         words = f"TPR at an FPR of {leaf}"
+    if "n_identified" in others:
+        words = f"members identified at an FPR of {leaf}"
     if "tails" in others:
         words = f"{words} of the worst share of {others[-2]} of the members"
     if place.labels:

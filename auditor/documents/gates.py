@@ -67,6 +67,8 @@ class GateOutcome:
     """Samples to look at, the worst first, where the metric is of single samples."""
     vetoes: tuple[str, ...] = ()
     """Soundness checks that refuse the gate a verdict, by name."""
+    unseen_below: float | None = None
+    """Of a mean of bits: share of the samples below which those that hold bits may all have been missed; else null."""
 
     def contradictions(self) -> Iterator[str]:
         """Say how figure, limits and outcome disagree."""

@@ -4,24 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Any, Literal
 
-from .estimate import Estimate, Histogram, RocCurve, TprAtFpr
+from .estimate import CountAtFpr, Estimate, Histogram, RocCurve, TprAtFpr
 from .files import document
 from .prediction import PredictionBesideMeasurement
 
 __all__ = [
     *("SCHEMA_VERSION", "VERDICTS", "AttackResult", "AuditResult", "CalibrationBin", "CalibrationResult"),
-    *(
-        "CheckResult",
-        "CombinationResult",
-        "DataResult",
-        "Finding",
-        "FoldChoice",
-        "MemorizationResult",
-        "ModelProvenance",
-    ),
-    *("Provenance", "RetrainedAttack", "RetrainedResult", "RiskBreakdown", "RiskGroup", "RiskResult"),
-    *("SelectionResult", "SideData", "SoundnessResult", "StabilityResult", "TailResult", "TopSample", "Verdict"),
-    "worst_verdict",
+    *("CheckResult", "CombinationResult", "DataResult", "Finding", "FoldChoice", "MemorizationResult"),
+    *("ModelProvenance", "Provenance", "RetrainedAttack", "RetrainedResult", "RiskBreakdown", "RiskGroup"),
+    *("RiskResult", "SelectionResult", "SideData", "SoundnessResult", "StabilityResult", "StandOutResult"),
+    *("TailResult", "TopSample", "Verdict", "worst_verdict"),
 ]
 
 SCHEMA_VERSION = "1.3"
@@ -223,6 +215,20 @@ class TailResult:
 
 
 @document
+class StandOutResult:
+    """How many of the audited members stand out from the non-members, each with what chance and thresholds allow."""
+
+    n_beyond_every_non_member: Estimate
+    """Members above the highest non-member by the headline attack; the low end leaves out what chance explains."""
+    threshold_bits: float
+    """Signed bits that count as held for certain."""
+    n_above_bits: Estimate | None
+    """Members with more bits than that; the low end leaves out as many as non-members explain; null without bits."""
+    n_identified: tuple[CountAtFpr, ...]
+    """Members identified at each false-positive rate by the headline attack; intervals hold the threshold's error."""
+
+
+@document
 class StabilityResult:
     """Whether other references would name the same members as most at risk.
 
@@ -268,6 +274,8 @@ class RiskResult:
     """Whether other references name the same members; null with fewer than two references."""
     undefined_reason: str | None = None
     """Why there are no probabilities; null if there are."""
+    stand_out: StandOutResult | None = None
+    """Members who stand out, counted; null in files of older auditors."""
 
 
 Finding = Literal["residual", "over_erased", "indistinguishable", "undecided"]

@@ -73,7 +73,7 @@ def dataset_memorization(
             return Estimate.undefined(NO_NON_MEMBERS, level=level, n_members=n_members)
         return intervals.mean_difference(x, y, level=level, groups_x=ours, groups_y=theirs)
 
-    clipped_mean = intervals.mean(clipped, level=level, groups=ours, skewed=True)
+    clipped_mean = intervals.mean(clipped, level=level, groups=ours)
     debiased = difference(clipped, clipped_non)
     held = debiased if calibrated else replace(clipped_mean, method=f"{clipped_mean.method}, clipped, UNCALIBRATED")
     capacity_bits = capacity.value * n_parameters
@@ -84,7 +84,7 @@ def dataset_memorization(
         mean_bits_members=intervals.mean(members, level=level, groups=ours),
         mean_bits_non_members=_non_member_mean(non_members, level, theirs),
         clipped_bits_per_member=clipped_mean,
-        clipped_bits_per_non_member=_non_member_mean(clipped_non, level, theirs, skewed=True),
+        clipped_bits_per_non_member=_non_member_mean(clipped_non, level, theirs),
         debiased_bits_per_member=debiased,
         net_bits_per_member=difference(members, non_members),
         information_lower_bound_per_member=_certified(members, non_members, level, rng, (ours, theirs)),
@@ -129,11 +129,11 @@ def top_samples(
     )
 
 
-def _non_member_mean(values: Bits, level: float, groups: Groups, *, skewed: bool = False) -> Estimate:
+def _non_member_mean(values: Bits, level: float, groups: Groups) -> Estimate:
     """Mean over the non-members, if there are any."""
     if not len(values):
         return Estimate.undefined("no non-members were given", level=level)
-    return intervals.mean(values, level=level, groups=groups, n_as="non_members", skewed=skewed)
+    return intervals.mean(values, level=level, groups=groups, n_as="non_members")
 
 
 def _certified(
@@ -164,7 +164,7 @@ def _implied_auc(
         standard = (members - members.mean()) / spread
         ratio = float(members.mean()) / spread
         influence = standard - ratio / 2 * (standard**2 - 1)
-        d_prime = intervals.mean(ratio + influence, level=level, groups=groups[0])
+        d_prime = replace(intervals.mean(ratio + influence, level=level, groups=groups[0]), unseen_below=None)
         assumption = (
             "A LOWER BOUND ONLY IF the reference codes unseen texts at least as well as the target does, and "
             "their bits spread like the members'; a fine-tuned target breaks this (domain adaptation)"

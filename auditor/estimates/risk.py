@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ..documents.result import RiskResult, StabilityResult, TailResult
+from ..documents.estimate import CountAtFpr
+from ..documents.result import RiskResult, StabilityResult, StandOutResult, TailResult
 from ..stats.calibration import calibration
-from ..stats.clusters import Array
+from ..stats.clusters import Array, pick_groups
 from ..stats.crossfit import group_folds, too_few_for_folds
 from ..stats.intervals import finite_vector
 from ..stats.posterior import cross_fitted_posterior
+from ..stats.standing_out import n_beyond, n_identified
 from ..stats.tails import LEAST_IN_TAIL, tail_mean, tail_quantile
 from .risk_groups import Scored, break_down
 
@@ -23,6 +25,8 @@ __all__ = ["Risk", "assess_risk", "stability"]
 CERTAIN = 0.9
 TAIL_SHARES = (0.01, 0.05, 0.10)
 WORST_SHARE = 0.10
+STAND_OUT_BITS = 100.0
+"""Bits that count as held for certain: no text is 2^100 times as probable by chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,6 +50,7 @@ def assess_risk(
     rarity: Array | None = None,
     signed_bits: Array | None = None,
     single_bits: Sequence[Array] = (),
+    fpr_targets: Sequence[float] = (0.01,),
     level: float,
     seed: int,
 ) -> Risk:
@@ -74,6 +79,8 @@ def assess_risk(
         ``log2 p(text | target) - log2 p(text | reference)``.
     single_bits : sequence of ndarray of shape (n_samples,), bits
         The same against each reference alone.
+    fpr_targets : sequence of float
+        False-positive rates at which members are counted as identified.
     level : float
         Confidence level of every interval.
     seed : int
@@ -114,8 +121,35 @@ def assess_risk(
         breakdowns=break_down(samples, units=units, n_bytes=n_bytes, rarity=rarity, n_copies=n_copies),
         stability=stability([bits[is_member] for bits in single_bits]),
         undefined_reason=problem,
+        stand_out=_stand_out(samples, fpr_targets),
     )
     return Risk(result=result, posterior=posterior)
+
+
+def _stand_out(samples: Scored, fprs: Sequence[float]) -> StandOutResult:
+    """Count the members that stand out from the non-members."""
+    members, level = samples.is_member, samples.level
+    ours, theirs = pick_groups(samples.clusters, members), pick_groups(samples.clusters, ~members)
+    sides, bits = (samples.scores[members], samples.scores[~members]), samples.signed_bits
+    beyond = n_beyond(*sides, level=level, groups_members=ours, groups_non_members=theirs)
+    above_bits = None
+    if bits is not None:
+        above_bits = n_beyond(
+            bits[members],
+            bits[~members],
+            threshold=STAND_OUT_BITS,
+            level=level,
+            groups_members=ours,
+            groups_non_members=theirs,
+        )
+    return StandOutResult(
+        n_beyond_every_non_member=beyond,
+        threshold_bits=STAND_OUT_BITS,
+        n_above_bits=above_bits,
+        n_identified=tuple(
+            CountAtFpr.at(fpr, n_identified(*sides, fpr=fpr, level=level, groups_non_members=theirs)) for fpr in fprs
+        ),
+    )
 
 
 def _above(posterior: Array | None, side: NDArray[np.bool_]) -> int | None:

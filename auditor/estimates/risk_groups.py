@@ -223,7 +223,7 @@ def _risk_group(samples: Scored, label: str, here: _Mask) -> RiskGroup:
         n_members=n,
         mean_bits=None if samples.signed_bits is None else average(samples.signed_bits, ""),
         auc=area,
-        posterior=posterior.mapped(lambda end: min(max(end, 0.0), 1.0)),
+        posterior=replace(posterior.mapped(lambda end: min(max(end, 0.0), 1.0)), unseen_below=None),
     )
 
 

@@ -296,6 +296,7 @@ def state_outcome(
         waived_until=waiver.expires.isoformat() if waiver else None,
         sample_ids=tuple(name for name, value in figure.sample_ids if gate.max is not None and value > gate.max),
         vetoes=tuple(vetoes),
+        unseen_below=figure.unseen_below,
     )
 
 

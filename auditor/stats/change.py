@@ -12,6 +12,7 @@ from .clusters import Array, Groups, Ids, cluster_ids, influence_spread
 from .intervals import check_level, finite_vector
 from .metrics import FEW_MISRANKED, auc, placements, tpr_at_fpr
 from .p_values import interval_p_value
+from .reach import reach, unseen_below
 from .roc import ScoredSides, score_sides
 
 __all__ = [
@@ -63,8 +64,8 @@ def mean_change(
     Returns
     -------
     Change
-        Welch's t interval of ``mean_members(after - before) - mean_non_members(after - before)``, clusters as in
-        `influence_spread`. Undefined below two samples or clusters a side.
+        The interval of `mean_difference` for ``mean_members(after - before) - mean_non_members(after - before)``,
+        which allows for few samples that changed a lot. Undefined below two samples or clusters a side.
 
     Examples
     --------
@@ -76,9 +77,9 @@ def mean_change(
     moved = finite_vector(after, "values after") - finite_vector(before, "values before")
     x, y = moved[is_member], moved[~is_member]
     centre_x, centre_y = (float(side.mean()) if side.size else 0.0 for side in (x, y))
-    method = "paired by text, Welch t interval" if y.size else "paired by text, t interval"
+    method = "paired by text, matched gamma and " + ("Welch t" if y.size else "t")
     influence = (x - centre_x) / max(x.size, 1), -(y - centre_y) / max(y.size, 1)
-    return _change(centre_x - centre_y, influence, is_member, groups, level, method)
+    return _change(centre_x - centre_y, influence, is_member, groups, level, method, of_means=True)
 
 
 def auc_change(
@@ -145,8 +146,9 @@ def _change(
     groups: Groups,
     level: float,
     method: str,
+    of_means: bool = False,
 ) -> Change:
-    """Turn the influences of the samples into an interval and a p-value."""
+    """Turn the influences of the samples into an interval and a p-value; of means with the arms of `reach`."""
     cluster = cluster_ids(is_member.size, groups)
     sides = cluster[is_member], cluster[~is_member]
     n_members, n_non_members = (side.size for side in sides)
@@ -156,8 +158,11 @@ def _change(
             undefined = Estimate.undefined(reason, level=level, n_members=n_members, n_non_members=n_non_members)
             return Change(estimate=undefined, p_value=None)
     spread = influence_spread(*influence, *sides)
-    half = float(stats.t.ppf((1 + level) / 2, spread.df)) * math.sqrt(spread.variance) if spread.variance > 0 else 0.0
-    low, high = value - half, value + half
+    if of_means:
+        down, up = (float(arm) for arm in reach(spread.kinds, spread.df, level))
+    else:
+        down = up = float(stats.t.isf((1 - level) / 2, spread.df)) * math.sqrt(spread.variance)
+    low, high = value - down, value + up
     clustered = ", cluster-robust" if np.unique(cluster).size < cluster.size else ""
     estimate = Estimate(
         value=value,
@@ -167,6 +172,7 @@ def _change(
         method=method + clustered,
         n_members=n_members,
         n_non_members=n_non_members,
+        unseen_below=unseen_below(sides[0], level) if of_means else None,
     )
     return Change(estimate=estimate, p_value=interval_p_value(value, low, high, level=level, df=spread.df))
 
@@ -292,8 +298,13 @@ def independent_change(before: Estimate, after: Estimate, *, bound: float | None
                 estimate=_undefined(f"{when}: {one.undefined_reason}", one.level, before, after), p_value=None
             )
     change = _joined(before, after, 0.0, "NOT paired: different samples, Zou's interval of a difference", bound)
-    n_members, n_non_members = before.n_members + after.n_members, before.n_non_members + after.n_non_members
-    return replace(change, estimate=replace(change.estimate, n_members=n_members, n_non_members=n_non_members))
+    found = replace(
+        change.estimate,
+        n_members=before.n_members + after.n_members,
+        n_non_members=before.n_non_members + after.n_non_members,
+        unseen_below=max((one.unseen_below for one in (before, after) if one.unseen_below is not None), default=None),
+    )
+    return replace(change, estimate=found)
 
 
 def _joined(first: Estimate, second: Estimate, correlation: float, method: str, bound: float | None) -> Change:

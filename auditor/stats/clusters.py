@@ -20,7 +20,6 @@ __all__ = [
     "jackknife_spread",
     "kish_size",
     "pick_groups",
-    "skew_stretch",
     "with_copies",
 ]
 
@@ -37,6 +36,8 @@ class Spread:
 
     variance: float
     df: float
+    kinds: tuple[Array, ...] = ()
+    """Totals of the clusters on the first side only, on the second only, and on both: their squares add up."""
 
 
 def pick_groups(groups: Groups, here: NDArray[np.bool_]) -> Groups:
@@ -143,35 +144,6 @@ def influence_spread(x: Array, y: Array, cluster_x: Ids, cluster_y: Ids) -> Spre
     return _spread(total, sizes)
 
 
-def skew_stretch(influence: Array, cluster: Ids, quantile: float) -> tuple[float, float]:
-    """By how much the arms of a t interval fall short where values are skewed, as factors of at least 1: low, high.
-
-    Of skewed values the t statistic is skewed the other way, so that the interval of a mean of many small values and a
-    few large ones ends below the truth too often. The arm on the long side is lengthened by the first term of the
-    Cornish-Fisher expansion of the statistic's quantile; the other one is never shortened.
-
-    Parameters
-    ----------
-    influence : ndarray of shape (n_samples,)
-        Influence of each sample on the estimate; sums to 0.
-    cluster : ndarray of int64, shape (n_samples,)
-    quantile : float
-        Standard errors in an arm.
-
-    References
-    ----------
-    .. [1] Hall, *On the removal of skewness by transformation*, J. R. Statist. Soc. B 54, 1992 (the expansion). We use
-       it one-sided, as a lengthening.
-    """
-    totals = np.bincount(cluster, weights=influence)
-    square = float(np.mean(totals**2))
-    if square == 0:
-        return 1.0, 1.0
-    skewness = float(np.mean(totals**3)) / square**1.5
-    factor = 1 + abs(skewness) * (2 * quantile**2 + 1) / (6 * quantile * math.sqrt(totals.size))
-    return (1.0, factor) if skewness > 0 else (factor, 1.0)
-
-
 def jackknife_spread(deviation: Array, sizes: Array) -> Spread:
     """Variance of a two-sample estimate from what it becomes when each cluster is left out.
 
@@ -204,8 +176,9 @@ def jackknife_spread(deviation: Array, sizes: Array) -> Spread:
 def _spread(total: Array, sizes: Array, *, heavy_tails: bool = False) -> Spread:
     """Sum the squares of the cluster totals, with Satterthwaite's df over the kinds of clusters."""
     variance = float(np.sum(total**2))
+    kinds = tuple(total[kind] for kind in _kinds(sizes))
     if variance == 0:
-        return Spread(variance=0.0, df=math.inf)
+        return Spread(variance=0.0, df=math.inf, kinds=kinds)
     shares = total**2 / variance
     wobble = 0.0
     for kind in _kinds(sizes):
@@ -214,7 +187,7 @@ def _spread(total: Array, sizes: Array, *, heavy_tails: bool = False) -> Spread:
             kurtosis = float(np.mean(shares[kind] ** 2) / np.mean(shares[kind]) ** 2)
             excess = max((kurtosis - 1) / 2, 1.0) if heavy_tails else 1.0
             wobble += part**2 * excess / _mean_df(sizes[:, kind].sum(axis=0))
-    return Spread(variance=variance, df=max(1 / wobble, 1.0))
+    return Spread(variance=variance, df=max(1 / wobble, 1.0), kinds=kinds)
 
 
 def _kinds(sizes: Array) -> tuple[NDArray[np.bool_], ...]:

@@ -8,11 +8,13 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ..documents.estimate import Estimate
-from .clusters import Array, Groups, Ids, Spread, cluster_ids, influence_spread, jackknife_spread, skew_stretch
+from .clusters import Array, Groups, Ids, Spread, cluster_ids, influence_spread, jackknife_spread
+from .reach import reach, unseen_below
 
 __all__ = ["clopper_pearson", "mean", "mean_difference", "standardized_difference"]
 
 ROUNDING = 1e-12
+NO_WIDTH = "of no width: the values do not vary"
 
 
 def clopper_pearson(k: int, n: int, level: float) -> tuple[float, float]:
@@ -60,9 +62,8 @@ def mean(
     level: float,
     groups: Groups = None,
     n_as: Literal["members", "non_members"] = "members",
-    skewed: bool = False,
 ) -> Estimate:
-    """Mean with a t interval; with groups, from the variance between clusters.
+    """Mean with an interval that allows for few samples that hold nearly everything (`reach`).
 
     Parameters
     ----------
@@ -74,15 +75,13 @@ def mean(
         Cluster of each sample; None is a cluster of its own.
     n_as : {"members", "non_members"}
         Which of the estimate's counts the samples are.
-    skewed : bool
-        The values are known to be skewed, as bits clipped at zero are: the arm of the interval on the long side is
-        lengthened (`skew_stretch`).
 
     Returns
     -------
     Estimate
-        Without groups exactly Student's interval, df n - 1; with them df = clusters - 1. Undefined below two
-        samples or two clusters. If all values are equal the interval has no width, and the method says so.
+        From the variance between clusters with groups, df = clusters - 1; without them df = n - 1. Undefined below
+        two samples or two clusters. If all values are equal the interval has no width, and the method says so.
+        ``unseen_below``: which holders the sample may have missed altogether.
 
     Raises
     ------
@@ -92,11 +91,11 @@ def mean(
     References
     ----------
     .. [1] Miller, *Adding error bars to evals*, arXiv:2411.00640, sec. 2.2 (clustered standard errors). We add
-       the correction C/(C - 1) for C clusters and use t in place of the normal.
+       the correction C/(C - 1) for C clusters, and the arms of `reach` in place of the normal ones.
 
     Examples
     --------
-    >>> e = mean([1.0, 2.0, 3.0], level=0.95)  # 2 -+ 4.303 * 1 / sqrt 3
+    >>> e = mean([1.0, 2.0, 3.0], level=0.95)  # neither skewed nor outlying: Student's, 2 -+ 4.303 * 1 / sqrt 3
     >>> e.value, round(e.low, 3), round(e.high, 3)
     (2.0, -0.484, 4.484)
     """
@@ -112,17 +111,14 @@ def mean(
     centre = float(x.mean())
     empty = np.empty(0)
     spread = influence_spread((x - centre) / x.size, empty, cluster, empty.astype(np.int64))
-    method = "t interval" if np.unique(cluster).size == x.size else "t interval, cluster-robust"
-    if not skewed:
-        return _t_estimate(centre, spread, level, method, counts)
-    stretch = skew_stretch((x - centre) / x.size, cluster, float(stats.t.ppf((1 + level) / 2, spread.df)))
-    return _t_estimate(centre, spread, level, f"{method}, stretched for skewness", counts, stretch)
+    method = "matched gamma and t" if np.unique(cluster).size == x.size else "matched gamma and t, cluster-robust"
+    return _mean_estimate(centre, spread, level, method, counts, unseen_below(cluster, level))
 
 
 def mean_difference(
     x: ArrayLike, y: ArrayLike, *, level: float, groups_x: Groups = None, groups_y: Groups = None
 ) -> Estimate:
-    """Difference of means, members minus non-members, with Welch's interval.
+    """Difference of means, members minus non-members, with Welch's interval where nothing is skewed (`reach`).
 
     Parameters
     ----------
@@ -136,9 +132,10 @@ def mean_difference(
     Returns
     -------
     Estimate
-        Without groups exactly Welch's t interval with Satterthwaite's df; with groups the influences are
-        summed by cluster first, see `influence_spread`. Undefined below two samples or clusters a side. If
-        neither side varies the interval has no width, and the method says so.
+        Variance and Satterthwaite's df as in Welch's t interval; with groups the influences are summed by cluster
+        first, see `influence_spread`. Undefined below two samples or clusters a side. If neither side varies the
+        interval has no width, and the method says so. ``unseen_below``: which holders among the members the sample
+        may have missed altogether.
 
     Raises
     ------
@@ -165,8 +162,9 @@ def mean_difference(
         sides.cluster_x,
         sides.cluster_y,
     )
-    method = "Welch t interval" + sides.suffix
-    return _t_estimate(mean_x - mean_y, spread, level, method, sides.counts)
+    method = "matched gamma and Welch t" + sides.suffix
+    unseen = unseen_below(sides.cluster_x, level)
+    return _mean_estimate(mean_x - mean_y, spread, level, method, sides.counts, unseen)
 
 
 def standardized_difference(
@@ -303,23 +301,22 @@ def _too_few(name: str, cluster: Ids, least: int = 2) -> str | None:
     return f"at least {least} groups of {name} are needed, got {n_clusters}" if n_clusters < least else None
 
 
-def _t_estimate(
-    value: float,
-    spread: Spread,
-    level: float,
-    method: str,
-    counts: Counts,
-    stretch: tuple[float, float] = (1.0, 1.0),
-) -> Estimate:
+def _mean_estimate(value: float, spread: Spread, level: float, method: str, counts: Counts, unseen: float) -> Estimate:
+    down, up = (float(arm) for arm in reach(spread.kinds, spread.df, level))
+    return Estimate(
+        value=value,
+        low=value - down,
+        high=value + up,
+        level=level,
+        method=method if spread.variance > 0 else f"{method} {NO_WIDTH}",
+        unseen_below=unseen,
+        **counts,
+    )
+
+
+def _t_estimate(value: float, spread: Spread, level: float, method: str, counts: Counts) -> Estimate:
     if spread.variance > 0:
         half = float(stats.t.ppf((1 + level) / 2, spread.df)) * math.sqrt(spread.variance)
     else:
-        half, method = 0.0, f"{method} of no width: the values do not vary"
-    return Estimate(
-        value=value,
-        low=value - half * stretch[0],
-        high=value + half * stretch[1],
-        level=level,
-        method=method,
-        **counts,
-    )
+        half, method = 0.0, f"{method} {NO_WIDTH}"
+    return Estimate(value=value, low=value - half, high=value + half, level=level, method=method, **counts)

@@ -7,12 +7,14 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ..documents.estimate import Estimate
-from .clusters import Array, Groups, Ids, cluster_ids, effective_size, influence_spread, skew_stretch
+from .clusters import Array, Groups, Ids, cluster_ids, effective_size, influence_spread, kish_size
 from .intervals import check_level, finite_vector
+from .reach import reach
 
 __all__ = ["LEAST_IN_TAIL", "tail_mean", "tail_quantile"]
 
 LEAST_IN_TAIL = 5
+"""Members, and groups of members, that a tail must hold for its interval to be worth its name."""
 
 
 def tail_mean(values: ArrayLike, share: float, *, level: float, groups: Groups = None) -> Estimate:
@@ -32,9 +34,10 @@ def tail_mean(values: ArrayLike, share: float, *, level: float, groups: Groups =
     -------
     Estimate
         With q the largest value left out and k values taken, ``q + mean(max(x - q, 0)) n / k``; its influences
-        ``max(x - q, 0) n / k`` give the variance, summed by cluster; t quantile with at most k - 1 degrees of freedom,
-        and the upper arm lengthened for their skewness (`skew_stretch`).
-        The value of q plays no part to first order. Undefined if fewer than 5 values are taken, or of one cluster.
+        ``max(x - q, 0) n / k`` give the variance, summed by cluster; the arms are those of `reach` with at most k - 1
+        degrees of freedom. The value of q plays no part to first order. Undefined if the share is of fewer than 5
+        members, or of fewer than 5 clusters (`kish_size`): of 8 documents the worst 5% are a part of one, and what
+        another would hold cannot be told.
 
     References
     ----------
@@ -54,15 +57,14 @@ def tail_mean(values: ArrayLike, share: float, *, level: float, groups: Groups =
     influence = (excess - excess.mean()) / x.size
     spread = influence_spread(influence, none, cluster, none.astype(np.int64))
     value = threshold + float(excess.mean())
-    quantile = float(stats.t.ppf((1 + level) / 2, min(spread.df, k - 1)))
-    half, (down, up) = quantile * math.sqrt(spread.variance), skew_stretch(influence, cluster, quantile)
-    method = "expected shortfall, influences, t interval stretched for skewness"
+    down, up = (float(arm) for arm in reach(spread.kinds, min(spread.df, k - 1), level))
+    method = "expected shortfall, influences, matched gamma and t"
     if np.unique(cluster).size < cluster.size:
         method += ", cluster-robust"
     return Estimate(
         value=value,
-        low=value - half * down,
-        high=value + half * up,
+        low=value - down,
+        high=value + up,
         level=level,
         method=method,
         n_members=x.size,
@@ -133,5 +135,9 @@ def _tail(values: ArrayLike, share: float, level: float, groups: Groups) -> tupl
     if k < LEAST_IN_TAIL:
         needed = math.ceil(LEAST_IN_TAIL / share - 1e-9)
         return x, cluster, k, f"the worst {share:.0%} needs at least {needed} members, there are {x.size}"
-    few = np.unique(cluster).size < 2
-    return x, cluster, k, "at least 2 groups of members are needed, got 1" if few else None
+    n_groups = kish_size(cluster) if x.size else 0.0
+    if np.unique(cluster).size < x.size and share * n_groups < LEAST_IN_TAIL:
+        needed = math.ceil(LEAST_IN_TAIL / share - 1e-9)
+        reason = f"too few groups in the tail: the worst {share:.0%} needs at least {needed} groups of equal size"
+        return x, cluster, k, f"{reason}, those of the members count as {n_groups:.3g}"
+    return x, cluster, k, None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from auditor.documents.estimate import Estimate
 from auditor.documents.gates import GateOutcome, GateReport, Outcome
 from reports.escaping import ID, visible
-from reports.numbers import Change, Quantity, number, p_value, percent, plural
+from reports.numbers import Change, Quantity, number, p_value, percent, plural, unseen
 from reports.soundness import spoken
 from reports.tones import Tone
 
@@ -181,8 +181,9 @@ def unvouched(report: GateReport) -> str:
 
 
 def reason(gate: GateOutcome) -> str:
-    """Say why the outcome is what it is; checks are named in words."""
-    return f"the audit is not sound: {_in_words(gate.vetoes)}" if gate.vetoes else gate.reason
+    """Say why the outcome is what it is, and which holders a mean of bits cannot know of; checks are named in words."""
+    why = f"the audit is not sound: {_in_words(gate.vetoes)}" if gate.vetoes else gate.reason
+    return "; ".join(part for part in (why, unseen(gate.unseen_below)) if part)
 
 
 def _in_words(names: Sequence[str]) -> str:
