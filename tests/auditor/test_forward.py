@@ -306,7 +306,7 @@ def test_long_sequences_are_tried_without_their_whole_logits(monkeypatch: pytest
     monkeypatch.setattr(forward, "_WHOLE_LOGITS", VOCABULARY * 20)
     model = build("llama")
     rows: list[int] = []
-    model.lm_head.register_forward_hook(lambda _head, _given, logits: rows.append(logits.shape[1]))
+    model.lm_head.register_forward_hook(lambda _head, _given, logits: rows.append(logits.numel() // VOCABULARY))
     scorer = Scorer(model, name="llama", pack=False)
     scorer.check(Trial.of(sequences()[2], sequences()[3]))
     assert max(rows) <= 20 < len(sequences()[2].ids)
