@@ -305,11 +305,15 @@ def test_long_sequences_are_tried_without_their_whole_logits(monkeypatch: pytest
 
     monkeypatch.setattr(forward, "_WHOLE_LOGITS", VOCABULARY * 20)
     model = build("llama")
-    rows: list[int] = []
-    model.lm_head.register_forward_pre_hook(lambda _head, given: rows.append(given[0].shape[1]))
+    whole: list[int] = []  # places of what the model itself gives to its head; chunks of rows have no batch
+
+    def watch(_head: Any, _given: Any, logits: torch.Tensor) -> None:
+        whole.extend([logits.shape[1]] if logits.ndim == 3 else [])
+
+    model.lm_head.register_forward_hook(watch)
     scorer = Scorer(model, name="llama", pack=False)
     scorer.check(Trial.of(sequences()[2], sequences()[3]))
-    assert max(rows) <= 20 < len(sequences()[2].ids)
+    assert max(whole) == len(sequences()[3].ids) <= 20 < len(sequences()[2].ids)
     assert not scorer.one_by_one
 
 
