@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor.audit import prepared, until_decided
+from auditor.audit import before_scoring, until_decided
 from auditor.audit.inputs import read_inputs
 from auditor.audit.until_decided import audit_until_decided
 from auditor.config import AuditConfig, DataSpec, ModelSpec
@@ -252,7 +252,7 @@ def test_the_order_depends_on_seed_and_texts_alone(world: World, tmp_path: Path)
     def drawn(pairs: dict[str, str], **changes: Any) -> list[str]:
         inputs = read_inputs(config_of(world, **changes))
         groups = [pairs.get(one) for one in inputs.data.ids]
-        return [inputs.data.ids[place] for place in prepared._random_order(inputs, groups if pairs else None)]
+        return [inputs.data.ids[place] for place in before_scoring._random_order(inputs, groups if pairs else None)]
 
     one = drawn({})
     assert sorted(one) == sorted(read_inputs(config_of(world)).data.ids)
