@@ -78,8 +78,8 @@ def find_earlier(folder: Path) -> Earlier | None:
     return Earlier(folder=folder, result=result)
 
 
-def refuse_other_policy(folder: Path, policy_sha256: str | None) -> None:
-    """Refuse to replace a verdict by that of another policy, or to leave it beside an audit that it does not judge.
+def refuse_other_policy(folder: Path, policy_sha256: str) -> None:
+    """Refuse to replace a verdict by that of another policy.
 
     Raises
     ------
@@ -93,6 +93,5 @@ def refuse_other_policy(folder: Path, policy_sha256: str | None) -> None:
         before = json.loads(file.read_text(encoding="utf-8"))["policy_sha256"]
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
         before = None
-    if before is None or before != policy_sha256:
-        given = "this audit has none (--policy)" if policy_sha256 is None else "this audit is judged by another"
-        raise ConfigError(f"--out {folder} holds gates.json, the verdict of a policy, and {given}: {_WAY_OUT}")
+    if before != policy_sha256:
+        raise ConfigError(f"--out {folder} holds gates.json, the verdict of another policy: {_WAY_OUT}")

@@ -21,7 +21,6 @@ from ..gates.subject import Judged, explain_inversion
 from ..soundness.checks import is_same_model
 from ..stats.sequential import level_per_gate
 from .before_scoring import Prepared, prepare
-from .earlier import Earlier
 from .inputs import read_inputs
 
 __all__ = ["audit_until_decided"]
@@ -38,7 +37,6 @@ def audit_until_decided(
     today: date,
     warn_only: bool = False,
     on_progress: Watch = None,
-    replaces: Earlier | None = None,
 ) -> GateReport:
     """Run the target on texts in random order until every gate of a policy is decided.
 
@@ -57,8 +55,6 @@ def audit_until_decided(
         Report everything as it is, but with exit code 0.
     on_progress : callable, optional
         Told of every batch scored.
-    replaces : Earlier, optional
-        An audit in the folder of outputs: it is refused if it is of another model or of other texts.
 
     Returns
     -------
@@ -83,8 +79,6 @@ def audit_until_decided(
     """
     _refuse_what_takes_all(config)
     inputs = read_inputs(config)
-    if replaces is not None:
-        replaces.refuse_other(config, inputs.data)
     config = inputs.config
     topics, elsewhere = topics_of(
         policy, inputs.attacks, headline=inputs.headline.label, has_reference=bool(config.references)

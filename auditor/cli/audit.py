@@ -113,10 +113,10 @@ def audit(
         target, configs = _audit_configs(config_file, options, packed)
         if policy is not None and len(configs) > 1:
             raise ConfigError(f"--policy judges one target, and {target} names {len(configs)} checkpoints")
-        if rank.is_first and not overwrite:
+        if rank.is_first and policy is not None and not overwrite:
             _keep_verdict(out, policy)
         if policy is not None and until_decided:
-            return run_until_decided(next(iter(configs.values())), policy, out, as_json=as_json, overwrite=overwrite)
+            return run_until_decided(next(iter(configs.values())), policy, out, as_json=as_json)
         if not rank.is_first:
             _help(configs.values(), out, rank)
         elif len(configs) == 1:
@@ -124,7 +124,6 @@ def audit(
             run_audit(config, out, as_json=as_json, rank=turn(rank, 1), pack=packed, overwrite=overwrite)
             if policy is not None:
                 return judge_audit(policy, out, as_json=as_json)
-            (out / "gates.json").unlink(missing_ok=True)  # with --overwrite: the verdict of a policy on another audit
         else:
             run_curve(target, configs, out, as_json=as_json, rank=rank, pack=packed, overwrite=overwrite)
     return 0
@@ -139,11 +138,11 @@ def _policy(file: Path | None, until_decided: bool, rank: "Rank") -> "Policy | N
     return None if file is None else checked_policy(file)
 
 
-def _keep_verdict(out: Path, policy: "Policy | None") -> None:
+def _keep_verdict(out: Path, policy: "Policy") -> None:
     """Refuse to replace the verdict of another policy, before anything is scored."""
     from ..audit.earlier import refuse_other_policy
 
-    refuse_other_policy(out, None if policy is None else policy.sha256)
+    refuse_other_policy(out, policy.sha256)
 
 
 def _opened(pack: Path | None, out: Path, rank: "Rank") -> "AbstractContextManager[Unpacked | None]":

@@ -35,12 +35,9 @@ def judge_audit(policy: "Policy", out: Path, *, as_json: bool) -> int:
     return _tell(report, out, stderr=as_json, as_json=False)
 
 
-def run_until_decided(
-    config: "AuditConfig", policy: "Policy", out: Path, *, as_json: bool, overwrite: bool = False
-) -> int:
+def run_until_decided(config: "AuditConfig", policy: "Policy", out: Path, *, as_json: bool) -> int:
     """Score until every gate is decided, write and print the verdict."""
     quiet_libraries()
-    from ..audit.earlier import find_earlier
     from ..audit.until_decided import audit_until_decided
     from .progress import scoring_progress
 
@@ -52,7 +49,6 @@ def run_until_decided(
             scores_folder=out / "scores",
             today=datetime.now(UTC).date(),
             on_progress=on_progress,
-            replaces=None if overwrite else find_earlier(out),
         )
     return _tell(report, out, stderr=False, as_json=as_json)
 
