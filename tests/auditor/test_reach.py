@@ -33,7 +33,7 @@ class TestReach:
 
     @pytest.mark.parametrize("k", [1, 3, 10])
     def test_equal_holders_are_a_poisson_count_with_one_more_twice_as_large(self, k):
-        """Of k counts of 1 and one of 2 the moments are k + 4 and k + 8: Fay and Feuer's chi-square with their ratio."""
+        """Of k counts of 1 and one of 2 the moments are k + 4 and k + 8: a chi-square with their ratio."""
         down, up = reach([np.r_[np.ones(k), np.full(10**6, -1e-9)]], np.inf, LEVEL)
         variance, third = k + 4, k + 8
         unit, shape = third / variance, variance**3 / third**2
@@ -121,7 +121,9 @@ def test_the_benchmark_takes_the_interval_of_an_audit():
 @pytest.mark.parametrize("clustered", [False, True])
 def test_each_end_is_missed_as_seldom_as_promised(law, clustered):
     module = grid()
-    truth, seen = (module.truths(draw, module.LAWS[law]) for draw in (module.LAWS[law].members, module.LAWS[law].without))
+    truth, seen = (
+        module.truths(draw, module.LAWS[law]) for draw in (module.LAWS[law].members, module.LAWS[law].without)
+    )
     rows = module.cell_rows(law, (400, 400), clustered, 600, np.random.default_rng(5), truth, seen)
     allowed = stats.binom.ppf(1 - 1e-4, 600, module.ALLOWED) / 600
     for row in rows:
