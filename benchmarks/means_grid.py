@@ -209,7 +209,7 @@ def moments(values: Array, sizes: Array, sign: int) -> tuple[Array, Array, float
 
 
 def ends(parts: list[tuple[Array, Array, float]]) -> tuple[Array, Array, Ends]:
-    """Return the ends of the interval of each sample, by the audit's arms; and value and half width of Welch's t."""
+    """Return ends by the audit's own arms, a sample a row, and value and half width of Welch's t."""
     value = np.sum([part[0] for part in parts], axis=0)
     variances = [np.maximum((part[1] ** 2).sum(axis=1), 1e-300) for part in parts]
     total = np.sum(variances, axis=0)

@@ -23,6 +23,10 @@ RUNS = {
         "--models gpt2-124m --n 2 --median-tokens 16 --contenders ours,loop --threads 1",
         "One process each",
     ),
+    "benchmarks/means_grid.py": (
+        "--out OUT/means.json --runs 10 --candidate-runs 4 --largest 50 --laws normal t3",
+        "kept: gamma, one more twice as far",
+    ),
     "benchmarks/null_calibration.py": (
         "--out OUT/null.json --scale 0.05 --splits 2 --slow-splits 1 --grouped-splits 1 --per-side 60 --small-side 40",
         "certified bits above 0",
@@ -31,6 +35,7 @@ RUNS = {
         "--data RECORDS --out OUT/power --levels 0.01 --epochs 1 --shadows 4 --words 8 --reference-texts 100",
         "lira",
     ),
+    "benchmarks/tails_grid.py": ("--out OUT/tails.json --runs 4", "identified at an FPR of 5%"),
     "benchmarks/throughput.py": (
         "--models gpt2-124m --n 2 --median-tokens 16 --seeds 0 --allocator default --contenders ours,loop --threads 1",
         "seconds of the contender / seconds of ours",

@@ -12,7 +12,7 @@ from .clusters import Array, Groups, Ids, cluster_ids, influence_spread
 from .intervals import check_level, finite_vector
 from .metrics import FEW_MISRANKED, auc, placements, tpr_at_fpr
 from .p_values import interval_p_value
-from .reach import reach, unseen_below
+from .reach import few_samples, reach, unseen_below
 from .roc import ScoredSides, score_sides
 
 __all__ = [
@@ -160,6 +160,7 @@ def _change(
     spread = influence_spread(*influence, *sides)
     if of_means:
         down, up = (float(arm) for arm in reach(spread.kinds, spread.df, level))
+        method += few_samples(*sides)
     else:
         down = up = float(stats.t.isf((1 - level) / 2, spread.df)) * math.sqrt(spread.variance)
     low, high = value - down, value + up

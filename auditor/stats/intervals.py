@@ -9,7 +9,7 @@ from scipy import stats
 
 from ..documents.estimate import Estimate
 from .clusters import Array, Groups, Ids, Spread, cluster_ids, influence_spread, jackknife_spread
-from .reach import reach, unseen_below
+from .reach import few_samples, reach, unseen_below
 
 __all__ = ["clopper_pearson", "mean", "mean_difference", "standardized_difference"]
 
@@ -112,6 +112,7 @@ def mean(
     empty = np.empty(0)
     spread = influence_spread((x - centre) / x.size, empty, cluster, empty.astype(np.int64))
     method = "matched gamma and t" if np.unique(cluster).size == x.size else "matched gamma and t, cluster-robust"
+    method += few_samples(cluster)
     return _mean_estimate(centre, spread, level, method, counts, unseen_below(cluster, level))
 
 
@@ -162,7 +163,7 @@ def mean_difference(
         sides.cluster_x,
         sides.cluster_y,
     )
-    method = "matched gamma and Welch t" + sides.suffix
+    method = "matched gamma and Welch t" + sides.suffix + few_samples(sides.cluster_x, sides.cluster_y)
     unseen = unseen_below(sides.cluster_x, level)
     return _mean_estimate(mean_x - mean_y, spread, level, method, sides.counts, unseen)
 

@@ -8,10 +8,12 @@ from scipy import special, stats
 
 from .clusters import Array, Ids, kish_size
 
-__all__ = ["reach", "unseen_below"]
+__all__ = ["few_samples", "reach", "unseen_below"]
 
 OUTLYING = 2.5
 """Usual deviations up to which a cluster says nothing of larger ones."""
+FEW = 35
+"""Independent samples a side from which on the level holds for skewed values too (benchmarks/means_grid.py)."""
 LEAST_SKEWNESS = 1e-4
 """Below it, a gamma distribution is a normal one."""
 
@@ -56,6 +58,18 @@ def reach(kinds: Sequence[Array], df: ArrayLike, level: float) -> tuple[Array, A
         gamma = _gamma_arm(variance + one_more**2, sign * third + one_more**3, error)
         arms.append(student * np.maximum((one_more + gamma) / normal, np.sqrt(variance)))
     return arms[0], arms[1]
+
+
+def few_samples(*clusters: Ids) -> str:
+    """Say, as the end of a method's name, that a side has too few samples to know how skewed it is; else nothing.
+
+    Parameters
+    ----------
+    *clusters : ndarray of int64
+        Cluster of each sample, by side; a side without samples does not count.
+    """
+    few = any(cluster.size and kish_size(cluster) < FEW for cluster in clusters)
+    return f", less sure for skewed values: fewer than {FEW} independent samples a side" if few else ""
 
 
 def unseen_below(cluster: Ids, level: float) -> float:

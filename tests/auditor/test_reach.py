@@ -33,7 +33,7 @@ class TestReach:
 
     @pytest.mark.parametrize("k", [1, 3, 10])
     def test_equal_holders_are_a_poisson_count_with_one_more_twice_as_large(self, k):
-        """Of k counts of 1 and one of 2 the moments are k + 4 and k + 8: Fay and Feuer, with their ratio."""
+        """Of k counts of 1 and one of 2 the moments are k + 4 and k + 8: a chi-square with their ratio."""
         down, up = reach([np.r_[np.ones(k), np.full(10**6, -1e-9)]], np.inf, LEVEL)
         variance, third = k + 4, k + 8
         unit, shape = third / variance, variance**3 / third**2
