@@ -413,7 +413,8 @@ def test_the_command_line(world: World, tmp_path: Path, run: Run) -> None:
     assert judged == json.loads(run("gate", tmp_path / "full", "--policy", policy, "--json").out)
 
     policy.write_text(gates("attacks.best.auc"))
-    refused = run(*early)
+    assert "is judged by another" in run(*early).err
+    refused = run(*early, "--overwrite")
     assert refused.code == 2
     assert "cannot be decided early" in refused.err
     assert run("audit", "--target", world["target"], "--members", world["members"], "--until-decided").code == 2
@@ -431,15 +432,18 @@ def test_a_verdict_on_part_of_the_texts_and_a_full_audit_share_no_folder(
     assert run(*common, "--policy", policy, "--until-decided").code == 1
     early = (out / "gates.json").read_bytes()
 
-    full = run(*common)
-    assert full.code == 0, full.err
+    full = run(*common, "--policy", policy)
+    assert full.code == 1, full.err
     assert f"Removed: {out / 'gates.json'}" in full.err
+    assert json.loads((out / "gates.json").read_text())["early_stop"] is None
+    assert run(*common, "--overwrite").code == 0
     assert not (out / "gates.json").exists()
 
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
-    ran = run(*common, "--policy", policy, "--until-decided")
-    assert (ran.code, ran.err.count("\n")) == (2, 1)
-    assert "holds a full audit (result.json)" in ran.err
+    for options in ([], ["--overwrite"]):
+        ran = run(*common, "--policy", policy, "--until-decided", *options)
+        assert (ran.code, ran.err.count("\n")) == (2, 1)
+        assert "holds a full audit (result.json)" in ran.err
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
 
     (out / "gates.json").write_bytes(early)  # as if both had been copied there
