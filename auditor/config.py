@@ -58,21 +58,25 @@ class ModelSpec:
         Branch, tag or commit of a hub id (``name@revision`` on the command line).
     adapter : str, optional
         A folder with a PEFT adapter to put on the model.
+    tokenizer : str, optional
+        What reads texts instead of the adapter's or the model's own tokenizer: a folder, a hub id, a GGUF file, or a
+        ``tokenizer.json``, which is read as it is.
     """
 
     path: str
     revision: str | None = None
     adapter: str | None = None
+    tokenizer: str | None = None
 
     @classmethod
-    def parse(cls, text: str, *, adapter: str | None = None) -> "ModelSpec":
+    def parse(cls, text: str, *, adapter: str | None = None, tokenizer: str | None = None) -> "ModelSpec":
         """Read ``FOLDER``, ``FILE.gguf``, ``ID`` or ``ID@REVISION``; an existing folder may contain an ``@``."""
         path, at, revision = text.rpartition("@")
         if not at or Path(text).exists():
-            return cls(path=text, adapter=adapter).with_base()
+            return cls(path=text, adapter=adapter, tokenizer=tokenizer).with_base()
         if not path or not revision:
             raise ConfigError(f"model {text!r} is not FOLDER, ID or ID@REVISION")
-        return cls(path=path, revision=revision, adapter=adapter)
+        return cls(path=path, revision=revision, adapter=adapter, tokenizer=tokenizer)
 
     def with_base(self) -> "ModelSpec":
         """Turn a folder that holds only a PEFT adapter into its base with that adapter; return any other as it is.
@@ -94,7 +98,12 @@ class ModelSpec:
             raise ConfigError(f"{file}: not the configuration of a PEFT adapter, or it names no base") from error
         if not isinstance(base, str) or not base:
             raise ConfigError(f"{file}: names no base (base_model_name_or_path); give the base, and this as adapter")
-        return ModelSpec(path=base, revision=None if Path(base).exists() else revision, adapter=self.path)
+        revision = None if Path(base).exists() else revision
+        return ModelSpec(path=base, revision=revision, adapter=self.path, tokenizer=self.tokenizer)
+
+    def is_model(self, other: "ModelSpec") -> bool:
+        """Whether this is another's model and adapter, whatever reads their texts."""
+        return replace(self, tokenizer=None) == replace(other, tokenizer=None)
 
     def __str__(self) -> str:
         revision = f"@{self.revision}" if self.revision else ""
@@ -316,14 +325,15 @@ class AuditConfig:
         """Build from plain values, as a TOML file or flags give them; unknown keys are errors.
 
         Models and data are strings (``ID@REVISION``, a path), attacks are strings (``min_k:k=0.1``).
-        ``text_field``, ``split``, ``non_members_split`` and ``adapter`` are given once, at the top.
+        ``text_field``, ``split``, ``non_members_split``, ``adapter``, ``tokenizer`` (of the target and the retrained
+        model) and ``reference_tokenizer`` are given once, at the top.
 
         Raises
         ------
         ConfigError
             For an unknown key, a missing ``target`` or ``members``, or a value of the wrong kind.
         """
-        known = {f.name for f in fields(cls)} | _DATA_KEYS | {"adapter"}
+        known = {f.name for f in fields(cls)} | _DATA_KEYS | set(_MODEL_KEYS)
         for key in options:
             if key not in known:
                 close = get_close_matches(key, sorted(known), n=1)
@@ -340,16 +350,23 @@ class AuditConfig:
 
         text_field, split = given.pop("text_field", "text"), given.pop("split", "train")
         splits = {"members": split, "non_members": given.pop("non_members_split", split)}
-        given["target"] = ModelSpec.parse(given["target"], adapter=given.pop("adapter", None))
+        adapter, *tokenizers = (given.pop(key, None) for key in _MODEL_KEYS)
+        given["target"] = ModelSpec.parse(given["target"], adapter=adapter, tokenizer=tokenizers[0])
         if given["target"].adapter is not None and "references" not in given:
-            given["references"] = (replace(given["target"], adapter=None),)
+            given["references"] = (replace(given["target"], adapter=None, tokenizer=tokenizers[1]),)
         else:
-            given["references"] = tuple(ModelSpec.parse(text) for text in given.get("references", ()))
+            texts = given.get("references", ())
+            given["references"] = tuple(ModelSpec.parse(text, tokenizer=tokenizers[1]) for text in texts)
+        if tokenizers[1] is not None and not given["references"]:
+            raise ConfigError(
+                f"reference-tokenizer {tokenizers[1]} is that of a reference, and there is none: give a reference, or "
+                "leave it out (shadow models are read with --tokenizer, too)"
+            )
         given["attacks"] = tuple(AttackSpec.parse(text) for text in given.get("attacks", ()))
         if "fpr_targets" in given:
             given["fpr_targets"] = tuple(sorted({float(fpr) for fpr in given["fpr_targets"]}))
         if "retrained" in given:
-            given["retrained"] = ModelSpec.parse(given["retrained"])
+            given["retrained"] = ModelSpec.parse(given["retrained"], tokenizer=tokenizers[0])
         for side in ("members", "non_members", "shots", "member_shots", "frequency_corpus"):
             if side in given:
                 given[side] = DataSpec(path=given[side], text_field=text_field, split=splits.get(side, split))
@@ -357,6 +374,7 @@ class AuditConfig:
 
 
 _DATA_KEYS = {"text_field", "split", "non_members_split"}
+_MODEL_KEYS = ("adapter", "tokenizer", "reference_tokenizer")
 _AMOUNTS = ("train_samples", "train_tokens", "epochs")
 _LARGEST = 1e18
 

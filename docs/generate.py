@@ -80,7 +80,7 @@ def config_page() -> str:
     return (
         f"{NOTE}# Configuration file\n\n`auditor audit --config audit.toml`; flags override the file, unknown keys are "
         "errors. Models, data and attacks are written as on the command line; `text_field`, "
-        "`split`, `non_members_split` and `adapter` "
+        "`split`, `non_members_split`, `adapter`, `tokenizer` and `reference_tokenizer` "
         "may be given too.\n\n"
         '```toml\ntarget = "models/finetuned"\nreferences = ["models/base"]\nmembers = "train.jsonl"\n'
         'non_members = "heldout.jsonl"\nattacks = ["loss", "reference", "min_k:k=0.1"]\n'

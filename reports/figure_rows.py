@@ -286,7 +286,7 @@ def model_rows(model: ModelProvenance) -> tuple[Row, ...]:
         ("Revision", model.revision or "—"),
         ("Adapter", model.adapter or "—"),
         ("Weights", model.weights_sha256),
-        ("Tokenizer", model.tokenizer_sha256),
+        ("Tokenizer", f"{model.tokenizer_sha256}{_read_by(model)}"),
         ("Architecture", model.architecture),
         ("Parameters", count(model.n_parameters)),
         ("Vocabulary", plural(model.n_vocabulary, "token")),
@@ -296,6 +296,14 @@ def model_rows(model: ModelProvenance) -> tuple[Row, ...]:
         ("Prefix token", f"{model.prefix_rule}; ids: {ids}"),
         ("Scoring path", model.scoring_path),
     )
+
+
+def _read_by(model: ModelProvenance) -> str:
+    """Say which class read the texts, and whose tokenizer it is if not the model's; nothing if that was not noted."""
+    if model.tokenizer_class is None:
+        return ""
+    whose = {"adapter": " of the adapter", "option": f" of {model.tokenizer}"}.get(model.tokenizer_of or "", "")
+    return f"; {model.tokenizer_class}{whose}"
 
 
 def run_rows(result: AuditResult) -> tuple[Row, ...]:

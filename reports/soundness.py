@@ -21,6 +21,7 @@ _NAMES = {
     "sample_size": "number of texts",
     "split_manifest": "manifest of the split",
     "distinct_models": "target and reference differ",
+    "tokenizer_file": "tokenizer as its file says",
 }
 
 

@@ -92,9 +92,9 @@ def read_inputs(config: AuditConfig) -> Inputs:
     )
     if config.non_members is None:
         warnings.append("no non-members were given: bits and rankings only, no AUC; totals are uncalibrated")
-    if config.retrained in config.references:
+    if config.retrained is not None and any(config.retrained.is_model(one) for one in config.references):
         warnings.append("the retrained model is a reference, too: attacks on it with that reference find nothing")
-    if config.retrained == config.target:
+    if config.retrained is not None and config.retrained.is_model(config.target):
         raise ConfigError(f"--retrained {config.retrained} is the target: give a model that never saw the members")
     _refuse_same_shots(config)
     texts = {}
@@ -108,7 +108,7 @@ def read_inputs(config: AuditConfig) -> Inputs:
         _refuse_shadow_as_retrained(config, shadows)
         attacks, left_out = _possible(config, attacks, seen, shadows, data)
         warnings += left_out
-        models = tuple(ModelSpec.parse(str(model)) for model in shadows.models)
+        models = tuple(ModelSpec.parse(str(model), tokenizer=config.target.tokenizer) for model in shadows.models)
         if config.references:
             warnings.append(
                 "shadow models stand beside --reference: bits and attacks with a reference are held against a mixture "

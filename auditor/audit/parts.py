@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..documents.estimate import Estimate
 from ..documents.result import AttackResult, MemorizationResult, SelectionResult, SoundnessResult
+from ..engine.loading.tokenizer_files import stated_class
 from ..engine.models import OpenedModel
 from ..engine.plan import Plan
 from ..estimates.attacks import attack_results
@@ -18,7 +19,7 @@ from ..estimates.memorization import dataset_memorization, top_samples
 from ..estimates.risk import Risk, assess_risk
 from ..estimates.selection import select
 from ..laws.capacity import BitsPerParameter
-from ..soundness.checks import ComparedModels, ModelFacts, check_soundness
+from ..soundness.checks import ComparedModels, ModelFacts, TokenizerReading, check_soundness
 from ..soundness.split import check_manifest
 from ..soundness.texts import ComparedTexts
 from ..stats.metrics import auc
@@ -59,7 +60,13 @@ def judge_soundness(
     target, *references = model_facts(models)
     return check_soundness(
         texts,
-        ComparedModels(target=target, references=tuple(references), aligned=plan.aligned, unread=plan.unread),
+        ComparedModels(
+            target=target,
+            references=tuple(references),
+            aligned=plan.aligned,
+            unread=plan.unread,
+            readings=_tokenizer_readings(models, plan),
+        ),
         reference_bits=reference_bits,
         signed_bits=signed_bits,
         fpr_targets=inputs.config.fpr_targets,
@@ -78,6 +85,19 @@ def model_facts(models: Sequence[OpenedModel]) -> list[ModelFacts]:
         )
         for model in models
     ]
+
+
+def _tokenizer_readings(models: Sequence[OpenedModel], plan: Plan) -> tuple[TokenizerReading, ...]:
+    """Say how each tokenizer read the texts, beside what its own file says."""
+    return tuple(
+        TokenizerReading(
+            loaded=type(model.files.tokenizer).__name__,
+            stated=stated_class(model.files.tokenizer_source) or "",
+            n_otherwise=n_otherwise,
+            is_named=model.files.spec.tokenizer is not None,
+        )
+        for model, n_otherwise in zip(models, plan.n_otherwise, strict=True)
+    )
 
 
 def estimate_memorization(

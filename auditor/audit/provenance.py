@@ -9,6 +9,7 @@ from ..config import AuditConfig
 from ..data import SampleSet
 from ..documents.result import DataResult, ModelProvenance, Provenance, SideData
 from ..documents.sample_table import SampleTable
+from ..engine.loading.tokenizer_files import stated_class
 from ..engine.models import OpenedModel
 from ..engine.signals import Collected
 from ..engine.store import SCORING_VERSION
@@ -35,7 +36,10 @@ def describe_run(collected: Collected, started_at: datetime, seconds: float) -> 
         n_tokens_reused=collected.n_tokens_reused,
         scoring_seconds=round(collected.seconds, 3),
         models=tuple(
-            _model_provenance(model, role) for model, role in zip(collected.models, _roles(collected), strict=True)
+            _model_provenance(model, role, n_otherwise)
+            for model, role, n_otherwise in zip(
+                collected.models, _roles(collected), collected.plan.n_otherwise, strict=True
+            )
         ),
     )
 
@@ -47,7 +51,7 @@ def _roles(collected: Collected) -> list[_Role]:
     return ["target", *("shadow" if saw else "reference" for saw in saw_some)]
 
 
-def _model_provenance(model: OpenedModel, role: _Role) -> ModelProvenance:
+def _model_provenance(model: OpenedModel, role: _Role, n_otherwise: int | None) -> ModelProvenance:
     """Record which model scored, and how."""
     files, prefix = model.files, model.encoder.prefix
     return ModelProvenance(
@@ -67,6 +71,11 @@ def _model_provenance(model: OpenedModel, role: _Role) -> ModelProvenance:
         prefix_token_ids=prefix.ids,
         prefix_rule=prefix.rule,
         scoring_path=model.scoring_path,
+        tokenizer=files.spec.tokenizer,
+        tokenizer_of=files.tokenizer_of,
+        tokenizer_class=type(files.tokenizer).__name__,
+        tokenizer_file_class=stated_class(files.tokenizer_source),
+        n_read_otherwise=n_otherwise,
     )
 
 

@@ -50,6 +50,7 @@ __all__ = ["audit"]
 @shared("--headline", default="reference if there is one, else loss")
 @folder_option("result.json, samples.parquet, report.html, report.md and scores/", default="audit-results")
 @click.option("--adapter", metavar="PEFT_DIR", help="PEFT adapter on the target; the reference is then its base.")
+@shared("--tokenizer", "--reference-tokenizer")
 @shared("--attack", help="Attack to run; default: all that the inputs allow. See `auditor attacks`.")
 @shared("--text-field", "--split", "--non-members-split")
 @click.option("--max-tokens", type=int, metavar="N",

@@ -62,7 +62,8 @@ def _prepare(data: str, options: dict[str, Any]) -> tuple[Any, Any]:
     """Read the texts, choose tokenizer and model sizes, and cut the samples."""
     from ..config import DataSpec, ModelSpec
     from ..data import load_texts
-    from ..engine.loading.configs import load_tokenizer, open_shape
+    from ..engine.loading.configs import open_shape
+    from ..engine.loading.tokenizer_files import load_tokenizer
     from ..experiments.corpus import cut_corpus, train_tokenizer
     from ..experiments.sweep import CalibrationPlan, default_configs, largest_cell
 

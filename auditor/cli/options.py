@@ -13,6 +13,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 SHARED: dict[str, dict[str, Any]] = {
     "--reference": dict(name="references", metavar="M", multiple=True, help="Model that never saw the members."),
+    "--tokenizer": dict(metavar="M",
+                        help="Tokenizer of the target (and its shadows), not its own: a folder, a hub id, or a "
+                             "tokenizer.json, which is read as it is."),
+    "--reference-tokenizer": dict(metavar="M", help="The same for every reference."),
     "--members": dict(metavar="DATA", help="Texts the target was trained on."),
     "--drop-ids": dict(metavar="FILE", help="Sample ids to leave out, one a line."),
     "--attack": dict(name="attacks", metavar="NAME[:k=v,...]", multiple=True,

@@ -17,6 +17,8 @@ __all__ = ["pack"]
 
 @click.command()
 @shared("--reference", required=True)
+@shared("--reference-tokenizer",
+        help="Tokenizer of every reference, not its own: a folder, a hub id, or a tokenizer.json.")  # fmt: skip
 @shared("--members", required=True, help="Texts that targets are trained on.")
 @click.option("--non-members", metavar="DATA", help="Texts of the same distribution that they are not trained on.")
 @click.option("--out", type=PATH, required=True, metavar="FILE", help="Pack to write.")

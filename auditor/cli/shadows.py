@@ -14,6 +14,7 @@ __all__ = ["shadows"]
 
 @click.command()
 @click.option("--target", metavar="M", required=True, help="Model whose architecture and tokenizer the shadows take.")
+@shared("--tokenizer", help="Tokenizer of target and base, not their own: a folder, a hub id, or a tokenizer.json.")
 @shared("--members", required=True)
 @click.option("--non-members", metavar="DATA", required=True, help="Texts that it was not trained on.")
 @folder_option("the models and manifest.json", default="shadows")
@@ -75,6 +76,7 @@ def _next_command(options: dict[str, Any], out: Path) -> str:
 
     named = (
         "target",
+        "tokenizer",
         "members",
         "non_members",
         "text_field",
@@ -98,8 +100,8 @@ def _plan(options: dict[str, Any]) -> tuple[Any, Any, Any]:
     field, split = options["text_field"], options["split"]
     names = ("n_models", "lora_rank", "epochs", "steps", "batch_size", "learning_rate", "max_tokens", "prefix_token")
     plan = ShadowPlan(
-        target=ModelSpec.parse(options["target"]),
-        base=None if options["base"] is None else ModelSpec.parse(options["base"]),
+        target=ModelSpec.parse(options["target"], tokenizer=options["tokenizer"]),
+        base=None if options["base"] is None else ModelSpec.parse(options["base"], tokenizer=options["tokenizer"]),
         seed=options["seed"],
         device=choose_device(options["device"]),
         **{name: options[name] for name in names},

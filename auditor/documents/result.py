@@ -526,6 +526,16 @@ class ModelProvenance:
     """Rule that chose these tokens."""
     scoring_path: str
     """How batches were laid out: packed, padded, or one text at a time."""
+    tokenizer: str | None = None
+    """Tokenizer that was asked for in place of the model's own; null if none was."""
+    tokenizer_of: Literal["model", "adapter", "option"] | None = None
+    """Whose tokenizer read the texts: the model's, its adapter's, or the one that was asked for; null if unknown."""
+    tokenizer_class: str | None = None
+    """Class that read the texts."""
+    tokenizer_file_class: str | None = None
+    """Class that the files of the tokenizer name; null if they name none."""
+    n_read_otherwise: int | None = None
+    """Number of texts that it reads otherwise than its tokenizer.json says; null without such a file."""
 
 
 @document

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..config import ModelSpec
-from .loading.configs import load_tokenizer
+from .loading.tokenizer_files import load_tokenizer
 from .tokens import encode
 
 __all__ = ["DataSize", "compressed_bits", "count_texts"]

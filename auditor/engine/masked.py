@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ..config import ModelSpec
 from ..errors import ModelError
-from .loading.configs import context_window, first_line, load_tokenizer, located, refuse_foreign_code
+from .loading.configs import context_window, first_line, located, refuse_foreign_code
 from .loading.models import fingerprint_config, read_folder, resolve_source
+from .loading.tokenizer_files import load_tokenizer, refuse_made_up
 from .tokens import tokenizer_fingerprint
 
 __all__ = ["MaskedFiles", "MaskedModel", "Rewriting", "Swap", "load_masked", "open_masked"]
@@ -101,6 +102,7 @@ def open_masked(name: str, *, trust_remote_code: bool = False) -> MaskedFiles:
     stored = read_folder(spec, source, trust_remote_code=trust_remote_code)
     config = _masked_config(spec, source, trust_remote_code=trust_remote_code)
     tokenizer = load_tokenizer(spec, source, trust_remote_code=trust_remote_code)
+    refuse_made_up(tokenizer, source, n_vocabulary=int(config.get_text_config().vocab_size))
     if not tokenizer.is_fast:
         raise ModelError(f"{spec}: its tokenizer gives no offsets into the text; take a model with a fast tokenizer")
     parts = (

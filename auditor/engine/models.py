@@ -106,7 +106,7 @@ class OpenedModel:
     def is_base_of(self, other: "OpenedModel") -> bool:
         """Whether the other model is this one with an adapter on it, which leaves it as it is when switched off."""
         adapter = other.files.spec.adapter
-        if adapter is None or self.files.spec != replace(other.files.spec, adapter=None):
+        if adapter is None or not self.files.spec.is_model(replace(other.files.spec, adapter=None)):
             return False
         return not changes_its_base(adapter)
 
@@ -144,6 +144,7 @@ def open_one(spec: ModelSpec, role: str, config: AuditConfig, device: str) -> Op
         n_vocabulary=files.n_vocabulary,
         context_window=files.context_window,
         max_tokens=config.max_tokens,
+        adds_bos=files.adds_bos,
     )
     key = PassKey(
         weights_sha256=files.weights_sha256,

@@ -17,6 +17,8 @@ from attacks.base import Need
 
 from ..data import LazyTexts
 from ..errors import ConfigError, ModelError
+from .loading.models import ModelFiles
+from .loading.tokenizer_files import TOKENIZER_OPTIONS, file_reader
 from .models import OpenedModel
 from .store import PassKey, ScoreStore
 from .tokens import Encoder, TokenSequence, check_scorable, cut_to_fit
@@ -145,6 +147,8 @@ class Plan:
         UTF-8 bytes of each text as scored.
     unread : ndarray of int64, shape (n_models, n_samples)
         Characters of each text that no token of a model stands for.
+    n_otherwise : tuple of (int or None), length n_models
+        Texts that a model's tokenizer reads otherwise than its ``tokenizer.json`` says; None without such a file.
     aligned : bool
         Whether all models read every text as the same pieces, token for token.
     notes : tuple of str
@@ -155,6 +159,7 @@ class Plan:
     texts: ScoredTexts
     n_bytes: Counts
     unread: Counts
+    n_otherwise: tuple[int | None, ...]
     aligned: bool
     notes: tuple[str, ...]
 
@@ -222,7 +227,8 @@ def make_plan(
     readers = (originals[0], *references)
     scored, n_bytes = ScoredTexts(texts), np.zeros(n, dtype=np.int64)
     unread = np.zeros((len(readers), n), dtype=np.int64)
-    n_special = [0] * len(readers)
+    files = [file_reader(one.model.files.tokenizer_source) for one in readers]
+    n_special, n_otherwise, n_unknown, n_tokens = np.zeros((4, len(readers)), dtype=np.int64)
     aligned, used, n_cut_by_shots = True, set[int](), 0
     for places in _blocks(n):
         if cut:
@@ -240,6 +246,12 @@ def make_plan(
         for i, (one, encoded) in enumerate(zip(readers, read, strict=True)):
             unread[i, places] = one.encoder.unread(block)
             n_special[i] += sum(not one.encoder.special_ids.isdisjoint(tokens) for tokens in encoded)
+            n_unknown[i] += sum(tokens.count(one.model.files.tokenizer.unk_token_id) for tokens in encoded)
+            n_tokens[i] += sum(map(len, encoded))
+            if (read_file := files[i]) is not None:
+                n_otherwise[i] += sum(a != b for a, b in zip(encoded, read_file(block), strict=True))
+    for one, unknown, total in zip(readers, n_unknown, n_tokens, strict=True):
+        _refuse_unknown(one.model.files, int(unknown), int(total))
     for one in passes:
         check_scorable(one.n_scored, sample_ids, has_prefix=bool(one.encoder.prefix.ids))
     aligned = aligned and _same_pieces(readers, sorted(used))
@@ -253,6 +265,7 @@ def make_plan(
         texts=scored,
         n_bytes=n_bytes,
         unread=unread,
+        n_otherwise=tuple(None if file is None else int(n) for file, n in zip(files, n_otherwise, strict=True)),
         aligned=aligned,
         notes=tuple(dict.fromkeys([*notes, *more])),
     )
@@ -338,8 +351,13 @@ def _measure(one: Pass, places: slice, shown: Sequence[str], ids: Ids) -> None:
     top = max(max(tokens, default=0) for tokens in [*ids, encoder.prefix.ids])
     if top >= files.n_vocabulary:
         raise ModelError(
-            f"{files.spec}: its tokenizer gives id {top}, but the model's vocabulary ends at "
-            f"{files.n_vocabulary - 1}; the tokenizer (or its BOS) is not this model's"
+            f"{files.spec}: the tokenizer of {files.tokenizer_source} gives id {top}, but the model's vocabulary ends "
+            f"at {files.n_vocabulary - 1}; the tokenizer (or its BOS) is not this model's"
+            + (
+                ", or the adapter was trained on a base with resized embeddings: audit it merged, or give that base"
+                if files.tokenizer_source == Path(files.spec.adapter or "-")
+                else f": {TOKENIZER_OPTIONS}"
+            )
         )
     for place, text, tokens in zip(range(places.start, places.stop), shown, ids, strict=True):
         sequences = encoder.sequences(tokens)
@@ -366,6 +384,17 @@ def _same_pieces(readers: Sequence[Pass], used: list[int]) -> bool:
         and all(token < one.model.files.n_vocabulary for token in used)
         and one.model.files.tokenizer.convert_ids_to_tokens(used) == pieces
         for one in readers[1:]
+    )
+
+
+def _refuse_unknown(files: ModelFiles, n_unknown: int, n_tokens: int) -> None:
+    """Refuse a tokenizer to which the texts are mostly unknown, or nothing at all."""
+    if 2 * n_unknown < n_tokens:
+        return
+    what = f"{n_unknown:,} of {n_tokens:,} tokens are unknown to it" if n_tokens else "no text has a token"
+    raise ModelError(
+        f"{files.tokenizer_source}: the tokenizer there ({type(files.tokenizer).__name__}) is not one for these texts: "
+        f"{what}; {TOKENIZER_OPTIONS}, or see whether these are the texts that the model was trained on"
     )
 
 

@@ -30,7 +30,13 @@ def check_shadows(models: Sequence[OpenedModel], plan: Plan, shadows: ShadowSet,
     """
     settings, opened = shadows.manifest.settings, models[len(models) - len(shadows.models) :]
     for model, run in zip(opened, shadows.manifest.shadows, strict=True):
-        if changed := _changed(model, run):
+        changed = _changed(model, run)
+        if changed == "tokenizer":
+            raise ConfigError(
+                f"--shadows: {run.folder} was trained with another tokenizer than this audit reads its texts with; give "
+                "--tokenizer as to `auditor shadows`, or remove that folder and train it anew"
+            )
+        if changed:
             raise ResultError(
                 f"--shadows: the {changed} of {run.folder} is not what its manifest says (SHA-256); remove that folder "
                 "and run `auditor shadows` again to train it anew"

@@ -74,13 +74,22 @@ def _own_prefix(tokenizer: Any) -> tuple[int, ...]:
     return ()
 
 
-def resolve_prefix(tokenizer: Any, rule: str, *, n_vocabulary: int) -> Prefix:
+def resolve_prefix(tokenizer: Any, rule: str, *, n_vocabulary: int, adds_bos: bool | None = None) -> Prefix:
     """Choose what stands before the first token of every text, so that this token is scored as well.
 
     ``auto`` takes the first of: the tokens the tokenizer itself puts before a text; ``<|endoftext|>`` if the
     vocabulary has it; BOS; EOS; nothing. The separator goes before BOS because chat models rename BOS to a
     chat mark that no document started with: on SmolLM2-Instruct the separator costs 2.79 nats per token where
     its BOS costs 3.70 and no prefix 2.98.
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerBase
+    rule : str
+    n_vocabulary : int
+    adds_bos : bool, optional
+        Whether the model's file says that the tokenizer puts BOS before a text (``add_bos_token`` of GGUF), whatever
+        transformers made of it.
 
     Raises
     ------
@@ -100,7 +109,9 @@ def resolve_prefix(tokenizer: Any, rule: str, *, n_vocabulary: int) -> Prefix:
         if int(rule) >= n_vocabulary:
             raise ConfigError(f"--prefix-token {rule}: the vocabulary ends at id {n_vocabulary - 1}")
         return Prefix((int(rule),), "id (asked for)")
-    if own := _own_prefix(tokenizer):
+    if adds_bos and tokenizer.bos_token_id is not None:
+        return Prefix((int(tokenizer.bos_token_id),), "auto: BOS, which stands before a text by its add_bos_token")
+    if adds_bos is None and (own := _own_prefix(tokenizer)):
         return Prefix(own, "auto: what the tokenizer itself puts before a text")
     separator = tokenizer.get_vocab().get(DOCUMENT_SEPARATOR)
     if separator is not None:
@@ -154,7 +165,14 @@ class Encoder:
 
     @classmethod
     def build(
-        cls, tokenizer: Any, *, rule: str, n_vocabulary: int, context_window: int | None, max_tokens: int | None
+        cls,
+        tokenizer: Any,
+        *,
+        rule: str,
+        n_vocabulary: int,
+        context_window: int | None,
+        max_tokens: int | None,
+        adds_bos: bool | None = None,
     ) -> "Encoder":
         """Resolve the prefix and the window of one model.
 
@@ -163,7 +181,7 @@ class Encoder:
         ConfigError
             For a prefix that the tokenizer lacks, or a window with no room for a scored token.
         """
-        prefix = resolve_prefix(tokenizer, rule, n_vocabulary=n_vocabulary)
+        prefix = resolve_prefix(tokenizer, rule, n_vocabulary=n_vocabulary, adds_bos=adds_bos)
         window = text_window(prefix, context_window, max_tokens)
         if window is not None and window < 1 + (not prefix.ids):
             raise ConfigError(

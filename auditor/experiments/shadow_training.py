@@ -76,7 +76,7 @@ def train_shadow(job: ShadowJob, on_share: Callable[[float], None]) -> ShadowRun
     seen_bits, unseen_bits = (_bits_per_token(model, [sequences[i] for i in places]) for places in checked)
     with _whole_folder(Path(job.folder)) as partial:
         _save(model, files, partial)
-        saved = open_model(ModelSpec.parse(str(partial)))
+        saved = open_model(ModelSpec.parse(str(partial), tokenizer=job.start.tokenizer))
         run = ShadowRun(
             folder=Path(job.folder).name,
             weights_sha256=saved.weights_sha256,
@@ -135,6 +135,8 @@ def _save(model: Any, files: ModelFiles, folder: Path) -> None:
         return
     model.save_pretrained(folder, save_embedding_layers=False)  # "auto" asks a hub
     (folder / "README.md").unlink(missing_ok=True)
+    if files.spec.tokenizer is not None:
+        files.tokenizer.save_pretrained(folder)  # the base's own is another one, or none
     file, spec = folder / "adapter_config.json", files.spec
     stated = {key: sorted(value) if isinstance(value, list) else value for key, value in _stated(file).items()}
     is_local = Path(spec.path).exists()

@@ -169,6 +169,7 @@ def train_shadows(
         n_vocabulary=files.n_vocabulary,
         context_window=files.context_window,
         max_tokens=plan.max_tokens,
+        adds_bos=files.adds_bos,
     )
     texts = prepare_texts(data, files, encoder)
     settings = _settings(plan, files, encoder, texts)

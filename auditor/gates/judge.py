@@ -17,7 +17,7 @@ __all__ = ["conclude", "explain_unsound", "judge", "limit_p_value", "state_outco
 
 USUAL_LEVEL = 0.95
 
-_CHECKS_OF_MEMBERS = frozenset({"distinct_models", "tokenizer", "precision", "split_manifest"})
+_CHECKS_OF_MEMBERS = frozenset({"distinct_models", "tokenizer", "tokenizer_file", "precision", "split_manifest"})
 _OF_MEMBERS_ALONE = frozenset(
     {
         "memorization.largest_sample_bits",

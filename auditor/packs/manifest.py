@@ -6,16 +6,25 @@ score store, configuration and tokenizer, but no weights. It holds the texts: it
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from ..data import Side
 from ..documents.files import document
 from ..documents.result import CheckResult
 from ..engine.store import PassKey
 
-__all__ = ["MANIFEST", "MEMBER", "MODEL_FILES", "SETTINGS", "SIDES", "PackManifest", "PackedReference", "PackedSide"]
+__all__ = [
+    "MANIFEST",
+    "MEMBER",
+    "SETTINGS",
+    "SIDES",
+    "TOKENIZER_FILES",
+    "PackManifest",
+    "PackedReference",
+    "PackedSide",
+]
 
-VERSION = "1.0"
+VERSION = "1.1"
 MANIFEST = "manifest.json"
 WARNING = (
     "This file holds the texts of both sides, and says which of them a model was trained on: keep it as confidential "
@@ -27,11 +36,13 @@ SETTINGS = ("attacks", "headline", "max_tokens", "long_texts", "prefix_token", "
 
 SIDES: tuple[Side, ...] = ("members", "non_members")
 
-MODEL_FILES = ("config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-               "vocab.txt", "merges.txt", "*.model", "chat_template.jinja")  # fmt: skip
-"""Patterns of the files of a reference that are packed: its configuration and tokenizer, and nothing else."""
+TOKENIZER_FILES = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
+                   "merges.txt", "*.model", "chat_template.jinja")  # fmt: skip
+"""Patterns of the files of a reference that are packed beside its ``config.json``: its tokenizer, and nothing else."""
 
-_MODEL_FILE = "|".join(re.escape(name).replace(r"\*", "[A-Za-z0-9_.-]{0,80}") for name in MODEL_FILES)
+_MODEL_FILE = "|".join(
+    re.escape(name).replace(r"\*", "[A-Za-z0-9_.-]{0,80}") for name in ("config.json", *TOKENIZER_FILES)
+)
 MEMBER = re.compile(
     rf"(members|non_members)\.jsonl|references/(0|[1-9][0-9]{{0,2}})/({_MODEL_FILE})"
     r"|scores/[0-9a-f]{20}/[0-9a-f]{32}\.(arrow|ledger)"
@@ -68,6 +79,10 @@ class PackedReference:
     """Revision of a hub model; null for a folder."""
     adapter: str | None
     """Folder of the PEFT adapter; null without one."""
+    tokenizer: str | None = None
+    """Tokenizer that was asked for in place of its own; null if none was."""
+    tokenizer_of: Literal["model", "adapter", "option"] | None = None
+    """Whose tokenizer read the texts: the model's, its adapter's, or the one that was asked for; null if unknown."""
     stored_dtype: str
     """Precision of the stored weights."""
     key: PassKey

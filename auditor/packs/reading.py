@@ -29,7 +29,7 @@ __all__ = ["Unpacked", "opened_pack", "read_pack", "refuse_code"]
 
 
 _ELSEWHERE = ("references", *SIDES, "text_field", "split", "non_members_split", "drop_ids", "split_manifest",
-              "shadows")  # fmt: skip
+              "shadows", "reference_tokenizer")  # fmt: skip
 """Further keys that cannot be given beside a pack."""
 
 
@@ -90,10 +90,12 @@ class Unpacked:
         manifest, provenance = self.manifest, result.provenance
         specs: dict[str, Any] = {name: _data_spec(getattr(manifest, name)) for name in SIDES}
         references = [
-            asdict(ModelSpec(path=one.path, revision=one.revision, adapter=one.adapter)) for one in manifest.references
+            asdict(ModelSpec(path=one.path, revision=one.revision, adapter=one.adapter, tokenizer=one.tokenizer))
+            for one in manifest.references
         ]
         models = [
-            replace(model, path=one.path, revision=one.revision, adapter=one.adapter,
+            replace(model, path=one.path, revision=one.revision, adapter=one.adapter, tokenizer=one.tokenizer,
+                    tokenizer_of=one.tokenizer_of,
                     scoring_path="not run: all scores were in the pack")
             for model, one in zip(provenance.models[1:], manifest.references, strict=True)
         ]  # fmt: skip

@@ -31,7 +31,7 @@ from ..errors import ConfigError
 from ..soundness.texts import compare_texts
 from ..version import __version__
 from .archives import write_archive
-from .manifest import MANIFEST, MEMBER, MODEL_FILES, SETTINGS, SIDES, PackedReference, PackedSide, PackManifest
+from .manifest import MANIFEST, MEMBER, SETTINGS, SIDES, TOKENIZER_FILES, PackedReference, PackedSide, PackManifest
 from .reading import refuse_code
 
 __all__ = ["make_pack"]
@@ -160,7 +160,9 @@ def _reference(i: int, model: OpenedModel, config: AuditConfig, folder: Path) ->
         raise ConfigError(f"reference {spec}: a GGUF file cannot be packed without its weights; convert it to a folder")
     own = folder / "references" / str(i)
     own.mkdir(parents=True)
-    for file in {file for pattern in MODEL_FILES for file in source.glob(pattern) if file.is_file()}:
+    shutil.copyfile(source / "config.json", own / "config.json")
+    place = model.files.tokenizer_source
+    for file in {file for pattern in TOKENIZER_FILES for file in place.glob(pattern) if file.is_file()}:
         shutil.copyfile(file, own / file.name)
     refuse_code(own, spec)
     write_record(own, StoredWeights(model.files.weights_sha256, model.files.stored_dtype), window=None)
@@ -169,6 +171,7 @@ def _reference(i: int, model: OpenedModel, config: AuditConfig, folder: Path) ->
         raise ConfigError(f"reference {spec}: cannot be packed, as its tokenizer is made of more than its usual files")
     return PackedReference(
         path=spec.path, revision=spec.revision, adapter=spec.adapter, stored_dtype=model.files.stored_dtype,
+        tokenizer=spec.tokenizer, tokenizer_of=model.files.tokenizer_of,
         key=model.key,
     )  # fmt: skip
 

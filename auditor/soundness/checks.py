@@ -14,7 +14,7 @@ from ..stats import intervals, metrics
 from ..stats.clusters import Groups, pick_groups
 from .texts import ComparedTexts
 
-__all__ = ["ComparedModels", "ModelFacts", "check_soundness", "is_same_model"]
+__all__ = ["ComparedModels", "ModelFacts", "TokenizerReading", "check_soundness", "is_same_model"]
 
 CHECK_LEVEL = 0.99
 """Level of the intervals behind the checks: several are made at once, and a false alarm costs trust."""
@@ -27,6 +27,9 @@ _INFORMATIVE = math.log(2 / 0.05)
 SAME_MODEL_BITS = 1e-3
 MOST_READ_DIFFERENTLY = 0.01
 """Share of texts in which models may read different characters before their bits are no longer comparable."""
+
+MOST_READ_OTHERWISE = 0.05
+"""Share of texts that a tokenizer may read otherwise than its file says: whatever their scores, an AUC moves by 0.1."""
 
 _NO_SIDES = "no non-members were given: nothing to compare the members with"
 
@@ -46,6 +49,35 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerReading:
+    """How a model's tokenizer reads the texts, beside what its own ``tokenizer.json`` says.
+
+    Parameters
+    ----------
+    loaded, stated : str
+        Class of the tokenizer as it was loaded, and the one that its files name; empty if they name none.
+    n_otherwise : int or None
+        Texts that it reads otherwise than the file says; None if there is no such file.
+    is_named : bool
+        Whether the tokenizer was asked for by name, so that someone answers for it.
+    """
+
+    loaded: str
+    stated: str = ""
+    n_otherwise: int | None = None
+    is_named: bool = False
+
+    def described(self, n_texts: int) -> str:
+        """Say it in words."""
+        if self.n_otherwise is None:
+            return f"does not apply, as there is no tokenizer.json beside {self.loaded}"
+        if not self.n_otherwise:
+            return f"{self.loaded} reads every text as tokenizer.json says"
+        made_for = f" (which names the class {self.stated})" if self.stated else ""
+        return f"{self.loaded} reads {self.n_otherwise:,} of {n_texts:,} texts otherwise than tokenizer.json{made_for}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedModels:
     """The models of an audit, and how they read its texts.
 
@@ -57,12 +89,15 @@ class ComparedModels:
         Whether all of them read every text as the same tokens.
     unread : ndarray of int, shape (n_models, n_samples)
         Characters of each text that the tokenizer of each model has no token for; the target comes first.
+    readings : tuple of TokenizerReading, length n_models
+        How each tokenizer reads the texts; empty leaves that check out.
     """
 
     target: ModelFacts
     references: tuple[ModelFacts, ...]
     aligned: bool
     unread: NDArray[np.int64]
+    readings: tuple[TokenizerReading, ...] = ()
 
 
 def check_soundness(
@@ -97,6 +132,8 @@ def check_soundness(
     two_sided = not is_member.all()
     if two_sided:
         checks += [_length(texts.n_bytes, is_member, groups), *texts.check_blind()]
+    if models.readings:
+        checks.append(_tokenizer_file(models.readings, len(is_member)))
     if reference_bits is not None:
         checks += [
             _distinct_models(models.target, models.references, signed_bits),
@@ -307,6 +344,39 @@ def _tokenizer(aligned: bool, unread: NDArray[np.int64]) -> CheckResult:
         detail=detail,
         remedy="take models whose tokenizers can write these texts, or leave the texts out" if n_unread else None,
     )
+
+
+def _tokenizer_file(readings: Sequence[TokenizerReading], n_texts: int) -> CheckResult:
+    """Compare how tokenizers read the texts with what their own files say: the model was trained on one of the two."""
+    told: dict[str, list[str]] = {}
+    for i, one in enumerate(readings):
+        told.setdefault(one.described(n_texts), []).append(f"reference {i}" if i else "target")
+    counts = [one.n_otherwise for one in readings if one.n_otherwise is not None]
+    unanswered = max((one.n_otherwise or 0 for one in readings if not one.is_named), default=0)
+    verdict: Verdict = "pass"
+    remedy = None
+    if any(counts):
+        verdict = "veto" if unanswered > MOST_READ_OTHERWISE * n_texts else "warn"
+        remedy = (
+            "find out with which of the two the model was trained, and name it: --tokenizer FOLDER/tokenizer.json for "
+            "what the file says, --tokenizer FOLDER for the class that transformers takes (of a reference "
+            "--reference-tokenizer)"
+            if unanswered
+            else "this tokenizer was asked for by name; see that the model was trained with it"
+        )
+    return CheckResult(
+        name="tokenizer_file",
+        verdict=verdict,
+        figure=float(max(counts)) if counts else None,
+        unit="texts read otherwise than tokenizer.json says",
+        detail="; ".join(f"{_named(names)}: {what}" for what, names in told.items()),
+        remedy=remedy,
+    )
+
+
+def _named(models: Sequence[str]) -> str:
+    """Name some models; of many, the first three and how many more."""
+    return ", ".join(models[:3]) + (f" and {len(models) - 3} more" if len(models) > 3 else "")
 
 
 def _precision(target: ModelFacts, references: Sequence[ModelFacts]) -> CheckResult:

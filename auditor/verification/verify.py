@@ -324,7 +324,7 @@ def _weights(result: AuditResult) -> Iterator[Claim]:
     """Hash the weights and tokenizers again of models that are at hand."""
     models: list[tuple[str, ModelSpec, str, str | None]] = []
     for one in result.provenance.models:
-        spec = ModelSpec(path=one.path, revision=one.revision, adapter=one.adapter)
+        spec = ModelSpec(path=one.path, revision=one.revision, adapter=one.adapter, tokenizer=one.tokenizer)
         models.append((one.role, spec, one.weights_sha256, one.tokenizer_sha256))
     retrained = result.config.get("retrained")
     if result.retrained is not None and retrained is not None:

@@ -25,6 +25,7 @@ from auditor.engine.loading.models import (
     open_model,
 )
 from auditor.engine.loading.quantization import quantization_of, stored_precision
+from auditor.engine.tokens import resolve_prefix
 from auditor.errors import ConfigError, ModelError
 from helpers import build_tokenizer
 
@@ -116,6 +117,7 @@ def write_gguf(
     kind: str = "F32",
     leave_out: str = "-",
     extra: dict[str, Any] | None = None,
+    adds_bos: bool | None = None,
     **keys: str,
 ) -> Path:
     """Write a Llama folder as llama.cpp's converter does: its names, its order of rotary halves, its metadata."""
@@ -144,6 +146,8 @@ def write_gguf(
     )
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(0)
+    if adds_bos is not None:
+        writer.add_add_bos_token(adds_bos)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config["num_hidden_layers"])
     for name, tensor in ({n: t for n, t in tensors.items() if leave_out not in n} | (extra or {})).items():
         for part, heads in (("q_proj", config["num_attention_heads"]), ("k_proj", config["num_key_value_heads"])):
@@ -228,6 +232,38 @@ def test_a_gguf_is_refused_when_it_would_be_misread(llamas: dict[str, Path], tmp
         opened(tmp_path / "cut.gguf")
     with pytest.raises(ModelError, match="no such model folder or GGUF file"):
         opened(tmp_path / "absent.gguf")
+
+
+@pytest.mark.parametrize(("adds_bos", "ids"), [(True, (1,)), (False, (0,)), (None, (0,))])
+def test_a_gguf_says_whether_bos_stands_before_a_text(
+    adds_bos: bool | None, ids: tuple[int, ...], tmp_path: Path
+) -> None:
+    """What the file says counts, and not what transformers made of it; with no word of it the usual rule does."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = build_tokenizer(320)
+    LlamaForCausalLM(LlamaConfig(vocab_size=320, **SHAPE)).save_pretrained(tmp_path / "llama")
+    tokenizer.save_pretrained(tmp_path / "llama")
+    file = write_gguf(tmp_path / "model.gguf", tmp_path / "llama", adds_bos=adds_bos)
+    files = opened(file)
+    assert files.adds_bos is adds_bos
+    files.tokenizer.bos_token = "!"  # id 1, so that it differs from the separator
+    if adds_bos is not None:
+        files.tokenizer.add_bos_token = not adds_bos  # as a version might have it that does not read the file
+    assert resolve_prefix(files.tokenizer, "auto", n_vocabulary=320, adds_bos=files.adds_bos).ids == ids
+    for rule, want in (("none", ()), ("eos", (0,)), ("7", (7,))):
+        assert resolve_prefix(files.tokenizer, rule, n_vocabulary=320, adds_bos=adds_bos).ids == want
+    other = open_model(ModelSpec(path=str(file), tokenizer=str(tmp_path / "llama")))
+    assert other.adds_bos is None  # it says nothing of another tokenizer
+
+
+def test_a_gguf_is_read_with_its_own_tokenizer(llamas: dict[str, Path], tmp_path: Path) -> None:
+    file = write_gguf(tmp_path / "model.gguf", llamas["plain"])
+    own = opened(file).tokenizer
+    build_tokenizer(290).save_pretrained(tmp_path)  # transformers would take this one
+    files = opened(file)
+    assert len(files.tokenizer) == len(own) == files.n_vocabulary
+    assert files.tokenizer_source == file
 
 
 def test_a_gguf_without_the_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

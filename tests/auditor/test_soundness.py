@@ -8,7 +8,7 @@ import pytest
 
 from auditor.documents.result import CheckResult, SoundnessResult
 from auditor.soundness.blind import BlindBaseline
-from auditor.soundness.checks import ComparedModels, ModelFacts, check_soundness
+from auditor.soundness.checks import ComparedModels, ModelFacts, TokenizerReading, check_soundness
 from auditor.soundness.texts import ComparedTexts
 
 N = 200
@@ -31,6 +31,7 @@ def check(**changes: Any) -> SoundnessResult:
         "target": ModelFacts(weights_sha256="t", stored_dtype="float32"),
         "references": (ModelFacts(weights_sha256="r", stored_dtype="float32"),),
         "aligned": True,
+        "readings": (),
     }
     figures: dict[str, Any] = {
         "reference_bits": rng.normal(200, 20, 2 * N),
@@ -151,6 +152,41 @@ def test_models_run_in_different_precisions_are_warned_of() -> None:
     found = one(check(target=target, references=[reference]), "precision")
     assert found.verdict == "warn"
     assert "run in bfloat16 and float32" in found.detail
+
+
+def reading(n_otherwise: int | None, *, is_named: bool = False) -> TokenizerReading:
+    return TokenizerReading(loaded="Qwen2Tokenizer", stated="Mine", n_otherwise=n_otherwise, is_named=is_named)
+
+
+@pytest.mark.parametrize(
+    ("readings", "verdict", "figure"),
+    [
+        ([reading(0), reading(0)], "pass", 0),
+        ([reading(None), reading(None)], "pass", None),
+        ([reading(None), reading(1)], "warn", 1),
+        ([reading(2 * N // 20), reading(0)], "warn", 2 * N // 20),  # 5% of the texts
+        ([reading(0), reading(2 * N // 20 + 1)], "veto", 2 * N // 20 + 1),
+        ([reading(2 * N, is_named=True), reading(0)], "warn", 2 * N),
+        ([reading(2 * N, is_named=True), reading(2 * N)], "veto", 2 * N),
+    ],
+)
+def test_tokenizers_are_held_against_their_files(
+    readings: list[TokenizerReading], verdict: str, figure: float | None
+) -> None:
+    found = one(check(readings=tuple(readings)), "tokenizer_file")
+    assert (found.verdict, found.figure) == (verdict, figure)
+    assert (found.remedy is None) == (verdict == "pass")
+    alone = one(
+        check(readings=tuple(readings), reference_bits=None), "tokenizer_file"
+    )  # asked without a reference, too
+    assert alone == found
+
+
+def test_a_tokenizer_file_that_is_not_there_or_disagrees_is_never_silent() -> None:
+    detail = one(check(readings=(reading(3), reading(None), reading(None))), "tokenizer_file").detail
+    assert f"target: Qwen2Tokenizer reads 3 of {2 * N} texts otherwise than tokenizer.json" in detail
+    assert "the class Mine" in detail
+    assert "reference 1, reference 2: does not apply" in detail
 
 
 def test_every_fpr_says_what_its_non_members_carry() -> None:

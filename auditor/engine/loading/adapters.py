@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ...config import ModelSpec
 from ...errors import ModelError
 from .weights import PICKLED, read_header
 
-__all__ = ["adapter_files", "changes_its_base", "count_adapter", "put_adapter", "without_adapter"]
+__all__ = ["adapter_files", "changes_its_base", "count_adapter", "put_adapter", "refuse_resized", "without_adapter"]
 
 _GENTLE_STARTS = (True, False, "gaussian", "orthogonal", "eva")
 """Ways to start LoRA that leave the base as it is; PiSSA, OLoRA and others move a part of it into the adapter."""
@@ -53,6 +54,36 @@ def count_adapter(adapter: str) -> int:
     except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError, RecursionError) as error:
         raise ModelError(f"adapter {adapter}: {file.name} is not a safetensors file") from error
     return sum(math.prod(shape) for shape in shapes)
+
+
+def refuse_resized(model: Any, spec: ModelSpec) -> None:
+    """Refuse an adapter that was trained with more or fewer rows of embeddings than its base has.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        The base; shapes are enough.
+    spec : ModelSpec
+        The base with its adapter.
+
+    Raises
+    ------
+    ModelError
+        If so.
+    """
+    assert spec.adapter is not None
+    both = [model.get_input_embeddings(), model.get_output_embeddings()]
+    tables = [(f"{name}.", module) for name, module in model.named_modules() if any(module is one for one in both)]
+    for key, tensor in read_header(adapter_files(spec.adapter)[1]).items():
+        place = key.removeprefix("base_model.model.")
+        n_rows = _rows_of_embeddings(place, tensor["shape"])
+        n_base = next((module.weight.shape[0] for name, module in tables if place.startswith(name)), None)
+        if n_base is not None and n_rows not in (None, n_base):
+            raise ModelError(
+                f"adapter {spec.adapter}: it was trained on a base whose embeddings were resized to {n_rows:,} rows, "
+                f"and {spec.path} has {n_base:,}: merge it into that base (merge_and_unload, save_pretrained) and "
+                "audit the merged model, or give the resized base as target and this as --adapter"
+            )
 
 
 def put_adapter(model: Any, adapter: str, *, device_map: str | dict[str, str] | None = None) -> Any:
@@ -151,6 +182,16 @@ def _cannot_be_switched_off(model: Any) -> str:
     if merged:
         return f"it is merged into the weights ({merged[0]}), and taking it out again rounds"
     return next(filter(None, (_change_of_base(config.to_dict()) for config in configs.values())), "")
+
+
+def _rows_of_embeddings(name: str, shape: list[int]) -> int | None:
+    """Read from a tensor of an adapter how many rows the embeddings had that it changes; None if it does not tell."""
+    if len(shape) != 2:
+        return None
+    if name.endswith("lora_embedding_A"):
+        return shape[1]
+    whole = name.endswith("weight") and "lora_" not in name
+    return shape[0] if whole or name.endswith("lora_B.weight") else None
 
 
 def _change_of_base(stated: Mapping[str, Any]) -> str:

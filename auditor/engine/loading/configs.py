@@ -12,11 +12,11 @@ from .gguf_files import find_gguf
 
 __all__ = [
     "ModelShape",
+    "build_empty",
     "context_window",
     "count_parameters",
     "first_line",
     "load_config",
-    "load_tokenizer",
     "located",
     "open_shape",
     "refuse_code_elsewhere",
@@ -229,21 +229,24 @@ def _foreign_code(spec: ModelSpec) -> str:
     )
 
 
-def load_tokenizer(spec: ModelSpec, source: Path | None = None, *, trust_remote_code: bool = False) -> Any:
-    """Load the tokenizer that lies beside a model's weights, or alone in a folder; of a hub id only its files."""
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(
-            **located(source or spec.path), revision=spec.revision or "main", trust_remote_code=trust_remote_code
-        )
-    except Exception as error:  # a missing or damaged tokenizer fails in many ways
-        refuse_foreign_code(spec, error, trust_remote_code=trust_remote_code)
-        raise ModelError(f"{spec}: the tokenizer cannot be loaded: {first_line(error)}") from error
-
-
 def count_parameters(spec: ModelSpec, config: Any, *, trust_remote_code: bool) -> tuple[str, int]:
     """Name the architecture and count its parameters on the meta device, tied weights once."""
+    model = build_empty(spec, config, trust_remote_code=trust_remote_code)
+    return type(model).__name__, sum(parameter.numel() for parameter in model.parameters())
+
+
+def build_empty(spec: ModelSpec, config: Any, *, trust_remote_code: bool) -> Any:
+    """Build a model on the meta device: all of its shapes, and no weights.
+
+    Returns
+    -------
+    transformers.PreTrainedModel
+
+    Raises
+    ------
+    ModelError
+        If its own constructor fails.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -253,7 +256,7 @@ def count_parameters(spec: ModelSpec, config: Any, *, trust_remote_code: bool) -
     except Exception as error:  # whatever the model's own constructor raises
         raise ModelError(f"{spec}: the model cannot be built: {first_line(error)}") from error
     model.tie_weights()
-    return type(model).__name__, sum(parameter.numel() for parameter in model.parameters())
+    return model
 
 
 def context_window(text_config: Any) -> int | None:

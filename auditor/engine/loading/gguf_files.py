@@ -16,11 +16,12 @@ _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float
 
 @dataclass(frozen=True, slots=True)
 class GgufFacts:
-    """What the directory of a GGUF file says: most weights' type, number of weights, kind of rotary scaling."""
+    """What the directory of a GGUF file says: most weights' type, their number, rotary scaling, BOS before texts."""
 
     dtype: str
     n_weights: int
     rotary_scaling: str | None
+    adds_bos: bool | None = None
 
 
 def find_gguf(spec: ModelSpec, path: Path) -> Path | None:
@@ -59,12 +60,14 @@ def read_gguf(spec: ModelSpec, path: Path) -> GgufFacts:
         for tensor in reader.tensors:
             sizes[tensor.tensor_type.name] += 0 if _is_rotary(tensor.name) else int(tensor.n_elements)
         rotary = _rotary_scaling(reader)
+        bos = reader.get_field("tokenizer.ggml.add_bos_token")
+        adds_bos = None if bos is None else bool(bos.contents())
     except Exception as error:  # a damaged file fails in many ways
         raise ModelError(f"{spec}: the weights cannot be loaded: {path.name} is not a whole GGUF file") from error
     if not sizes.total():
         raise ModelError(f"{spec}: {path.name} holds no weights")
     (stored, _), *_ = sizes.most_common(1)
-    return GgufFacts(_DTYPES.get(stored, stored), sizes.total(), rotary)
+    return GgufFacts(_DTYPES.get(stored, stored), sizes.total(), rotary, adds_bos)
 
 
 def check_rotary(spec: ModelSpec, facts: GgufFacts, text_config: Any) -> None:

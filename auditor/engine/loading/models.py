@@ -9,17 +9,16 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ...config import DEVICE_MAPS, ModelSpec
 from ...errors import ModelError
-from .adapters import adapter_files, put_adapter
+from .adapters import adapter_files, put_adapter, refuse_resized
 from .configs import (
+    build_empty,
     context_window,
-    count_parameters,
     first_line,
     load_config,
-    load_tokenizer,
     located,
     refuse_code_elsewhere,
     rope_boundary,
@@ -27,6 +26,7 @@ from .configs import (
 from .gguf_files import GgufFacts, check_rotary, find_gguf, read_gguf
 from .quantization import quantization_of, require, require_quantizer, stored_precision
 from .recorded import read_record
+from .tokenizer_files import find_tokenizer, load_tokenizer, refuse_made_up
 from .weights import StoredWeights, fingerprint, read_tensors, weight_files
 
 __all__ = [
@@ -49,14 +49,16 @@ _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 class ModelFiles:
     """A model that can be loaded: everything about it that does not need its weights in memory.
 
-    ``source`` is its folder or its GGUF file. ``stored_dtype`` is the precision of its weights on disk;
-    ``compute_dtype`` is the one they are meant to be used in, which differs for quantised weights.
+    ``source`` is its folder or its GGUF file, ``tokenizer_source`` that of its tokenizer: its own, its adapter's, or
+    another that was named. ``stored_dtype`` is the precision of its weights on disk; ``compute_dtype`` is the one they
+    are meant to be used in, which differs for quantised weights.
     """
 
     spec: ModelSpec
     source: Path
     config: Any
     tokenizer: Any
+    tokenizer_source: Path
     weights_sha256: str
     config_sha256: str
     architecture: str
@@ -78,6 +80,18 @@ class ModelFiles:
         stated = self.quantization or {}
         return bool(stated.get("load_in_8bit")) and float(stated.get("llm_int8_threshold", 6.0)) > 0
 
+    @property
+    def tokenizer_of(self) -> Literal["model", "adapter", "option"]:
+        """Whose tokenizer reads the texts."""
+        if self.spec.tokenizer is not None:
+            return "option"
+        return "model" if self.tokenizer_source == self.source else "adapter"
+
+    @property
+    def adds_bos(self) -> bool | None:
+        """Whether a GGUF file says that BOS stands before a text; None if nothing says so for this tokenizer."""
+        return self.gguf.adds_bos if self.gguf and self.tokenizer_source == self.source else None
+
 
 def open_model(spec: ModelSpec, *, trust_remote_code: bool = False, fetch: bool = True) -> ModelFiles:
     """Find a model's files, read its configuration and tokenizer, and fingerprint its weights.
@@ -94,8 +108,9 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False, fetch: bool 
     Raises
     ------
     ModelError
-        If the folder is no model, holds pickled weights only, or is not a causal language model; if it needs a
-        package that is not installed, or code of its own and ``trust_remote_code`` is not given.
+        If the folder is no model, holds pickled weights only, or is not a causal language model; if it has no
+        tokenizer; if it needs a package that is not installed, or code of its own and ``trust_remote_code`` is not
+        given.
     """
     spec = spec.with_base()
     source = resolve_source(spec, trust_remote_code=trust_remote_code, fetch=fetch)
@@ -110,16 +125,22 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False, fetch: bool 
         check_rotary(spec, gguf, text_config)
     if quantization := quantization_of(config):
         require_quantizer(spec, quantization)
-    architecture, n_parameters = count_parameters(spec, config, trust_remote_code=trust_remote_code)
+    empty = build_empty(spec, config, trust_remote_code=trust_remote_code)
+    if spec.adapter is not None:
+        refuse_resized(empty, spec)
+    place = find_tokenizer(spec, source, trust_remote_code=trust_remote_code, fetch=fetch)
+    tokenizer = load_tokenizer(spec, place, config=config, trust_remote_code=trust_remote_code)
+    refuse_made_up(tokenizer, place, n_vocabulary=int(text_config.vocab_size))
     return ModelFiles(
         spec=spec,
         source=source,
         config=config,
-        tokenizer=load_tokenizer(spec, source, trust_remote_code=trust_remote_code),
+        tokenizer=tokenizer,
+        tokenizer_source=place,
         weights_sha256=stored.sha256,
         config_sha256=stored.sha256 if gguf else fingerprint_config(source, trust_remote_code=trust_remote_code),
-        architecture=architecture,
-        n_parameters=n_parameters,
+        architecture=type(empty).__name__,
+        n_parameters=sum(parameter.numel() for parameter in empty.parameters()),
         n_vocabulary=int(text_config.vocab_size),
         stored_dtype=stored_precision(quantization, stored.dtype) if quantization else stored.dtype,
         compute_dtype=_stated_dtype(config) if quantization else stored.dtype,
