@@ -154,7 +154,7 @@ def _opened(pack: Path | None, out: Path, rank: "Rank") -> "AbstractContextManag
     quiet_libraries()
     from ..packs.reading import opened_pack
 
-    make_folder(out)
+    make_folder(out, folders=("scores",))
     return opened_pack(pack, out / "scores")
 
 
@@ -163,7 +163,7 @@ def _help(configs: "Iterable[AuditConfig]", out: Path, rank: "Rank") -> None:
     quiet_libraries()
     from ..audit.pipeline import help_audit
 
-    make_folder(out)
+    make_folder(out, folders=("scores",))
     for i, config in enumerate(configs, 1):
         help_audit(config, scores_folder=out / "scores", rank=turn(rank, i))
 

@@ -44,9 +44,9 @@ def split(data: str, out: Path, near_duplicates: str, force: bool, as_json: bool
     from ..documents.files import to_text
 
     _check_folder(out, force=force)
+    make_folder(out)
     source = DataSpec(path=data, text_field=options.pop("text_field"), split=options.pop("split"))
     made = make_split(source, near_duplicates=_similarity(near_duplicates), **options)
-    make_folder(out)
     write_split(made, out)
     if as_json:
         print_document(to_text(made.manifest))
