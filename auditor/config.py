@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .amounts import parse_amount
 from .errors import ConfigError
+from .toml_files import parse_toml, read_toml_text
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -415,10 +416,5 @@ def load_config_file(path: str | Path) -> dict[str, Any]:
     ConfigError
         If the file cannot be read or is not TOML.
     """
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the configuration file {path} is not valid TOML: {error}") from error
+    text = read_toml_text(Path(path), "configuration file")
+    return parse_toml(text, f"the configuration file {path}")

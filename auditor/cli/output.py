@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check_figure",
     "check_files",
+    "check_folder",
     "deliver",
     "make_console",
     "make_folder",
@@ -77,6 +78,18 @@ def make_folder(out: Path, *, folders: tuple[str, ...] = (), option: str = "--ou
                 make_folder(inner, option=option)
     except OSError as error:
         raise ConfigError(f"{option} {out}: {error.strerror}") from error
+
+
+def check_folder(out: Path) -> None:
+    """See that a folder can be made and written to, and make nothing yet."""
+    import tempfile
+
+    place = next(folder for folder in (out.absolute(), *out.absolute().parents) if os.path.lexists(folder))
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise ConfigError(f"--out {out}: {error.strerror}") from error
 
 
 def check_files(*files: Path | None) -> None:

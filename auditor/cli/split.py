@@ -7,7 +7,7 @@ import click
 
 from ..errors import ConfigError
 from .options import folder_option, json_option, shared
-from .output import make_console, make_folder, print_document
+from .output import check_folder, make_console, make_folder, print_document
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,9 +44,10 @@ def split(data: str, out: Path, near_duplicates: str, force: bool, as_json: bool
     from ..documents.files import to_text
 
     _check_folder(out, force=force)
-    make_folder(out)
+    check_folder(out)
     source = DataSpec(path=data, text_field=options.pop("text_field"), split=options.pop("split"))
     made = make_split(source, near_duplicates=_similarity(near_duplicates), **options)
+    make_folder(out)
     write_split(made, out)
     if as_json:
         print_document(to_text(made.manifest))

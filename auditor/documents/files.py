@@ -59,14 +59,15 @@ def to_text(document: object) -> str:
     """Write a document as JSON, in the order of its fields.
 
     Numbers are written so that they read back exactly. A lone surrogate, which no UTF-8 file can hold, is
-    written as its escape.
+    written as its escape; so is the second of two ``#``, with which a CI system that logs a line takes commands.
 
     Raises
     ------
     ValueError
         If a number is NaN or infinite; the message says where.
     """
-    return json.dumps(_plain(document, "result"), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    text = json.dumps(_plain(document, "result"), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    return text.replace("##", "#\\u0023")
 
 
 def from_text(text: str, kind: type[Document], *, version: str, what: str) -> Document:
