@@ -171,6 +171,9 @@ class AuditConfig:
         Manifest of ``auditor split``, which the texts are checked against.
     drop_ids : str, optional
         File of sample ids, one a line, that are left out (and counted).
+    salt : str, optional
+        File of a secret that keys the hashes of texts in all documents, so that short texts cannot be guessed from
+        them. Audits that are compared need the same.
     attacks : tuple of AttackSpec
         Empty means every built-in attack that the inputs allow and that costs no more than two passes; a single
         ``all`` those that cost more, too.
@@ -235,6 +238,7 @@ class AuditConfig:
     retrained_margin: float = 0.02
     split_manifest: str | None = None
     drop_ids: str | None = None
+    salt: str | None = None
     headline: str | None = None
     attacks: tuple[AttackSpec, ...] = ()
     max_tokens: int | None = None
