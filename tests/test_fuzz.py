@@ -198,7 +198,7 @@ def check(ran: Ran, command: tuple[object, ...], what: str) -> None:
     """Hold a run to what every run keeps to."""
     said = f"{what}: {' '.join(map(str, command))}: {ran.code}: {ran.err[-1500:]}"
     assert "Traceback" not in ran.err, said
-    assert "unexpected " not in ran.err, said
+    assert "Error: unexpected " not in ran.err, said
     assert not re.search(r"##\w*\[|^\s*::error::x", ran.err, re.MULTILINE), said
     if ran.code == 2:
         errors = [line for line in ran.err.splitlines() if line.startswith("Error: ")]

@@ -17,6 +17,13 @@ __all__ = ["cli", "main"]
 _INTERRUPTED = "Error: interrupted; what was finished is kept, run the same command again to go on\n"
 
 
+_WINDOWS = sys.platform == "win32"
+_NOT_HERE = (
+    "Error: auditor is for Linux and macOS; on Windows no file mode keeps texts and scores for their owner alone, and "
+    "nothing is tested: run it in WSL\n"
+)
+
+
 def __getattr__(name: str) -> Any:
     if name == "cli":
         from .commands import cli
@@ -28,6 +35,9 @@ def __getattr__(name: str) -> Any:
 def main() -> None:
     """Run the command line: exit code 0 done, 1 only for a failed gate, 2 for anything else."""
     code = 2
+    if _WINDOWS:
+        _write(_NOT_HERE)
+        sys.exit(code)
     try:
         with interruptible(), streams():
             arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]

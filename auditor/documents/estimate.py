@@ -35,6 +35,8 @@ class Estimate:
     """Of a mean of bits: share of the samples below which those that hold bits may all have been missed; else null."""
 
     def __post_init__(self) -> None:
+        if not 0 < self.level < 1 or self.n_members < 0 or self.n_non_members < 0:
+            raise ValueError(f"an estimate has a level between 0 and 1 and no negative counts, got {self.level}")
         ends = (self.low, self.value, self.high)
         if self.undefined_reason is not None:
             if any(end is not None for end in ends):
@@ -45,8 +47,6 @@ class Estimate:
             raise ValueError("an estimate needs value, low and high, or an undefined_reason")
         if not all(math.isfinite(end) for end in (low, value, high)):
             raise ValueError(f"an estimate must be finite, got {ends}")
-        if not 0 < self.level < 1 or self.n_members < 0 or self.n_non_members < 0:
-            raise ValueError(f"an estimate has a level between 0 and 1 and no negative counts, got {self.level}")
         if not low <= value <= high:
             raise ValueError(f"an estimate must lie in its interval, got {value} outside [{low}, {high}]")
 
