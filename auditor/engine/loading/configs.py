@@ -2,9 +2,9 @@
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
