@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .amounts import parse_amount
 from .errors import ConfigError
+from .toml_files import parse_toml, read_toml_text
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -179,6 +180,9 @@ class AuditConfig:
         Manifest of ``auditor split``, which the texts are checked against.
     drop_ids : str, optional
         File of sample ids, one a line, that are left out (and counted).
+    salt : str, optional
+        File of a secret that keys the hashes of texts in all documents, so that short texts cannot be guessed from
+        them. Audits that are compared need the same.
     attacks : tuple of AttackSpec
         Empty means every built-in attack that the inputs allow and that costs no more than two passes; a single
         ``all`` those that cost more, too.
@@ -243,6 +247,7 @@ class AuditConfig:
     retrained_margin: float = 0.02
     split_manifest: str | None = None
     drop_ids: str | None = None
+    salt: str | None = None
     headline: str | None = None
     attacks: tuple[AttackSpec, ...] = ()
     max_tokens: int | None = None
@@ -433,10 +438,5 @@ def load_config_file(path: str | Path) -> dict[str, Any]:
     ConfigError
         If the file cannot be read or is not TOML.
     """
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the configuration file {path} is not valid TOML: {error}") from error
+    text = read_toml_text(Path(path), "configuration file")
+    return parse_toml(text, f"the configuration file {path}")

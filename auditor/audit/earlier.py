@@ -8,6 +8,7 @@ from ..config import AuditConfig, DataSpec
 from ..data import SampleSet, Side
 from ..documents.files import read_document
 from ..documents.result import SCHEMA_VERSION, AuditResult, SideData
+from ..documents.salt import Salt, read_salt
 from ..engine.loading.models import open_model
 from ..errors import ConfigError, ResultError
 
@@ -41,23 +42,27 @@ class Earlier:
                 f"--out {self.folder} holds the audit of another model ({target.path}, weights "
                 f"{target.weights_sha256[:12]}, not {files.weights_sha256[:12]}): {_WAY_OUT}"
             )
+        salt = read_salt(config.salt)
+        if self.result.provenance.salt != (None if salt is None else salt.name):
+            raise ConfigError(f"--out {self.folder} holds an audit with another --salt, or with none: {_WAY_OUT}")
         sides: tuple[tuple[Side, SideData | None, DataSpec | None], ...] = (
             ("members", self.result.data.members, config.members),
             ("non_members", self.result.data.non_members, config.non_members),
         )
         for side, before, now in sides:
-            if not _is_same(data, side, before, now):
+            if not _is_same(data, side, before, now, salt):
                 held = "none" if before is None else before.path
                 raise ConfigError(
                     f"--out {self.folder} holds an audit of other {side.replace('_', '-')} ({held}): {_WAY_OUT}"
                 )
 
 
-def _is_same(data: SampleSet, side: Side, before: SideData | None, now: DataSpec | None) -> bool:
+def _is_same(data: SampleSet, side: Side, before: SideData | None, now: DataSpec | None, salt: Salt | None) -> bool:
     if before is None or now is None:
         return before is None and now is None
     dropped_others = before.n_dropped != data.n_dropped(side)
-    return data.sha256(side) == before.sha256 or (dropped_others and before.path == str(now))
+    found = data.sha256(side) if salt is None else salt.keyed(data.sha256(side))
+    return found == before.sha256 or (dropped_others and before.path == str(now))
 
 
 def find_earlier(folder: Path) -> Earlier | None:

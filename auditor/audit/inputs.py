@@ -12,10 +12,12 @@ from attacks import Attack, Need
 
 from ..config import AuditConfig, DataSpec, ModelSpec
 from ..data import SampleSet, load_samples, load_texts
+from ..documents.salt import read_salt
 from ..documents.shadows import ShadowSet, load_shadows
 from ..documents.split import read_manifest
 from ..engine.request import ScoringRequest
 from ..errors import ConfigError
+from ..soundness.split import check_salt
 from .attack_choice import Headline, choose_attacks, choose_headline, is_by_name, needs_of
 
 __all__ = ["Inputs", "read_inputs"]
@@ -86,7 +88,8 @@ def read_inputs(config: AuditConfig) -> Inputs:
     """
     attacks, warnings = choose_attacks(config)
     if config.split_manifest is not None:
-        read_manifest(Path(config.split_manifest))  # a mistake in it is told before hours of scoring
+        manifest, salt = read_manifest(Path(config.split_manifest)), read_salt(config.salt)
+        check_salt(manifest, salt)  # a mistake is told before hours of scoring
     data = load_samples(
         config.members, config.non_members, drop=None if config.drop_ids is None else Path(config.drop_ids)
     )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..documents.estimate import Estimate
 from ..documents.result import AttackResult, MemorizationResult, SelectionResult, SoundnessResult
+from ..documents.salt import read_salt
 from ..engine.loading.tokenizer_files import stated_class
 from ..engine.models import OpenedModel
 from ..engine.plan import Plan
@@ -70,7 +71,7 @@ def judge_soundness(
         reference_bits=reference_bits,
         signed_bits=signed_bits,
         fpr_targets=inputs.config.fpr_targets,
-        extra=[] if manifest is None else [check_manifest(Path(manifest), inputs.data)],
+        extra=[] if manifest is None else [check_manifest(Path(manifest), inputs.data, read_salt(inputs.config.salt))],
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from ..config import AuditConfig
 from ..documents.prediction import PredictionBesideMeasurement
 from ..documents.result import AttackResult, AuditResult, DataResult, MemorizationResult, RetrainedResult
+from ..documents.salt import read_salt
 from ..documents.sample_table import SampleTable
 from ..engine.loading.adapters import count_adapter
 from ..engine.loading.models import resolve_source
@@ -77,7 +78,7 @@ def audit(
         With one line: what was given, what is allowed, what to do.
     """
     started_at, started = datetime.now(UTC), monotonic()
-    constants, inputs = read_constants(config), read_inputs(config)
+    constants, salt, inputs = read_constants(config), read_salt(config.salt), read_inputs(config)
     _check_before_scoring(config, inputs, replaces)
     evidence = gather(inputs, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
     retrained = _compare_with_retrained(evidence, scores_folder, on_progress, rank)
@@ -118,7 +119,11 @@ def audit(
             *evidence.collected.notes,
         ),
     )
-    return Audit(result=result, samples=replace(evidence.table, posterior=risk.posterior))
+    table = replace(evidence.table, posterior=risk.posterior)
+    if salt is not None:
+        result = salt.result(result)
+        table = replace(table, text_sha256=tuple(map(salt.keyed, table.text_sha256)))
+    return Audit(result=result, samples=table)
 
 
 def help_audit(config: AuditConfig, *, scores_folder: Path, rank: Rank) -> None:

@@ -10,6 +10,7 @@ from attacks import Signals
 
 from ..config import AuditConfig
 from ..documents.gates import EarlyStop, GateOutcome, GateReport
+from ..documents.salt import read_salt
 from ..engine.gradual import GradualTarget, Watch
 from ..engine.signals import Collected
 from ..errors import ConfigError
@@ -111,6 +112,8 @@ def audit_until_decided(
         today=today,
         warn_only=warn_only,
     )
+    salt = read_salt(config.salt)
+    keyed = str if salt is None else salt.keyed
     stop = EarlyStop(
         n_texts_scored=n_scored,
         n_texts=len(prepared.order),
@@ -118,8 +121,8 @@ def audit_until_decided(
         n_tokens_scored=n_tokens,
         seed=config.seed,
         headline=inputs.headline.label,
-        members_sha256=data.sha256("members"),
-        non_members_sha256=data.sha256("non_members"),
+        members_sha256=keyed(data.sha256("members")),
+        non_members_sha256=keyed(data.sha256("non_members")),
     )
     return replace(report, early_stop=stop)
 

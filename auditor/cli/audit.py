@@ -46,7 +46,7 @@ __all__ = ["audit"]
 @click.option("--retrained-margin", type=float, metavar="D",
               help="Change of AUC below which both count as the same.  [default: 0.02]")  # fmt: skip
 @click.option("--split-manifest", metavar="FILE", help="Manifest of `auditor split`; the texts are checked against it.")
-@shared("--drop-ids")
+@shared("--drop-ids", "--salt")
 @shared("--headline", default="reference if there is one, else loss")
 @folder_option("result.json, samples.parquet, report.html, report.md and scores/", default="audit-results")
 @click.option("--adapter", metavar="PEFT_DIR", help="PEFT adapter on the target; the reference is then its base.")
@@ -155,7 +155,7 @@ def _opened(pack: Path | None, out: Path, rank: "Rank") -> "AbstractContextManag
     quiet_libraries()
     from ..packs.reading import opened_pack
 
-    make_folder(out)
+    make_folder(out, folders=("scores",))
     return opened_pack(pack, out / "scores")
 
 
@@ -164,7 +164,7 @@ def _help(configs: "Iterable[AuditConfig]", out: Path, rank: "Rank") -> None:
     quiet_libraries()
     from ..audit.pipeline import help_audit
 
-    make_folder(out)
+    make_folder(out, folders=("scores",))
     for i, config in enumerate(configs, 1):
         help_audit(config, scores_folder=out / "scores", rank=turn(rank, i))
 

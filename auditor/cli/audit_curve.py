@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, ModelError
 from .audit_folder import audit_into, print_summary, remove_verdict
-from .output import make_console, print_document, write
+from .output import check_files, make_console, make_folder, print_document, write
 
 if TYPE_CHECKING:
     from ..config import AuditConfig
@@ -43,6 +43,8 @@ def run_curve(
     names, notes = checkpoint_names(list(configs))
     if not overwrite:
         _refuse_other_curve(out, target)
+    make_folder(out, folders=("scores", *names))
+    check_files(*(out / f"curve.{form}" for form in CURVE_RENDERERS))
     tracer = Tracer(target=target, n_checkpoints=len(configs), notes=notes)
     for i, (name, (path, config)) in enumerate(zip(names, configs.items(), strict=True), 1):
         make_console(stderr=True).print(f"Checkpoint {i} of {len(configs)}: {name}", markup=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
-from .output import make_console, make_folder, print_document, quiet_libraries, write
+from .output import check_files, make_console, make_folder, print_document, quiet_libraries, write
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -56,11 +56,12 @@ def audit_into(
 
     from ..audit.earlier import find_earlier
     from ..audit.pipeline import audit as run
-    from ..documents.checksums import OUTPUTS, write_checksums
+    from ..documents.checksums import CHECKSUMS, OUTPUTS, write_checksums
     from ..engine.ranks import ALONE
     from .progress import scoring_progress
 
-    make_folder(out)
+    make_folder(out, folders=("scores",))
+    check_files(*(out / name for name in (*OUTPUTS, CHECKSUMS, "gates.json")))
     replaces = None if overwrite else find_earlier(out)
     with scoring_progress(make_console(stderr=True)) as on_progress:
         done = run(config, scores_folder=scores_folder, on_progress=on_progress, rank=rank or ALONE, replaces=replaces)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
 from .gate import deliver_verdict, judge_today, print_verdict
-from .output import make_console, make_folder, quiet_libraries, write
+from .output import check_files, make_console, make_folder, quiet_libraries, write
 
 if TYPE_CHECKING:
     from ..config import AuditConfig
@@ -41,7 +41,8 @@ def run_until_decided(config: "AuditConfig", policy: "Policy", out: Path, *, as_
     from ..audit.until_decided import audit_until_decided
     from .progress import scoring_progress
 
-    make_folder(out)
+    make_folder(out, folders=("scores",))
+    check_files(out / "gates.json")
     with scoring_progress(make_console(stderr=True)) as on_progress:
         report = audit_until_decided(
             config,

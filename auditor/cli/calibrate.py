@@ -51,8 +51,8 @@ def calibrate(data: str, out: Path, as_json: bool, workers: int | None, **option
     from ..experiments.workers import cores
     from .progress import runs_progress
 
-    plan, corpus = _prepare(data, options)
     make_folder(out)
+    plan, corpus = _prepare(data, options)
     with runs_progress(make_console(stderr=True), "training the sweep") as on_progress:
         found = measure(plan, corpus, folder=out, workers=workers or cores(), on_progress=on_progress)
     deliver(found, out, "calibration", draw=calibration_figure, render=render_calibration, as_json=as_json)

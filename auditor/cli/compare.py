@@ -29,9 +29,10 @@ def compare(old: Path, new: Path, out: Path | None, confidence: float, as_json: 
 
     from ..comparison.compare import compare_audits
 
-    comparison = compare_audits(old, new, level=confidence)
     if out is not None:
         make_folder(out)
+    comparison = compare_audits(old, new, level=confidence)
+    if out is not None:
         for form, render in COMPARISON_RENDERERS.items():
             write(out / f"comparison.{form}", render(comparison))
     if as_json:

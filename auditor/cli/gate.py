@@ -12,7 +12,7 @@ import click
 from ..errors import ConfigError, ResultError
 from .kinds import PATH
 from .options import json_option
-from .output import make_console, print_document, write
+from .output import check_files, make_console, print_document, write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,6 +82,7 @@ def gate(
     badge = outputs["badge"]
     if badge is not None and badge.suffix.lower() not in (".svg", ".json"):
         raise ConfigError(f"--badge {badge}: a badge is an .svg or a .json file")
+    check_files(*outputs.values())
     from ..gates.policy import built_in_policy, read_policy
 
     data, file = _read(result)
@@ -243,7 +244,7 @@ def deliver_verdict(
             name = f"badge_{file.suffix.lower().removeprefix('.')}" if form == "badge" else form
             write(file, GATE_RENDERERS[name](report))
     if annotations:
-        click.echo(GATE_RENDERERS["annotations"](report), nl=False, err=as_json)
+        click.echo(GATE_RENDERERS["annotations"](report).encode(), nl=False, err=as_json)  # commands of ours
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     if page:
         try:

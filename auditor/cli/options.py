@@ -19,6 +19,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "--reference-tokenizer": dict(metavar="M", help="The same for every reference."),
     "--members": dict(metavar="DATA", help="Texts the target was trained on."),
     "--drop-ids": dict(metavar="FILE", help="Sample ids to leave out, one a line."),
+    "--salt": dict(metavar="FILE", help="Secret that keys the hashes of texts in all documents."),
     "--attack": dict(name="attacks", metavar="NAME[:k=v,...]", multiple=True,
                      help="Attack to run; default: all that the inputs allow."),
     "--headline": dict(metavar="NAME[:k=v,...]", help="Attack that the verdict rests on."),

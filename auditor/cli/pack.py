@@ -7,7 +7,7 @@ import click
 
 from .kinds import PATH
 from .options import json_option, shared
-from .output import make_console, print_document, quiet_libraries
+from .output import check_files, make_console, make_folder, print_document, quiet_libraries
 
 if TYPE_CHECKING:
     from ..packs.manifest import PackManifest
@@ -42,6 +42,9 @@ def pack(out: Path, scores_folder: Path | None, as_json: bool, **options: Any) -
 
     DATA is of any form that `auditor audit` takes, with a column `text`, and optionally `id` and `group`.
     """
+    check_files(out)
+    if scores_folder is not None:
+        make_folder(scores_folder, option="--scores")
     quiet_libraries()
     from ..documents.files import to_text
     from ..packs.writing import make_pack

@@ -7,7 +7,7 @@ import click
 
 from ..errors import ResultError
 from .kinds import PATH
-from .output import make_console, print_document, write
+from .output import check_files, make_console, print_document, write
 
 if TYPE_CHECKING:
     from ..documents.result import AuditResult
@@ -21,6 +21,7 @@ __all__ = ["attacks", "report"]
 @click.option("--out", type=PATH, help="File to write; default: stdout.")
 def report(result: Path, form: str, out: Path | None) -> None:
     """Render the RESULT of an audit (result.json or curve.json, or their folder) again."""
+    check_files(out)
     from reports import CURVE_RENDERERS, RENDERERS
 
     from ..documents.curve import read_curve

@@ -57,8 +57,8 @@ def shadows(out: Path, as_json: bool, workers: int | None, **options: Any) -> No
     from .progress import runs_progress
 
     members, non_members, plan = _plan(options)
-    data = load_samples(members, non_members)
     make_folder(out)
+    data = load_samples(members, non_members)
     with runs_progress(make_console(stderr=True), f"training {plan.n_models} shadows") as on_progress:
         workers = workers or (cores() if plan.device == "cpu" else 1)
         manifest, n_reused = train_shadows(plan, data, folder=out, workers=workers, on_progress=on_progress)

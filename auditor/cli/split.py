@@ -7,7 +7,7 @@ import click
 
 from ..errors import ConfigError
 from .options import folder_option, json_option, shared
-from .output import make_console, make_folder, print_document
+from .output import check_folder, make_console, make_folder, print_document
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,6 +26,7 @@ __all__ = ["split"]
 @click.option("--near-duplicates", default="0.8", metavar="J|keep",
               help="Jaccard similarity from which only the first of several texts is kept, or keep all.")  # fmt: skip
 @click.option("--by-group", is_flag=True, help="Keep texts of one `group` on one side.")
+@shared("--salt")
 @shared("--seed", filled=True, help="Of the random split.")
 @shared("--text-field", "--split", filled=True)
 @click.option("--force", is_flag=True, help="Replace the files of an earlier split in FOLDER.")
@@ -42,11 +43,15 @@ def split(data: str, out: Path, near_duplicates: str, force: bool, as_json: bool
     from ..config import DataSpec
     from ..data.splits import make_split, write_split
     from ..documents.files import to_text
+    from ..documents.salt import read_salt
 
     _check_folder(out, force=force)
+    check_folder(out)
+    key = read_salt(options.pop("salt"))
     source = DataSpec(path=data, text_field=options.pop("text_field"), split=options.pop("split"))
     made = make_split(source, near_duplicates=_similarity(near_duplicates), **options)
     make_folder(out)
+    made = made if key is None else made.salted(key)
     write_split(made, out)
     if as_json:
         print_document(to_text(made.manifest))

@@ -55,6 +55,12 @@ def compare_audits(old: Path, new: Path, *, level: float = 0.95) -> AuditCompari
         raise ConfigError(f"confidence must be in [0.5, 1), got {level}; a percentage? use 0.95")
     before, after = read_audit(old), read_audit(new)
     first, second = before.result, after.result
+    if first.provenance.salt != second.provenance.salt:
+        names = [one.provenance.salt or "none" for one in (first, second)]
+        raise ResultError(
+            f"{old} and {new} key the hashes of texts with other salts ({names[0]} and {names[1]}), so that none is "
+            "known again: audit both with the same --salt"
+        )
     matched = match_samples(before.samples, after.samples)
     labels, left_out = comparable_attacks(first, second)
     changes = metric_changes(

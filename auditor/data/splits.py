@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..config import DataSpec
 from ..documents.files import to_text, whole_file
+from ..documents.salt import Salt
 from ..documents.split import SplitManifest, SplitSide
 from ..errors import ConfigError, DataError
 from ..stats.clusters import cluster_ids
@@ -33,6 +34,17 @@ class Split:
     manifest: SplitManifest
     corpus: SampleSet
     rows: dict[str, Rows]
+
+    def salted(self, salt: Salt) -> "Split":
+        """Key all hashes of the manifest."""
+        manifest = self.manifest
+        sides = {
+            name: replace(side, text_sha256=tuple(map(salt.keyed, side.text_sha256)))
+            for name in ("members", "non_members", "holdout")
+            if (side := getattr(manifest, name)) is not None
+        }
+        keyed = replace(manifest, source_sha256=salt.keyed(manifest.source_sha256), salt=salt.name, **sides)
+        return replace(self, manifest=keyed)
 
 
 def make_split(

@@ -24,7 +24,10 @@ __all__ = ["read_csv", "read_json", "read_jsonl", "read_tsv", "read_txt"]
 
 _JSON_SPACE = " \t\r\n"
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_LARGEST_CELL = 2**31 - 1  # characters; the most that a C long holds on every platform
+_LARGEST = 2**26
+"""Bytes of a line and characters of a cell: a few kilobytes of a compressed file may hold gigabytes of one text."""
+_LARGEST_JSON = 2**29
+"""Bytes of a .json file, which is read whole."""
 
 
 def read_txt(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row]:
@@ -57,7 +60,10 @@ def read_json(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row]:
     """Read a list of objects, a list of strings, or one object of columns."""
     where = plain(path)
     with _opened(path) as file:
-        text = _decoded(file.read(), path)
+        data = file.read(_LARGEST_JSON + 1)
+    if len(data) > _LARGEST_JSON:
+        raise DataError(f"{where}: a .json file is read whole, and has at most {_LARGEST_JSON:,} bytes; save as .jsonl")
+    text = _decoded(data, path)
     if not text.strip(_JSON_SPACE):
         return
     value = _json_value(text, where)
@@ -115,7 +121,7 @@ def _delimited(path: Path, columns: Columns, notes: list[str], delimiter: str) -
 
 
 def _csv_reader(path: Path, delimiter: str) -> "_csv.Reader":
-    csv.field_size_limit(_LARGEST_CELL)  # of the process; a text may well be longer than the default 128 KiB
+    csv.field_size_limit(_LARGEST)  # of the process; a text may well be longer than the default 128 KiB
     return csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
 
 
@@ -165,7 +171,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines, numbered from 1, each with the line break it came with."""
     offset = 0
     with _opened(path) as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(iter(lambda: file.readline(_LARGEST + 1), b""), start=1):
+            if len(line) > _LARGEST:
+                raise DataError(f"{plain(path)} line {number}: longer than {_LARGEST:,} bytes; split the text")
             yield number, _decoded(line, path, number=number, offset=offset)
             offset += len(line)
 

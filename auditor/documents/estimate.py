@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import fields, replace
+from itertools import pairwise
 from typing import Any
 
 from .files import document
@@ -34,6 +35,8 @@ class Estimate:
     """Of a mean of bits: share of the samples below which those that hold bits may all have been missed; else null."""
 
     def __post_init__(self) -> None:
+        if not 0 < self.level < 1 or self.n_members < 0 or self.n_non_members < 0:
+            raise ValueError(f"an estimate has a level between 0 and 1 and no negative counts, got {self.level}")
         ends = (self.low, self.value, self.high)
         if self.undefined_reason is not None:
             if any(end is not None for end in ends):
@@ -121,6 +124,13 @@ class RocCurve:
     tpr: tuple[float, ...]
     """True-positive rates, one for each false-positive rate."""
 
+    def __post_init__(self) -> None:
+        if len(self.fpr) != len(self.tpr) or len(self.fpr) < 2:
+            raise ValueError("a curve has as many true-positive as false-positive rates, at least two")
+        for rates in (self.fpr, self.tpr):
+            if not all(0 <= rate <= 1 for rate in rates) or any(one > other for one, other in pairwise(rates)):
+                raise ValueError("rates of a curve lie between 0 and 1 and never fall")
+
 
 @document
 class Histogram:
@@ -134,3 +144,9 @@ class Histogram:
     """Number of members in each bin."""
     non_members: tuple[int, ...]
     """Number of non-members in each bin."""
+
+    def __post_init__(self) -> None:
+        if not len(self.members) == len(self.non_members) == len(self.edges) - 1 or not self.members:
+            raise ValueError("a histogram has one edge more than bins, at least two, and a count of each side a bin")
+        if any(one >= other for one, other in pairwise(self.edges)) or min(*self.members, *self.non_members) < 0:
+            raise ValueError("edges of a histogram rise, and its counts are not negative")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
 __all__ = [
-    *("Contradictable", "document", "document_schema", "for_owner", "from_text", "read_document"),
+    *("Contradictable", "document", "document_schema", "folder_for_owner", "for_owner", "from_text", "read_document"),
     *("refuse_contradictions", "to_text", "whole_file"),
 ]
 
@@ -59,14 +59,15 @@ def to_text(document: object) -> str:
     """Write a document as JSON, in the order of its fields.
 
     Numbers are written so that they read back exactly. A lone surrogate, which no UTF-8 file can hold, is
-    written as its escape.
+    written as its escape; so is the second of two ``#``, with which a CI system that logs a line takes commands.
 
     Raises
     ------
     ValueError
         If a number is NaN or infinite; the message says where.
     """
-    return json.dumps(_plain(document, "result"), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    text = json.dumps(_plain(document, "result"), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    return text.replace("##", "#\\u0023")
 
 
 def from_text(text: str, kind: type[Document], *, version: str, what: str) -> Document:
@@ -240,15 +241,28 @@ def _explain(error: "ValidationError") -> str:
 
 
 def for_owner(path: str, flags: int) -> int:
-    """Open a file that only its owner may read: the ``opener`` of :func:`open`."""
-    return os.open(path, flags, 0o600)
+    """Open a file that only its owner may read, and that is no link: the ``opener`` of :func:`open`."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def folder_for_owner(path: Path) -> None:
+    """Make a folder that only its owner may read; one that is there keeps its permissions.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a path to write to that becomes ``path`` once all is written; of a failed write nothing stays.
 
-    What is there and is no file, such as ``/dev/stdout``, is written to as it is.
+    What is there and is no file, such as ``/dev/stdout``, is written to as it is. A link is replaced, not followed.
 
     Raises
     ------
@@ -257,13 +271,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     partial = None
     try:
-        place = path.resolve()
-        if place.exists() and not place.is_file():
-            yield place
+        if (path.exists() and not path.is_file()) or path.absolute().parts[1:2] in (("dev",), ("proc",)):
+            yield path
             return
-        partial = place.with_name(f"{place.name}.{uuid4().hex}.partial")  # no other process writes to it
+        partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")  # no other process writes to it
         yield partial
-        partial.replace(place)
+        partial.replace(path)
     except OSError as error:
         raise ResultError(f"cannot write {path}: {error.strerror or error}") from error
     finally:

@@ -572,6 +572,8 @@ class Provenance:
     """SHA-256 of the bytes of samples.parquet; null if none was written."""
     pack_sha256: str | None = None
     """SHA-256 of the pack that texts and reference scores came from; null if they did not."""
+    salt: str | None = None
+    """Name of the salt that hashes of texts are keyed with (HMAC-SHA256 of the SHA-256); null if they are plain."""
 
 
 @document

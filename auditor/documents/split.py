@@ -28,7 +28,7 @@ class SplitManifest:
 
     kind: Literal["split"] = "split"
     """Kind of the document."""
-    schema_version: str = "1.0"
+    schema_version: str = "1.1"
     """Version of this document's schema, MAJOR.MINOR."""
     auditor_version: str
     """Version of the auditor that wrote the document."""
@@ -62,6 +62,8 @@ class SplitManifest:
     """Texts for a reference or for shots, neither members nor audited; null without any."""
     notes: tuple[str, ...] = ()
     """What was left out while reading."""
+    salt: str | None = None
+    """Name of the salt that all hashes are keyed with (HMAC-SHA256 of the SHA-256); null if they are plain."""
 
 
 def read_manifest(path: Path) -> SplitManifest:
@@ -73,4 +75,4 @@ def read_manifest(path: Path) -> SplitManifest:
         If it is not a manifest.
     """
     file = path / "manifest.json" if path.is_dir() else path
-    return read_document(file, SplitManifest, version="1.0", what="split manifest (`auditor split`)")
+    return read_document(file, SplitManifest, version="1.1", what="split manifest (`auditor split`)")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from ..documents.files import folder_for_owner
 from ..errors import ConfigError, ResultError
 
 __all__ = ["ALONE", "Rank"]
@@ -93,7 +94,8 @@ class Rank:
             yield others
             return
         try:
-            others.folder.mkdir(parents=True, exist_ok=True)
+            folder_for_owner(others.folder.parent)
+            folder_for_owner(others.folder)
             if self.is_first:
                 others.forget_the_past()
                 file = None

@@ -6,15 +6,12 @@ its blocks as a process on its own would. What comes back is stored as it arrive
 from its store, and the block of a worker that is killed is scored by another.
 """
 
-import fcntl
 import json
 import os
-import shutil
 import socket
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +29,7 @@ from .loading.configs import first_line
 from .loading.models import choose_device, load_weights
 from .models import OpenedModel, Shots, open_one
 from .plan import Plan, Stored, measure_texts
+from .private_folder import private_folder
 from .scoring import Ends, Progress, ScoringProgress, Todo, by_model, choose_budget, ends, load_scorer, score_batches
 from .store import PassKey, ScoreStore
 
@@ -156,7 +154,7 @@ class _Run:
         called = model.called
         self.progress.add(0, f"loading the {called} on {self.n_workers} Ray workers")
         label = f"scoring the {called} on {self.n_workers} Ray workers"
-        with ScoreStore(scores_folder, model.key) as store, _private_folder(scores_folder) as folder:
+        with ScoreStore(scores_folder, model.key) as store, private_folder(scores_folder) as folder:
             n_blocks = self._write_texts(folder, model, todo)
             for block in self._stream(folder, n_blocks, self._job(model, todo)):
                 self.told.add(block)
@@ -343,24 +341,6 @@ def _read_block(folder: Path, numbers: Mapping[str, Any]) -> Any:
 
 def _block_file(folder: Path, number: int) -> Path:
     return folder / f"{number}.arrow"
-
-
-@contextmanager
-def _private_folder(scores_folder: Path) -> Iterator[Path]:
-    """Make a folder for texts that only its owner may read, beside the scores that are as confidential.
-
-    It is locked as long as it is in use; those that killed drivers left are removed.
-    """
-    for old in scores_folder.glob("texts-*"):
-        with suppress(OSError), open(old / "lock", "rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(old)
-    with (
-        tempfile.TemporaryDirectory(prefix="texts-", dir=scores_folder.resolve()) as folder,
-        open(Path(folder) / "lock", "wb") as lock,
-    ):
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield Path(folder)
 
 
 def _require_ray() -> Any:

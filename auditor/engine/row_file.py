@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from ..documents.files import for_owner
+from ..documents.files import folder_for_owner, for_owner
 from ..errors import ResultError
 
 __all__ = ["RowFile"]
@@ -52,7 +52,7 @@ class RowFile:
             If they cannot be written.
         """
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            folder_for_owner(self.path.parent)
             with open(self.path, "a+b", opener=for_owner) as file:
                 with suppress(OSError):  # a file system without locks
                     fcntl.flock(file, fcntl.LOCK_EX)

@@ -10,6 +10,7 @@ With the model at hand, token statistics give the texts away: the folder is as c
 made readable for its owner only, and says so.
 """
 
+import errno
 import json
 import os
 import uuid
@@ -24,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..documents.files import document, for_owner
+from ..documents.files import document, folder_for_owner, for_owner, whole_file
 from ..errors import ResultError
 from .forward import SequenceScores
 
@@ -88,11 +89,12 @@ class ScoreStore:
 
     def __enter__(self) -> Self:
         try:
-            self._folder.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(OSError):  # another user's folder, or no permissions at all; every file has its own
-                self._folder.parent.chmod(0o700)
-            self._folder.mkdir(exist_ok=True)
-            _write_once(self._folder.parent / "README.txt", _WARNING)
+            folder_for_owner(self._folder.parent)
+            folder_for_owner(self._folder)
+            if self._folder.is_symlink():
+                raise OSError(errno.ELOOP, "it is a link, and links are not followed; remove it")
+            if not os.path.lexists(self._folder.parent / "README.txt"):  # a folder of the user's may have its own
+                _write_once(self._folder.parent / "README.txt", _WARNING)
             _write_once(self._folder / "pass.json", json.dumps(asdict(self._key), indent=1) + "\n")
         except OSError as error:
             raise ResultError(f"cannot write the score store {self._folder}: {error.strerror}") from error
@@ -200,7 +202,8 @@ class _CheckedFile:
 def _write_once(path: Path, text: str) -> None:
     """Write a file unless it says this already: a full disk empties nothing."""
     if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
-        path.write_text(text, encoding="utf-8")
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
 
 
 def _settle_folder(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """The texts of shadow models: once each, as tokens, in units that stay together, split in random halves."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import SampleSet
+from ..documents.files import for_owner
 from ..engine.loading.models import ModelFiles
 from ..engine.tokens import Encoder, check_scorable, cut_to_fit
 from ..errors import DataError
@@ -114,7 +114,8 @@ def token_file(texts: TrainingTexts, folder: Path) -> Iterator[Path]:
     lengths = np.array([len(sequence) for sequence in texts.sequences], dtype=np.int64)
     tokens = np.concatenate([np.array(sequence, dtype=np.int32) for sequence in texts.sequences])
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        path.unlink(missing_ok=True)  # left by a run that was killed, or another's
+        with open(path, "xb", opener=for_owner) as file:
             np.savez(file, tokens=tokens, lengths=lengths, copies=texts.copies)
         yield path
     finally:

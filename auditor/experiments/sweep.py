@@ -6,7 +6,6 @@ is computed afterwards, from code lengths alone.
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..config import ModelSpec
+from ..documents.files import for_owner
 from ..engine.loading.configs import context_window, count_parameters, first_line
 from ..errors import ConfigError
 from ..laws.membership import LAW_SAMPLE_TOKENS
@@ -322,7 +322,8 @@ def shared_samples(corpus: Corpus, folder: Path) -> Iterator[tuple[Path, str]]:
         checksum.update(f"{name} {part.shape}".encode() + np.ascontiguousarray(part).tobytes())
     path = folder / "samples.npz"
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        path.unlink(missing_ok=True)  # left by a run that was killed, or another's
+        with open(path, "xb", opener=for_owner) as file:
             np.savez(file, **parts)  # type: ignore[arg-type]
         yield path, checksum.hexdigest()
     finally:

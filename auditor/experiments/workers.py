@@ -7,8 +7,10 @@ another one; a finished job is a line of the ledger, so that an interrupted expe
 import json
 import multiprocessing
 import os
+import signal
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -150,7 +152,8 @@ def _run_in_processes(
         for _ in range(n):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(task, theirs), daemon=True)
-            process.start()
+            with _deaf_to_ctrl_c():
+                process.start()
             theirs.close()
             processes.append(process)
             running[ours] = (waiting.pop(0), 0.0)
@@ -175,6 +178,16 @@ def _run_in_processes(
             process.terminate()
         for process in processes:
             process.join()
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Let processes that start meanwhile hear no Ctrl-C of the terminal: it is for this one to end them, quietly."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _send(connection: Any, job: Any) -> None:

@@ -4,7 +4,6 @@ import hashlib
 import math
 import re
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from datetime import date, datetime
@@ -17,6 +16,7 @@ from typing import Any, Literal, cast
 from ..documents.figures import ANY, nearest_paths
 from ..documents.gates import Tolerable
 from ..errors import ConfigError
+from ..toml_files import parse_toml, read_toml_text
 from .subject import kind_of_path, may_exist
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
 BUILT_IN = "built-in"
 VERSION = 1
 LARGEST = sys.float_info.max
+MOST_TABLES = 500
 
 Decision = Literal["fail", "pass"]
 Correction = Literal["holm", "none"]
@@ -135,13 +136,7 @@ def read_policy(path: Path) -> Policy:
     ConfigError
         If it cannot be read, or as `parse_policy` says.
     """
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot read the policy {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"the policy {path} is not UTF-8 text") from error
-    return parse_policy(text, str(path))
+    return parse_policy(read_toml_text(path, "policy"), str(path))
 
 
 def parse_policy(text: str, source: str) -> Policy:
@@ -161,10 +156,7 @@ def parse_policy(text: str, source: str) -> Policy:
         limit, two gates of one name, a limit outside the
         range of its figure, a waiver without a reason or a day, or of a gate that is not there.
     """
-    try:
-        given = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
-        raise ConfigError(f"the policy {source} is not valid TOML: {str(error)[:200]}") from error
+    given = parse_toml(text, f"the policy {source}")
     try:
         return _policy(given, source, hashlib.sha256(text.encode("utf-8")).hexdigest())
     except ConfigError as error:
@@ -198,6 +190,8 @@ def _tables(given: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     tables = given.get(key, [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ConfigError(f"{key} is written as [[{key}]], a table each")
+    if len(tables) > MOST_TABLES:
+        raise ConfigError(f"there are {len(tables):,} [[{key}]]; at most {MOST_TABLES:,} are allowed")
     return tables
 
 

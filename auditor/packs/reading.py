@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from ..documents.result import AuditResult, SideData
 from ..engine.loading.models import open_model
 from ..engine.loading.recorded import write_record
 from ..engine.loading.weights import StoredWeights
+from ..engine.private_folder import private_folder
 from ..engine.store import SCORING_VERSION, PassKey, ScoreStore
 from ..engine.tokens import tokenizer_fingerprint
 from ..errors import ConfigError, DataError, ResultError
@@ -115,7 +115,7 @@ class Unpacked:
 
 @contextmanager
 def opened_pack(path: Path, scores_folder: Path) -> Iterator[Unpacked]:
-    """Unpack into a folder that only its owner may read and that is removed in the end; scores go to the store.
+    """Unpack beside the scores, for their owner only and as long as it is needed; scores go to the store.
 
     Raises
     ------
@@ -123,8 +123,7 @@ def opened_pack(path: Path, scores_folder: Path) -> Iterator[Unpacked]:
         If the file is not a pack, is damaged, or holds anything else.
     """
     manifest = read_pack(path)
-    with TemporaryDirectory(prefix="auditor-pack-") as name:
-        folder = Path(name)
+    with private_folder(scores_folder) as folder:
         unpack_members(path, folder, head=MANIFEST, sha256=manifest.files, pattern=MEMBER)
         _check_members(path, manifest)
         _check_texts(path, folder, manifest)

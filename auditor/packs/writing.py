@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from attacks import Need
@@ -23,6 +22,7 @@ from ..engine.loading.recorded import RECORD, write_record
 from ..engine.loading.weights import StoredWeights
 from ..engine.models import OpenedModel, open_models, open_one
 from ..engine.plan import make_plan
+from ..engine.private_folder import private_folder
 from ..engine.request import ScoringRequest
 from ..engine.scoring import ScoringProgress
 from ..engine.signals import Collected, collect_signals
@@ -65,8 +65,7 @@ def make_pack(
     """
     config = _config(options)
     inputs = read_inputs(config)
-    with TemporaryDirectory(prefix="auditor-pack-") as name:
-        folder = Path(name)
+    with private_folder(path.absolute().parent) as folder:
         references_only = replace(config, target=config.references[0], references=config.references[1:])
         collected = collect_signals(
             references_only,

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from ..data import SampleSet
 from ..documents.result import CheckResult
-from ..documents.split import read_manifest
+from ..documents.salt import Salt
+from ..documents.split import SplitManifest, read_manifest
+from ..errors import ConfigError
 
-__all__ = ["check_manifest"]
+__all__ = ["check_manifest", "check_salt"]
 
 
 FEW_OFFENDERS = 0.1
@@ -16,7 +18,23 @@ MOST_UNKNOWN = 0.5
 """Share of a side that may be unknown to the manifest; beyond it, the side is that of another split."""
 
 
-def check_manifest(path: Path, data: SampleSet) -> CheckResult:
+def check_salt(manifest: SplitManifest, salt: Salt | None) -> None:
+    """Refuse a manifest whose hashes cannot be compared with those of texts.
+
+    Raises
+    ------
+    ConfigError
+        If it was made with another salt, with one and none is given, or the other way round.
+    """
+    ours = None if salt is None else salt.name
+    if manifest.salt != ours:
+        raise ConfigError(
+            f"the split manifest was made with salt {manifest.salt or 'none'}, and the audit has {ours or 'none'}; "
+            "give the --salt of the split"
+        )
+
+
+def check_manifest(path: Path, data: SampleSet, salt: Salt | None = None) -> CheckResult:
     """Check that every audited text is on the side that the manifest put it on; subsets are fine.
 
     Texts are told by the hash of the whole text: one that was changed since is not in the manifest. A text on another
@@ -29,11 +47,13 @@ def check_manifest(path: Path, data: SampleSet) -> CheckResult:
         If the manifest cannot be read.
     """
     manifest = read_manifest(path)
+    check_salt(manifest, salt)
+    hashes = data.text_sha256 if salt is None else tuple(map(salt.keyed, data.text_sha256))
     members, non_members = (frozenset(side.text_sha256) for side in (manifest.members, manifest.non_members))
     holdout = frozenset(manifest.holdout.text_sha256 if manifest.holdout else ())
     wrong, held_out = list[str](), list[str]()
     unknown: dict[bool, list[str]] = {True: [], False: []}
-    for sample_id, key, member in zip(data.ids, data.text_sha256, data.is_member, strict=True):
+    for sample_id, key, member in zip(data.ids, hashes, data.is_member, strict=True):
         if key in (members if member else non_members):
             continue
         if key in members or (member and key in non_members | holdout):
@@ -48,7 +68,7 @@ def check_manifest(path: Path, data: SampleSet) -> CheckResult:
         for name, member in (("members", True), ("non-members", False))
         if len(unknown[member]) > MOST_UNKNOWN * sizes[member]
     ]
-    audited = set(data.text_sha256)
+    audited = set(hashes)
     detail = (
         f"audited {len(audited & members)} of {len(members)} members and {len(audited & non_members)} of "
         f"{len(non_members)} non-members of the manifest"

@@ -12,6 +12,7 @@ from ..documents.checksums import OUTPUTS, file_sha256, read_checksums
 from ..documents.estimate import Estimate
 from ..documents.files import read_document
 from ..documents.result import SCHEMA_VERSION, AttackResult, AuditResult, MemorizationResult, TopSample
+from ..documents.salt import read_salt
 from ..documents.sample_table import SampleColumns
 from ..documents.verification import Claim, Verification
 from ..engine.loading.models import open_model
@@ -300,20 +301,25 @@ def _texts(result: AuditResult, samples: Path) -> Claim:
     dropped = result.config.get("drop_ids")
     if dropped is not None and not Path(dropped).exists():
         return _unknown("texts", f"the list of samples left out is not here: {dropped}")
+    salt_file = result.config.get("salt")
+    if salt_file is not None and not Path(salt_file).exists():
+        return _unknown("texts", f"the salt of their hashes is not here: {salt_file}")
     try:
+        salt = read_salt(salt_file)
+        keyed = str if salt is None else salt.keyed
         data = load_samples(specs["members"], specs.get("non_members"), drop=None if dropped is None else Path(dropped))
-    except DataError as error:
+    except (ConfigError, DataError) as error:
         return Claim(name="texts", status="differs", detail=str(error))
     found = [
         f"{name}: other texts or ids than were audited (SHA-256)"
         for name, side in (("members", result.data.members), ("non_members", result.data.non_members))
-        if side is not None and data.sha256("members" if name == "members" else "non_members") != side.sha256
+        if side is not None and keyed(data.sha256("members" if name == "members" else "non_members")) != side.sha256
     ]
     if samples.is_file() and not found:
         try:
             rows = SampleColumns(samples)
             same = tuple(data.ids) == rows.strings("sample_id")
-            same = same and tuple(data.text_sha256) == rows.strings("text_sha256")
+            same = same and tuple(map(keyed, data.text_sha256)) == rows.strings("text_sha256")
         except (ResultError, KeyError, ValueError):  # told already
             same = True
         found += [] if same else ["the rows of samples.parquet are not those of the texts"]

@@ -35,5 +35,5 @@ def _line(kind: str, title: str, message: str) -> str:
 
 
 def _escaped(text: str, table: dict[str, str]) -> str:
-    shown = visible(text, 4 * LINE, keep="\n")
+    shown = visible(text, 4 * LINE, keep="\n").replace("##", r"#\x23")  # `##[` would be another command
     return "".join(table.get(char, char) for char in shown)

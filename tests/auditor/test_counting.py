@@ -5,7 +5,7 @@ import json
 import lzma
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -310,7 +310,6 @@ def test_any_text_is_a_positive_number_or_refused(text: str) -> None:
 
 
 @document
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
     """A document of every kind of field."""
 

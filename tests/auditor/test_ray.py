@@ -14,6 +14,7 @@ import pytest
 from attacks import Need
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine import ray_cluster
+from auditor.engine.private_folder import private_folder
 from auditor.engine.ranks import Rank
 from auditor.engine.request import ScoringRequest
 from auditor.engine.scoring import ScoringProgress
@@ -229,10 +230,10 @@ def test_texts_of_a_killed_driver_are_removed_and_those_of_a_live_one_are_not(tm
     dead.mkdir()
     for name in ("lock", "0.arrow"):
         (dead / name).touch()
-    with ray_cluster._private_folder(tmp_path) as live:
+    with private_folder(tmp_path) as live:
         assert live.stat().st_mode & 0o777 == 0o700
         assert not dead.exists()
-        with ray_cluster._private_folder(tmp_path) as other:
+        with private_folder(tmp_path) as other:
             assert live.exists()
             assert other != live
     assert not list(tmp_path.iterdir())

@@ -1,7 +1,10 @@
 """Configurations of causal language models: architecture, parameters, vocabulary, window; no weights."""
 
+import itertools
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,8 @@ __all__ = [
 
 _WINDOW_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len")
 """Names of the context window in configurations. The tokenizer's ``model_max_length`` is often 1e30: not used."""
+
+_MOST_CONFIG_BYTES, _MOST_LAYERS, _MOST_MODULES = 2**24, 2_000, 300_000
 
 _ENCODERS = {
     *("bert", "bert-generation", "big_bird", "camembert", "data2vec-text", "electra", "ernie", "megatron-bert"),
@@ -133,6 +138,7 @@ def load_config(spec: ModelSpec, source: Path, *, trust_remote_code: bool) -> An
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+    _check_size(spec, source if source.is_file() else source / "config.json")
     _refuse_diffusion(spec, source)
     try:
         config = AutoConfig.from_pretrained(**located(source), trust_remote_code=trust_remote_code)
@@ -169,6 +175,48 @@ def _refuse_diffusion(spec: ModelSpec, source: Path) -> None:
                 f"{spec}: {name!a} is a diffusion language model, which gives tokens no probabilities from left "
                 "to right; only causal LMs can be audited"
             )
+
+
+def _check_size(spec: ModelSpec, file: Path) -> None:
+    """Refuse a configuration that would keep a machine busy before anything of it is known."""
+    if file.suffix != ".json" or not file.is_file():
+        return
+    if file.stat().st_size > _MOST_CONFIG_BYTES:
+        raise ModelError(f"{spec}: {file.name} is larger than {_MOST_CONFIG_BYTES:,} bytes: not a configuration")
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{spec}: the configuration cannot be read: {first_line(error)}") from error
+    for key, value in _numbers(found):
+        if value > _MOST_LAYERS and "layer" in key:
+            raise ModelError(f"{spec}: {key} is {value:,} in {file.name}; at most {_MOST_LAYERS:,} layers are allowed")
+
+
+def _numbers(found: Any) -> Iterator[tuple[str, float]]:
+    """Yield the numbers of a configuration and of those in it, by their keys."""
+    for key, value in found.items() if isinstance(found, dict) else ():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            yield key, value
+        else:
+            yield from _numbers(value)
+
+
+@contextmanager
+def _bounded(spec: ModelSpec) -> Iterator[None]:
+    """Stop building a model, for the length of a block, when it has more modules than any that there is."""
+    from torch.nn.modules.module import register_module_module_registration_hook
+
+    built = itertools.count(1)
+
+    def count(*_: object) -> None:
+        if next(built) > _MOST_MODULES:
+            raise ModelError(f"{spec}: its configuration asks for more than {_MOST_MODULES:,} modules: not a model")
+
+    handle = register_module_module_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def located(source: Path | str) -> dict[str, Any]:
@@ -251,8 +299,10 @@ def build_empty(spec: ModelSpec, config: Any, *, trust_remote_code: bool) -> Any
     from transformers import AutoModelForCausalLM
 
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _bounded(spec):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    except ModelError:
+        raise
     except Exception as error:  # whatever the model's own constructor raises
         raise ModelError(f"{spec}: the model cannot be built: {first_line(error)}") from error
     model.tie_weights()

@@ -23,6 +23,9 @@ PICKLED = (
 )
 """Why a weight file of another kind is not loaded, and what to do."""
 
+_MOST_HEADER_BYTES = 100_000_000
+"""The limit of the library safetensors."""
+
 _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
 
 
@@ -98,7 +101,10 @@ def _plain_name(spec: ModelSpec, name: object, endings: tuple[str, ...], by: str
 def read_header(path: Path) -> dict[str, Any]:
     """Read the header of a safetensors file: dtype, shape and place of each tensor by name."""
     with open(path, "rb") as file:
-        header: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        size = int.from_bytes(file.read(8), "little")
+        if size > _MOST_HEADER_BYTES:
+            raise ValueError("the header is too large")
+        header: dict[str, Any] = json.loads(file.read(size))
     header.pop("__metadata__", None)
     return header
 
@@ -132,7 +138,7 @@ def read_tensors(spec: ModelSpec, files: Iterable[Path]) -> StoredWeights:
                         digest.update(block)
                         start += len(block)
                     digests.append((name, digest.hexdigest()))
-        except (ValueError, KeyError, TypeError, MemoryError, OverflowError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError, RecursionError) as error:
             raise ModelError(f"{spec}: the weights cannot be loaded: {path.name} is not a safetensors file") from error
     total = hashlib.sha256(json.dumps(sorted(digests, key=itemgetter(0))).encode())
     stored = max(n_bytes, key=lambda kind: n_bytes[kind], default="F32")
