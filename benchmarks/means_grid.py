@@ -122,10 +122,15 @@ def main() -> None:
             "runs": args.runs,
             "candidate_runs": args.candidate_runs,
             "seed": args.seed,
-            "cells": rows,
-            "candidates": others,
+            "cells": as_columns(rows),
+            "candidates": as_columns(others),
         }
-        args.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        args.out.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+def as_columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Turn rows into a list of values a column, which takes a quarter of the space."""
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def truths(members: Draw, law: Law) -> dict[str, float]:

@@ -109,7 +109,7 @@ def n_identified(
         threshold, which lies between two order statistics of the non-members: how many of them exceed it is binomial.
         With clusters the ranks are those of as many non-members as tell as much (`effective_size`). The low end is 0
         where the true threshold may lie above every non-member. Undefined without members, and with fewer than
-        ``1 / fpr`` non-members.
+        ``1 / fpr`` non-members, or clusters of them (`kish_size`).
 
     References
     ----------
@@ -130,6 +130,10 @@ def n_identified(
     if not x.size or not allowed:
         reason = f"an FPR of {fpr:g} needs at least {math.ceil(1 / fpr - 1e-9)} non-members, there are {y.size}"
         return Estimate.undefined(reason if x.size else "there are no members", level=level, **counts)
+    if fpr * kish_size(cluster) < 1 - 1e-9:
+        needed, there = math.ceil(1 / fpr - 1e-9), kish_size(cluster)
+        reason = f"an FPR of {fpr:g} needs at least {needed} groups of non-members, they count as {there:.3g}"
+        return Estimate.undefined(reason, level=level, **counts)
     descending = np.sort(y)[::-1]
     n_eff = effective_size(y > descending[allowed], cluster) if allowed < y.size else kish_size(cluster)
     error, scale = (1 - level) / 2, y.size / n_eff

@@ -79,6 +79,8 @@ class TestIdentified:
         assert "at least 1000 non-members, there are 999" in (
             n_identified([1.0], np.zeros(999), fpr=0.001, level=LEVEL).undefined_reason
         )
+        few = n_identified(np.ones(9), np.zeros(200), fpr=0.05, level=LEVEL, groups_non_members=np.repeat(range(8), 25))
+        assert "at least 20 groups of non-members, they count as 8" in few.undefined_reason
         with pytest.raises(ValueError, match="fpr"):
             n_identified([1.0], [0.0], fpr=1.0, level=LEVEL)
 

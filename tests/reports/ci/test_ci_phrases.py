@@ -90,3 +90,9 @@ def test_a_note_on_other_documents_is_no_warning(make: Make) -> None:
     assert '"level": "note"' in GATE_RENDERERS["sarif"](one)
     assert "<system-err>read with care, checks warn: number of texts</system-err>" in GATE_RENDERERS["junit"](one)
     assert f"{plain}</system-out>" in GATE_RENDERERS["junit"](one)
+
+
+def test_a_gate_on_a_mean_of_bits_says_which_holders_it_cannot_know_of(make: Make) -> None:
+    one = make[0]("bits", metric="memorization.debiased_bits_per_member", unit="bits", unseen_below=0.0362)
+    assert phrases.reason(one) == f"{one.reason}; holders rarer than 1 in 27 would not have been seen"
+    assert "rarer than 1 in 27" in phrases.sentence(one)
