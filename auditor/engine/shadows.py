@@ -33,7 +33,7 @@ def check_shadows(models: Sequence[OpenedModel], plan: Plan, shadows: ShadowSet,
         changed = _changed(model, run)
         if changed == "tokenizer":
             raise ConfigError(
-                f"--shadows: {run.folder} was trained with another tokenizer than this audit reads its texts with; give "
+                f"--shadows: {run.folder} was trained with another tokenizer than this audit reads its texts by; give "
                 "--tokenizer as to `auditor shadows`, or remove that folder and train it anew"
             )
         if changed:
