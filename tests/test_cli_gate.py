@@ -326,7 +326,7 @@ def test_a_baseline_is_compared_with_by_its_folder(
 def test_a_result_that_its_checksums_contradict_is_refused(run: Callable[..., Any], place: Path):
     folder, policy = place / "audit", place / "passing.toml"
     (folder / "samples.parquet").write_bytes(b"rows")
-    write_checksums(folder)
+    write_checksums(folder, ["result.json", "samples.parquet"])
     whole = (folder / "result.json").read_text(encoding="utf-8")
     assert run("gate", folder, "--policy", policy, "--json").document["checksums"] == "matched"
     edited = whole.replace('"value": 0.931', '"value": 0.930', 1)
@@ -359,7 +359,7 @@ def test_a_result_alone_says_so_in_every_format(run: Callable[..., Any], place: 
     formats = [option for option in EVERYTHING if option not in ("--json", "--badge", "b.svg")]
     for vouched in (False, True):
         if vouched:
-            write_checksums(place / "audit")
+            write_checksums(place / "audit", ["result.json"])
         ran = run("gate", "audit", "--policy", "passing.toml", *formats)
         files = {name: Path(name).read_text(encoding="utf-8") for name in formats if "." in name}
         assert list(files) == ["j.xml", "s.sarif", "s.md", "m.md"]

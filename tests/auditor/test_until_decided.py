@@ -413,7 +413,7 @@ def test_the_command_line(world: World, tmp_path: Path, run: Run) -> None:
     assert judged == json.loads(run("gate", tmp_path / "full", "--policy", policy, "--json").out)
 
     policy.write_text(gates("attacks.best.auc"))
-    assert "is judged by another" in run(*early).err
+    assert "the verdict of another policy" in run(*early).err
     refused = run(*early, "--overwrite")
     assert refused.code == 2
     assert "cannot be decided early" in refused.err
