@@ -30,16 +30,11 @@ def check_shadows(models: Sequence[OpenedModel], plan: Plan, shadows: ShadowSet,
     """
     settings, opened = shadows.manifest.settings, models[len(models) - len(shadows.models) :]
     for model, run in zip(opened, shadows.manifest.shadows, strict=True):
-        changed = _changed(model, run)
-        if changed == "tokenizer":
-            raise ConfigError(
-                f"--shadows: {run.folder} was trained with another tokenizer than this audit reads its texts by; give "
-                "--tokenizer as to `auditor shadows`, or remove that folder and train it anew"
-            )
-        if changed:
+        if changed := _changed(model, run):
+            otherwise = ", or give the --tokenizer that it was trained with" if changed == "tokenizer" else ""
             raise ResultError(
                 f"--shadows: the {changed} of {run.folder} is not what its manifest says (SHA-256); remove that folder "
-                "and run `auditor shadows` again to train it anew"
+                "and run `auditor shadows` again to train it anew" + otherwise
             )
         prefix = model.encoder.prefix
         if prefix.ids != settings.prefix_ids:
