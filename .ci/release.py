@@ -36,10 +36,11 @@ def main(arguments: list[str]) -> int:
         return 2
     url, folder = arguments[0].rstrip("/"), Path(arguments[1])
     subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
-    version = (folder / "auditor" / "version.py").read_text(encoding="utf-8").partition('"')[2].partition('"')[0]
+    stated: dict[str, str] = {}
+    exec((folder / "auditor" / "version.py").read_text(encoding="utf-8"), stated)
     for name, change in {"README.md": with_absolute_links, "pyproject.toml": with_urls}.items():
         file = folder / name
-        file.write_text(change(file.read_text(encoding="utf-8"), url, f"v{version}"), encoding="utf-8")
+        file.write_text(change(file.read_text(encoding="utf-8"), url, f"v{stated['__version__']}"), encoding="utf-8")
     print(f"now: python -m build {folder} && twine check --strict {folder}/dist/*")
     return 0
 
