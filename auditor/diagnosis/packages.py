@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions, version
 from pathlib import Path
+from typing import NamedTuple
 
 from packaging.requirements import Requirement
 
@@ -83,14 +84,14 @@ def _changed_files(ours: Distribution) -> list[str]:
 def check_requirements() -> Iterator[Finding]:
     """Try every package that auditor requires: its version, and its import."""
     for requirement in _requirements(extra=""):
-        problem, found = _try(requirement)
+        problem = _try(requirement)
         yield Finding(
             part="packages",
             name=requirement.name,
             state="broken" if problem else "fine",
             needed=True,
-            detail=problem or found,
-            remedy=f"pip install '{_plain(requirement)}'" if problem else None,
+            detail=problem.what if problem else _version(requirement.name),
+            remedy=problem.remedy if problem else None,
         )
 
 
@@ -101,16 +102,17 @@ def check_extras() -> Iterator[Finding]:
         if not requirements:
             continue  # of an installation without this extra
         installed = [one for one in requirements if _version(one.name)]
-        problems = [problem for problem, _ in map(_try, installed) if problem]
+        problems = [problem for problem in map(_try, installed) if problem]
         is_whole = len(installed) == len(requirements)
+        absent = None if is_whole else f"pip install '{DISTRIBUTION}[{extra}]'"
         found = ", ".join(f"{one.name} {_version(one.name) or 'not installed'}" for one in requirements)
         yield Finding(
             part="extras",
             name=extra,
             state="broken" if problems else "fine" if is_whole else "absent",
             needed=False,
-            detail=f"{purpose}: {'; '.join(problems) or found}",
-            remedy=None if is_whole and not problems else f"pip install '{DISTRIBUTION}[{extra}]'",
+            detail=f"{purpose}: {'; '.join(problem.what for problem in problems) or found}",
+            remedy=problems[0].remedy if problems else absent,
         )
 
 
@@ -126,18 +128,28 @@ def _requirements(*, extra: str) -> list[Requirement]:
     return [one for one in stated if one not in plain and one.marker and one.marker.evaluate({"extra": extra})]
 
 
-def _try(requirement: Requirement) -> tuple[str, str]:
-    """Say what is wrong with a package, empty if nothing is, and which version it has."""
-    found = _version(requirement.name)
+class _Problem(NamedTuple):
+    """What is wrong with a package, and what to do about it."""
+
+    what: str
+    remedy: str
+
+
+def _try(requirement: Requirement) -> _Problem | None:
+    """Look at the version of a package and import it."""
+    name, found = requirement.name, _version(requirement.name)
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    install = f"pip install '{name}{extras}{requirement.specifier}'"
     if not found:
-        return f"{requirement.name} is not installed", found
+        return _Problem(f"{name} is not installed", install)
     if not requirement.specifier.contains(found, prereleases=True):
-        return f"{requirement.name} {found} is installed, {requirement.specifier} is required", found
+        return _Problem(f"{name} {found} is installed, {requirement.specifier} is required", install)
     try:
-        import_module(_MODULES.get(requirement.name, requirement.name.replace("-", "_")))
+        import_module(_MODULES.get(name, name.replace("-", "_")))
     except Exception as error:  # whatever a broken package raises
-        return f"{requirement.name} {found} cannot be imported: {in_one_line(error)}", found
-    return "", found
+        again = f"install {name} again (pip install --force-reinstall), or what it does not find"
+        return _Problem(f"{name} {found} cannot be imported: {in_one_line(error)}", again)
+    return None
 
 
 def _version(name: str) -> str:
@@ -145,12 +157,6 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
-
-
-def _plain(requirement: Requirement) -> str:
-    """Write a requirement without its marker, as pip takes it."""
-    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-    return f"{requirement.name}{extras}{requirement.specifier}"
 
 
 def in_one_line(error: Exception) -> str:

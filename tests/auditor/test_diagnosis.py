@@ -87,6 +87,7 @@ def test_what_is_required_and_missing_old_or_unimportable_is_broken(stated: list
     assert one(found, "click").state == one(found, "scikit-learn").state == "fine"
     assert "is installed, >=99 is required" in one(found, "torch").detail
     assert one(found, "torch").remedy == "pip install 'torch>=99'"
+    assert "--force-reinstall" in str(one(found, "datasketch").remedy)
     assert one(found, "no-such-package").detail == "no-such-package is not installed"
     assert "cannot be imported: OSError: libdatasketch.so.1: cannot open" in one(found, "datasketch").detail
     assert {finding.name for finding in found if finding.state == "broken"} == {
