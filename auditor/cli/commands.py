@@ -8,6 +8,7 @@ from .calibrate import calibrate
 from .capacity import capacity
 from .compare import compare
 from .demo import demo
+from .doctor import doctor
 from .epsilon import epsilon
 from .gate import gate
 from .pack import pack
@@ -20,8 +21,21 @@ from .verify import verify
 __all__ = ["cli"]
 
 
+def _print_versions(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Print the version, and the installed versions that a report of an error needs."""
+    if not asked or context.resilient_parsing:
+        return
+    from ..diagnosis.versions import installed_versions
+
+    click.echo(f"auditor, version {__version__}")
+    for name, version in installed_versions().items():
+        click.echo(f"{name} {version}")
+    context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.version_option(__version__, prog_name="auditor")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_versions,
+              help="Show the versions of auditor and of what it runs on, and exit.")  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show the traceback of an error (anywhere on the line).")
 def cli(debug: bool) -> None:
     """Measure what a language model remembers, and who could tell.
@@ -32,5 +46,5 @@ def cli(debug: bool) -> None:
 
 
 _COMMANDS = (audit, split, pack, predict, capacity, calibrate, shadows, demo, report, attacks, compare, gate, verify)
-for _one in (*_COMMANDS, epsilon):
+for _one in (*_COMMANDS, epsilon, doctor):
     cli.add_command(_one)

@@ -1,0 +1,1 @@
+"""Diagnosis: whether an installation can audit, by trying what an audit needs."""
