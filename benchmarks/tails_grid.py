@@ -1,4 +1,4 @@
-"""Tails and members who stand out: how often each interval misses, alone and in few groups.
+"""Tails and counts of members who stand out: how often each interval misses, alone and in few groups.
 
     python benchmarks/tails_grid.py --out docs/data/tails-grid.json
 

@@ -274,13 +274,15 @@ def _blank(place: _Place) -> Figure:
 
 
 def unit_of(path: str) -> str:
-    """Return the unit of a figure by its path, whether or not a document has it: ``bits``, or none.
+    """Return the unit of a figure by its path, whether or not a document has it: ``bits``, ``members``, or none.
 
     Examples
     --------
     >>> unit_of("memorization.debiased_bits_per_member"), unit_of("attacks.loss.auc")
     ('bits', '')
     """
+    if path.startswith("risk.stand_out."):
+        return "members"
     leaf = path.rpartition(".")[2]
     return "bits" if leaf.endswith("_bits") or "bits_per" in leaf else ""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from auditor.documents.estimate import Estimate
 from auditor.documents.gates import GateOutcome, GateReport, Outcome
 from reports.escaping import ID, visible
-from reports.numbers import Change, Quantity, number, p_value, percent, plural, unseen
+from reports.numbers import Change, Count, Quantity, number, p_value, percent, plural, unseen
 from reports.soundness import spoken
 from reports.tones import Tone
 
@@ -103,7 +103,7 @@ def _quantity(gate: GateOutcome) -> Quantity | None:
         n_members=gate.n_members or 0,
         n_non_members=gate.n_non_members or 0,
     )
-    kind = Change if _is_change(gate) else Quantity
+    kind = Change if _is_change(gate) else Count if gate.unit == "members" else Quantity
     return kind(label=gate.description, unit=gate.unit, estimate=made)
 
 

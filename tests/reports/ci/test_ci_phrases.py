@@ -92,6 +92,15 @@ def test_a_note_on_other_documents_is_no_warning(make: Make) -> None:
     assert f"{plain}</system-out>" in GATE_RENDERERS["junit"](one)
 
 
+def test_members_are_counted_in_whole_ones(make: Make) -> None:
+    one = make[0]("top", value=147.0, low=143.0, high=147.0, most=120.0, unit="members")
+    assert (
+        phrases.sentence(one)
+        .partition(": ")[2]
+        .startswith("147 members, 95% interval 143 to 147; allowed: at most 120 members.")
+    )
+
+
 def test_a_gate_on_a_mean_of_bits_says_which_holders_it_cannot_know_of(make: Make) -> None:
     one = make[0]("bits", metric="memorization.debiased_bits_per_member", unit="bits", unseen_below=0.0362)
     assert phrases.reason(one) == f"{one.reason}; holders rarer than 1 in 27 would not have been seen"
