@@ -29,8 +29,9 @@ def interruptible() -> Iterator[None]:
     A signal that the caller ignores stays ignored, as under ``nohup``. One that arrives where Python can raise nothing
     (in a destructor, as imports run many) is raised a moment later.
     """
-    for number in _ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
     unraisable = sys.unraisablehook
 
@@ -47,6 +48,8 @@ def interruptible() -> Iterator[None]:
     finally:
         sys.unraisablehook = unraisable
         atexit.register(ignore_signals)  # what is left is to end
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _interrupt(*_: object) -> None:
