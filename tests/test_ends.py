@@ -40,6 +40,31 @@ def test_a_panic_is_code_2_and_quotes_no_text(run: Run, monkeypatch: pytest.Monk
     assert "secret" not in ran.err
 
 
+def test_a_tokenizer_that_panics_is_one_line(tmp_path: Path, tiny_models: dict[str, Path],
+                                             tiny_data: dict[str, Path]) -> None:  # fmt: skip
+    """The library prints a panic, and where it was, before Python hears of it."""
+    import shutil
+
+    shutil.copytree(tiny_models["target"], tmp_path / "model")
+    file = tmp_path / "model" / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    split = {"type": "Split", "pattern": {"Regex": "(a+)+(?=b)c|((x|y|x)*)*z"}, "behavior": "Isolated", "invert": False}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    tokenizer["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, level]}
+    file.write_text(json.dumps(tokenizer))
+    members = write_jsonl(
+        tmp_path / "m.jsonl", ["a" * 40 + " " + "xy" * 40 + " secret", *(f"text {i}" for i in range(30))]
+    )
+    command = [*AUDITOR, "audit", "--target", tmp_path / "model", "--members", members, "--non-members",
+               tiny_data["non_members"], "--out", tmp_path / "out"]  # fmt: skip
+    environment = os.environ | {"RUST_BACKTRACE": "1"}
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1), ran.stderr[:2000]
+    assert "tokenizer" in ran.stderr
+    assert "panicked" in ran.stderr
+    assert "secret" not in ran.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_one_line_and_code_2(number: signal.Signals, tmp_path: Path) -> None:
     code = (

@@ -14,6 +14,7 @@ from ..config import ModelSpec
 from ..errors import ModelError
 from .loading.configs import context_window, first_line, located, refuse_foreign_code
 from .loading.models import fingerprint_config, read_folder, resolve_source
+from .loading.panics import no_panics
 from .loading.tokenizer_files import load_tokenizer, refuse_made_up
 from .tokens import tokenizer_fingerprint
 
@@ -71,15 +72,16 @@ class MaskedFiles:
 
     def read(self, text: str) -> Any:
         """Tokenize the start of a text that fits into the window, special tokens and offsets included."""
-        return self.tokenizer(
-            text,
-            truncation=True,
-            max_length=self.window,
-            return_offsets_mapping=True,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
+        with no_panics("the tokenizer of the neighbour model"):
+            return self.tokenizer(
+                text,
+                truncation=True,
+                max_length=self.window,
+                return_offsets_mapping=True,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,
+            )
 
 
 def open_masked(name: str, *, trust_remote_code: bool = False) -> MaskedFiles:

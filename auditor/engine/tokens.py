@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, DataError, ModelError
+from .loading.panics import no_panics
 from .loading.weights import fingerprint
 
 __all__ = [
@@ -58,9 +59,10 @@ class TokenSequence:
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text without special tokens around it."""
-    encoded = tokenizer(
-        list(texts), add_special_tokens=False, return_attention_mask=False, truncation=False, verbose=False
-    )
+    with no_panics("the tokenizer"):
+        encoded = tokenizer(
+            list(texts), add_special_tokens=False, return_attention_mask=False, truncation=False, verbose=False
+        )
     return [list(ids) for ids in encoded["input_ids"]]
 
 
@@ -208,9 +210,10 @@ class Encoder:
         """
         if not self.tokenizer.is_fast:
             return [0] * len(texts)
-        encoded = self.tokenizer(
-            list(texts), add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
-        )
+        with no_panics("the tokenizer"):
+            encoded = self.tokenizer(
+                list(texts), add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
+            )
         return [_gaps(text, spans) for text, spans in zip(texts, encoded["offset_mapping"], strict=True)]
 
     def sequences(self, ids: Sequence[int]) -> list[TokenSequence]:

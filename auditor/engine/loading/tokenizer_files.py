@@ -10,6 +10,7 @@ from typing import Any
 from ...config import ModelSpec
 from ...errors import ModelError
 from .configs import first_line, located, refuse_code_elsewhere, refuse_foreign_code
+from .panics import no_panics
 
 __all__ = ["TOKENIZER_OPTIONS", "file_reader", "find_tokenizer", "load_tokenizer", "refuse_made_up", "stated_class"]
 
@@ -151,7 +152,8 @@ def file_reader(place: Path) -> Reader | None:
     own.no_padding()
 
     def read(texts: Sequence[str]) -> list[list[int]]:
-        return [one.ids for one in own.encode_batch_fast(list(texts), add_special_tokens=False)]
+        with no_panics(f"the tokenizer {file}"):
+            return [one.ids for one in own.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     return read
 
