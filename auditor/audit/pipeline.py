@@ -85,7 +85,15 @@ def audit(
 
     rng = np.random.default_rng(config.seed)
     capacity = constants.capacity_for(evidence.collected.models[0].files.stored_dtype)
-    memorization = estimate_memorization(evidence, capacity, rng)
+    soundness = judge_soundness(
+        inputs,
+        evidence.collected.models,
+        evidence.collected.plan,
+        evidence.compared,
+        reference_bits=evidence.table.reference_bits,
+        signed_bits=evidence.table.signed_bits,
+    )
+    memorization = estimate_memorization(evidence, capacity, rng, soundness=soundness)
     attacks = measure_attacks(evidence, rng)
     combination, risk = combine_attacks(evidence), who_is_at_risk(evidence)
     data = describe_data(config, evidence.data, evidence.collected, evidence.table)
@@ -95,14 +103,7 @@ def audit(
         provenance=describe_run(evidence.collected, started_at, monotonic() - started),
         config=asdict(config),
         data=data,
-        soundness=judge_soundness(
-            inputs,
-            evidence.collected.models,
-            evidence.collected.plan,
-            evidence.compared,
-            reference_bits=evidence.table.reference_bits,
-            signed_bits=evidence.table.signed_bits,
-        ),
+        soundness=soundness,
         memorization=memorization,
         attacks=attacks,
         selection=select_attack(evidence),

@@ -1,4 +1,4 @@
-"""From a plan of training to its risk: capacity, bits, the membership law and the ceiling for any attack."""
+"""From a plan of training to its risk: capacity, bits, the membership law and the ceiling for attacks that see the text and the model."""
 
 import math
 from dataclasses import dataclass, replace
