@@ -18,6 +18,7 @@ from ..engine.loading.models import resolve_source
 from ..engine.ranks import ALONE, Rank
 from ..engine.scoring import ScoringProgress
 from ..engine.signals import collect_signals, score_share
+from ..estimates.grade import grade_signal
 from ..estimates.prediction import check_stated_size, set_beside
 from ..estimates.retrained import compare_with_retrained
 from ..estimates.scores import score_samples
@@ -96,6 +97,7 @@ def audit(
     memorization = estimate_memorization(evidence, capacity, rng, soundness=soundness)
     attacks = measure_attacks(evidence, rng)
     combination, risk = combine_attacks(evidence), who_is_at_risk(evidence)
+    headline = next((one for one in attacks if one.attack == inputs.headline.label), None)
     data = describe_data(config, evidence.data, evidence.collected, evidence.table)
     missing = combination.undefined_reason if len(attacks) > 1 else None
     no_combination = [f"no combination of attacks: {missing}"] if missing else []
@@ -109,6 +111,7 @@ def audit(
         selection=select_attack(evidence),
         combination=combination.result,
         risk=risk.result,
+        grade=grade_signal(headline, risk.result, soundness=soundness),
         retrained=retrained,
         prediction=_prediction(evidence, config, constants, data, attacks, memorization),
         warnings=(
