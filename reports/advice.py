@@ -63,7 +63,7 @@ def _after_a_signal(result: AuditResult, found: VerdictWords) -> tuple[str, ...]
     )
     if found.stands_out:
         return (
-            f"Look first at the members who stand out, the first of {samples}: do they hold personal or confidential data?",
+            f"Look first at the members who stand out, at the head of {samples}: do they hold confidential data?",
             "Treat the membership of these texts as disclosed to anyone who can query probabilities.",
             "Before release: remove these texts or their copies, train for fewer epochs, or train with differential "
             "privacy; then audit again with the same texts.",

@@ -694,6 +694,9 @@ def build_few_memorized() -> AuditResult:
         soundness=soundness_,
         memorization=memory,
         attacks=(found,),
+        selection=SelectionResult(
+            headline="reference", declared_by="default", n_attacks=1, best_auc=metrics.auc, chosen=()
+        ),
         risk=at_risk,
         grade=grade_signal(found, at_risk, soundness=soundness_),
         warnings=(),
