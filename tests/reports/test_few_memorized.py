@@ -114,6 +114,6 @@ def test_a_gate_stops_what_averages_let_through(few: AuditResult) -> None:
 def test_a_grade_that_hides_the_worse_of_both_is_refused(few: AuditResult) -> None:
     assert few.grade is not None
     hidden = replace(few, grade=replace(few.grade, overall="weak"))
-    with pytest.raises(ResultError, match="the grade is weak, and the worst of average and tail strong"):
+    with pytest.raises(ResultError, match="the grade is weak, and the worse of average and tail strong"):
         read_judged(RENDERERS["json"](hidden).encode(), "result.json")
     assert GRADES == ("none", "weak", "moderate", "strong", "near-perfect")
