@@ -4,7 +4,7 @@ from auditor.documents.result import AuditResult
 
 from . import prediction, retrained
 from .soundness import drop_action, trust
-from .verdict import Grade, verdict
+from .verdict import VerdictWords, verdict
 
 __all__ = ["CONFIDENTIAL", "GLOSSARY", "TEXTS_AS_SCORED", "actions", "limits", "sentence"]
 
@@ -40,7 +40,7 @@ def actions(result: AuditResult) -> tuple[str, ...]:
             "Do not read this as clearance: keep the report, and repeat it with more texts or a closer reference.",
             "Audit every later checkpoint with the same texts, so that one that leaks is noticed.",
         ),
-        "found": _after_a_signal(result, found.grade),
+        "found": _after_a_signal(result, found),
         "veto": (),
     }[kind]
     unlearned = [retrained.step(result.retrained)] if result.retrained else []
@@ -51,8 +51,9 @@ def actions(result: AuditResult) -> tuple[str, ...]:
     return (*first, *remedies, *steps, *missing, *sizes)
 
 
-def _after_a_signal(result: AuditResult, grade: Grade | None) -> tuple[str, ...]:
+def _after_a_signal(result: AuditResult, found: VerdictWords) -> tuple[str, ...]:
     """List what to do about a signal, in proportion to its strength."""
+    grade = found.grade
     memory = result.memorization
     samples = "the most memorized samples" if memory and memory.top_samples else "the texts with the highest scores"
     look = f"Look at {samples}: do they hold personal or confidential data?"
@@ -60,6 +61,14 @@ def _after_a_signal(result: AuditResult, grade: Grade | None) -> tuple[str, ...]
         "Before release: de-duplicate, train for fewer epochs, or train with differential privacy; then audit "
         "again with the same texts."
     )
+    if found.stands_out:
+        return (
+            f"Look first at the members who stand out, at the head of {samples}: do they hold confidential data?",
+            "Treat the membership of these texts as disclosed to anyone who can query probabilities.",
+            "Before release: remove these texts or their copies, train for fewer epochs, or train with differential "
+            "privacy; then audit again with the same texts.",
+            "Gate how many stand out (risk.stand_out.n_beyond_every_non_member): limits on averages let them through.",
+        )
     if grade == "weak":
         return (
             look,
@@ -146,7 +155,9 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ("Advantage", "The largest TPR − FPR over all thresholds: 0 is a coin flip, 1 is certainty."),
     (
         "Weak, moderate, strong, near-perfect",
-        "AUC from 0.5, 0.65, 0.8 and 0.97. Both ends of the interval are named where they differ.",
+        "AUC from 0.5, 0.65, 0.8 and 0.97; both ends of the interval are named where they differ. If that is worse: "
+        "members who stand out from all non-members, beyond what chance explains, make a signal moderate, ten of them "
+        "strong, and half of all members near-perfect.",
     ),
     (
         "p, adjusted",

@@ -29,6 +29,7 @@ __all__ = [
     "references_word",
     "run_rows",
     "side_rows",
+    "under_reading",
     "unseen_line",
 ]
 
@@ -36,6 +37,8 @@ Row = tuple[str, str]
 
 CAPACITY_USED = "Capacity used by audited members"
 """The label of a share that counts only what was audited, not all that the target holds."""
+
+CERTIFIED = "Certified lower bound, on average"
 
 _PLAIN_OPTIONS = (
     *("max_tokens", "long_texts", "prefix_token", "dtype", "device", "batch_tokens"),
@@ -52,13 +55,24 @@ def headline_bits(memory: MemorizationResult) -> Quantity:
             unit="bits a member",
             estimate=memory.debiased_bits_per_member,
             note="Headline. Mean of max(0, bits) over members minus the same over non-members: "
-            "what noise and domain adaptation give to unseen texts is taken off.",
+            f"what noise and domain adaptation give to unseen texts is taken off. {under_reading(memory)}".rstrip(),
         )
     return Quantity(
         label="Clipped mean of members, uncalibrated",
         unit="bits a member",
         estimate=memory.clipped_bits_per_member,
         note="An upper figure: without non-members, noise and domain adaptation are counted in.",
+    )
+
+
+def under_reading(memory: MemorizationResult) -> str:
+    """Say where the debiased clip reads too low: a member has first to make up for what the reference does better."""
+    level = memory.mean_bits_non_members
+    if not memory.calibrated or level.high is None or level.high >= 0:
+        return ""
+    return (
+        "It reads too low here: the reference codes unseen texts better, and a member counts only once it has made up "
+        "for that; the net gap does not depend on it."
     )
 
 
@@ -97,7 +111,10 @@ def agreement(result: AuditResult) -> str | None:
 def _certified(memory: MemorizationResult) -> Quantity:
     """Give the bound that noise cannot fake, with its cap: the upper end of its estimate is the resolution."""
     bound = memory.information_lower_bound_per_member
-    note = "Certifies THAT the target holds something of each member, a few bits of it, not how much."
+    note = (
+        "Certifies THAT members left a trace on average, a few bits of it: not how much, and of no single member. "
+        "It takes for granted that nothing but training tells the sides apart."
+    )
     if bound.low == 0:
         note += " Here nothing is certified."
     if bound.value is not None and bound.high is not None:
@@ -105,7 +122,7 @@ def _certified(memory: MemorizationResult) -> Quantity:
             f" With {plural(bound.n_non_members, 'non-member')} no such bound can exceed about "
             f"{plain(bound.high)} bits; the same figure without a guarantee is {plain(bound.value)} bits."
         )
-    return Quantity(label="Certified lower bound", unit="bits a member", estimate=bound, note=note, one_sided=True)
+    return Quantity(label=CERTIFIED, unit="bits a member", estimate=bound, note=note, one_sided=True)
 
 
 def memory_quantities(memory: MemorizationResult) -> tuple[Quantity, ...]:
@@ -191,7 +208,7 @@ def unseen_line(memory: MemorizationResult) -> str:
 
 def in_brief(memory: MemorizationResult) -> tuple[Quantity, ...]:
     """List the figures of memorization that a summary cannot do without; undefined ones are left out."""
-    kept = {"Mean signed bits, non-members", "Net gap", "Certified lower bound", "Debiased total"}
+    kept = {"Mean signed bits, non-members", "Net gap", CERTIFIED, "Debiased total"}
     kept |= {"Paper's clipped sum", CAPACITY_USED}
     first, *rest = memory_quantities(memory)
     return (first, *(q for q in rest if q.defined and q.label in kept))

@@ -145,7 +145,7 @@ def _attack_rows(prediction: Prediction) -> list[Row]:
         (
             "Ceiling, AUC",
             f"at most {number(most, 3)}",
-            "for any attack, on average" if most < 1 else "for any attack: says nothing",
+            "average, from text and model" if most < 1 else "says nothing here",
         ),
         (
             "In the law's range",

@@ -8,7 +8,17 @@ from .escaping import ID, visible
 from .numbers import count, plain, plural
 from .tones import TONES, Tone
 
-__all__ = ["Trust", "check_figure", "drop_action", "drop_line", "is_vetoed", "looks_differ", "spoken", "trust"]
+__all__ = [
+    "Trust",
+    "check_figure",
+    "drop_action",
+    "drop_line",
+    "is_vetoed",
+    "looks_differ",
+    "spoken",
+    "trust",
+    "unseen_shift",
+]
 
 _IDS = 5
 
@@ -76,6 +86,15 @@ def is_vetoed(result: AuditResult) -> bool:
 def looks_differ(result: AuditResult) -> bool:
     """Whether the texts alone, without the target, tell the sides apart: the blind check did not pass."""
     return any(check.name == "blind_baseline" for check in trust(result).remarkable)
+
+
+def unseen_shift(result: AuditResult) -> str:
+    """Say which share of foreign texts a passed blind baseline could have missed; empty if it did not pass."""
+    blind = next((check for check in trust(result).passed if check.name == "blind_baseline"), None)
+    if blind is None or blind.detectable_share is None:
+        return ""
+    share = f"{100 * blind.detectable_share:.0f}%"
+    return f"Fewer than {share} of foreign texts on a side could have gone unseen (blind baseline)."
 
 
 def spoken(name: str) -> str:

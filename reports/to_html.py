@@ -54,7 +54,8 @@ def _context(result: AuditResult) -> dict[str, Any]:
     implied = figure_rows.implied_auc(memory) if memory else None
     extras = {name: getattr(result, name) for name in ("extraction", "canaries", "gates")}
     modules = (advice, escaping, figure_rows, figures, numbers, retrained, risk, soundness)
-    measured = verdict.verdict(result).kind in ("found", "none") and ranked
+    found = verdict.verdict(result)
+    measured = found.kind in ("found", "none") and ranked and not found.stands_out
     derived = [
         *((label, quantities[0]) for label, quantities in attacks.beside(result)),
         *([("implied by the bits", implied)] if implied else []),
@@ -66,7 +67,7 @@ def _context(result: AuditResult) -> dict[str, Any]:
         "prediction_rows": prediction,
         "style": style_sheet(),
         "beside": result.prediction,
-        "verdict": verdict.verdict(result),
+        "verdict": found,
         "trust": soundness.trust(result),
         "attacks": ranked,
         "attack_words": attacks,

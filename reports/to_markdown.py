@@ -106,6 +106,7 @@ def _checks(result: AuditResult) -> list[str]:
     if not rows:
         return []
     table = table_lines(("Verdict", "Check", "Figure", "What was found"), rows, right=9)
+    table += [unseen, ""] if (unseen := soundness.unseen_shift(result)) else []
     return ["### Can these numbers be trusted?", "", *table] if checks.remarkable else details(
         escaped(checks.answer), table
     )  # fmt: skip

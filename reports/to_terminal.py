@@ -82,6 +82,8 @@ def _verdict(result: AuditResult) -> Panel:
 def _trust(result: AuditResult) -> Table:
     checks = soundness.trust(result)
     lines: list[tuple[Tone, str]] = [(checks.tone, f"Can these numbers be trusted? {checks.answer}")]
+    if unseen := soundness.unseen_shift(result):
+        lines.append(("info", unseen))
     for check in checks.remarkable[:_CHECKS]:
         lines.append((TONES[check.verdict], _found(check)))
     if len(checks.remarkable) > _CHECKS:
@@ -122,7 +124,7 @@ def _memory(result: AuditResult) -> list[RenderableType]:
     for quantity in figure_rows.in_brief(memory):
         table.add_row(_text(quantity.label), *_cells(quantity))
     said = figure_rows.unseen_line(memory)
-    note = [Text(f"  {said}", style="dim")] if said else []
+    note = [_text(f"  {line}", "dim") for line in (figure_rows.under_reading(memory), said) if line]
     return [_title("How much is remembered", result), table, *note, *_sparklines(memory.signed_bits_histogram)]
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from auditor.documents.estimate import Estimate, TprAtFpr
-from auditor.documents.result import AttackResult, AuditResult, TopSample
+from auditor.documents.result import GRADES, AttackResult, AuditResult, Grade, GradeResult, TopSample
+from auditor.estimates.grade import grade_of_auc, grade_signal, surest_count
 
 from . import retrained
 from .attacks import declaration, headline_attack, ranked, survives
@@ -34,12 +35,6 @@ __all__ = [
 ]
 
 Kind = Literal["veto", "uncalibrated", "unmeasured", "inverted", "none", "found"]
-Grade = Literal["weak", "moderate", "strong", "near-perfect"]
-
-_STRENGTHS: tuple[tuple[float, Grade], ...] = (
-    (0.97, "near-perfect"), (0.8, "strong"), (0.65, "moderate"), (0.0, "weak")
-)  # fmt: skip
-
 
 _NEXT_TO_NOTHING = 0.01
 """Share of the texts or of their bytes up to which it is not said beside the verdict that they were cut."""
@@ -58,8 +53,9 @@ class Chip:
 class VerdictWords:
     """What the audit found: a title of a few words, one sentence, and the points that belong beside it.
 
-    ``grade`` is the strength of a signal that was found, by the low end of its interval; ``unread`` says how much of
-    the texts no figure is about, empty if it is next to nothing.
+    ``grade`` is the strength of a signal that was found, the worse of average and tail; ``stands_out`` tells whether
+    the tail decided it, a few members where the average says less. ``unread`` says how much of the texts no figure is
+    about, empty if it is next to nothing.
     """
 
     kind: Kind
@@ -68,6 +64,7 @@ class VerdictWords:
     sentence: str
     points: tuple[str, ...]
     grade: Grade | None = None
+    stands_out: bool = False
     unread: str = ""
 
 
@@ -75,8 +72,7 @@ def _strengths(auc: Estimate) -> tuple[Grade, Grade]:
     """Name the strength of a signal at both ends of its interval, so that few samples do not sound sure."""
     assert auc.low is not None
     assert auc.high is not None
-    low, high = (next(word for least, word in _STRENGTHS if end >= least) for end in (auc.low, auc.high))
-    return low, high
+    return grade_of_auc(auc.low), grade_of_auc(auc.high)
 
 
 def _auc_words(auc: Estimate) -> str:
@@ -186,6 +182,41 @@ def _none(result: AuditResult, attack: AttackResult) -> VerdictWords:
     )
 
 
+def _stand_out(result: AuditResult) -> str:
+    """Count the members who stand out, with what chance explains of them; empty if chance explains all."""
+    count = surest_count(result.risk)
+    if result.risk is None or count is None or not count.value or not count.low:
+        return ""
+    stand_out, n = result.risk.stand_out, f"{count.value:,.0f} of {count.n_members:,} members"
+    if stand_out is not None and count is stand_out.n_above_bits:
+        said = f"{n} hold more than {plain(stand_out.threshold_bits)} bits each"
+    else:
+        said = f"{n} stand out beyond every one of {plural(count.n_non_members, 'non-member')}"
+    by_chance = count.value - count.low
+    return f"{said}, of which chance explains at most {by_chance:,.0f}" if by_chance else said
+
+
+def _few(result: AuditResult, attack: AttackResult, grade: Grade) -> VerdictWords:
+    """Speak of the members who stand out, where the average says less than they do."""
+    count = surest_count(result.risk)
+    assert count is not None
+    assert count.value is not None
+    return VerdictWords(
+        kind="found",
+        tone="bad",
+        title=f"{count.value:,.0f} of {count.n_members:,} members stand out",
+        sentence=f"{_stand_out(result)}: these can be told from texts that the target never saw, whatever the "
+        f"average says. The average hides them: {_picks(attack.auc, 'an attacker picks')} over all members "
+        f"({_auc_words(attack.auc)}).",
+        points=(
+            f"The verdict goes by the members who stand out, a {grade} signal, and not by the average.",
+            *_found_points(result, attack),
+        ),
+        grade=grade,
+        stands_out=True,
+    )
+
+
 def _found(result: AuditResult, attack: AttackResult) -> VerdictWords:
     low, high = _strengths(attack.auc)
     strength = low if low == high else f"{low} to {high}"
@@ -197,7 +228,7 @@ def _found(result: AuditResult, attack: AttackResult) -> VerdictWords:
         title=f"{strength[0].upper()}{strength[1:]} membership signal",
         sentence=f"{claim}: {_picks(attack.auc, who)}{rest} ({_auc_words(attack.auc)})"
         + (f"; {bits}." if bits else "."),
-        points=_found_points(result, attack),
+        points=(*([f"{said}."] if (said := _stand_out(result)) else []), *_found_points(result, attack)),
         grade=low,
     )
 
@@ -221,7 +252,7 @@ def _rate_point(rate: TprAtFpr) -> str:
     if rate.low is not None and rate.low > rate.fpr:
         return (
             f"With {false_alarms} it still recognises {quantity.value} of the members "
-            f"({quantity.level} interval {quantity.span})."
+            f"({quantity.level} interval {quantity.span}), {_times(rate)} as many as chance would."
         )
     needed = float(f"{math.log(2 / (1 - rate.level)) / rate.fpr:.2g}")
     if rate.n_non_members < needed:
@@ -230,6 +261,13 @@ def _rate_point(rate: TprAtFpr) -> str:
             f"{plural(rate.n_non_members, 'non-member')}: that needs about {plain(needed)}."
         )
     return f"With {false_alarms}, the share of members recognised is not measurably above that of false alarms."
+
+
+def _times(rate: TprAtFpr) -> str:
+    """Say how many times chance a rate of members is."""
+    assert rate.value is not None
+    times = rate.value / rate.fpr
+    return f"{times:,.0f} times" if times >= 10 else f"{times:.1f} times"
 
 
 def _found_points(result: AuditResult, attack: AttackResult) -> tuple[str, ...]:
@@ -278,6 +316,8 @@ def _with_context(result: AuditResult, words: VerdictWords, attack: AttackResult
     if words.kind == "veto":
         return words
     after = [retrained.sentence(result)] if result.retrained else []
+    if words.kind == "inverted" and (said := _stand_out(result)):
+        after.append(f"But {said}.")
     if attack and words.kind in ("found", "none", "inverted"):
         after.append(declaration(result, attack))
     return replace(words, points=(*words.points, *after))
@@ -286,10 +326,12 @@ def _with_context(result: AuditResult, words: VerdictWords, attack: AttackResult
 def verdict(result: AuditResult) -> VerdictWords:
     """Say in one sentence what the audit found, or why it says nothing.
 
-    A veto comes before everything; then missing non-members; then the headline attack decides: undefined,
-    inverted, an interval that includes 0.5, or a signal whose strength is named by both ends of its interval.
+    A veto comes before everything; then missing non-members; then an attack that is undefined or inverted. Then the
+    worse of tail and average decides: members who stand out, or else an interval of the headline attack that includes
+    0.5, or a signal whose strength is named by both ends of its interval.
     """
     attack = headline_attack(result)
+    grades = grade_signal(attack, result.risk, soundness=result.soundness)
     if is_vetoed(result):
         words = _veto(result)
     elif result.data.non_members is None:
@@ -298,11 +340,20 @@ def verdict(result: AuditResult) -> VerdictWords:
         words = _unmeasured(result, attack)
     elif attack.inverted or attack.auc.high < 0.5:
         words = _inverted(attack)
+    elif grades is not None and (worse := _tail_is_worse(grades)) is not None:
+        words = _few(result, attack, worse)
     elif attack.auc.low <= 0.5:
         words = _none(result, attack)
     else:
         words = _found(result, attack)
     return _with_context(result, words, attack)
+
+
+def _tail_is_worse(grades: GradeResult) -> Grade | None:
+    """Return the grade of the tail, if it is worse than that of the average."""
+    if grades.tail is None or grades.average is None:
+        return None
+    return grades.tail if GRADES.index(grades.tail) > GRADES.index(grades.average) else None
 
 
 def _chip_bits(bits: Quantity) -> str:
@@ -324,6 +375,14 @@ def _memory_chips(result: AuditResult) -> list[Chip]:
     return rows
 
 
+def _stand_out_chips(result: AuditResult) -> list[Chip]:
+    """Count the members who stand out, if more do than chance explains."""
+    count = surest_count(result.risk)
+    if is_vetoed(result) or count is None or count.value is None or not count.low:
+        return []
+    return [Chip(tone="bad", label="Stand out", word=f"{count.value:,.0f} of {count.n_members:,} members")]
+
+
 def _retrained_chips(result: AuditResult) -> list[Chip]:
     part, label = result.retrained, "Against retrained"
     if part is None:
@@ -340,9 +399,12 @@ def chips(result: AuditResult) -> tuple[Chip, ...]:
     membership = {"veto": "withheld", "uncalibrated": "not measured", "unmeasured": "not measured"}
     membership |= {"none": "no evidence", "inverted": "inverted"}
     signal = membership.get(words.kind) or words.title.removesuffix(" membership signal").lower()
+    if words.stands_out:
+        signal = f"{words.grade}, for some members"
     rows = [
         Chip(tone=checks.tone, label="Soundness", word=state),
         Chip(tone="info" if words.kind == "veto" else words.tone, label="Membership signal", word=signal),
+        *_stand_out_chips(result),
         *_memory_chips(result),
         *_retrained_chips(result),
     ]

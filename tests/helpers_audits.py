@@ -5,6 +5,8 @@ from dataclasses import fields, is_dataclass, replace
 from itertools import pairwise
 from statistics import NormalDist
 
+import numpy as np
+
 from auditor.documents.estimate import Estimate, Histogram, RocCurve, TprAtFpr
 from auditor.documents.prediction import PredictionBesideMeasurement
 from auditor.documents.result import (
@@ -31,9 +33,15 @@ from auditor.documents.result import (
     TailResult,
     TopSample,
 )
+from auditor.estimates.code_lengths import SampleBits
+from auditor.estimates.grade import grade_signal
+from auditor.estimates.memorization import dataset_memorization
+from auditor.estimates.memorization import top_samples as top_sample_rows
 from auditor.estimates.prediction import compare
+from auditor.estimates.risk import assess_risk
 from auditor.laws.capacity import BitsPerParameter
 from auditor.laws.prediction import Plan, predict
+from auditor.stats.metrics import evaluate
 
 N_MEMBERS, N_NON_MEMBERS = 500, 480
 NORMAL = NormalDist()
@@ -644,6 +652,57 @@ def build_hostile() -> AuditResult:
     return build_poisoned(HOSTILE)
 
 
+def build_few_memorized() -> AuditResult:
+    """300 of 5,000 members are memorized, up to 97 bits; of the others the target tells nothing: an AUC of .53."""
+    rng = np.random.default_rng(14)
+    n, n_held = 5000, 300
+    bits = rng.normal(0, 5, 2 * n)
+    bits[:n_held] += 97 * rng.beta(1, 4.5, n_held)
+    is_member = np.arange(2 * n) < n
+    sizes = np.full(2 * n, 60)
+    metrics = evaluate(bits, is_member, fpr_targets=(0.001, 0.01), level=0.95, rng=rng)
+    result, ids = build(), [f"text-{i:05d}" for i in range(2 * n)]
+    held = SampleBits(target=200 - bits, reference=np.full(2 * n, 200.0))
+    samples = top_sample_rows(
+        held, is_member=is_member, sample_ids=ids, text_sha256=["0" * 64] * (2 * n), n_tokens=sizes, texts=None
+    )
+    memory = dataset_memorization(
+        held, is_member, groups=None, n_tokens=sizes, n_bytes=4 * sizes, n_references=1, n_parameters=1_604_608,
+        capacity=BitsPerParameter(3.64, "Morris et al. 2025, bfloat16"), level=0.95, rng=rng, samples=samples,
+    )  # fmt: skip
+    found = replace(
+        attack("reference", 0.53, 0.01, needs=("reference",)),
+        auc=metrics.auc,
+        advantage=metrics.advantage,
+        tpr_at_fpr=metrics.tpr_at_fpr,
+        f1_equal_error=metrics.f1_equal_error,
+        inverted=metrics.inverted,
+        roc=metrics.roc,
+    )
+    at_risk = assess_risk(
+        bits, is_member, headline="reference", clusters=None, text_keys=ids, units=[None] * (2 * n), n_bytes=4 * sizes,
+        n_copies=np.ones(2 * n, dtype=np.int64), signed_bits=bits, fpr_targets=(0.001, 0.01), level=0.95, seed=0,
+    ).result  # fmt: skip
+    soundness_ = replace(
+        soundness(),
+        verdict="pass",
+        checks=tuple(replace(one, verdict="pass", remedy=None, detail="nothing found") for one in soundness().checks),
+    )
+    return replace(
+        result,
+        data=replace(result.data, members=side("members", n), non_members=side("non_members", n)),
+        soundness=soundness_,
+        memorization=memory,
+        attacks=(found,),
+        selection=SelectionResult(
+            headline="reference", declared_by="default", n_attacks=1, best_auc=metrics.auc, chosen=()
+        ),
+        risk=at_risk,
+        grade=grade_signal(found, at_risk, soundness=soundness_),
+        warnings=(),
+    )
+
+
 BUILDERS: dict[str, Callable[[], AuditResult]] = {
     "normal": build,
     "no_non_members": build_no_non_members,
@@ -654,4 +713,5 @@ BUILDERS: dict[str, Callable[[], AuditResult]] = {
     "expected": build_expected,
     "full": build_full,
     "full_veto": build_full_veto,
+    "few_memorized": build_few_memorized,
 }

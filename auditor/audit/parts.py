@@ -16,7 +16,7 @@ from ..engine.plan import Plan
 from ..estimates.attacks import attack_results
 from ..estimates.code_lengths import SampleBits, mixture_bits, separate_references
 from ..estimates.combination import Combination, combine
-from ..estimates.memorization import dataset_memorization, top_samples
+from ..estimates.memorization import dataset_memorization, top_samples, why_not_certified
 from ..estimates.risk import Risk, assess_risk
 from ..estimates.selection import select
 from ..laws.capacity import BitsPerParameter
@@ -102,7 +102,7 @@ def _tokenizer_readings(models: Sequence[OpenedModel], plan: Plan) -> tuple[Toke
 
 
 def estimate_memorization(
-    evidence: Evidence, capacity: BitsPerParameter, rng: np.random.Generator
+    evidence: Evidence, capacity: BitsPerParameter, rng: np.random.Generator, *, soundness: SoundnessResult
 ) -> MemorizationResult | None:
     """Estimate the bits of the dataset and rank the samples; None without a reference.
 
@@ -111,6 +111,8 @@ def estimate_memorization(
     capacity : BitsPerParameter
     rng : numpy.random.Generator
         Of the split behind the certified bound.
+    soundness : SoundnessResult
+        Decides whether anything may be certified.
     """
     config, table, bits = evidence.config, evidence.table, evidence.scores.bits
     if bits is None:
@@ -136,6 +138,7 @@ def estimate_memorization(
         level=config.confidence,
         rng=rng,
         samples=ranked,
+        not_certified=why_not_certified(soundness),
     )
     if target.spec.adapter is None:
         return found

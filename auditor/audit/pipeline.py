@@ -18,6 +18,7 @@ from ..engine.loading.models import resolve_source
 from ..engine.ranks import ALONE, Rank
 from ..engine.scoring import ScoringProgress
 from ..engine.signals import collect_signals, score_share
+from ..estimates.grade import grade_signal
 from ..estimates.prediction import check_stated_size, set_beside
 from ..estimates.retrained import compare_with_retrained
 from ..estimates.scores import score_samples
@@ -85,9 +86,18 @@ def audit(
 
     rng = np.random.default_rng(config.seed)
     capacity = constants.capacity_for(evidence.collected.models[0].files.stored_dtype)
-    memorization = estimate_memorization(evidence, capacity, rng)
+    soundness = judge_soundness(
+        inputs,
+        evidence.collected.models,
+        evidence.collected.plan,
+        evidence.compared,
+        reference_bits=evidence.table.reference_bits,
+        signed_bits=evidence.table.signed_bits,
+    )
+    memorization = estimate_memorization(evidence, capacity, rng, soundness=soundness)
     attacks = measure_attacks(evidence, rng)
     combination, risk = combine_attacks(evidence), who_is_at_risk(evidence)
+    headline = next((one for one in attacks if one.attack == inputs.headline.label), None)
     data = describe_data(config, evidence.data, evidence.collected, evidence.table)
     missing = combination.undefined_reason if len(attacks) > 1 else None
     no_combination = [f"no combination of attacks: {missing}"] if missing else []
@@ -95,19 +105,13 @@ def audit(
         provenance=describe_run(evidence.collected, started_at, monotonic() - started),
         config=asdict(config),
         data=data,
-        soundness=judge_soundness(
-            inputs,
-            evidence.collected.models,
-            evidence.collected.plan,
-            evidence.compared,
-            reference_bits=evidence.table.reference_bits,
-            signed_bits=evidence.table.signed_bits,
-        ),
+        soundness=soundness,
         memorization=memorization,
         attacks=attacks,
         selection=select_attack(evidence),
         combination=combination.result,
         risk=risk.result,
+        grade=grade_signal(headline, risk.result, soundness=soundness),
         retrained=retrained,
         prediction=_prediction(evidence, config, constants, data, attacks, memorization),
         warnings=(

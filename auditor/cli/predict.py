@@ -51,7 +51,7 @@ __all__ = ["predict"]
               help="Draw the plan on the map of parameters and tokens: .svg, .png or .pdf.")  # fmt: skip
 @json_option("the prediction as JSON")
 def predict(plot: Path | None, as_json: bool, **options: Any) -> None:
-    """Predict the risk before training: memorised bits, F1, AUC, and a ceiling for any attack.
+    """Predict the risk before training: memorised bits, F1, AUC, and their ceiling.
 
     Give the model (--params or --model) and the data (--samples, --tokens or --data). With --target-f1 or
     --target-auc one of the two is enough: the other is solved for.

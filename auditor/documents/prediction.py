@@ -78,12 +78,15 @@ class AttackPrediction:
 
 @document
 class Ceiling:
-    """What no attack can exceed on average over members, if the capacity holds."""
+    """What no attack that sees a text and the model can exceed, on average over members and draws of the training set.
+
+    It rests on the capacity. An attacker who knows other members can exceed it.
+    """
 
     bits_per_sample: float
     """Most that the model can hold of an average sample."""
     advantage: float
-    """Largest mean advantage of any attack, if the capacity holds."""
+    """Largest mean advantage of an attack that sees a text and the model only, if the capacity holds."""
     auc: float
     """Largest AUC that goes with this advantage."""
 
@@ -110,7 +113,7 @@ class Inverse:
 
 @document
 class Prediction:
-    """The risk of a plan: parameters and data in, memorised bits, F1, AUC and a ceiling for any attack out."""
+    """The risk of a plan: parameters and data in, memorised bits, F1, AUC and a ceiling out."""
 
     params: int
     """All parameters, tied ones once."""

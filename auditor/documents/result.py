@@ -9,14 +9,15 @@ from .files import document
 from .prediction import PredictionBesideMeasurement
 
 __all__ = [
-    *("SCHEMA_VERSION", "VERDICTS", "AttackResult", "AuditResult", "CalibrationBin", "CalibrationResult"),
-    *("CheckResult", "CombinationResult", "DataResult", "Finding", "FoldChoice", "MemorizationResult"),
+    *("GRADES", "SCHEMA_VERSION", "VERDICTS", "AttackResult", "AuditResult", "CalibrationBin", "CalibrationResult"),
+    *("CheckResult", "CombinationResult", "DataResult", "Finding", "FoldChoice", "Grade", "GradeResult"),
+    "MemorizationResult",
     *("ModelProvenance", "Provenance", "RetrainedAttack", "RetrainedResult", "RiskBreakdown", "RiskGroup"),
     *("RiskResult", "SelectionResult", "SideData", "SoundnessResult", "StabilityResult", "StandOutResult"),
     *("TailResult", "TopSample", "Verdict", "worst_verdict"),
 ]
 
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 
 Verdict = Literal["pass", "warn", "veto"]
 VERDICTS: tuple[Verdict, ...] = ("pass", "warn", "veto")
@@ -278,6 +279,29 @@ class RiskResult:
     """Members who stand out, counted; null in files of older auditors."""
 
 
+Grade = Literal["none", "weak", "moderate", "strong", "near-perfect"]
+GRADES: tuple[Grade, ...] = ("none", "weak", "moderate", "strong", "near-perfect")
+"""Strengths of a signal, the worst last."""
+
+
+@document
+class GradeResult:
+    """How strong the signal is: the worse of what holds of the average member and of those who stand out."""
+
+    average: Grade | None
+    """By the low end of the headline attack's AUC; null if it is undefined or inverted."""
+    tail: Grade | None
+    """By the members who stand out beyond what chance explains; null if they were not counted."""
+    overall: Grade | None
+    """The worse of both; null if neither is known."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Say if the grade overall is not the worse of both."""
+        worse = max((one for one in (self.average, self.tail) if one is not None), key=GRADES.index, default=None)
+        if self.overall != worse:
+            yield f"the grade is {self.overall}, and the worse of average and tail {worse}"
+
+
 Finding = Literal["residual", "over_erased", "indistinguishable", "undecided"]
 
 
@@ -355,7 +379,8 @@ class MemorizationResult:
     ``max(0, signed)``. Every interval covers the sampling of texts, not of training runs.
 
     Of ``information_lower_bound_per_member``, ``low`` is the certified figure, ``value`` the same expression
-    without a guarantee and ``high`` the resolution of the method, not an upper limit.
+    without a guarantee and ``high`` the resolution of the method, not an upper limit. It is of members on average,
+    never of each.
 
     ``calibrated`` is False without non-members: then ``clipped_total_bits`` is the paper's sum alone, an
     uncalibrated upper figure, because noise and domain adaptation are rectified into it.
@@ -378,7 +403,8 @@ class MemorizationResult:
     net_bits_per_member: Estimate
     """Signed bits of a member less those of a non-member."""
     information_lower_bound_per_member: Estimate
-    """Bits on an average member: low is certified, value the plug-in, high the method's resolution."""
+    """Bits of an average member, if the sides are exchangeable but for training: low is certified, value the plug-in,
+    high the method's resolution; undefined if a check says that they are not."""
     clipped_total_bits: Estimate
     """Clipped bits of all members together."""
     debiased_total_bits: Estimate
@@ -434,6 +460,8 @@ class CheckResult:
     """What to do about it; null if nothing."""
     sample_ids: tuple[str, ...] = ()
     """Samples to drop so that the check passes, where dropping some would do."""
+    detectable_share: float | None = None
+    """Share of foreign texts among the members that the blind baseline finds 4 times in 5; null if unknown or none."""
 
 
 @document
@@ -600,6 +628,8 @@ class AuditResult:
     """All attacks together; null with one attack or too few texts."""
     risk: RiskResult | None = None
     """Who is at risk; null if it was not assessed."""
+    grade: GradeResult | None = None
+    """Strength of the signal; null if a check forbids a verdict, and in files of older auditors."""
     retrained: RetrainedResult | None = None
     """The target beside a retrained model; null without one."""
     prediction: PredictionBesideMeasurement | None = None
@@ -628,6 +658,8 @@ class AuditResult:
             yield from (f"attack {one.attack[:80]!a}: {said}" for said in one.contradictions())
         if self.combination is not None:
             yield from _beyond_shares(("AUC of the combination", self.combination.auc), *_rates(self.combination))
+        if self.grade is not None:
+            yield from self.grade.contradictions()
         if self.memorization is not None:
             yield from self.memorization.contradictions()
             if self.memorization.calibrated != (self.data.non_members is not None):

@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..documents.estimate import Estimate, Histogram
-from ..documents.result import MemorizationResult, TopSample
+from ..documents.result import MemorizationResult, SoundnessResult, TopSample
 from ..laws.capacity import BitsPerParameter
 from ..laws.membership import auc_from_separation
 from ..stats import bounds, intervals
 from ..stats.clusters import Groups, pick_groups
 from .code_lengths import Bits, SampleBits
 
-__all__ = ["dataset_memorization", "top_samples"]
+__all__ = ["dataset_memorization", "top_samples", "why_not_certified"]
 
+EXCHANGEABLE = ("blind_baseline", "length", "reference_alone")
+"""Checks of whether more than training tells the sides apart."""
 N_TOP_SAMPLES = 20
 N_HISTOGRAM_BINS = 40
 NO_NON_MEMBERS = "no non-members were given, so nothing says how much of this is noise or domain adaptation"
@@ -35,6 +37,7 @@ def dataset_memorization(
     level: float,
     rng: np.random.Generator,
     samples: tuple[TopSample, ...],
+    not_certified: str | None = None,
 ) -> MemorizationResult:
     """Estimate the memorization of the dataset from the bits of its samples.
 
@@ -61,6 +64,8 @@ def dataset_memorization(
         Of the split behind the certified bound.
     samples : tuple of TopSample
         The most memorized ones, see :func:`top_samples`.
+    not_certified : str, optional
+        Why nothing may be certified, see :func:`why_not_certified`.
     """
     members, non_members = bits.signed[is_member], bits.signed[~is_member]
     clipped, clipped_non = bits.memorized[is_member], bits.memorized[~is_member]
@@ -87,7 +92,9 @@ def dataset_memorization(
         clipped_bits_per_non_member=_non_member_mean(clipped_non, level, theirs),
         debiased_bits_per_member=debiased,
         net_bits_per_member=difference(members, non_members),
-        information_lower_bound_per_member=_certified(members, non_members, level, rng, (ours, theirs)),
+        information_lower_bound_per_member=_certified(
+            members, non_members, level, rng, (ours, theirs), not_certified if calibrated else NO_NON_MEMBERS
+        ),
         clipped_total_bits=clipped_mean.scaled(n_members, method=f"{clipped_mean.method}, times n members"),
         debiased_total_bits=debiased.scaled(n_members, method=f"{debiased.method}, times n members"),
         bits_per_token=held.scaled(n_members / float(n_tokens[is_member].sum())),
@@ -136,12 +143,29 @@ def _non_member_mean(values: Bits, level: float, groups: Groups) -> Estimate:
     return intervals.mean(values, level=level, groups=groups, n_as="non_members")
 
 
+def why_not_certified(soundness: SoundnessResult | None) -> str | None:
+    """Say why nothing may be certified: the sides must be exchangeable but for training, and a check says otherwise.
+
+    Where looks, lengths or the reference tell the sides apart, so may bits, without any memory.
+    """
+    checks = () if soundness is None else soundness.checks
+    failed = [f"{one.name} ({one.verdict})" for one in checks if one.name in EXCHANGEABLE and one.verdict != "pass"]
+    if not failed:
+        return None
+    return f"nothing is certified where more than training may tell the sides apart: {', '.join(failed)}"
+
+
 def _certified(
-    members: Bits, non_members: Bits, level: float, rng: np.random.Generator, groups: tuple[Groups, Groups]
+    members: Bits,
+    non_members: Bits,
+    level: float,
+    rng: np.random.Generator,
+    groups: tuple[Groups, Groups],
+    not_certified: str | None,
 ) -> Estimate:
-    """Bits per member that no amount of noise could fake, if there are non-members to compare with."""
-    if not len(non_members):
-        return Estimate.undefined(NO_NON_MEMBERS, level=level, n_members=len(members))
+    """Bits of an average member that no amount of noise could fake, unless nothing may be certified."""
+    if not_certified is not None:
+        return Estimate.undefined(not_certified, level=level, n_members=len(members), n_non_members=len(non_members))
     return bounds.information_lower_bound(
         members, non_members, level=level, rng=rng, groups_members=groups[0], groups_non_members=groups[1]
     )

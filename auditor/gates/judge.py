@@ -32,6 +32,7 @@ _OF_NO_SAMPLES = frozenset(
     {"memorization.capacity_bits", "memorization.bits_per_parameter", "memorization.n_parameters"}
 )
 _SAID_APART = ("prediction.prediction.", "extraction.", "canaries.")
+STAND_OUT = "risk.stand_out.n_beyond_every_non_member"
 _RETRAINED = "retrained."  # below chance is a finding there: more was erased than retraining would
 
 
@@ -89,7 +90,7 @@ def judge(policy: Policy, judged: Judged, *, today: date, warn_only: bool = Fals
         judged,
         outcomes,
         correction=_said_correction(policy, judged, tests, flat),
-        notes=_low_level(tests),
+        notes=(*_unguarded(policy, judged), *_low_level(tests)),
         elsewhere=elsewhere,
         today=today,
         warn_only=warn_only,
@@ -350,6 +351,23 @@ def _waiver_notes(policy: Policy, today: date) -> list[str]:
         f"the waiver of {waiver.gate!r} matches no gate of the policy"
         for waiver in policy.waivers
         if waiver.gate not in names
+    ]
+
+
+def _unguarded(policy: Policy, judged: Judged) -> list[str]:
+    """Say how many members stand out where no gate is about them: limits on averages let them through."""
+    (count,) = judged.figures.get(STAND_OUT, (None,))[:1]
+    if judged.kind != "audit" or count is None or count.value is None or not count.low:
+        return []
+    if _refusal(STAND_OUT, judged) is not None or any(
+        gate.metric.startswith("risk.stand_out.") for gate in policy.gates
+    ):
+        return []
+    chance = count.value - count.low
+    by_chance = f" (chance explains at most {chance:,.0f})" if chance else ""
+    return [
+        f"{count.value:,.0f} of {count.n_members:,} members stand out beyond every non-member{by_chance}, and no gate "
+        f"limits how many may: averages hide them ({STAND_OUT})"
     ]
 
 

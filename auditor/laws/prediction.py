@@ -1,4 +1,4 @@
-"""From a plan of training to its risk: capacity, bits, the membership law and the ceiling for any attack."""
+"""From a plan of training to its risk: capacity, bits, the membership law and the ceiling of attacks."""
 
 import math
 from dataclasses import dataclass, replace

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.sparse.linalg import eigsh
 from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.isotonic import IsotonicRegression
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -33,6 +35,12 @@ FEW_A_SIDE = 20
 """Clusters on a side below which permutations of whole clusters say little."""
 
 N_PERMUTATIONS = 499
+PLANTED = np.linspace(0.05, 1.0, 20)
+"""Shares of foreign texts that are planted among the members, to see which of them the check finds."""
+N_PLANTED = 20
+"""Sides that are drawn for each share."""
+FOUND = 0.8
+"""Share of such sides that must be found."""
 N_FOLDS = 5
 FIT_TEXTS = 4_000
 FIT_CHARACTERS = 10_000_000
@@ -65,6 +73,9 @@ class BlindBaseline:
         AUC of each family of features (`auditor.soundness.text_features.FAMILIES`) by itself.
     n_members, n_non_members, n_fitted : int
         Samples, and how many of them the classifier was fitted and judged on (the others are only scored).
+    detectable_share : float or None
+        Smallest share of foreign texts among the members that the check finds with a probability of `FOUND`, where they
+        differ from the rest as the two halves of these texts do that differ most in looks; None if it finds no share.
     undefined_reason : str or None
         Why nothing above is defined; None if it is.
     """
@@ -79,6 +90,7 @@ class BlindBaseline:
     n_members: int
     n_non_members: int
     n_fitted: int
+    detectable_share: float | None = None
     undefined_reason: str | None = None
 
     @property
@@ -127,6 +139,12 @@ def blind_baseline(texts: Sequence[str], is_member: Labels, groups: Groups, *, s
     The test is one-sided. An AUC below the null range does not tell the sides apart: it comes about where near-copies
     lie on opposite sides, and is said so in the check.
 
+    What a passed test could not have seen is found out on the same texts: random splits are changed until the members
+    hold a share more of one kind of text than the non-members; how often is that found? The kind is the half
+    of the clusters on one side of the leading principal component of the looks, the difference between these texts that
+    shows most. As only labels change, no kernel is computed for it but the one of all texts. Texts that are
+    more unlike are found at smaller shares, texts that differ less at larger ones.
+
     Of a text, the n-grams of the first 20,000 characters count. At most 4,000 texts (10 million characters) are
     fitted and judged, drawn in whole clusters; the others are scored by a classifier that saw none of them.
 
@@ -149,7 +167,11 @@ def blind_baseline(texts: Sequence[str], is_member: Labels, groups: Groups, *, s
     features = features_of(texts, fitted)
     observed, owners = labels[fitted], np.unique(cluster[fitted], return_inverse=True)[1]
     fold = _folds(observed, owners, seed)
-    candidates = np.column_stack([observed, _permuted(observed, owners, fold, rng)])
+    units = _Units.of(observed, owners, fold)
+    permuted = units.permuted(observed, N_PERMUTATIONS, rng)
+    honest = units.permuted(observed, PLANTED.size * N_PLANTED, rng)
+    planted = units.planted(honest, _kind(_Looks(features).kernels[_ALL], owners, rng), rng)
+    candidates = np.column_stack([observed, permuted, planted])
     predicted, alone = np.empty(candidates.shape), {name: np.empty(fitted.size) for name in FAMILIES}
     others = np.setdiff1d(np.arange(labels.size), fitted)
     score = np.empty(labels.size)
@@ -164,13 +186,13 @@ def blind_baseline(texts: Sequence[str], is_member: Labels, groups: Groups, *, s
         for part in in_blocks(others[k::N_FOLDS]):
             score[part] = classifier.predict(looks.likeness(features_of(texts, part))[_ALL])[:, 0]
     score[fitted] = predicted[:, 0]
-    areas = _areas(predicted, candidates)
+    areas, found = np.split(_areas(predicted, candidates), [1 + N_PERMUTATIONS])
     low, high = np.quantile(areas[1:], [0.025, 0.975])
     share = observed.mean()
     return BlindBaseline(
         score=np.asarray((score - share) / (share * (1 - share)) + np.log(share / (1 - share))),
         auc=float(areas[0]),
-        p_value=float((1 + (areas[1:] >= areas[0]).sum()) / areas.size),
+        p_value=_p_values(areas[:1], areas[1:]).item(),
         null_low=float(low),
         null_high=float(high),
         n_permutations=N_PERMUTATIONS,
@@ -178,6 +200,7 @@ def blind_baseline(texts: Sequence[str], is_member: Labels, groups: Groups, *, s
         n_members=int(labels.sum()),
         n_non_members=int((~labels).sum()),
         n_fitted=fitted.size,
+        detectable_share=_detectable(_p_values(found, areas[1:]) <= BLIND_P),
     )
 
 
@@ -213,6 +236,8 @@ def blind_check(blind: BlindBaseline) -> CheckResult:
         f"{blind.n_permutations} permutations of the labels give {blind.null_low:.3f}-{blind.null_high:.3f} (95%); "
         f"strongest family: {FAMILIES[blind.strongest]}, AUC {blind.families[blind.strongest]:.3f}"
     )
+    if verdict == "pass":
+        detail += f"; {_reach(blind)}"
     if blind.null_low is not None and blind.auc < blind.null_low:
         detail += "; below the range of permuted labels, as where near-copies lie on opposite sides"
     n_samples = blind.n_members + blind.n_non_members
@@ -225,7 +250,36 @@ def blind_check(blind: BlindBaseline) -> CheckResult:
         unit="AUC",
         detail=detail,
         remedy=None if verdict == "pass" else remedy,
+        detectable_share=blind.detectable_share,
     )
+
+
+def _reach(blind: BlindBaseline) -> str:
+    """Say which shift so many texts could have shown."""
+    if blind.detectable_share is None:
+        return f"so few texts show no share of foreign texts among the members in {FOUND:.0%} of simulated splits"
+    return (
+        f"so many texts show {blind.detectable_share:.0%} of foreign texts among the members in {FOUND:.0%} of "
+        "simulated splits (foreign: as the halves of these texts that differ most); fewer may go unseen"
+    )
+
+
+def _p_values(areas: Array, null: Array) -> Array:
+    return np.asarray((1 + (null >= areas[:, None]).sum(axis=1)) / (1 + null.size))
+
+
+def _detectable(is_found: Labels) -> float | None:
+    """Smallest planted share that is found often enough, the shares of found splits being made to rise."""
+    power = is_found.reshape(PLANTED.size, N_PLANTED).mean(axis=1)
+    enough = np.flatnonzero(IsotonicRegression().fit_transform(PLANTED, power) >= FOUND)
+    return float(PLANTED[enough[0]]) if enough.size else None
+
+
+def _kind(kernel: Kernel, cluster: Ids, rng: np.random.Generator) -> Labels:
+    """Whether each sample is of one kind of looks: half of the clusters, by their leading principal component."""
+    leading = eigsh(kernel, k=1, v0=rng.standard_normal(len(kernel)))[1][:, 0]
+    mean = np.bincount(cluster, weights=leading) / np.bincount(cluster)
+    return np.asarray((mean > np.median(mean))[cluster])
 
 
 def _undefined(labels: Labels, reason: str) -> BlindBaseline:
@@ -277,23 +331,66 @@ def _folds(labels: Labels, cluster: Ids, seed: int) -> Ids:
     return fold
 
 
-def _permuted(labels: Labels, cluster: Ids, fold: Ids, rng: np.random.Generator) -> Labels:
-    """Permute the labels within folds, shape (n_samples, N_PERMUTATIONS).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Units:
+    """What labels move in, within blocks: single samples, and clusters of one label as wholes.
 
-    Labels move in units: single samples, and clusters of one label as wholes; those of a mixed cluster stay in it.
+    The samples of a mixed cluster are units, and the cluster is their block.
+
+    Parameters
+    ----------
+    unit : ndarray of int64, shape (n_samples,)
+        Unit of each sample.
+    first, block : ndarray of int64, shape (n_units,)
+        A sample of each unit, and the units that its label may be exchanged with.
+    n_blocks : int
+        Blocks of units of any cluster; those of mixed clusters have higher numbers.
     """
-    sizes, share = np.bincount(cluster), np.bincount(cluster, weights=labels)
-    mixed = ((share > 0) & (share < sizes))[cluster]
-    unit = np.unique(np.where(mixed, cluster.size + np.arange(cluster.size), cluster), return_inverse=True)[1]
-    first = np.unique(unit, return_index=True)[1]
-    block = np.where(mixed, 2 * N_FOLDS + cluster, 2 * fold + (sizes[cluster] > 1))[first]
-    home, moving = np.argsort(block, kind="stable"), labels[first]
-    permuted = np.empty((labels.size, N_PERMUTATIONS), dtype=np.bool_)
-    for column in permuted.T:
-        moved = np.empty_like(moving)
-        moved[home] = moving[np.lexsort((rng.random(block.size), block))]
-        column[:] = moved[unit]
-    return permuted
+
+    unit: Ids
+    first: Ids
+    block: Ids
+    n_blocks: int = 2 * N_FOLDS
+
+    @classmethod
+    def of(cls, labels: Labels, cluster: Ids, fold: Ids) -> "_Units":
+        sizes, share = np.bincount(cluster), np.bincount(cluster, weights=labels)
+        mixed = ((share > 0) & (share < sizes))[cluster]
+        unit = np.unique(np.where(mixed, cluster.size + np.arange(cluster.size), cluster), return_inverse=True)[1]
+        first = np.unique(unit, return_index=True)[1]
+        block = np.where(mixed, 2 * N_FOLDS + cluster, 2 * fold + (sizes[cluster] > 1))[first]
+        return cls(unit=unit, first=first, block=block)
+
+    def permuted(self, labels: Labels, n: int, rng: np.random.Generator) -> Labels:
+        """Permute the labels within blocks, shape (n_samples, n)."""
+        permuted = np.empty((labels.size, n), dtype=np.bool_)
+        home, moving = np.argsort(self.block, kind="stable"), labels[self.first]
+        for column in permuted.T:
+            moved = np.empty_like(moving)
+            moved[home] = moving[np.lexsort((rng.random(self.block.size), self.block))]
+            column[:] = moved[self.unit]
+        return permuted
+
+    def planted(self, honest: Labels, kind: Labels, rng: np.random.Generator) -> Labels:
+        """Exchange labels until members have a share more of one kind, `PLANTED` in turn, `N_PLANTED` columns each.
+
+        In each block, members of the other kind give their labels to non-members of this one, as far as there are any.
+        """
+        planted, is_kind = honest.copy(), kind[self.first]
+        for block in range(self.n_blocks):
+            inside = np.flatnonzero(self.block == block)
+            if not inside.size:
+                continue
+            of_kind, others = inside[is_kind[inside]], inside[~is_kind[inside]]
+            for column, share in zip(planted.T, np.repeat(PLANTED, N_PLANTED), strict=True):
+                label = column[self.first]
+                n_members = label[inside].sum()
+                wanted = share * n_members * (inside.size - n_members) / inside.size
+                give, take = others[label[others]], of_kind[~label[of_kind]]
+                n = min(int(wanted + rng.random()), give.size, take.size)
+                label[rng.permutation(give)[:n]], label[rng.permutation(take)[:n]] = False, True
+                column[:] = label[self.unit]
+        return planted
 
 
 def _areas(scores: NDArray[Any], labels: Labels) -> Array:

@@ -271,7 +271,11 @@ def _separation(name: str, area: Estimate, *, veto_auc: float, what: str, remedy
 
 
 def _negative_control(signed_bits: Values, is_member: NDArray[np.bool_], groups: Groups) -> CheckResult:
-    """Are the bits of texts that were not trained on at or below zero, as they should be?"""
+    """Are the bits of texts that were not trained on at or below zero, as they should be?
+
+    At most 0.5% of false alarms from 100 non-members on, left-skewed bits included, unless the texts that lose most
+    are so rare that none may have been drawn (`unseen_below`): a test simulates it, and the detail names the rarity.
+    """
     theirs = pick_groups(groups, ~is_member)
     mean = intervals.mean(signed_bits[~is_member], level=CHECK_LEVEL, groups=theirs, n_as="non_members")
     if mean.value is None or mean.low is None or mean.high is None:
@@ -290,10 +294,18 @@ def _negative_control(signed_bits: Values, is_member: NDArray[np.bool_], groups:
         unit="bits per non-member",
         detail=(
             f"mean signed bits of non-members {mean.value:.2f}, {CHECK_LEVEL:.0%} interval {mean.low:.2f} to "
-            f"{mean.high:.2f}" + ("; the target codes unseen texts of this kind better too" if above else "")
+            f"{mean.high:.2f}{_better_too(mean) if above else ''}"
         ),
         remedy=("read the debiased figures, not the clipped total: part of it is domain adaptation" if above else None),
     )
+
+
+def _better_too(mean: Estimate) -> str:
+    """Say what a mean above zero says, and of which texts, far below it, its interval cannot know."""
+    said = "; the target codes unseen texts of this kind better too"
+    if mean.unseen_below is not None:
+        said += f" (unless some, rarer than 1 in {math.floor(1 / mean.unseen_below)}, lose far more)"
+    return said
 
 
 def is_same_model(signed_bits: Values) -> bool:

@@ -93,7 +93,7 @@ def information_lower_bound(
     groups_members: Groups = None,
     groups_non_members: Groups = None,
 ) -> Estimate:
-    """Bits that the target is certain to hold about a member, on average, whatever else is true.
+    """Bits that the target is certain to hold about a member on average, if only training tells the sides apart.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def information_lower_bound(
     .. [1] Donsker, Varadhan, 1983, in the form of Belghazi et al., arXiv:1801.04062, theorem 1.
     .. [2] McAllester, Stratos, *Formal limitations on the measurement of mutual information*, AISTATS 2020,
        theorem 1: no distribution-free bound exceeds about ``log2 n``. So this certifies THAT the target
-       holds information about its members, a few bits of it, not how much.
+       holds information about its members on average, a few bits of it, not how much, and of no single one.
     """
     check_level(level)
     members, non_members = (

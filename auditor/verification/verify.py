@@ -20,7 +20,7 @@ from ..engine.loading.recorded import read_record
 from ..engine.tokens import tokenizer_fingerprint
 from ..errors import AuditError, ConfigError, DataError, ResultError
 from ..estimates.code_lengths import SampleBits
-from ..estimates.memorization import dataset_memorization, top_samples
+from ..estimates.memorization import dataset_memorization, top_samples, why_not_certified
 from ..laws.capacity import BitsPerParameter
 from ..stats.metrics import evaluate
 from ..stats.p_values import auc_p_values
@@ -264,7 +264,7 @@ def _memorization_again(
         n_references=stated.n_references, n_parameters=stated.n_parameters,
         capacity=BitsPerParameter(stated.bits_per_parameter, stated.bits_per_parameter_source),
         level=float(result.config["confidence"]), rng=np.random.default_rng(int(result.config["seed"])),
-        samples=ranked,
+        samples=ranked, not_certified=why_not_certified(result.soundness),
     )  # fmt: skip
 
 

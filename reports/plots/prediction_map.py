@@ -146,7 +146,7 @@ def _mark_plan(axes: Axes, labels: Labels, prediction: Prediction, at: Point) ->
     words = (
         f"{where}\nF1 {banded(law.f1, law.f1_low, law.f1_high, law.bound, 2)}, "
         f"AUC {banded(law.auc, law.auc_low, law.auc_high, law.bound, 2)}\n"
-        f"ceiling of any attack: AUC {number(prediction.ceiling.auc, 3)}"
+        f"ceiling, from text and model alone: AUC {number(prediction.ceiling.auc, 3)}"
     )
     axes.plot(*at, marker="*", ms=17, mfc=BLUE, mec="white", mew=1.2, zorder=6)
     labels.avoid(at, 8)

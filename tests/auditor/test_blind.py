@@ -95,7 +95,7 @@ def test_permuted_labels_keep_folds_and_clusters() -> None:
     cluster = np.concatenate([np.arange(60), np.repeat(np.arange(60, 80), 2), np.repeat(np.arange(80, 90), 2)])
     labels = np.concatenate([np.arange(60) % 2, np.repeat(np.arange(20) % 2, 2), np.tile([0, 1], 10)]).astype(bool)
     fold = cluster % 5
-    permuted = module._permuted(labels, cluster, fold, rng)
+    permuted = module._Units.of(labels, cluster, fold).permuted(labels, 499, rng)
     singles, pure, mixed = np.arange(60), np.arange(60, 100), np.arange(100, 120)
     for part in (singles, pure):
         for k in range(5):
@@ -105,6 +105,64 @@ def test_permuted_labels_keep_folds_and_clusters() -> None:
     assert (permuted[mixed[::2]] != permuted[mixed[1::2]]).all()
     assert permuted.mean(axis=1).min() > 0.3
     assert permuted.mean(axis=1).max() < 0.7
+
+
+def test_planted_splits_differ_by_the_share_that_is_planted() -> None:
+    rng = np.random.default_rng(0)
+    cluster = np.concatenate([np.arange(800), np.repeat(np.arange(800, 1000), 2)])  # alone, and in pairs
+    labels, kind = rng.random(1000)[cluster] < 0.5, rng.random(1000)[cluster] < 0.5
+    units = module._Units.of(labels, cluster, cluster % 5)
+    honest = units.permuted(labels, module.PLANTED.size * module.N_PLANTED, rng)
+    planted = units.planted(honest, kind, rng)
+    assert (planted[800::2] == planted[801::2]).all()  # clusters stay whole
+    assert (planted.sum(axis=0) == honest.sum(axis=0)).all()  # as many members
+    share = np.array([kind[column].mean() - kind[~column].mean() for column in planted.T])
+    means = share.reshape(module.PLANTED.size, -1).mean(axis=1)
+    assert means[:14] == pytest.approx(module.PLANTED[:14], abs=0.04)
+    assert means[-1] > 0.8  # all that there are of one kind
+
+
+def test_the_smallest_share_that_is_found_often_enough() -> None:
+    never = np.zeros((module.PLANTED.size, module.N_PLANTED), dtype=bool)
+    assert module._detectable(never.ravel()) is None
+    from_a_quarter = never.copy()
+    from_a_quarter[4:, :17] = True  # 17 of 20
+    assert module._detectable(from_a_quarter.ravel()) == pytest.approx(0.25)
+    from_a_quarter[5:, 14:] = False  # more of it is found less often, by chance: 16.9 - 2.8 of 20
+    assert module._detectable(from_a_quarter.ravel()) is None
+
+
+def two_sources(n: int, share: float, seed: int) -> list[str]:
+    """Texts of two sources with other words, a share of them of the second."""
+    rng = np.random.default_rng(seed)
+    words = np.array(WORDS)
+    return [" ".join(rng.choice(words[18:] if rng.random() < share else words[:18], 12)) for _ in range(n)]
+
+
+def test_more_texts_show_smaller_shares_of_foreign_ones() -> None:
+    few, many = (blind_baseline(two_sources(2 * n, 0.5, 0), halves(n), None, seed=0) for n in (30, 150))
+    assert few.detectable_share is not None
+    assert many.detectable_share is not None
+    assert many.detectable_share < few.detectable_share
+    check = blind_check(many)
+    assert check.detectable_share == many.detectable_share
+    assert f"show {many.detectable_share:.0%} of foreign texts among the members in 80%" in check.detail
+    vetoed = blind_check(replace(many, p_value=0.002, auc=0.9))
+    assert "foreign" not in vetoed.detail
+    assert "show no share of foreign texts" in blind_check(replace(many, detectable_share=None)).detail
+
+
+@pytest.mark.slow
+def test_what_is_said_to_be_found_is_found() -> None:
+    """Texts of another source, really planted: found in about 80% of splits at the share that is named."""
+    share = blind_baseline(two_sources(200, 0.5, 0), halves(100), None, seed=0).detectable_share
+    assert share is not None
+    found = 0
+    for seed in range(40):
+        rest = (1 - share) / 2  # the same texts, half and half, but for the share by which the sides differ
+        sides = two_sources(100, rest + share, 10 + seed) + two_sources(100, rest, 1000 + seed)
+        found += blind_check(blind_baseline(sides, halves(100), None, seed=seed)).verdict != "pass"
+    assert found >= 24  # of 40; 32 expected
 
 
 class Lazy(Sequence[str]):

@@ -25,7 +25,7 @@ from auditor.documents.estimate import Estimate
 from auditor.documents.figures import Figure, catalogue
 from auditor.documents.files import document_schema, to_text
 from auditor.documents.gates import GateReport
-from auditor.documents.result import AuditResult
+from auditor.documents.result import AuditResult, StandOutResult
 from auditor.errors import ConfigError, ResultError
 from auditor.gates.judge import judge, limit_p_value
 from auditor.gates.policy import Gate, Policy, Waiver, built_in_policy
@@ -484,7 +484,7 @@ def test_one_policy_serves_before_and_after_training(plan: str, full: AuditResul
     before = judge(built_in_policy(), read_judged(plan.encode(), "plan.json"), today=TODAY)
     after = judge(built_in_policy(), read(full), today=TODAY)
     assert outcomes(before) == {"predicted-membership": "pass"}
-    assert list(outcomes(after)) == ["membership", "membership-best", "sure-hits", "memorization"]
+    assert list(outcomes(after)) == ["membership", "membership-best", "sure-hits", "stand-out", "memorization"]
     assert "sure-hits" in before.elsewhere
     assert "predicted-membership" in after.elsewhere
 
@@ -495,11 +495,16 @@ def test_a_policy_about_nothing_here_is_an_error_and_no_pass(plan: str):
 
 
 def test_the_built_in_policy_passes_noise_and_fails_a_leak(full: AuditResult):
-    report = judge(built_in_policy(), read(full), today=TODAY)
-    assert set(outcomes(report).values()) == {"fail"}
-
     def calm(value: float, low: float, high: float) -> Estimate:
         return Estimate(value=value, low=low, high=high, level=0.95, method="m", n_members=500, n_non_members=500)
+
+    def standing_out(audit: AuditResult, count: Estimate) -> AuditResult:
+        found = StandOutResult(n_beyond_every_non_member=count, threshold_bits=100, n_above_bits=None, n_identified=())
+        assert audit.risk is not None
+        return replace(audit, risk=replace(audit.risk, stand_out=found))
+
+    report = judge(built_in_policy(), read(standing_out(full, calm(300, 296, 300))), today=TODAY)
+    assert set(outcomes(report).values()) == {"fail"}
 
     assert full.selection is not None
     assert full.memorization is not None
@@ -511,6 +516,7 @@ def test_the_built_in_policy_passes_noise_and_fails_a_leak(full: AuditResult):
         selection=replace(full.selection, best_auc=noise),
         memorization=replace(full.memorization, debiased_bits_per_member=calm(0.1, -0.8, 1.0)),
     )
+    quiet = standing_out(quiet, calm(2, 0, 2))
     assert set(outcomes(judge(built_in_policy(), read(quiet), today=TODAY)).values()) == {"pass"}
 
 

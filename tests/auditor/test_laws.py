@@ -355,6 +355,26 @@ def best_test(correlation: float) -> tuple[float, float]:
     return float((members > 0).mean() - (others > 0).mean()), float(auc)  # Neyman-Pearson: the total variation
 
 
+def test_who_knows_other_members_beats_the_ceiling() -> None:
+    """A model that is the exclusive or of its members' fingerprints: nothing to one who sees a text, all to others."""
+    n, n_bits = 1000, 32
+    most = auc_ceiling(advantage_ceiling(n_bits / n))
+    assert most == pytest.approx(0.5998, abs=1e-4)  # a = sqrt(.032 ln 2 / 2) = .1053; 1/2 + a - a^2 / 2
+    rng = np.random.default_rng(0)
+    members, others = rng.integers(0, 2**n_bits, (2, n), dtype=np.uint64)
+    model = np.bitwise_xor.reduce(members)
+    side = np.repeat([1, 0], n)
+
+    def likeness(fingerprints: np.ndarray, key: np.ndarray) -> np.ndarray:
+        return -np.array([int(one).bit_count() for one in np.bitwise_xor(fingerprints, key)])
+
+    seen = [likeness(one, np.full(n, model)) for one in (members, others)]
+    assert roc_auc_score(side, np.concatenate(seen)) <= most
+    left = np.bitwise_xor(model, np.bitwise_xor(model, members))  # the model less the 999 other members
+    known = [likeness(one, left) for one in (members, others)]
+    assert roc_auc_score(side, np.concatenate(known)) == 1.0
+
+
 @pytest.mark.parametrize("correlation", [0.01, 0.1, 0.3, 0.6, 0.9, 0.99, 0.999])
 def test_no_test_beats_the_ceiling_where_the_truth_is_known(correlation: float) -> None:
     """Jointly normal sample and model: the information and the best possible test are both known."""

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from attacks import TokenScores
-from auditor.documents.result import MemorizationResult
+from auditor.documents.result import CheckResult, MemorizationResult, SoundnessResult, worst_verdict
 from auditor.estimates.code_lengths import SampleBits, mixture_bits, sample_bits
-from auditor.estimates.memorization import dataset_memorization
+from auditor.estimates.memorization import dataset_memorization, why_not_certified
 from auditor.laws.capacity import BitsPerParameter, bits_per_parameter
 from auditor.laws.membership import auc_from_separation
 from helpers_attacks import token_scores
@@ -24,7 +24,11 @@ def scores(*texts: list[float]) -> TokenScores:
 
 
 def estimate(
-    signed: list[float], is_member: list[bool], *, groups: list[str | None] | None = None
+    signed: list[float],
+    is_member: list[bool],
+    *,
+    groups: list[str | None] | None = None,
+    not_certified: str | None = None,
 ) -> MemorizationResult:
     bits = SampleBits(target=np.zeros(len(signed)), reference=np.array(signed, dtype=np.float64))
     return dataset_memorization(
@@ -39,6 +43,7 @@ def estimate(
         level=0.95,
         rng=np.random.default_rng(0),
         samples=(),
+        not_certified=not_certified,
     )
 
 
@@ -207,3 +212,36 @@ def test_capacity_constants() -> None:
     assert bits_per_parameter("float32").value == 3.83
     assert bits_per_parameter("bfloat16").value == 3.51
     assert "float16" in bits_per_parameter("float16").source
+
+
+def soundness(**verdicts: str) -> SoundnessResult:
+    checks = tuple(
+        CheckResult(name=name, verdict=verdict, figure=None, unit="", detail="") for name, verdict in verdicts.items()
+    )
+    return SoundnessResult(verdict=worst_verdict(one.verdict for one in checks) or "pass", checks=checks)
+
+
+def test_nothing_is_certified_where_the_sides_differ_otherwise() -> None:
+    signed, sides = [40.0] * 100 + [0.0] * 100, [True] * 100 + [False] * 100
+    assert (estimate(signed, sides).information_lower_bound_per_member.low or 0) > 1
+    for verdict in ("warn", "veto"):
+        reason = why_not_certified(soundness(blind_baseline=verdict, length="pass"))
+        assert reason is not None
+        assert f"blind_baseline ({verdict})" in reason
+        assert "length" not in reason
+        found = estimate(signed, sides, not_certified=reason).information_lower_bound_per_member
+        assert (found.value, found.low, found.high, found.undefined_reason) == (None, None, None, reason)
+        assert (found.n_members, found.n_non_members) == (100, 100)
+
+
+@pytest.mark.parametrize("name", ["length", "reference_alone"])
+def test_other_signs_of_unlike_sides_forbid_it_too(name: str) -> None:
+    assert name in (why_not_certified(soundness(**{name: "warn"})) or "")
+
+
+def test_checks_of_other_things_forbid_nothing() -> None:
+    others = {"sample_size": "warn", "negative_control": "warn", "tokenizer": "warn", "overlap": "veto"}
+    assert why_not_certified(soundness(blind_baseline="pass", **others)) is None
+    assert why_not_certified(None) is None
+    alone = estimate([40.0] * 50, [True] * 50, not_certified="x").information_lower_bound_per_member
+    assert "no non-members" in (alone.undefined_reason or "")

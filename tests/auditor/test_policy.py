@@ -58,7 +58,7 @@ def test_the_built_in_policy_is_the_text_that_is_written(tmp_path: Path):
 def test_every_metric_of_the_built_in_policy_exists_even_those_in_comments():
     lines = [line.lstrip("# ") for line in built_in_text().splitlines()]
     metrics = [line.split('"')[1] for line in lines if line.startswith("metric = ")]
-    assert len(metrics) == 10
+    assert len(metrics) == 11
     for metric in metrics:
         check_metric(Gate(name="g", metric=metric, max=1.0), {}, source="p.toml")
 

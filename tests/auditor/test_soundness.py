@@ -1,5 +1,6 @@
 """Each check passes, warns and vetoes where it should, and says what to do."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from auditor.documents.result import CheckResult, SoundnessResult
 from auditor.soundness.blind import BlindBaseline
-from auditor.soundness.checks import ComparedModels, ModelFacts, TokenizerReading, check_soundness
+from auditor.soundness.checks import ComparedModels, ModelFacts, TokenizerReading, _negative_control, check_soundness
 from auditor.soundness.texts import ComparedTexts
 
 N = 200
@@ -243,3 +244,29 @@ def test_false_alarms_are_rare() -> None:
         assert found.verdict != "veto"
         warned += found.verdict == "warn"
     assert warned <= 8  # three checks: 2.5 expected
+
+
+LEFT_SKEWED = {
+    "exponential": lambda rng: 10 - rng.exponential(10, 200) + rng.normal(0, 3, 200),
+    "lognormal": lambda rng: np.exp(0.5) - rng.lognormal(0, 1, 200),
+    "5% lose 100": lambda rng: 5 - 100 * (rng.random(200) < 0.05) + rng.normal(0, 3, 200),
+    "10% lose 500": lambda rng: 50 - 500 * (rng.random(200) < 0.1) + rng.normal(0, 3, 200),
+}
+"""Bits of non-members with a mean of zero, most of them above it."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("law", LEFT_SKEWED)
+def test_the_negative_control_keeps_its_level_on_left_skewed_bits(law: str) -> None:
+    """Student's interval at 99% would warn in 0.8 to 2.8% of these."""
+    rng, warned = np.random.default_rng(0), 0
+    for _ in range(2000):
+        bits = np.concatenate([np.zeros(20), LEFT_SKEWED[law](rng)])
+        warned += _negative_control(bits, np.arange(220) < 20, None).verdict == "warn"
+    assert warned <= 18  # 10 expected at most
+
+
+def test_the_negative_control_says_what_it_cannot_have_seen() -> None:
+    found = one(check(signed_bits=10 + member_shift(0, 5)), "negative_control")
+    rarity = math.floor(1 / -math.expm1(math.log(0.005) / N))
+    assert f"(unless some, rarer than 1 in {rarity}, lose far more)" in found.detail

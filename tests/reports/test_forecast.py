@@ -96,10 +96,10 @@ def test_what_is_not_known_is_an_upper_limit() -> None:
 def test_the_ceiling_is_rounded_up_and_says_when_it_excludes_nothing() -> None:
     tight = forecast(params=10_000, tokens=64e8)
     assert tight.ceiling.auc < 0.52
-    shown = re.search(r"Ceiling, AUC at most ([\d.]+) for any attack, on average", words(tight))
+    shown = re.search(r"Ceiling, AUC at most ([\d.]+) average, from text and model", words(tight))
     assert shown is not None
     assert tight.ceiling.auc <= float(shown[1]) < tight.ceiling.auc + 0.0011
-    assert "Ceiling, AUC at most 1.000 for any attack: " in words(forecast())
+    assert "Ceiling, AUC at most 1.000 says nothing here" in words(forecast())
 
 
 def test_the_range_and_the_trained_part_are_said() -> None:

@@ -221,7 +221,7 @@ def test_the_plan_is_labelled_with_the_law_and_the_ceiling(drawn):
     (label,) = (text for text in drawn(plan)["labels"] if text.startswith("this plan"))
     assert f"F1 {plan.law.f1:.2f} [{plan.law.f1_low:.2f} to {plan.law.f1_high:.2f}]" in label
     assert f"AUC {plan.law.auc:.2f} [{plan.law.auc_low:.2f} to {plan.law.auc_high:.2f}]" in label
-    assert "ceiling of any attack: AUC 0.995" in label
+    assert "ceiling, from text and model alone: AUC 0.995" in label
     assert "extrapolated" not in label
     assert any("this plan (extrapolated)" in text for text in drawn(prediction(tokens=1e13))["labels"])
 
