@@ -16,7 +16,7 @@ __all__ = [
     *("TailResult", "TopSample", "Verdict", "worst_verdict"),
 ]
 
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 
 Verdict = Literal["pass", "warn", "veto"]
 VERDICTS: tuple[Verdict, ...] = ("pass", "warn", "veto")

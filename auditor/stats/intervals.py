@@ -311,6 +311,7 @@ def _mean_estimate(value: float, spread: Spread, level: float, method: str, coun
         level=level,
         method=method if spread.variance > 0 else f"{method} {NO_WIDTH}",
         unseen_below=unseen,
+        df=spread.finite_df,
         **counts,
     )
 
@@ -320,4 +321,6 @@ def _t_estimate(value: float, spread: Spread, level: float, method: str, counts:
         half = float(stats.t.ppf((1 + level) / 2, spread.df)) * math.sqrt(spread.variance)
     else:
         half, method = 0.0, f"{method} {NO_WIDTH}"
-    return Estimate(value=value, low=value - half, high=value + half, level=level, method=method, **counts)
+    return Estimate(
+        value=value, low=value - half, high=value + half, level=level, method=method, df=spread.finite_df, **counts
+    )
