@@ -282,6 +282,9 @@ def joint_clusters(n_x: int, n_y: int, groups_x: Groups, groups_y: Groups) -> tu
     for n, groups, name in ((n_x, groups_x, "groups_x"), (n_y, groups_y, "groups_y")):
         if groups is not None and len(groups) != n:
             raise ValueError(f"{name} must name a group (or None) a sample: got {len(groups)} for {n} samples")
+    if groups_x is None and groups_y is None:
+        cluster = np.arange(n_x + n_y, dtype=np.int64)
+        return cluster[:n_x], cluster[n_x:]
     first = [None] * n_x if groups_x is None else list(groups_x)
     second = [None] * n_y if groups_y is None else list(groups_y)
     cluster = cluster_ids(n_x + n_y, [*first, *second])

@@ -80,8 +80,8 @@ def test_the_t_interval_gives_the_p_value_of_the_t_test() -> None:
 
 
 def test_a_gate_takes_the_t_distribution_of_its_interval() -> None:
-    """With arms of Student's length the p-values are those of the t-tests, whatever the limit, by the document."""
-    x, y = np.array([3.0, 5.0, 1.0, 4.0]), np.array([0.5, 2.0, 1.0])
+    """Of values that are not skewed, whose arms are Student's, the p-values are those of the t-tests, whatever the limit, by the document."""
+    x, y = np.array([1.0, 2.0, 4.0, 5.0]), np.array([0.5, 1.25, 2.0])
     one, two = mean(x, level=0.95), mean_difference(x, y, level=0.95)
     document = {"memorization": {"mean": asdict(one), "difference": asdict(two)}}
     found = catalogue(json.loads(to_text(document)))

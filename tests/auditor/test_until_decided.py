@@ -182,7 +182,7 @@ def asked(metric: str, *, most: float, low: float, value: float, high: float) ->
         leaf=metric.rpartition(".")[2],
         attack=SimpleNamespace(label="loss") if metric.startswith("attacks.") else None,
     )
-    question = early_gates.Question(topic=topic, level=0.95, block=(4, 4))
+    question = early_gates.Question(topic=topic, level=0.95, block=(4, 4), cap=100.0)
     found = Estimate(value=value, low=low, high=high, level=0.95, method="m", n_members=8, n_non_members=8)
     question._sequence = SimpleNamespace(look=lambda *_, **__: found)
     question.look(None, None, last=False)
@@ -475,9 +475,9 @@ def test_a_pack_and_nothing_else_is_read_of_the_reference(world: World, folder: 
 
 
 def test_looks_are_whole_blocks_and_end_with_the_texts() -> None:
-    parts = list(until_decided._parts(100, 16))
+    parts = list(until_decided.parts_of(100, 16))
     assert [(part.start, part.stop) for part in parts] == [(0, 32), (32, 64), (64, 96), (96, 100)]
-    assert [part.stop for part in until_decided._parts(144, 72)] == [72, 144]
+    assert [part.stop for part in until_decided.parts_of(144, 72)] == [72, 144]
 
 
 def test_gates_about_one_figure_with_different_limits_are_decided_apart(rng: np.random.Generator) -> None:
@@ -490,7 +490,7 @@ def test_gates_about_one_figure_with_different_limits_are_decided_apart(rng: np.
         'version = 1\n[[gate]]\nname = "a"\nmetric = "attacks.loss.auc"\nmax = 0.55\n'
         '[[gate]]\nname = "b"\nmetric = "attacks.loss.auc"\nmin = 0.3\nmax = 0.95\n', "policy")  # fmt: skip
     topics, _ = early_gates.topics_of(policy, [get_attack("loss")], headline="loss", has_reference=False)
-    questions = [early_gates.Question(topic=topic, level=0.975, block=(8, 8)) for topic in topics]
+    questions = [early_gates.Question(topic=topic, level=0.975, block=(8, 8), cap=100.0) for topic in topics]
     member = np.tile([True, False], 400)
     scores = rng.normal(size=800) + np.where(member, 1.0, 0.0)
     oracle, expected = AucSequence(level=0.975), dict[str, Any]()
