@@ -142,9 +142,7 @@ def _questions(prepared: Prepared, policy: Policy) -> list[Question]:
     level = prepared.inputs.config.confidence
     if policy.correction != "none":
         level = level_per_gate(level, len(prepared.topics))
-    return [
-        Question(topic=topic, level=level, block=prepared.block, cap=prepared.cap) for topic in prepared.topics
-    ]
+    return [Question(topic=topic, level=level, block=prepared.block, cap=prepared.cap) for topic in prepared.topics]
 
 
 def _score_until_decided(prepared: Prepared, target: GradualTarget, questions: Sequence[Question]) -> tuple[int, bool]:

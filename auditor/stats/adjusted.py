@@ -270,9 +270,7 @@ def _interval(
         if min(area, 1 - area) * min(m, n) < 10:
             low, high = min(low, newcombe[0]), max(high, newcombe[1])
     low, high = min(low, area), max(high, area)
-    return Estimate(
-        value=area, low=low, high=high, level=level, method=method, df=spread.finite_df, **_counts(sides)
-    )
+    return Estimate(value=area, low=low, high=high, level=level, method=method, df=spread.finite_df, **_counts(sides))
 
 
 def _counts(sides: ScoredSides) -> Counts:

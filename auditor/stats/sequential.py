@@ -32,6 +32,7 @@ Decision = Literal["pass", "fail", "undecided"]
 PAIRS_PER_BLOCK = 8  # a block of 8 and 8 texts has 94 percent of what all pairs of a long run have
 LARGEST_SIDE = 64
 ASYMPTOTIC_FROM = 200  # samples a side before the first look; from 50 on, rare large values make it miss twice as often
+TIGHTEST_AT = 800  # samples of both sides at which an asymptotic interval is to be tightest
 EARLY_SHARE = 0.2  # of the error of an interval: spent on looks before all samples are there
 EMPTY = "the interval is empty: the samples do not look as if they were scored in random order"
 
@@ -322,7 +323,7 @@ class TprSequence:
 
 
 def asymptotic_difference(
-    members: ArrayLike, non_members: ArrayLike, *, level: float, tightest_at: int = 800
+    members: ArrayLike, non_members: ArrayLike, *, level: float, tightest_at: int = TIGHTEST_AT
 ) -> Estimate:
     """Difference of means of unbounded values (bits) with an ASYMPTOTIC confidence sequence.
 
@@ -358,17 +359,22 @@ def asymptotic_difference(
     check_level(level)
     x, y = finite_vector(members, "member values"), finite_vector(non_members, "non-member values")
     counts, method = Counts(n_members=x.size, n_non_members=y.size), "asymptotic confidence sequence"
-    n, error = x.size + y.size, 1 - level
     if min(x.size, y.size) < ASYMPTOTIC_FROM:
         reason = f"an asymptotic interval needs {ASYMPTOTIC_FROM} samples a side, got {min(x.size, y.size)}"
         return Estimate.undefined(reason, level=level, method=method, **counts)
-    rho_squared = (-2 * math.log(error) + math.log(1 - 2 * math.log(error))) / tightest_at
-    grown = n * rho_squared + 1
-    standard_errors = math.sqrt(2 * grown / (n * rho_squared) * math.log(math.sqrt(grown) / error))
-    found = mean_difference(x, y, level=1 - 2 * float(stats.norm.sf(standard_errors)))
+    at_one_look = 2 * float(stats.norm.sf(_boundary(x.size + y.size, level, tightest_at)))
+    found = mean_difference(x, y, level=1 - at_one_look)
     if found.low == found.high:
         return Estimate.undefined("the values do not vary", level=level, method=method, **counts)
     return replace(found, level=level, method=f"{method}, {found.method}", df=None)
+
+
+def _boundary(n: int, level: float, tightest_at: int = TIGHTEST_AT) -> float:
+    """Return how many standard errors a mean of n values may lie off at all n at once."""
+    error = 1 - level
+    rho_squared = (-2 * math.log(error) + math.log(1 - 2 * math.log(error))) / tightest_at
+    grown = n * rho_squared + 1
+    return math.sqrt(2 * grown / (n * rho_squared) * math.log(math.sqrt(grown) / error))
 
 
 class DifferenceSequence:
@@ -414,8 +420,7 @@ class DifferenceSequence:
         Parameters
         ----------
         most : float, optional
-            Bits below which the upper end is wanted: it is that of the range, which takes no time, as long as it cannot
-            lie below them.
+            A limit: as long as an end cannot lie beyond it, the end is that of the range, which takes no time.
         certain : bool
             Whether the lower end has to be certain too.
         """
@@ -437,7 +442,7 @@ class DifferenceSequence:
             high = (ends[0].high or 0.0) - (ends[1].low or 0.0)
             if certain:
                 low, method = (ends[0].low or 0.0) - (ends[1].high or 0.0), "confidence sequence by betting"
-        if not certain:
+        if not certain and (most is None or self._may_be_above(most)):
             low = max(low, asymptotic_difference(x, y, level=self._early).low or low)
         return _estimate(float(x.mean() - y.mean()), (low, high), self._level, method, counts)
 
@@ -445,6 +450,14 @@ class DifferenceSequence:
         """Interval of a full audit, from all samples, at the error that looking early has left."""
         found = mean_difference(*self._sides, level=1 - (1 - self._level) * (1 - EARLY_SHARE))
         return replace(found, level=self._level, method=f"all texts, after looks at some: {found.method}", df=None)
+
+    def _may_be_above(self, most: float) -> bool:
+        """Whether the asymptotic lower end can lie above ``most``: no arm is shorter than the normal one."""
+        x, y = self._sides
+        if min(x.size, y.size) < ASYMPTOTIC_FROM:
+            return False
+        error = math.sqrt(float(x.var(ddof=1)) / x.size + float(y.var(ddof=1)) / y.size)
+        return float(x.mean() - y.mean()) - _boundary(x.size + y.size, self._early) * error > most
 
     def _may_be_below(self, most: float) -> bool:
         """Whether betting can have refuted a difference of ``most`` by now: ``log(1 + x) <= x`` bounds what it won."""

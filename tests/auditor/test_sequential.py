@@ -379,7 +379,9 @@ class TestAsymptotic:
         few = asymptotic_difference(np.arange(900.0), np.arange(10.0), level=LEVEL)
         assert "got 10" in str(few.undefined_reason)
         assert (few.n_members, few.n_non_members) == (900, 10)
-        assert asymptotic_difference(np.ones(200), np.ones(200), level=LEVEL).undefined_reason == "the values do not vary"
+        assert (
+            asymptotic_difference(np.ones(200), np.ones(200), level=LEVEL).undefined_reason == "the values do not vary"
+        )
 
     def test_covers_at_all_looks(self):
         n_missed, rng = 0, make_rng()
@@ -413,7 +415,7 @@ class TestDifference:
         assert final.level == early.level == LEVEL
 
     def test_nothing_is_looked_at_that_cannot_be_below_the_limit(self):
-        """And the shortcut is never wrong: where it says no, betting has not refuted the limit."""
+        """And the shortcut is never wrong: where it says no, the end is not beyond the limit."""
         rng, n_short = make_rng(), 0
         for size in (20, 100, 1000):
             for most in (0.5, 2.0, 5.0, 20.0, 60.0):
@@ -422,7 +424,11 @@ class TestDifference:
                 if short.high != whole.high:
                     assert (short.high, whole.high > most) == (100.0, True)
                     n_short += 1
+                if short.low != whole.low:
+                    assert (short.low, whole.low <= most) == (-100.0, True)
         assert 0 < n_short < 15
+        x, y = rng.normal(9, 2, 300).clip(0), rng.normal(0, 2, 300).clip(0)
+        assert self.fed(x, y).early(most=2.0).low == self.fed(x, y).early().low > 2
 
     def test_values_beyond_the_range_are_certain_of_nothing_before_the_end(self):
         rng = make_rng()
