@@ -393,7 +393,8 @@ class DifferenceSequence:
     Before the end the upper end is certain: the means of both sides by betting (`MeanSequence`) within the range. A
     few that hold everything, seen or not, cannot make it too low, but each sample could have held the whole range, so
     that it lies at least some ``6 (high - low) / n`` above the mean. The lower end is the one of
-    `asymptotic_difference`, or certain too on demand. In the end the interval is that of a full audit (`mean_difference`).
+    `asymptotic_difference`, or certain too on demand. In the end the interval is that of a full audit
+    (`mean_difference`).
     """
 
     def __init__(self, *, level: float, low: float, high: float) -> None:

@@ -14,9 +14,9 @@ from scipy import stats
 from auditor.comparison.changes import metric_changes
 from auditor.comparison.pairing import match_samples
 from auditor.documents.estimate import Estimate
-from auditor.documents.sample_table import SampleTable
 from auditor.documents.figures import catalogue
 from auditor.documents.files import to_text
+from auditor.documents.sample_table import SampleTable
 from auditor.estimates.retrained import compare_with_retrained
 from auditor.gates.judge import judge, limit_p_value
 from auditor.gates.policy import Gate, Policy
@@ -80,7 +80,7 @@ def test_the_t_interval_gives_the_p_value_of_the_t_test() -> None:
 
 
 def test_a_gate_takes_the_t_distribution_of_its_interval() -> None:
-    """Of values that are not skewed, whose arms are Student's, the p-values are those of the t-tests, whatever the limit, by the document."""
+    """Of values that are not skewed, whose arms are Student's, the p-values are those of the t-tests."""
     x, y = np.array([1.0, 2.0, 4.0, 5.0]), np.array([0.5, 1.25, 2.0])
     one, two = mean(x, level=0.95), mean_difference(x, y, level=0.95)
     document = {"memorization": {"mean": asdict(one), "difference": asdict(two)}}

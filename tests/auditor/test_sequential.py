@@ -12,8 +12,8 @@ from scipy import stats
 from auditor.documents.estimate import Estimate
 from auditor.stats import betting
 from auditor.stats.betting import BettingCapital, bernoulli_log_capital, bernoulli_lower_end, pairing_moments
-from auditor.stats.metrics import auc, tpr_at_fpr
 from auditor.stats.intervals import mean_difference
+from auditor.stats.metrics import auc, tpr_at_fpr
 from auditor.stats.sequential import (
     AucSequence,
     DifferenceSequence,
