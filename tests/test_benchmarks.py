@@ -18,6 +18,10 @@ RUNS = {
         "--types gpt2,bert,deepseek_v32",
         "3 types tried: 2 right (1 of them one text at a time), 1 refused, 0 not tried further, 0 wrong",
     ),
+    "benchmarks/bits_until_decided.py": (
+        "--out OUT/bits.json --runs 4 --largest 100 --laws normal --workers 1",
+        "promised laws, 2 cases of 4 audits",
+    ),
     "benchmarks/growth.py": ("--sizes 40 --words 4 --threads 1", "peak RSS, MiB"),
     "benchmarks/memory.py": (
         "--models gpt2-124m --n 2 --median-tokens 16 --contenders ours,loop --threads 1",

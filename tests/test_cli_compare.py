@@ -92,7 +92,7 @@ def test_json_prints_the_document_and_nothing_else(run: Run, audits: dict[str, P
     ran = run("compare", audits["old"], audits["new"] / "result.json", "--json", "--confidence", "0.9")
     assert ran.err == ""
     assert ran.document["level"] == 0.9
-    assert ran.document["schema_version"] == "1.1"
+    assert ran.document["schema_version"] == "1.2"
     assert [ran.document[which]["checksums"] for which in ("old", "new")] == ["matched", "matched"]
 
 

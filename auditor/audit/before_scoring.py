@@ -1,5 +1,6 @@
 """The preparation of a sequential audit: texts, what the references say of them, checks, a random order."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,9 @@ class Prepared:
         Places in the data, in the order in which texts are scored.
     references : Collected
         What the references say of the texts in that order; the target's part is still to come.
+    cap : float, bits
+        Most that the target can hold of a text: its tokens times log2 of the target's vocabulary, or its code length
+        under the references where that is longer; of the largest text.
     """
 
     inputs: Inputs
@@ -50,6 +54,7 @@ class Prepared:
     soundness: SoundnessResult
     order: Places
     references: Collected
+    cap: float
     notes: list[str]
 
     def target(self, scores_folder: Path, on_progress: Watch) -> GradualTarget:
@@ -103,6 +108,7 @@ def prepare(inputs: Inputs, topics: list[Topic], scores_folder: Path, on_progres
             if Need.TOKEN_COUNTS in request.needs
             else None,
         ),
+        cap=_cap(plan, models[0].files.n_vocabulary, reference_bits),
         notes=[*left_out, *plan.notes, *models[0].shots_notes(), *notes],
     )
 
@@ -129,6 +135,12 @@ def _reference_bits(plan: Plan, seen: NDArray[np.bool_] | None, scores_folder: P
     blocks = [slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK)]
     each = [np.concatenate([code_bits(file.read(block)) for block in blocks]) for file in files]
     return mixture_bits(each, None if seen is None else ~seen)
+
+
+def _cap(plan: Plan, n_vocabulary: int, reference_bits: NDArray[np.float64] | None) -> float:
+    """Bound the bits of any text; references that are worse than guessing have longer codes, known by now."""
+    guessed = float(plan.passes[0].n_scored.max()) * math.log2(n_vocabulary)
+    return guessed if reference_bits is None else max(guessed, float(reference_bits.max()))
 
 
 def _random_order(inputs: Inputs, groups: Sequence[str | None] | None) -> Places:

@@ -24,7 +24,7 @@ from ..stats.sequential import level_per_gate
 from .before_scoring import Prepared, prepare
 from .inputs import read_inputs
 
-__all__ = ["audit_until_decided"]
+__all__ = ["audit_until_decided", "parts_of"]
 
 TEXTS_PER_LOOK = 32
 """Texts scored from one look to the next, at least, in whole blocks: enough for a forward pass to be worth it."""
@@ -60,8 +60,8 @@ def audit_until_decided(
     Returns
     -------
     GateReport
-        A gate that all texts do not decide is inconclusive: no ordinary interval takes over, as it would be one look
-        more than its level allows for.
+        A gate that all texts do not decide is inconclusive. A gate on bits takes the interval of a full audit then, at
+        a level that allows for the looks before; on rates none takes over, as it would be one look more than allowed.
 
     Raises
     ------
@@ -142,14 +142,14 @@ def _questions(prepared: Prepared, policy: Policy) -> list[Question]:
     level = prepared.inputs.config.confidence
     if policy.correction != "none":
         level = level_per_gate(level, len(prepared.topics))
-    return [Question(topic=topic, level=level, block=prepared.block) for topic in prepared.topics]
+    return [Question(topic=topic, level=level, block=prepared.block, cap=prepared.cap) for topic in prepared.topics]
 
 
 def _score_until_decided(prepared: Prepared, target: GradualTarget, questions: Sequence[Question]) -> tuple[int, bool]:
     """Score and look; return the number of texts, and whether the target is one with the reference in what it says."""
     signals = replace(prepared.references, files=(*target.files, *prepared.references.files))
     n, n_scored, is_same = len(prepared.order), 0, bool(prepared.inputs.config.references)
-    for places in _parts(n, sum(prepared.block)):
+    for places in parts_of(n, sum(prepared.block)):
         target.score(places)
         scores = score_samples(prepared.attacks, _Part(signals, places))
         for question in questions:
@@ -161,7 +161,7 @@ def _score_until_decided(prepared: Prepared, target: GradualTarget, questions: S
     return n_scored, is_same
 
 
-def _parts(n_texts: int, block: int) -> Iterator[slice]:
+def parts_of(n_texts: int, block: int) -> Iterator[slice]:
     """Yield the places of the texts that are scored from one look to the next."""
     step = block * math.ceil(TEXTS_PER_LOOK / block)
     return (slice(start, min(start + step, n_texts)) for start in range(0, n_texts, step))

@@ -92,7 +92,7 @@ class Calibration:
 
     kind: Literal["calibration"] = "calibration"
     """Kind of the document."""
-    schema_version: str = "1.1"
+    schema_version: str = "1.2"
     """Version of this document's schema, MAJOR.MINOR."""
     data: str
     """Text that it was measured on."""
@@ -131,4 +131,4 @@ class Calibration:
 def read_calibration(path: Path) -> Calibration:
     """Read what ``auditor calibrate`` wrote: the file, or its folder."""
     file = path / "calibration.json" if path.is_dir() else path
-    return read_document(file, Calibration, version="1.1", what="calibration (`auditor calibrate`)")
+    return read_document(file, Calibration, version="1.2", what="calibration (`auditor calibrate`)")

@@ -33,6 +33,8 @@ class Estimate:
     """Why there is no value; null if there is one."""
     unseen_below: float | None = None
     """Of a mean of bits: share of the samples below which those that hold bits may all have been missed; else null."""
+    df: float | None = None
+    """Degrees of freedom of the t quantile that the interval was made with; null if it was made with another one."""
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1 or self.n_members < 0 or self.n_non_members < 0:
@@ -49,6 +51,8 @@ class Estimate:
             raise ValueError(f"an estimate must be finite, got {ends}")
         if not low <= value <= high:
             raise ValueError(f"an estimate must lie in its interval, got {value} outside [{low}, {high}]")
+        if self.df is not None and not 0 < self.df < math.inf:
+            raise ValueError(f"degrees of freedom must be positive and finite, got {self.df}")
 
     @classmethod
     def undefined(

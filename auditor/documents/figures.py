@@ -65,6 +65,8 @@ class Figure:
     undefined_reason : str or None
     unseen_below : float or None
         Of a mean of bits: holders rarer than this share may all have been missed.
+    df : float or None
+        Degrees of freedom of the t quantile that the interval was made with.
     sample_ids : tuple of (str, float)
         Samples behind it, the worst first, each with what is held against a limit to name it: its own value where the
         figure is the largest of them, the count where it is their number.
@@ -83,6 +85,7 @@ class Figure:
     n_non_members: int | None = None
     undefined_reason: str | None = None
     unseen_below: float | None = None
+    df: float | None = None
     sample_ids: tuple[tuple[str, float], ...] = ()
 
 
@@ -252,6 +255,7 @@ def _estimate(place: _Place, value: Mapping[str, Any]) -> Figure:
         n_members=value.get("n_members"),
         n_non_members=value.get("n_non_members"),
         unseen_below=value.get("unseen_below"),
+        df=value.get("df"),
     )
 
 

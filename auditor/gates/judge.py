@@ -149,7 +149,9 @@ def limit_p_value(figure: Figure, limit: float, *, above: bool) -> float | None:
     """
     if figure.level is None or figure.value is None or figure.low is None or figure.high is None:
         return None
-    return exceedance_p_value(figure.value, figure.low, figure.high, limit=limit, above=above, level=figure.level)
+    return exceedance_p_value(
+        figure.value, figure.low, figure.high, limit=limit, above=above, level=figure.level, df=figure.df
+    )
 
 
 def _tests(policy: Policy, judged: Judged) -> tuple[list[_Test], list[str]]:

@@ -13,7 +13,7 @@ from ..documents.estimate import Estimate
 from ..documents.figures import ANY, Figure, attack_path, catalogue
 from ..errors import ConfigError
 from ..estimates.scores import SampleScores
-from ..stats.sequential import AucSequence, Decision, TprSequence, anytime_p_value, asymptotic_difference, decide
+from ..stats.sequential import AucSequence, Decision, DifferenceSequence, TprSequence, anytime_p_value, decide
 from .policy import Gate, Policy, check_metric
 from .subject import explain_inversion, is_inverted, kind_of_path
 
@@ -167,17 +167,19 @@ class _Tpr:
 
 
 class _Bits:
-    def __init__(self, leaf: str, level: float) -> None:
-        self._clipped, self._level = leaf == BITS[0], level
-        self._values, self._is_member = np.empty(0), np.empty(0, dtype=np.bool_)
+    """Bits of members beyond non-members: passes early by what is certain alone, waits for all texts otherwise."""
+
+    def __init__(self, topic: Topic, level: float, cap: float) -> None:
+        self._clipped, self._gate = topic.leaf == BITS[0], topic.gate
+        self._sequence = DifferenceSequence(level=level, low=0.0 if self._clipped else -cap, high=cap)
 
     def look(self, scores: SampleScores, is_member: Flags, *, last: bool) -> Estimate:
         assert scores.bits is not None
-        values = scores.bits.memorized if self._clipped else scores.bits.signed
-        self._values = np.concatenate([self._values, values])
-        self._is_member = np.concatenate([self._is_member, is_member])
-        sides = self._values[self._is_member], self._values[~self._is_member]
-        return asymptotic_difference(*sides, level=self._level)
+        self._sequence.update(scores.bits.memorized if self._clipped else scores.bits.signed, is_member)
+        if last:
+            return self._sequence.final()
+        has_least = self._gate.min is not None  # its lower end may pass a gate then
+        return self._sequence.early(most=self._gate.max, certain=has_least)
 
     def p_value(self, gate: Gate) -> float | None:
         return None
@@ -197,11 +199,14 @@ class Question:
         Of the confidence sequence.
     block : tuple of int
         Members and non-members of a block, see :class:`~auditor.stats.sequential.AucSequence`.
+    cap : float, bits
+        Most that a text can hold: its tokens times log2 of the target's vocabulary, of the largest text.
     """
 
     topic: Topic
     level: float
     block: tuple[int, int]
+    cap: float
     decision: Decision | Literal["refused"] = "undecided"
     estimate: Estimate = field(init=False)
     _sequence: _Sequence = field(init=False, repr=False)
@@ -210,7 +215,7 @@ class Question:
         self.estimate = Estimate.undefined("no text was scored", level=self.level)
         attack = self.topic.attack
         if attack is None:
-            self._sequence = _Bits(self.topic.leaf, self.level)
+            self._sequence = _Bits(self.topic, self.level, self.cap)
         elif self.topic.fpr is None:
             self._sequence = _Auc(attack.label, self.level, self.block)
         else:

@@ -11,7 +11,7 @@ from ..data.splits import TOO_FEW_SAMPLES
 from ..documents.estimate import Estimate
 from ..documents.result import VERDICTS, CheckResult, SoundnessResult, Verdict
 from ..stats import intervals, metrics
-from ..stats.clusters import Groups, pick_groups
+from ..stats.clusters import Groups, cluster_ids, pick_groups
 from .texts import ComparedTexts
 
 __all__ = ["ComparedModels", "ModelFacts", "TokenizerReading", "check_soundness", "is_same_model"]
@@ -22,6 +22,8 @@ CHECK_LEVEL = 0.99
 REFERENCE_VETO_AUC = 0.6
 LENGTH_VETO_AUC = 0.7
 FEW_SAMPLES = 100
+FEW_GROUPS = 20
+"""Groups on a side below which intervals rest on the form of the distribution, however many texts there are."""
 _INFORMATIVE = math.log(2 / 0.05)
 """Non-members times FPR from which a 95% interval of the true-positive rate can have a low end above 0."""
 SAME_MODEL_BITS = 1e-3
@@ -124,7 +126,7 @@ def check_soundness(
     """
     is_member, groups = texts.is_member, texts.groups
     checks = [
-        _sample_size(is_member, texts.text_keys, fpr_targets),
+        _sample_size(is_member, texts.text_keys, groups, fpr_targets),
         _overlap(is_member, texts.text_keys),
         *texts.check_overlap(),
         *extra,
@@ -148,14 +150,21 @@ def check_soundness(
     return SoundnessResult(verdict=checks[0].verdict, checks=tuple(checks))
 
 
-def _sample_size(is_member: NDArray[np.bool_], text_keys: Sequence[str], fpr_targets: Sequence[float]) -> CheckResult:
-    """Are there enough different texts for the figures asked for?"""
+def _sample_size(
+    is_member: NDArray[np.bool_], text_keys: Sequence[str], groups: Groups, fpr_targets: Sequence[float]
+) -> CheckResult:
+    """Are there enough different texts, in enough groups, for the figures asked for?"""
     sides = [
         {key for key, member in zip(text_keys, is_member, strict=True) if member == side} for side in (True, False)
     ]
     n_members, n_non = map(len, sides)
     least = min(n_members, n_non) if n_non else n_members
     detail = f"different texts: {n_members} of members, {n_non} of non-members"
+    clusters = cluster_ids(is_member.size, groups)
+    n_groups = [np.unique(clusters[is_member == side]).size for side in (True, False)]
+    fewest_groups = min(n_groups) if n_non else n_groups[0]
+    if np.unique(clusters).size < is_member.size:
+        detail += f"; in groups: {n_groups[0]} of members, {n_groups[1]} of non-members"
     verdict: Verdict = "pass"
     remedy = None
     if least < TOO_FEW_SAMPLES:
@@ -166,6 +175,10 @@ def _sample_size(is_member: NDArray[np.bool_], text_keys: Sequence[str], fpr_tar
         verdict, remedy = "warn", "give held-out texts of the same distribution with --non-members"
     elif least < FEW_SAMPLES:
         verdict, remedy = "warn", f"intervals are wide; {FEW_SAMPLES} or more a side make them useful"
+    if verdict != "veto" and fewest_groups < FEW_GROUPS:
+        detail += f"; fewer than {FEW_GROUPS} groups on a side, and texts of one group are one piece of evidence"
+        few = f"intervals of few groups are wide and less sure: give texts of at least {FEW_GROUPS} groups a side"
+        verdict, remedy = "warn", few if remedy is None else f"{remedy}; {few}"
     if n_non:
         detail += "".join(_enough_for(fpr, n_non) for fpr in sorted(fpr_targets))
     return CheckResult(

@@ -269,7 +269,8 @@ def _interval(
         low, high = (float(special.expit(special.logit(area) + side * half)) for side in (-1, 1))
         if min(area, 1 - area) * min(m, n) < 10:
             low, high = min(low, newcombe[0]), max(high, newcombe[1])
-    return Estimate(value=area, low=min(low, area), high=max(high, area), level=level, method=method, **_counts(sides))
+    low, high = min(low, area), max(high, area)
+    return Estimate(value=area, low=low, high=high, level=level, method=method, df=spread.finite_df, **_counts(sides))
 
 
 def _counts(sides: ScoredSides) -> Counts:

@@ -135,7 +135,7 @@ def auc_change(
         down, up = joined_interval(first, second, auc_correlation(*influences))
         low, high, method = min(low, found.value - down), max(high, found.value + up), f"{method}, or Zou's where wider"
     widened = low != found.low or high != found.high
-    p_value = interval_p_value(found.value, low, high, level=level) if widened else change.p_value
+    p_value = interval_p_value(found.value, low, high, level=level, df=found.df) if widened else change.p_value
     return Change(estimate=replace(found, low=max(low, -1.0), high=min(high, 1.0), method=method), p_value=p_value)
 
 
@@ -174,8 +174,9 @@ def _change(
         n_members=n_members,
         n_non_members=n_non_members,
         unseen_below=unseen_below(sides[0], level) if of_means else None,
+        df=spread.finite_df,
     )
-    return Change(estimate=estimate, p_value=interval_p_value(value, low, high, level=level, df=spread.df))
+    return Change(estimate=estimate, p_value=interval_p_value(value, low, high, level=level, df=estimate.df))
 
 
 def _influences(above: Array, below: Array) -> tuple[Array, Array]:
@@ -315,10 +316,11 @@ def _joined(first: Estimate, second: Estimate, correlation: float, method: str, 
     value = second.value - first.value
     down, up = joined_interval(first, second, correlation)
     low, high = value - down, value + up
-    p_value = interval_p_value(value, low, high, level=first.level)
+    df = min((one.df for one in (first, second) if one.df is not None), default=None)  # at least so many are behind it
+    p_value = interval_p_value(value, low, high, level=first.level, df=df)
     if bound is not None:
         low, high = max(low, -bound), min(high, bound)
-    return Change(estimate=_between(value, (low, high), first, method), p_value=p_value)
+    return Change(estimate=replace(_between(value, (low, high), first, method), df=df), p_value=p_value)
 
 
 def _found(sides: ScoredSides, fpr: float, scores: ArrayLike) -> Mask:

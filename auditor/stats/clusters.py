@@ -39,6 +39,11 @@ class Spread:
     kinds: tuple[Array, ...] = ()
     """Totals of the clusters on the first side only, on the second only, and on both: their squares add up."""
 
+    @property
+    def finite_df(self) -> float | None:
+        """Degrees of freedom as an estimate states them; None without a variance."""
+        return self.df if math.isfinite(self.df) else None
+
 
 def pick_groups(groups: Groups, here: NDArray[np.bool_]) -> Groups:
     """Take the clusters of the samples that a mask of shape (n_samples,) picks; None without clusters."""

@@ -224,6 +224,7 @@ def folded_auc_interval(
         method=method + _robust(cluster),
         n_members=found.members.size,
         n_non_members=found.non_members.size,
+        df=spread.finite_df,
     )
 
 
@@ -278,6 +279,7 @@ def auc_gain(
         method=method + _robust(cluster),
         n_members=first.members.size,
         n_non_members=first.non_members.size,
+        df=spread.finite_df,
     )
 
 

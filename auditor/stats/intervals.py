@@ -282,6 +282,9 @@ def joint_clusters(n_x: int, n_y: int, groups_x: Groups, groups_y: Groups) -> tu
     for n, groups, name in ((n_x, groups_x, "groups_x"), (n_y, groups_y, "groups_y")):
         if groups is not None and len(groups) != n:
             raise ValueError(f"{name} must name a group (or None) a sample: got {len(groups)} for {n} samples")
+    if groups_x is None and groups_y is None:
+        cluster = np.arange(n_x + n_y, dtype=np.int64)
+        return cluster[:n_x], cluster[n_x:]
     first = [None] * n_x if groups_x is None else list(groups_x)
     second = [None] * n_y if groups_y is None else list(groups_y)
     cluster = cluster_ids(n_x + n_y, [*first, *second])
@@ -311,6 +314,7 @@ def _mean_estimate(value: float, spread: Spread, level: float, method: str, coun
         level=level,
         method=method if spread.variance > 0 else f"{method} {NO_WIDTH}",
         unseen_below=unseen,
+        df=spread.finite_df,
         **counts,
     )
 
@@ -320,4 +324,6 @@ def _t_estimate(value: float, spread: Spread, level: float, method: str, counts:
         half = float(stats.t.ppf((1 + level) / 2, spread.df)) * math.sqrt(spread.variance)
     else:
         half, method = 0.0, f"{method} {NO_WIDTH}"
-    return Estimate(value=value, low=value - half, high=value + half, level=level, method=method, **counts)
+    return Estimate(
+        value=value, low=value - half, high=value + half, level=level, method=method, df=spread.finite_df, **counts
+    )

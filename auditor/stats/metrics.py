@@ -267,7 +267,7 @@ def _auc(sides: ScoredSides, level: float) -> Estimate:
     if min(area, 1 - area) * min(m, n) < FEW_MISRANKED:
         low, high = min(low, newcombe[0]), max(high, newcombe[1])
         name += ", or Newcombe method 5 where wider"
-    return _estimate(sides, area, (low, high), level, name)
+    return _estimate(sides, area, (low, high), level, name, df=spread.finite_df)
 
 
 def _tpr_at_fpr(sides: ScoredSides, fpr: float, level: float) -> TprAtFpr:
@@ -359,7 +359,9 @@ def _wilson(rate: Array, n: int, level: float) -> tuple[Array, Array]:
     return centre - half, centre + half
 
 
-def _estimate(sides: ScoredSides, value: float, ends: tuple[float, float], level: float, method: str) -> Estimate:
+def _estimate(
+    sides: ScoredSides, value: float, ends: tuple[float, float], level: float, method: str, df: float | None = None
+) -> Estimate:
     """Clip the interval to [0, 1] and let it contain the value."""
     return Estimate(
         value=value,
@@ -369,6 +371,7 @@ def _estimate(sides: ScoredSides, value: float, ends: tuple[float, float], level
         method=method,
         n_members=sides.members.size,
         n_non_members=sides.non_members.size,
+        df=df,
     )
 
 

@@ -41,7 +41,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def exceedance_p_value(
-    value: float, low: float, high: float, *, limit: float, above: bool, level: float, df: float = math.inf
+    value: float, low: float, high: float, *, limit: float, above: bool, level: float, df: float | None = None
 ) -> float:
     """One-sided p-value of a figure being within its limit, from its interval.
 
@@ -54,8 +54,8 @@ def exceedance_p_value(
         Whether to lie above the limit is to break it.
     level : float
         Of the interval.
-    df : float
-        Degrees of freedom of the t quantile that the interval was made with; infinite for a normal one.
+    df : float, optional
+        Degrees of freedom of the t quantile that the interval was made with (`Estimate.df`); None for a normal one.
 
     Returns
     -------
@@ -76,13 +76,14 @@ def exceedance_p_value(
     arm = value - low if (beyond > 0) == above else high - value
     p_value = half if beyond > 0 else 1.0
     if arm > 0:
-        p_value = float(stats.t.sf(beyond / arm * stats.t.isf(half, df), df))
+        t = stats.norm if df is None else stats.t(df)
+        p_value = float(t.sf(beyond / arm * t.isf(half)))
     excluded = low > limit if above else high < limit
     return min(p_value, float(np.nextafter(half, 0))) if excluded else max(p_value, half)
 
 
 def interval_p_value(
-    value: float, low: float, high: float, *, level: float, null: float = 0.0, df: float = math.inf
+    value: float, low: float, high: float, *, level: float, null: float = 0.0, df: float | None = None
 ) -> float:
     """Two-sided p-value of a figure being ``null``, from its interval: THE p-value of every interval.
 

@@ -57,7 +57,8 @@ def tail_mean(values: ArrayLike, share: float, *, level: float, groups: Groups =
     influence = (excess - excess.mean()) / x.size
     spread = influence_spread(influence, none, cluster, none.astype(np.int64))
     value = threshold + float(excess.mean())
-    down, up = (float(arm) for arm in reach(spread.kinds, min(spread.df, k - 1), level))
+    df = min(spread.df, k - 1)
+    down, up = (float(arm) for arm in reach(spread.kinds, df, level))
     method = "expected shortfall, influences, matched gamma and t"
     if np.unique(cluster).size < cluster.size:
         method += ", cluster-robust"
@@ -69,6 +70,7 @@ def tail_mean(values: ArrayLike, share: float, *, level: float, groups: Groups =
         method=method,
         n_members=x.size,
         n_non_members=0,
+        df=df,
     )
 
 

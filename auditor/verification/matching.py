@@ -21,7 +21,8 @@ def compare(
     differences, without = list[str](), list[str]()
     for name, stated, found in pairs:
         if known and name not in unsure:
-            for part in ("value", "low", "high", "level", "n_members", "n_non_members"):
+            stated_df = () if stated.df is None else ("df",)  # audits of an earlier version do not state them
+            for part in ("value", "low", "high", "level", "n_members", "n_non_members", *stated_df):
                 differences += numbers(f"{name}.{part}", getattr(stated, part), getattr(found, part))
             if stated.method != found.method:
                 differences.append(f"{name}.method: not the method that gives these figures")

@@ -1,6 +1,9 @@
 """The one p-value of an interval, and the promise of every function that gives both an interval and a p-value."""
 
+import json
 import math
+from dataclasses import asdict, replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -11,9 +14,15 @@ from scipy import stats
 from auditor.comparison.changes import metric_changes
 from auditor.comparison.pairing import match_samples
 from auditor.documents.estimate import Estimate
+from auditor.documents.figures import catalogue
+from auditor.documents.files import to_text
 from auditor.documents.sample_table import SampleTable
 from auditor.estimates.retrained import compare_with_retrained
+from auditor.gates.judge import judge, limit_p_value
+from auditor.gates.policy import Gate, Policy
+from auditor.gates.subject import Judged
 from auditor.stats.change import Change, auc_change, independent_change, mean_change, tpr_change
+from auditor.stats.intervals import mean, mean_difference
 from auditor.stats.metrics import auc
 from auditor.stats.p_values import auc_p_value, exceedance_p_value, interval_p_value
 
@@ -49,9 +58,9 @@ SAMPLES = st.builds(
 )
 
 
-@given(value=VALUES, down=ARMS, up=ARMS, level=LEVELS, df=st.sampled_from([1.0, 4.0, math.inf]))
+@given(value=VALUES, down=ARMS, up=ARMS, level=LEVELS, df=st.sampled_from([1.0, 4.0, None]))
 def test_an_interval_and_its_p_value_never_contradict_each_other(
-    value: float, down: float, up: float, level: float, df: float
+    value: float, down: float, up: float, level: float, df: float | None
 ) -> None:
     low, high = value - down, value + up
     p_value = interval_p_value(value, low, high, level=level, df=df)
@@ -68,6 +77,71 @@ def test_the_t_interval_gives_the_p_value_of_the_t_test() -> None:
     low, high = found.confidence_interval(0.95)
     p_value = interval_p_value(float(x.mean()), low, high, level=0.95, df=3)
     assert p_value == pytest.approx(found.pvalue)
+
+
+def test_a_gate_takes_the_t_distribution_of_its_interval() -> None:
+    """Of values that are not skewed, whose arms are Student's, the p-values are those of the t-tests."""
+    x, y = np.array([1.0, 2.0, 4.0, 5.0]), np.array([0.5, 1.25, 2.0])
+    one, two = mean(x, level=0.95), mean_difference(x, y, level=0.95)
+    document = {"memorization": {"mean": asdict(one), "difference": asdict(two)}}
+    found = catalogue(json.loads(to_text(document)))
+    for limit in (-1.0, 0.5, 2.0, 4.0):
+        for above, side in ((True, "greater"), (False, "less")):
+            p_value = limit_p_value(found["memorization.mean"][0], limit, above=above)
+            assert p_value == pytest.approx(stats.ttest_1samp(x, limit, alternative=side).pvalue)
+            p_value = limit_p_value(found["memorization.difference"][0], limit, above=above)
+            expected = stats.ttest_ind(x - limit, y, equal_var=False, alternative=side).pvalue
+            assert p_value == pytest.approx(expected)
+
+
+def test_changes_between_samples_that_share_nothing_take_the_fewer_degrees_of_freedom() -> None:
+    few, many = (mean(np.arange(float(n)) % 7, level=0.95) for n in (4, 40))
+    change = independent_change(few, many)
+    assert change.estimate.df == few.df == 3
+    low, high = change.estimate.low, change.estimate.high
+    assert change.p_value == interval_p_value(change.estimate.value, low, high, level=0.95, df=3)
+    none = replace(many, df=None)
+    assert independent_change(none, none).estimate.df is None
+
+
+def test_an_estimate_without_degrees_of_freedom_is_read_and_nonsense_is_refused() -> None:
+    plain = {key: value for key, value in asdict(mean([1.0, 2.0, 3.0], level=0.95)).items() if key != "df"}
+    assert catalogue({"a": plain})["a"][0].df is None
+    for df in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="degrees of freedom"):
+            Estimate(**plain, df=df)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["bits", "auc"])
+@pytest.mark.parametrize("n_groups", [4, 6, 10])
+def test_twenty_limits_with_few_groups_fail_no_more_often_than_allowed(n_groups: int, kind: str) -> None:
+    """Twenty figures at their limits: `python -m pytest -m slow -k twenty_limits tests/auditor/test_p_values.py`."""
+    rng, runs, size = np.random.default_rng(n_groups), 400, 5
+    owner = np.repeat(np.arange(2 * n_groups), size)
+    is_member, named = owner < n_groups, [str(i) for i in owner]
+    shift = {"bits": 0.0, "auc": 2 * stats.norm.ppf(0.75)}[kind]  # an AUC of .75 exactly
+    limit = {"bits": 0.0, "auc": 0.75}[kind]
+    paths = [f"figures.{i}" for i in range(20)]
+    policy = Policy(gates=tuple(Gate(name=path, metric=path, max=limit) for path in paths))
+    n_failed = 0
+    for _ in range(runs):
+        figures = {}
+        for path in paths:
+            values = rng.normal(size=2 * n_groups)[owner] + rng.normal(size=owner.size) + shift * is_member
+            if kind == "auc":
+                found = auc(values, is_member, level=0.95, groups=named)
+            else:
+                sides = values[is_member], values[~is_member]
+                of_side = named[: is_member.sum()], named[is_member.sum() :]
+                found = mean_difference(*sides, level=0.95, groups_x=of_side[0], groups_y=of_side[1])
+            figures[path] = (replace(catalogue({"a": asdict(found)})["a"][0], path=path),)
+        judged = Judged(
+            path="", sha256="", kind="audit", subject="", soundness="pass", vetoes=(), doubts=(), figures=figures,
+            missing={},
+        )  # fmt: skip
+        n_failed += any(gate.outcome == "fail" for gate in judge(policy, judged, today=date(2026, 1, 1)).gates)
+    assert n_failed <= stats.binom.isf(0.005, runs, 0.025), n_failed / runs
 
 
 def test_an_interval_without_arms_says_no_more_than_its_level() -> None:

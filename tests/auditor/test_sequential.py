@@ -12,14 +12,15 @@ from scipy import stats
 from auditor.documents.estimate import Estimate
 from auditor.stats import betting
 from auditor.stats.betting import BettingCapital, bernoulli_log_capital, bernoulli_lower_end, pairing_moments
+from auditor.stats.intervals import mean_difference
 from auditor.stats.metrics import auc, tpr_at_fpr
 from auditor.stats.sequential import (
     AucSequence,
+    DifferenceSequence,
     MeanSequence,
     TprSequence,
     anytime_p_value,
     asymptotic_difference,
-    asymptotic_mean,
     block_sizes,
     decide,
     level_per_gate,
@@ -362,38 +363,92 @@ class TestTprSequence:
 
 class TestAsymptotic:
     def test_by_hand(self):
-        # n = 400, s^2 = 400/399, error .05, rho^2 = (5.9915 + ln 6.9915) / 400 = .01984, n rho^2 + 1 = 8.936:
-        # half = sqrt(400/399 * 2 * 8.936 / (16e4 * .01984) * ln(sqrt(8.936) / .05)) = sqrt(.005644 * 4.0907) = .1519
-        e = asymptotic_mean(np.tile([-1.0, 1.0], 200), level=LEVEL, tightest_at=400)
-        assert e.value == 0
-        assert e.high == pytest.approx(0.1519, abs=1e-4)
-        assert e.low == -e.high
+        # n = 400, error .05, rho^2 = (5.9915 + ln 6.9915) / 400 = .01984, n rho^2 + 1 = 8.936: the normal arm has
+        # sqrt(2 * 8.936 / (400 * .01984) * ln(sqrt(8.936) / .05)) = sqrt(2.2522 * 4.0907) = 3.0353 standard errors;
+        # values that are not skewed have Student's arm of that chance, and squares of 200 / 199 a side
+        sides = np.tile([-1.0, 1.0], 100), np.tile([2.0, 4.0], 100)
+        e = asymptotic_difference(*sides, level=LEVEL, tightest_at=400)
+        assert e.value == -3
+        t = stats.t.isf(stats.norm.sf(3.0353), 398)
+        assert e.high - e.value == pytest.approx(t * math.sqrt(2 / 199), rel=1e-4)
+        assert e.value - e.low == pytest.approx(e.high - e.value)
         assert "asymptotic" in e.method
-
-    def test_difference_of_equal_sides_is_wider_by_the_noise_of_both(self):
-        rng = make_rng()
-        x, y = rng.normal(3, 1, 200), rng.normal(1, 1, 200)
-        e = asymptotic_difference(x, y, level=LEVEL, tightest_at=400)
-        assert e.value == pytest.approx(x.mean() - y.mean())
-        # the 400 terms have variance 400 (1/200 + 1/200) = 4: half twice that of 400 values of variance 1
-        both = asymptotic_mean(np.r_[x - x.mean(), y - y.mean()], level=LEVEL, tightest_at=400)
-        assert (e.high - e.low) / (both.high - both.low) == pytest.approx(2, rel=0.01)
+        assert (e.level, e.df) == (LEVEL, None)
 
     def test_undefined(self):
-        assert "needs 200 samples" in str(asymptotic_mean(np.arange(199.0), level=LEVEL).undefined_reason)
         few = asymptotic_difference(np.arange(900.0), np.arange(10.0), level=LEVEL)
         assert "got 10" in str(few.undefined_reason)
         assert (few.n_members, few.n_non_members) == (900, 10)
-        assert asymptotic_mean(np.ones(200), level=LEVEL).undefined_reason == "the values do not vary"
+        assert (
+            asymptotic_difference(np.ones(200), np.ones(200), level=LEVEL).undefined_reason == "the values do not vary"
+        )
 
     def test_covers_at_all_looks(self):
         n_missed, rng = 0, make_rng()
         for _ in range(200):
-            bits = np.maximum(rng.normal(0, 5, 1000), 0)
-            true = 5 / math.sqrt(2 * math.pi)
-            looks = [asymptotic_mean(bits[:n], level=LEVEL) for n in range(200, 1001, 50)]
-            n_missed += any(not e.low <= true <= e.high for e in looks)
+            x, y = np.maximum(rng.normal(0, 5, (2, 1000)), 0)
+            looks = [asymptotic_difference(x[:n], y[:n], level=LEVEL) for n in range(200, 1001, 50)]
+            n_missed += any(not e.low <= 0 <= e.high for e in looks)
         assert n_missed <= 19  # 200 runs at 5 percent: more has a chance below 0.5 percent
+
+
+class TestDifference:
+    def fed(self, x, y, **options):
+        sequence = DifferenceSequence(**{"level": LEVEL, "low": 0.0, "high": 100.0} | options)
+        sequence.update(np.r_[x, y], np.arange(len(x) + len(y)) < len(x))
+        return sequence
+
+    def test_the_ends_are_those_of_the_parts(self):
+        rng = make_rng()
+        x, y = np.maximum(rng.normal(3, 3, 400), 0), np.maximum(rng.normal(0, 3, 300), 0)
+        early = self.fed(x, y).early()
+        each = [MeanSequence(level=1 - 0.05 / 5 / 2, high=100.0) for _ in range(2)]
+        for sequence, side in zip(each, (x, y), strict=True):
+            sequence.update(side)
+        of_x, of_y = (one.estimate() for one in each)
+        assert early.high == pytest.approx(of_x.high - of_y.low)
+        assert early.low == pytest.approx(asymptotic_difference(x, y, level=1 - 0.05 / 5).low)
+        assert self.fed(x, y).early(certain=True).low == pytest.approx(of_x.low - of_y.high)
+        final = self.fed(x, y).final()
+        full = mean_difference(x, y, level=1 - 0.05 * 4 / 5)
+        assert (final.low, final.high, final.unseen_below) == (full.low, full.high, full.unseen_below)
+        assert final.level == early.level == LEVEL
+
+    def test_nothing_is_looked_at_that_cannot_be_below_the_limit(self):
+        """And the shortcut is never wrong: where it says no, the end is not beyond the limit."""
+        rng, n_short = make_rng(), 0
+        for size in (20, 100, 1000):
+            for most in (0.5, 2.0, 5.0, 20.0, 60.0):
+                x, y = np.maximum(rng.normal(1, 2, (2, size)), 0)
+                short, whole = self.fed(x, y).early(most=most), self.fed(x, y).early()
+                if short.high != whole.high:
+                    assert (short.high, whole.high > most) == (100.0, True)
+                    n_short += 1
+                if short.low != whole.low:
+                    assert (short.low, whole.low <= most) == (-100.0, True)
+        assert 0 < n_short < 15
+        x, y = rng.normal(9, 2, 300).clip(0), rng.normal(0, 2, 300).clip(0)
+        assert self.fed(x, y).early(most=2.0).low == self.fed(x, y).early().low > 2
+
+    def test_values_beyond_the_range_are_certain_of_nothing_before_the_end(self):
+        rng = make_rng()
+        x, y = rng.normal(0, 1, (2, 300))
+        y[7] = -200
+        sequence = self.fed(x, y, low=-100.0)
+        sequence.update([0.0], [True])
+        assert "all texts are needed" in sequence.early().undefined_reason
+        assert sequence.final().value == pytest.approx(np.r_[x, 0].mean() - y.mean())
+
+    def test_no_texts_yet(self):
+        sequence = DifferenceSequence(level=LEVEL, low=0.0, high=1.0)
+        assert sequence.early().undefined_reason == "no member yet"
+        assert sequence.final().value is None
+
+    def test_a_few_that_nobody_has_seen_do_not_pass_a_gate_early(self):
+        """Before the end 1 text in 1,000 may hold all that the gate forbids, however few of 400 seem to hold a bit."""
+        nothing = np.zeros(400)
+        assert self.fed(nothing, nothing, high=1000.0).early().high > 1.0
+        assert self.fed(nothing, nothing, high=1000.0).early(most=1.0).high > 1.0
 
 
 class TestDecisions:

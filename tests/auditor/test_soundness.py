@@ -147,6 +147,25 @@ def test_few_samples() -> None:
     assert not {"length", "reference_alone", "negative_control"} & {check.name for check in nobody.checks}
 
 
+@pytest.mark.parametrize(("n_groups", "verdict"), [(4, "warn"), (19, "warn"), (20, "pass")])
+def test_few_groups_are_few_samples(n_groups: int, verdict: str) -> None:
+    """However many texts they hold; those of the other side are each on their own."""
+    groups = [f"g{i % n_groups}" if i < N else None for i in range(2 * N)]
+    found = one(check(groups=groups), "sample_size")
+    assert found.verdict == verdict
+    assert f"in groups: {n_groups} of members, {N} of non-members" in found.detail
+    assert ("at least 20 groups a side" in (found.remedy or "")) == (verdict == "warn")
+    assert "groups" not in one(check(), "sample_size").detail
+
+
+def test_few_groups_of_members_alone_are_warned_of_beside_the_missing_side() -> None:
+    alone = keys([f"m{i}" for i in range(120)], []) | {"groups": [f"g{i % 5}" for i in range(120)]}
+    found = one(check(**alone), "sample_size")
+    assert found.verdict == "warn"
+    assert "--non-members" in (found.remedy or "")
+    assert "groups a side" in (found.remedy or "")
+
+
 def test_models_run_in_different_precisions_are_warned_of() -> None:
     target = ModelFacts(weights_sha256="t", stored_dtype="float32", dtype="float32")
     reference = ModelFacts(weights_sha256="r", stored_dtype="float32", dtype="bfloat16")

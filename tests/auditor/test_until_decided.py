@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from auditor.audit import before_scoring, until_decided
 from auditor.audit.inputs import read_inputs
@@ -27,6 +28,7 @@ from helpers import Run, build_tokenizer, make_texts, save_gpt2, write_jsonl
 
 World = dict[str, Path]
 N = 128
+ROOT = Path(__file__).parents[2]
 TODAY = date(2026, 1, 1)
 
 
@@ -182,7 +184,7 @@ def asked(metric: str, *, most: float, low: float, value: float, high: float) ->
         leaf=metric.rpartition(".")[2],
         attack=SimpleNamespace(label="loss") if metric.startswith("attacks.") else None,
     )
-    question = early_gates.Question(topic=topic, level=0.95, block=(4, 4))
+    question = early_gates.Question(topic=topic, level=0.95, block=(4, 4), cap=100.0)
     found = Estimate(value=value, low=low, high=high, level=0.95, method="m", n_members=8, n_non_members=8)
     question._sequence = SimpleNamespace(look=lambda *_, **__: found)
     question.look(None, None, last=False)
@@ -322,8 +324,10 @@ def test_every_kind_of_gate_is_looked_at_and_the_first_decision_is_kept(world: W
     assert by_name["g0/reference"].outcome == "fail"
     first, everything = by_name["g0/reference"], by_name["g2"]
     assert first.n_members + first.n_non_members < 2 * N  # as it was when it was decided
-    assert everything.outcome == "inconclusive"  # fewer than 200 texts a side
-    assert "200 samples a side" in everything.reason
+    assert "all texts, after looks at some" in everything.method  # fewer than 200 texts a side fail no gate early
+    assert everything.n_members + everything.n_non_members == report.early_stop.n_texts
+    assert everything.outcome == ("fail" if everything.low > 0.3 else "inconclusive")
+    assert everything.unseen_below == pytest.approx(1 - ((1 - everything.level) * 0.4) ** (1 / N))
     assert (everything.unit, first.unit) == ("bits", "")
     assert by_name["g1"].description == "TPR at an FPR of 0.2 of reference"
     uncorrected = decided(config, gates(*metrics, most=0.3, correction="none"), folder)
@@ -475,9 +479,9 @@ def test_a_pack_and_nothing_else_is_read_of_the_reference(world: World, folder: 
 
 
 def test_looks_are_whole_blocks_and_end_with_the_texts() -> None:
-    parts = list(until_decided._parts(100, 16))
+    parts = list(until_decided.parts_of(100, 16))
     assert [(part.start, part.stop) for part in parts] == [(0, 32), (32, 64), (64, 96), (96, 100)]
-    assert [part.stop for part in until_decided._parts(144, 72)] == [72, 144]
+    assert [part.stop for part in until_decided.parts_of(144, 72)] == [72, 144]
 
 
 def test_gates_about_one_figure_with_different_limits_are_decided_apart(rng: np.random.Generator) -> None:
@@ -490,7 +494,7 @@ def test_gates_about_one_figure_with_different_limits_are_decided_apart(rng: np.
         'version = 1\n[[gate]]\nname = "a"\nmetric = "attacks.loss.auc"\nmax = 0.55\n'
         '[[gate]]\nname = "b"\nmetric = "attacks.loss.auc"\nmin = 0.3\nmax = 0.95\n', "policy")  # fmt: skip
     topics, _ = early_gates.topics_of(policy, [get_attack("loss")], headline="loss", has_reference=False)
-    questions = [early_gates.Question(topic=topic, level=0.975, block=(8, 8)) for topic in topics]
+    questions = [early_gates.Question(topic=topic, level=0.975, block=(8, 8), cap=100.0) for topic in topics]
     member = np.tile([True, False], 400)
     scores = rng.normal(size=800) + np.where(member, 1.0, 0.0)
     oracle, expected = AucSequence(level=0.975), dict[str, Any]()
@@ -510,3 +514,69 @@ def test_gates_about_one_figure_with_different_limits_are_decided_apart(rng: np.
     assert expected["a"] != expected["b"]
     assert questions[0].p_value <= 0.0125
     assert questions[0].reason == "the whole interval is above the limit"
+
+
+def fed(leaf: str, limits: str, bits: np.ndarray, *, cap: float = 1000.0) -> tuple[early_gates.Question, int]:
+    """Look at a gate on bits as the command does until it is decided; return it and the number of texts it took."""
+    from auditor.estimates.scores import SampleScores
+
+    policy = parse_policy(f'version = 1\n[[gate]]\nname = "g"\nmetric = "memorization.{leaf}"\n{limits}\n', "policy")
+    (topic,), _ = early_gates.topics_of(policy, [], headline="loss", has_reference=True)
+    question = early_gates.Question(topic=topic, level=0.95, block=(8, 8), cap=cap)
+    is_member = np.tile([True, False], bits.size // 2)
+    for part in until_decided.parts_of(bits.size, 16):
+        own = bits[part]
+        question.look(
+            SampleScores(target_bits=np.zeros(own.size), reference_bits=own, each_reference_bits=None, attacks={}),
+            is_member[part], last=part.stop == bits.size,
+        )  # fmt: skip
+        if question.decision != "undecided":
+            break
+    return question, part.stop
+
+
+@pytest.mark.parametrize("leaf", early_gates.BITS)
+def test_a_gate_on_bits_passes_early_only_where_holders_of_the_whole_cap_could_not_break_it(
+    rng: np.random.Generator, leaf: str
+) -> None:
+    bits = rng.normal(0, 3, 3200)
+    question, n = fed(leaf, "max = 16", bits)  # some 6 ranges / n above the mean; with their sign, on both sides
+    assert (question.decision, "by betting above" in question.estimate.method) == ("pass", True)
+    assert 2 * 6 * 1000 / 16 < n < 3200
+    assert fed(leaf, "max = 16", bits, cap=100.0)[1] < n / 4  # of short texts fewer are enough
+    question, n = fed(leaf, "max = 1", bits)
+    assert (question.decision, n) == ("pass", 3200)
+    assert question.estimate.method.startswith("all texts, after looks at some")
+    assert question.estimate.unseen_below is not None
+
+
+@pytest.mark.parametrize("leaf", early_gates.BITS)
+def test_a_gate_on_bits_fails_early_from_200_texts_a_side(rng: np.random.Generator, leaf: str) -> None:
+    bits = rng.normal(0, 3, 3200) + np.tile([30.0, 0.0], 1600)
+    question, n = fed(leaf, "max = 8", bits)
+    assert (question.decision, n) == ("fail", 416)
+    assert fed(leaf, "max = 8", bits[:200])[0].decision == "fail"  # all of 100 a side: the interval of a full audit
+    question, n = fed(leaf, "min = 50", bits)
+    assert question.decision == "fail"
+    assert "asymptotic" not in question.estimate.method
+    question, n = fed(leaf, "min = 8", bits)  # what passes by its lower end waits until that is certain too
+    assert question.decision == "pass"
+    assert n > 416
+    assert "asymptotic" not in question.estimate.method
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("law", ["2% hold 100", "5% lose 100", "lognormal", "t3"])
+def test_a_gate_on_bits_at_its_limit_is_rarely_decided_wrongly(law: str) -> None:
+    """The short form of `python benchmarks/bits_until_decided.py`."""
+    import sys
+
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import bits_until_decided
+    finally:
+        sys.path.pop(0)
+    runs = 200
+    for n in ((300, 300), (600, 600)):
+        for row in bits_until_decided.case_rows(law, n, runs, [1]):
+            assert max(row["pass"], row["fail"]) <= stats.binom.isf(0.002, runs, 0.025) / runs, row

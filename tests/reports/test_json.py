@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from auditor.documents.result import AuditResult, CheckResult, SoundnessResult
+from auditor.documents.result import SCHEMA_VERSION, AuditResult, CheckResult, SoundnessResult
 from auditor.errors import ResultError
 from reports import RENDERERS, from_json, json_schema
 
@@ -96,7 +96,7 @@ def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
-        (change("schema_version", "1.4"), "newer than this auditor, which reads up to 1.3: update"),
+        (change("schema_version", "1.99"), f"newer than this auditor, which reads up to {SCHEMA_VERSION}: update"),
         (change("schema_version", "2.0"), "newer than this auditor"),
         (change("schema_version", "0.9"), "older than this auditor"),
         (change("schema_version", "one"), "schema_version is 'one'"),
