@@ -291,6 +291,16 @@ def test_the_figures_of_early_stopping_are_those_of_the_file(page: str) -> None:
     assert "python benchmarks/until_decided.py" in page
 
 
+def test_the_figures_of_gates_on_bits_are_those_of_the_file(page: str) -> None:
+    measured = json.loads((ROOT / "docs" / "data" / "bits-until-decided.json").read_text(encoding="utf-8"))
+    summary = measured["summary"]
+    assert f"{summary['cases']} cases of {measured['runs']} audits" in page
+    means, worst = ([summary[wrong][key] for wrong in ("pass", "fail")] for key in ("mean", "worst"))
+    assert f"{means[0]:.2%} pass and {means[1]:.2%} fail on average" in page
+    assert f"{worst[0]:.1%} and {worst[1]:.1%} in the worst case" in page
+    assert max(worst) <= summary["most_by_chance"]
+
+
 def test_the_page_and_the_policy_say_how_many_texts_it_needs(page: str) -> None:
     from auditor.gates.policy import built_in_text
 
