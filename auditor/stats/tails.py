@@ -70,7 +70,7 @@ def tail_mean(values: ArrayLike, share: float, *, level: float, groups: Groups =
         method=method,
         n_members=x.size,
         n_non_members=0,
-        df=df,
+        df=float(df),
     )
 
 

@@ -32,7 +32,18 @@ def test_floats_survive_to_the_last_bit(normal: AuditResult) -> None:
 def test_the_order_of_the_fields_is_the_format(normal: AuditResult) -> None:
     assert list(json.loads(to_json(normal))) == [
         *("schema_version", "provenance", "config", "data", "soundness", "memorization", "attacks"),
-        *("selection", "combination", "risk", "retrained", "prediction", "extraction", "canaries", "gates", "warnings"),
+        *(
+            "selection",
+            "combination",
+            "risk",
+            "grade",
+            "retrained",
+            "prediction",
+            "extraction",
+            "canaries",
+            "gates",
+            "warnings",
+        ),
     ]
 
 
