@@ -61,7 +61,7 @@ def test_options_that_no_attack_named_uses_are_listed(
         "not used by the attacks named: --frequency-corpus",
     )
     for attack in ("lira", "rmia", "reference"):
-        assert read(shadows="s", attacks=[attack]).warnings == ()
+        assert not any("not used" in warning for warning in read(shadows="s", attacks=[attack]).warnings)
     assert not any("not used" in warning for warning in read(**given).warnings)
     assert read(member_shots=files["member_shots"]).warnings[-1] == (
         "not used by any attack that is run: --member-shots"

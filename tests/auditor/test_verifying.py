@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from auditor.cli import cli
-from auditor.documents.checksums import file_sha256, write_checksums
+from auditor.documents.checksums import file_sha256, read_checksums, write_checksums
 from auditor.documents.estimate import Estimate
 from auditor.documents.files import read_document
 from auditor.documents.result import SCHEMA_VERSION, AuditResult, RetrainedResult
@@ -66,7 +66,7 @@ def change_result(folder: Path, change: Change, *, cover_up: bool) -> None:
     change(document)
     file.write_text(json.dumps(document), encoding="utf-8")
     if cover_up:
-        write_checksums(folder)
+        write_checksums(folder, read_checksums(folder) or {})
 
 
 def test_what_an_audit_wrote_matches(audited: dict[str, Path]) -> None:
@@ -242,7 +242,7 @@ def test_a_result_that_cannot_be_read_is_still_held_against_its_checksums(run: R
     assert re.search(r"result document +DIFFERS +.*", ran.out)
     assert "must lie in its interval" in " ".join(ran.out.split())
     assert re.fullmatch(r"Error: 2 of \d+ claims of .* result\.json: differs from checksums\.json .*\n", ran.err)
-    write_checksums(copy)
+    write_checksums(copy, read_checksums(copy) or {})
     assert differing(copy) == ["result document"]
 
 
