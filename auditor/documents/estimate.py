@@ -153,4 +153,4 @@ class Histogram:
         if not len(self.members) == len(self.non_members) == len(self.edges) - 1 or not self.members:
             raise ValueError("a histogram has one edge more than bins, at least two, and a count of each side a bin")
         if any(one > other for one, other in pairwise(self.edges)) or min(*self.members, *self.non_members) < 0:
-            raise ValueError("edges of a histogram do not fall, and its counts are not negative")
+            raise ValueError("edges of a histogram never fall, and its counts are not negative")
