@@ -164,7 +164,7 @@ def test_an_adapter_may_be_larger_than_its_base(run: Callable[..., tuple[AuditRe
     config = AuditConfig.from_options({"target": "t", "members": "m", "train_samples": 2000, "adapter": "a"})
     found = set_beside(
         config, read_constants(config), n_parameters=100, n_trained=1000, stored_dtype="float32", n_members_cut=0,
-        table=table, attacks=result.attacks, memorization=result.memorization,
+        n_vocabulary=512, table=table, attacks=result.attacks, memorization=result.memorization,
     )  # fmt: skip
     assert found is not None
     assert (found.prediction.params, found.prediction.trainable_params) == (1100, 1000)
