@@ -403,8 +403,7 @@ class MemorizationResult:
     net_bits_per_member: Estimate
     """Signed bits of a member less those of a non-member."""
     information_lower_bound_per_member: Estimate
-    """Bits of an average member, if the sides are exchangeable but for training: low is certified, value the plug-in,
-    high the method's resolution; undefined if a check says that they are not."""
+    """Bits of an average member where the sides are exchangeable: low certified, value plug-in, high the resolution."""
     clipped_total_bits: Estimate
     """Clipped bits of all members together."""
     debiased_total_bits: Estimate
