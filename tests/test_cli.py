@@ -102,6 +102,7 @@ def test_an_audit_writes_what_the_contract_says(audit: Run, tmp_path: Path) -> N
         "selection",
         "combination",
         "risk",
+        "grade",
         "retrained",
         "prediction",
         "extraction",
@@ -294,7 +295,7 @@ def test_hostile_texts_pass_unharmed(audit: Run, tmp_path: Path, ending: str) ->
     import pyarrow as pa
 
     texts = [*HOSTILE, *make_texts(24, seed=1)]
-    rows = [{"id": f"<b>{i}</b>\u202e\x1b[31m|`", "text": text} for i, text in enumerate(texts)]
+    rows = [{"id": f"<b>m{i}</b>\u202e\x1b[31m|`", "text": text} for i, text in enumerate(texts)]
     path = tmp_path / f"hostile.{ending}"
     if ending == "parquet":
         pq.write_table(pa.table({key: [row[key] for row in rows] for key in ("id", "text")}), path)
@@ -313,7 +314,7 @@ def test_hostile_texts_pass_unharmed(audit: Run, tmp_path: Path, ending: str) ->
     assert table["sample_id"][:30] == [row["id"] for row in rows]
     assert table["text_sha256"][:30] == [hashlib.sha256(text.encode()).hexdigest() for text in texts]
     html = (tmp_path / "out" / "report.html").read_text()
-    for raw in ("<script>alert", "<img src=x", "\x00", "\x1b", "\u202e", "<b>0</b>"):
+    for raw in ("<script>alert", "<img src=x", "\x00", "\x1b", "\u202e", "<b>m0</b>"):
         assert raw not in html
     assert len(html) < 2_000_000
     markdown = (tmp_path / "out" / "report.md").read_text()

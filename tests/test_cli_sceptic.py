@@ -174,11 +174,12 @@ def test_unlearning_is_judged_against_a_retrained_model(audit: Run, world: dict[
     assert found["net_bits_per_member"]["low"] > 0
     same = tmp_path / "same"
     shutil.copytree(world["target"], same)
-    assert audit(attack="loss", retrained=same).code == 0
+    assert audit("--overwrite", attack="loss", retrained=same).code == 0
     assert read(tmp_path)["retrained"]["finding"] == "indistinguishable"
     ran = audit(attack="loss", retrained=world["target"])
     assert (ran.code, "is the target" in ran.err) == (2, True)
-    ran = audit(attack="loss", target=world["retrained"], retrained=world["target"])  # the worst case of over-erasure
+    swapped = {"target": world["retrained"], "retrained": world["target"]}  # the worst case of over-erasure
+    ran = audit("--overwrite", attack="loss", **swapped)
     assert read(tmp_path)["retrained"]["finding"] == "over_erased"
     assert "over-erased" in ran.out.lower()
 
@@ -210,14 +211,15 @@ def test_near_duplicates_are_listed_and_dropped(audit: Run, lines: Callable[...,
     assert (found["verdict"], sorted(found["sample_ids"])) == ("veto", [f"n-{i}" for i in range(5)])
     dropped = tmp_path / "out" / "drop-ids.txt"
     assert [line for line in dropped.read_text().splitlines() if not line.startswith("#")] == found["sample_ids"]
-    assert audit(attack="loss", members=members, non_members=non_members, drop_ids=dropped).code == 0
+    assert audit("--overwrite", attack="loss", members=members, non_members=non_members, drop_ids=dropped).code == 0
     result = read(tmp_path)
     assert check(result, "near_duplicates")["verdict"] == "pass"
     assert result["data"]["non_members"]["n_dropped"] == 5
     assert result["data"]["non_members"]["n_samples"] == N - 5
     (tmp_path / "wrong.txt").write_text("nobody\n")
-    ran = audit(attack="loss", members=members, non_members=non_members, drop_ids=tmp_path / "wrong.txt")
-    assert (ran.code, "nobody" in ran.err) == (2, True)
+    wrong = tmp_path / "wrong.txt"
+    ran = audit("--overwrite", attack="loss", members=members, non_members=non_members, drop_ids=wrong)
+    assert (ran.code, "line 1" in ran.err, "nobody" in ran.err) == (2, True, False), ran.err
 
 
 def test_a_split_is_checked_when_it_is_audited(
@@ -229,7 +231,8 @@ def test_a_split_is_checked_when_it_is_audited(
                                       for name in ("members.jsonl", "non_members.jsonl", "manifest.json"))  # fmt: skip
     assert audit(attack="loss", members=members, non_members=non_members, split_manifest=manifest).code == 0
     assert check(read(tmp_path), "split_manifest")["verdict"] == "pass"
-    assert audit(attack="loss", members=non_members, non_members=members, split_manifest=manifest).code == 0
+    swapped = {"members": non_members, "non_members": members}
+    assert audit("--overwrite", attack="loss", **swapped, split_manifest=manifest).code == 0
     assert check(read(tmp_path), "split_manifest")["verdict"] == "veto"
 
 

@@ -68,7 +68,8 @@ def test_a_tokenizer_that_panics_is_one_line(tmp_path: Path, tiny_models: dict[s
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_one_line_and_code_2(number: signal.Signals, tmp_path: Path) -> None:
     code = (
-        "import sys, time, auditor.cli.report as report\n"
+        "import signal, sys, time, auditor.cli.report as report\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a run in the background ignores it
         "def wait(**_):\n"
         "    print('ready', flush=True); time.sleep(60)\n"
         "report.make_console = wait\n"
@@ -101,6 +102,7 @@ def test_a_signal_while_modules_are_imported(module: str) -> None:
 def test_a_signal_that_a_destructor_swallows_is_raised_again() -> None:
     code = (
         "import os, signal, sys, time, auditor.cli.report as report\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Last:\n"
         "    def __del__(self): os.kill(os.getpid(), signal.SIGINT); time.sleep(0)\n"
         "def wait(**_):\n"
