@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable
 from dataclasses import fields, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 from .files import document
 
-__all__ = ["CountAtFpr", "Estimate", "Histogram", "RocCurve", "TprAtFpr"]
+__all__ = ["CountAtFpr", "Estimate", "EstimateAtFpr", "Histogram", "RocCurve", "TprAtFpr"]
 
 
 @document
@@ -94,29 +94,26 @@ class Estimate:
 
 
 @document
-class TprAtFpr(Estimate):
-    """The largest true-positive rate with a false-positive rate of at most ``fpr``; no interpolation."""
+class EstimateAtFpr(Estimate):
+    """An estimate at a false-positive rate of at most ``fpr``."""
 
     fpr: float
     """False-positive rate that is not exceeded."""
 
     @classmethod
-    def at(cls, fpr: float, estimate: Estimate) -> "TprAtFpr":
+    def at(cls, fpr: float, estimate: Estimate) -> Self:
         """Attach the false-positive rate to an estimate."""
         return cls(fpr=fpr, **estimate.parts())
 
 
 @document
-class CountAtFpr(Estimate):
+class TprAtFpr(EstimateAtFpr):
+    """The largest true-positive rate with a false-positive rate of at most ``fpr``; no interpolation."""
+
+
+@document
+class CountAtFpr(EstimateAtFpr):
     """How many members lie beyond the threshold with a false-positive rate of at most ``fpr``."""
-
-    fpr: float
-    """False-positive rate that is not exceeded."""
-
-    @classmethod
-    def at(cls, fpr: float, estimate: Estimate) -> "CountAtFpr":
-        """Attach the false-positive rate to an estimate."""
-        return cls(fpr=fpr, **estimate.parts())
 
 
 @document

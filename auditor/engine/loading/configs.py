@@ -138,8 +138,7 @@ def load_config(spec: ModelSpec, source: Path, *, trust_remote_code: bool) -> An
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    _check_size(spec, source if source.is_file() else source / "config.json")
-    _refuse_diffusion(spec, source)
+    _refuse_diffusion(spec, _given(spec, source if source.is_file() else source / "config.json"))
     try:
         config = AutoConfig.from_pretrained(**located(source), trust_remote_code=trust_remote_code)
     except Exception as error:  # a foreign or damaged config.json fails in many ways
@@ -159,28 +158,10 @@ def load_config(spec: ModelSpec, source: Path, *, trust_remote_code: bool) -> An
     return config
 
 
-def _refuse_diffusion(spec: ModelSpec, source: Path) -> None:
-    """Refuse a model that is known to fill in masked tokens in any order, before its own code is asked for."""
-    file = source / "config.json" if source.is_dir() else source
+def _given(spec: ModelSpec, file: Path) -> dict[str, Any]:
+    """Read config.json as it is given, if there is one, unless it would keep a machine busy."""
     if file.suffix != ".json" or not file.is_file():
-        return
-    try:
-        given = json.loads(file.read_text(encoding="utf-8"))
-        names = [given.get("model_type"), *(given.get("architectures") or ())]
-    except (ValueError, AttributeError, TypeError, RecursionError):
-        return  # whoever reads all of it says what is wrong
-    for name in names:
-        if isinstance(name, str) and _DIFFUSION.match(name.lower()):
-            raise ModelError(
-                f"{spec}: {name!a} is a diffusion language model, which gives tokens no probabilities from left "
-                "to right; only causal LMs can be audited"
-            )
-
-
-def _check_size(spec: ModelSpec, file: Path) -> None:
-    """Refuse a configuration that would keep a machine busy before anything of it is known."""
-    if file.suffix != ".json" or not file.is_file():
-        return
+        return {}
     if file.stat().st_size > _MOST_CONFIG_BYTES:
         raise ModelError(f"{spec}: {file.name} is larger than {_MOST_CONFIG_BYTES:,} bytes: not a configuration")
     try:
@@ -190,6 +171,18 @@ def _check_size(spec: ModelSpec, file: Path) -> None:
     for key, value in _numbers(found):
         if value > _MOST_LAYERS and "layer" in key:
             raise ModelError(f"{spec}: {key} is {value:,} in {file.name}; at most {_MOST_LAYERS:,} layers are allowed")
+    return found if isinstance(found, dict) else {}  # what is no object transformers refuses
+
+
+def _refuse_diffusion(spec: ModelSpec, given: dict[str, Any]) -> None:
+    """Refuse a model that is known to fill in masked tokens in any order, before its own code is asked for."""
+    classes = given.get("architectures")
+    for name in (given.get("model_type"), *(classes if isinstance(classes, list) else ())):
+        if isinstance(name, str) and _DIFFUSION.match(name.lower()):
+            raise ModelError(
+                f"{spec}: {name!a} is a diffusion language model, which gives tokens no probabilities from left "
+                "to right; only causal LMs can be audited"
+            )
 
 
 def _numbers(found: Any) -> Iterator[tuple[str, float]]:
