@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks import Attack, Need
+from attacks import Attack
 
 from ..documents.result import SoundnessResult
-from ..engine.frequencies import count_tokens
+from ..engine.frequencies import counts_needed
 from ..engine.gradual import GradualTarget, Watch, score_references, taken
 from ..engine.plan import Plan
 from ..engine.ranks import ALONE
@@ -104,9 +104,7 @@ def prepare(inputs: Inputs, topics: list[Topic], scores_folder: Path, on_progres
             notes=(),
             needs=request.needs,
             seen=None if inputs.seen is None else inputs.seen[:, order],
-            token_counts=count_tokens(models[0], request.frequency_texts)
-            if Need.TOKEN_COUNTS in request.needs
-            else None,
+            token_counts=counts_needed(models[0], request),
         ),
         cap=_cap(plan, models[0].files.n_vocabulary, reference_bits),
         notes=[*left_out, *plan.notes, *models[0].shots_notes(), *notes],

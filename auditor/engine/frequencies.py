@@ -5,10 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks import Need
+
 from ..errors import ConfigError, ModelError
 from .models import OpenedModel
+from .request import ScoringRequest
 
-__all__ = ["count_tokens"]
+__all__ = ["count_tokens", "counts_needed"]
 
 _BLOCK = 1024
 """Texts held at once."""
@@ -49,3 +52,8 @@ def count_tokens(model: OpenedModel, corpus: Sequence[str]) -> NDArray[np.int64]
             )
         counts += found
     return counts
+
+
+def counts_needed(model: OpenedModel, request: ScoringRequest) -> NDArray[np.int64] | None:
+    """Count the tokens of a request's frequency texts as `count_tokens` does; None if no attack needs them."""
+    return count_tokens(model, request.frequency_texts) if Need.TOKEN_COUNTS in request.needs else None

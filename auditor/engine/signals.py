@@ -13,7 +13,7 @@ from attacks.base import AFTER_MEMBER_SHOTS, AFTER_SHOTS, Need, Signals
 
 from ..config import AuditConfig
 from ..errors import ConfigError, ResultError
-from .frequencies import count_tokens
+from .frequencies import counts_needed
 from .loading.recorded import refuse_unscored
 from .measures import Measures, check_measurable, measure_missing
 from .models import OpenedModel, open_models
@@ -135,8 +135,7 @@ def collect_signals(
     with rank.at_work(scores_folder) as others:
         models, plan = open_and_plan(config, request, scores_folder, rank, on_progress)
         check_measurable(models[0], request.needs)
-        counted = Need.TOKEN_COUNTS in request.needs
-        token_counts = count_tokens(models[0], request.frequency_texts) if counted else None
+        token_counts = counts_needed(models[0], request)
         started = time.monotonic()
         n_tokens = sum(int(one.n_scored.sum()) for one in plan.passes)
         stored = plan.stored(scores_folder)
