@@ -92,8 +92,10 @@ BUILTIN: dict[str, type[Attack]] = {
 }
 
 
-def get_attack(name: str, params: Mapping[str, object] | None = None) -> Attack:
-    """Build an attack by name.
+def get_attack(
+    name: str, params: Mapping[str, object] | None = None, *, own: Mapping[str, type[Attack]] | None = None
+) -> Attack:
+    """Build an attack by name: a built-in one, one of ``own``, or one that an installed package registers.
 
     Raises
     ------
@@ -102,11 +104,12 @@ def get_attack(name: str, params: Mapping[str, object] | None = None) -> Attack:
     ValueError
         If a parameter is unknown or out of range.
     """
-    attack = BUILTIN.get(name) or _from_entry_points(name)
+    known = {**(own or {}), **BUILTIN}
+    attack = known.get(name) or _from_entry_points(name)
     if attack is None:
-        close = get_close_matches(name, BUILTIN, n=1)
+        close = get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise LookupError(f"no attack {name!r}; {hint}there are: {', '.join(BUILTIN)}")
+        raise LookupError(f"no attack {name!r}; {hint}there are: {', '.join([*BUILTIN, *(own or {})])}")
     try:
         return attack(**(params or {}))
     except TypeError:

@@ -186,6 +186,9 @@ class AuditConfig:
     attacks : tuple of AttackSpec
         Empty means every built-in attack that the inputs allow and that costs no more than two passes; a single
         ``all`` those that cost more, too.
+    attack_files : tuple of str
+        Python files that define attacks of one's own, which are run beside the others. Their code is run: name only
+        files that you trust.
     headline : str, optional
         Label of the attack that the verdict rests on, declared before looking; None is the reference attack where
         there is a reference, and the loss attack elsewhere.
@@ -250,6 +253,7 @@ class AuditConfig:
     salt: str | None = None
     headline: str | None = None
     attacks: tuple[AttackSpec, ...] = ()
+    attack_files: tuple[str, ...] = ()
     max_tokens: int | None = None
     long_texts: LongTexts = "cut"
     prefix_token: str = "auto"
@@ -368,6 +372,7 @@ class AuditConfig:
                 "leave it out (shadow models are read with --tokenizer, too)"
             )
         given["attacks"] = tuple(AttackSpec.parse(text) for text in given.get("attacks", ()))
+        given["attack_files"] = tuple(given.get("attack_files", ()))
         if "fpr_targets" in given:
             given["fpr_targets"] = tuple(sorted({float(fpr) for fpr in given["fpr_targets"]}))
         if "retrained" in given:
@@ -395,7 +400,7 @@ _KINDS: dict[Any, str] = {
 """Kinds of values that keys take, in words."""
 
 _KIND_OF: dict[str, Any] = {
-    **dict.fromkeys(("references", "attacks"), Sequence[str]),
+    **dict.fromkeys(("references", "attacks", "attack_files"), Sequence[str]),
     "fpr_targets": Sequence[float],
     **dict.fromkeys(("max_tokens", "batch_tokens", "ray_workers", "neighbours", "seed"), int),
     **dict.fromkeys(("retrained_margin", "confidence", "bits_per_parameter"), float),

@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback
 
-from .audit.probe import FIGURES, Probe, Texts, read_probe, undisturbed, whole_model
+from .auditing.probe import FIGURES, Probe, Texts, read_probe, undisturbed, whole_model
 from .config import AuditConfig, DataSpec, ModelSpec
 from .documents.estimate import Estimate
 from .errors import ConfigError

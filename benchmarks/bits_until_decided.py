@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from auditor.audit.until_decided import parts_of
+from auditor.auditing.until_decided import parts_of
 from auditor.estimates.scores import SampleScores
 from auditor.gates.policy import parse_policy
 from auditor.gates.sequential import BITS, Question, topics_of

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from power import architecture, cut, fit, write
 
-from auditor.audit.evidence import sample_table
-from auditor.audit.inputs import read_inputs
-from auditor.audit.parts import model_facts
+from auditor.auditing.evidence import sample_table
+from auditor.auditing.inputs import read_inputs
+from auditor.auditing.parts import model_facts
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.data import load_samples, load_texts
 from auditor.engine.signals import Collected, collect_signals

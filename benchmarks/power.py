@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.audit.pipeline import Audit, audit
+from auditor.auditing.pipeline import Audit, audit
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.data import load_samples, load_texts
 from auditor.engine.loading.models import open_model

@@ -2,7 +2,7 @@
 
     python benchmarks/whole_audit.py --n 40
 
-Audits a target and a reference by `auditor.audit.pipeline` and compares three things with it, on the same texts:
+Audits a target and a reference by `auditor.auditing.pipeline` and compares three things with it, on the same texts:
 
 * ``a pass per attack``: every attack runs its own passes, one text at a time from whole logits, on each model (and
   view of the text) that it needs, which is how attacks run that were written one by one;
@@ -40,8 +40,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 from workloads import build_model  # noqa: E402
 
 from attacks import BUILTIN, LOWERCASE, Attack, Need, Signals, TokenScores  # noqa: E402
-from auditor.audit.attack_choice import choose_attacks  # noqa: E402
-from auditor.audit.pipeline import Audit, audit  # noqa: E402
+from auditor.auditing.attack_choice import choose_attacks  # noqa: E402
+from auditor.auditing.pipeline import Audit, audit  # noqa: E402
 from auditor.config import AttackSpec, AuditConfig, DataSpec, ModelSpec  # noqa: E402
 from auditor.engine.tokens import TokenSequence, encode, resolve_prefix  # noqa: E402
 

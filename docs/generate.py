@@ -10,7 +10,7 @@ import click
 from made_by import made_by_tables
 
 from attacks import BUILTIN, Need
-from auditor.audit.attack_choice import when_run
+from auditor.auditing.attack_choice import when_run
 from auditor.cli import cli
 from auditor.config import AuditConfig
 from auditor.documents.files import document_schema

@@ -9,7 +9,7 @@ __all__ = ["made_by_tables"]
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
-    ("`result.json` of `auditor audit`", "auditor/audit/pipeline.py", "AuditResult"),
+    ("`result.json` of `auditor audit`", "auditor/auditing/pipeline.py", "AuditResult"),
     ("`gates.json` of `auditor gate`", "auditor/gates/judge.py", "GateReport"),
     ("`comparison.json` of `auditor compare`", "auditor/comparison/compare.py", "AuditComparison"),
     ("`curve.json` of `auditor audit --target 'run/checkpoint-*'`", "auditor/comparison/curve.py", "Curve"),

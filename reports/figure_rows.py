@@ -387,6 +387,8 @@ def _options(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _further_inputs(config)
     for attack in config.get("attacks") or ():
         yield "attack", _attack_spec(attack)
+    for file in config.get("attack_files") or ():
+        yield "attack-file", file
     for key in _PLAIN_OPTIONS:
         if config.get(key) is not None:
             yield key, str(config[key])
@@ -415,7 +417,9 @@ def _further_inputs(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def command(config: Mapping[str, Any]) -> str | None:
-    r"""Write the command that asks for this audit again, a line an option; None if the configuration is foreign.
+    r"""Write the command that asks for this audit again, a line an option.
+
+    None if the configuration is foreign, or names what was in the memory of a program.
 
     Examples
     --------
@@ -432,5 +436,7 @@ def command(config: Mapping[str, Any]) -> str | None:
             for key, value in _options(config)
         ]
     except (KeyError, TypeError, AttributeError):
+        return None
+    if any(" in memory (" in option for option in options):
         return None
     return " \\\n  ".join(["auditor audit", *options])

@@ -10,7 +10,7 @@ from auditor.documents.result import AuditResult
 
 from . import advice, attacks, escaping, figure_rows, figures, numbers, prediction, retrained, risk, soundness, verdict
 
-__all__ = ["shown", "style_sheet", "templates", "to_html"]
+__all__ = ["first_screen", "shown", "style_sheet", "templates", "to_html"]
 
 
 def shown(value: object, limit: int = escaping.LINE, *, keep: str = "") -> Markup:
@@ -86,3 +86,10 @@ def _context(result: AuditResult) -> dict[str, Any]:
 def to_html(result: AuditResult) -> str:
     """Render the whole audit as one self-contained HTML document."""
     return templates().get_template("report.html.j2").render(_context(result)).rstrip() + "\n"
+
+
+def first_screen(result: AuditResult) -> str:
+    """Render the head and the verdict of the report as a document of its own, for a frame in a notebook."""
+    whole = to_html(result)
+    end = whole.index("</article>") + len("</article>")
+    return f"{whole[:end]}\n</main></div></body></html>\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from auditor.audit.probe import read_probe
+from auditor.auditing.probe import read_probe
 from auditor.errors import ConfigError
 from helpers import save_gpt2
 

@@ -52,6 +52,9 @@ __all__ = ["audit"]
 @click.option("--adapter", metavar="PEFT_DIR", help="PEFT adapter on the target; the reference is then its base.")
 @shared("--tokenizer", "--reference-tokenizer")
 @shared("--attack", help="Attack to run; default: all that the inputs allow. See `auditor attacks`.")
+@click.option("--attack-file", "attack_files", metavar="FILE", multiple=True, help=(
+    "Python file that defines an attack of your own, which is run beside the others. Its code is run: name only files "
+    "that you trust."))  # fmt: skip
 @shared("--text-field", "--split", "--non-members-split")
 @click.option("--max-tokens", type=int, metavar="N",
               help="Score at most N tokens of a text (with --long-texts stride: windows of N tokens).")  # fmt: skip
@@ -141,7 +144,7 @@ def _policy(file: Path | None, until_decided: bool, rank: "Rank") -> "Policy | N
 
 def _keep_verdict(out: Path, policy: "Policy") -> None:
     """Refuse to replace the verdict of another policy, before anything is scored."""
-    from ..audit.earlier import refuse_other_policy
+    from ..auditing.earlier import refuse_other_policy
 
     refuse_other_policy(out, policy.sha256)
 
@@ -162,7 +165,7 @@ def _opened(pack: Path | None, out: Path, rank: "Rank") -> "AbstractContextManag
 def _help(configs: "Iterable[AuditConfig]", out: Path, rank: "Rank") -> None:
     """Score a share of each audit that another process reports."""
     quiet_libraries()
-    from ..audit.pipeline import help_audit
+    from ..auditing.pipeline import help_audit
 
     make_folder(out, folders=("scores",))
     for i, config in enumerate(configs, 1):
@@ -182,7 +185,7 @@ def _audit_configs(
         if not is_count(batch_tokens):
             raise ConfigError(f"--batch-tokens must be a number or auto, got {batch_tokens!r}")
         given["batch_tokens"] = int(batch_tokens)
-    for key in ("references", "attacks"):
+    for key in ("references", "attacks", "attack_files"):
         if key in given:
             given[key] = list(given[key])
     given = (load_config_file(config_file) if config_file else {}) | given

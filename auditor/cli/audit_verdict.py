@@ -38,7 +38,7 @@ def judge_audit(policy: "Policy", out: Path, *, as_json: bool) -> int:
 def run_until_decided(config: "AuditConfig", policy: "Policy", out: Path, *, as_json: bool) -> int:
     """Score until every gate is decided, write and print the verdict."""
     quiet_libraries()
-    from ..audit.until_decided import audit_until_decided
+    from ..auditing.until_decided import audit_until_decided
     from .progress import scoring_progress
 
     make_folder(out, folders=("scores",))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from ..documents.places import check_files, make_folder, write
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,28 +59,6 @@ def deliver(
     console.print(f"\nUse it: auditor predict ... --{name} {out}", markup=False, soft_wrap=True)
 
 
-def make_folder(out: Path, *, folders: tuple[str, ...] = (), option: str = "--out") -> None:
-    """Make the output folder and see that it can be written to, before anything is computed.
-
-    ``folders`` are those that will be made in it; one that is a link would lead elsewhere, and is refused.
-    """
-    import tempfile
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-        for inner in (out / name for name in folders):
-            if inner.is_symlink():
-                raise ConfigError(f"{option} {out}: {inner.name} is a link, and links are not followed; remove it")
-            if inner.exists() and not inner.is_dir():
-                raise ConfigError(f"{option} {out}: {inner.name} is a file, and a folder is to be made; remove it")
-            if inner.is_dir():
-                make_folder(inner, option=option)
-    except OSError as error:
-        raise ConfigError(f"{option} {out}: {error.strerror}") from error
-
-
 def check_folder(out: Path) -> None:
     """See that a folder can be made and written to, and make nothing yet."""
     import tempfile
@@ -90,30 +69,6 @@ def check_folder(out: Path) -> None:
             pass
     except OSError as error:
         raise ConfigError(f"--out {out}: {error.strerror}") from error
-
-
-def check_files(*files: Path | None) -> None:
-    """See that files can be written where they are wanted, before anything is computed."""
-    import tempfile
-
-    for file in files:
-        if file is None or (file.exists() and not file.is_file() and not file.is_dir()):  # a device or a pipe
-            continue
-        if file.is_dir():
-            raise ConfigError(f"cannot write {file}: it is a folder; name a file")
-        try:
-            with tempfile.TemporaryFile(dir=file.absolute().parent):
-                pass
-        except OSError as error:
-            raise ConfigError(f"cannot write {file}: {error.strerror}") from error
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    from ..documents.files import whole_file
-
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 def print_document(text: str) -> None:

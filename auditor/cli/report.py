@@ -42,7 +42,7 @@ def attacks(as_json: bool) -> None:
     """List the attacks: what each scores, its parameters, its paper, and when it is run."""
     from attacks import BUILTIN
 
-    from ..audit.attack_choice import when_run
+    from ..auditing.attack_choice import when_run
 
     rows = [
         {

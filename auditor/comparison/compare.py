@@ -14,7 +14,7 @@ from .differences import comparable_attacks, differences
 from .high import high_samples
 from .pairing import Matched, match_samples
 
-__all__ = ["compare_audits"]
+__all__ = ["compare_audits", "compare_folders"]
 
 
 FEW = 0.5
@@ -51,9 +51,25 @@ def compare_audits(old: Path, new: Path, *, level: float = 0.95) -> AuditCompari
     too. Clusters are the groups that the data named and copies of one text; an audit clusters near-duplicates as well,
     which its samples do not record, so that here intervals are shorter where there are many (a warning says so).
     """
+    _check_level(level)  # before anything is read
+    return compare_folders(read_audit(old), read_audit(new), level=level)
+
+
+def _check_level(level: float) -> None:
     if not 0.5 <= level < 1:
         raise ConfigError(f"confidence must be in [0.5, 1), got {level}; a percentage? use 0.95")
-    before, after = read_audit(old), read_audit(new)
+
+
+def compare_folders(before: AuditedFolder, after: AuditedFolder, *, level: float = 0.95) -> AuditComparison:
+    """Compare two finished audits that were read already; see :func:`compare_audits`.
+
+    Raises
+    ------
+    ConfigError, ResultError
+        As it does.
+    """
+    _check_level(level)
+    old, new = before.path, after.path
     first, second = before.result, after.result
     if first.provenance.salt != second.provenance.salt:
         names = [one.provenance.salt or "none" for one in (first, second)]

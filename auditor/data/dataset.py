@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from ..config import DataSpec, is_count
 from ..errors import DataError
 from .drops import read_drop_ids
+from .held_texts import held_rows
 from .json_values import as_json
 from .lazy_texts import TextSpool
 from .quoting import counted, listing, plain, quoted
 from .readers import read_rows
-from .rows import Row
+from .rows import Columns, Row
 
 __all__ = ["Sample", "SampleSet", "Side", "load_corpus", "load_samples", "load_texts"]
 
@@ -177,7 +178,9 @@ class SampleSet:
         return len({self.groups[row] for row in self.rows(side)} - {None}) or None
 
 
-def load_samples(members: DataSpec, non_members: DataSpec | None, *, drop: Path | None = None) -> SampleSet:
+def load_samples(
+    members: DataSpec, non_members: DataSpec | None, *, drop: Path | None = None, held: Mapping[str, Any] | None = None
+) -> SampleSet:
     r"""Read the texts of both sides, exactly as they are.
 
     Parameters
@@ -189,6 +192,8 @@ def load_samples(members: DataSpec, non_members: DataSpec | None, *, drop: Path 
     drop : Path, optional
         File of the ids of samples to leave out, one a line (see `read_drop_ids`). They are counted and noted, and
         the ids of the others do not change.
+    held : mapping of str to object, optional
+        Texts in memory, by the path that stands for them; see `held_rows`.
 
     Returns
     -------
@@ -223,10 +228,12 @@ def load_samples(members: DataSpec, non_members: DataSpec | None, *, drop: Path 
     left_out: dict[Side, list[str]] = {"members": [], "non_members": []}
     drop_ids = {} if drop is None else read_drop_ids(drop)
 
+    sides: tuple[tuple[DataSpec | None, Side], ...] = ((members, "members"), (non_members, "non_members"))
+
     def both() -> Iterator[Sample]:
-        yield from _read_side(members, "members", places, notes, drop_ids, left_out["members"])
-        if non_members is not None:
-            yield from _read_side(non_members, "non_members", places, notes, drop_ids, left_out["non_members"])
+        for spec, side in sides:
+            if spec is not None:
+                yield from _read_side(spec, side, places, notes, drop_ids, left_out[side], held=held)
 
     data = SampleSet.of(both(), notes)
     dropped = set().union(*left_out.values())
@@ -237,7 +244,7 @@ def load_samples(members: DataSpec, non_members: DataSpec | None, *, drop: Path 
     return data
 
 
-def load_texts(spec: DataSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def load_texts(spec: DataSpec, held: Mapping[str, Any] | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Read the texts of one source of any form that `load_samples` takes, and the notes made on the way.
 
     Raises
@@ -246,7 +253,7 @@ def load_texts(spec: DataSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
         As `load_samples` does.
     """
     notes: dict[str, tuple[str, ...]] = {}
-    texts = tuple(sample.text for sample in _read_side(spec, "data", [], notes))
+    texts = tuple(sample.text for sample in _read_side(spec, "data", [], notes, held=held))
     return texts, notes["data"]
 
 
@@ -276,13 +283,18 @@ def _read_side(
     left_out: list[str] | None = None,
     *,
     keep_others: bool = False,
+    held: Mapping[str, Any] | None = None,
 ) -> Iterator[Sample]:
     """Yield the samples of one side; the place of each, the notes and the ids left out are added on the way."""
     left_out = [] if left_out is None else left_out
     found: list[str] = []
     faults: defaultdict[str, list[str]] = defaultdict(list)
     n_samples = 0
-    for number, row in enumerate(read_rows(spec, found, keep_others=keep_others)):
+    if held and spec.path in held:
+        rows = held_rows(held[spec.path], Columns(spec.text_field, keep_others), spec.path)
+    else:
+        rows = read_rows(spec, found, keep_others=keep_others)
+    for number, row in enumerate(rows):
         label = f"{side.removesuffix('s')}-{number}"
         fault = _fault(row)
         if fault:

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
-__all__ = ["is_hub_id", "is_saved_dataset", "read_arrow", "read_hub", "read_parquet", "read_saved_dataset"]
+__all__ = [
+    "batch_rows",
+    "dataset_rows",
+    "is_hub_id",
+    "is_saved_dataset",
+    "read_arrow",
+    "read_hub",
+    "read_parquet",
+    "read_saved_dataset",
+]
 
 _BATCH_ROWS = 1000
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:(?P<config>[\w.+-]+))?")
@@ -28,7 +37,7 @@ def read_parquet(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row
     where = plain(path)
     with path.open("rb") as file, _refusals(f"{where} as Parquet"), pq.ParquetFile(file) as table:
         wanted = chosen_columns(table.schema_arrow.names, columns, where, "schema")
-        yield from _batch_rows(table.iter_batches(_BATCH_ROWS, columns=wanted), columns, where)
+        yield from batch_rows(table.iter_batches(_BATCH_ROWS, columns=wanted), columns, where)
 
 
 def read_arrow(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row]:
@@ -42,7 +51,7 @@ def read_arrow(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row]:
         with pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file) as table:
             wanted = chosen_columns(table.schema.names, columns, where, "schema")
             batches = map(table.get_batch, range(table.num_record_batches)) if is_file else table
-            yield from _batch_rows((batch.select(wanted) for batch in batches), columns, where)
+            yield from batch_rows((batch.select(wanted) for batch in batches), columns, where)
 
 
 def is_saved_dataset(folder: Path) -> bool:
@@ -67,7 +76,7 @@ def read_saved_dataset(spec: DataSpec, columns: Columns) -> Iterator[Row]:
                 f"{where} has no split {quoted(spec.split)}; splits there are: {splits}; choose with --split"
             )
         saved = saved[spec.split]
-    yield from _dataset_rows(saved, columns, plain(spec.path))
+    yield from dataset_rows(saved, columns, plain(spec.path))
 
 
 def is_hub_id(path: str) -> bool:
@@ -89,17 +98,19 @@ def read_hub(spec: DataSpec, columns: Columns, missing: str) -> Iterator[Row]:
             f"{missing}, and as the `datasets` id {quoted(name)} ({tried}split {quoted(spec.split)}) "
             f"it cannot be loaded: {type(error).__name__}: {reason(error)}"
         ) from error
-    yield from _dataset_rows(dataset, columns, plain(spec.path))
+    yield from dataset_rows(dataset, columns, plain(spec.path))
 
 
-def _dataset_rows(dataset: "datasets.Dataset", columns: Columns, where: str) -> Iterator[Row]:
+def dataset_rows(dataset: "datasets.Dataset", columns: Columns, where: str) -> Iterator[Row]:
+    """Read a data set in batches, whatever its format; it is never copied whole."""
     wanted = chosen_columns(dataset.column_names, columns, where, "schema")
     with _refusals(f"{where} as a dataset"):
         tables = dataset.select_columns(wanted).with_format("arrow").iter(_BATCH_ROWS)
-        yield from _batch_rows(tables, columns, where)
+        yield from batch_rows(tables, columns, where)
 
 
-def _batch_rows(batches: Iterable["pa.RecordBatch | pa.Table"], columns: Columns, where: str) -> Iterator[Row]:
+def batch_rows(batches: Iterable["pa.RecordBatch | pa.Table"], columns: Columns, where: str) -> Iterator[Row]:
+    """Read batches of Arrow, of which every byte is checked first."""
     start = 0
     for batch in batches:
         batch.validate(full=True)  # of UTF-8 too, and of offsets that would read outside the buffers

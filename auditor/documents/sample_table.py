@@ -62,16 +62,15 @@ class SampleTable:
     n_copies: NDArray[np.int64] | None = None
     text: tuple[str, ...] | None = None
 
-    def write_parquet(self, path: Path) -> None:
-        """Write the table; absent parts become null columns so that the schema does not depend on the run.
+    def to_arrow(self) -> Any:
+        """Return the table as Arrow's; absent parts become null columns so that the schema does not depend on the run.
 
-        Raises
-        ------
-        ResultError
-            If it cannot be written.
+        Returns
+        -------
+        pyarrow.Table
+            A row a sample; the score of an attack is the column ``score.<attack>``.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         n = len(self.sample_id)
 
@@ -99,8 +98,20 @@ class SampleTable:
         columns |= {f"score.{label}": pa.array(score, pa.float64()) for label, score in self.scores.items()}
         if self.text is not None:
             columns["text"] = pa.array(self.text, pa.string())
+        return pa.table(columns)
+
+    def write_parquet(self, path: Path) -> None:
+        """Write the table as :meth:`to_arrow` makes it.
+
+        Raises
+        ------
+        ResultError
+            If it cannot be written.
+        """
+        import pyarrow.parquet as pq
+
         with whole_file(path) as partial:
-            pq.write_table(pa.table(columns), partial, compression="zstd")
+            pq.write_table(self.to_arrow(), partial, compression="zstd")
 
 
 class SampleColumns:

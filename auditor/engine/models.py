@@ -7,7 +7,9 @@ from attacks.base import AFTER_MEMBER_SHOTS, AFTER_SHOTS
 
 from ..config import AuditConfig, ModelSpec
 from ..errors import ConfigError
-from .loading.adapters import changes_its_base
+from ..in_memory import HeldModel
+from .loading.adapters import changes_its_base, why_not_its_base
+from .loading.held import held_device, open_held, refuse_unready
 from .loading.models import ModelFiles, choose_device, choose_dtype, open_model
 from .store import PassKey
 from .tokens import Encoder, tokenizer_fingerprint
@@ -108,10 +110,17 @@ class OpenedModel:
         adapter = other.files.spec.adapter
         if adapter is None or not self.files.spec.is_model(replace(other.files.spec, adapter=None)):
             return False
-        return not changes_its_base(adapter)
+        held = other.files.held
+        return not (changes_its_base(adapter) if held is None else why_not_its_base(held.model))
 
 
-def open_models(config: AuditConfig, *, local_rank: int | None = None, device: str | None = None) -> list[OpenedModel]:
+def open_models(
+    config: AuditConfig,
+    *,
+    local_rank: int | None = None,
+    device: str | None = None,
+    held: Mapping[str, HeldModel] | None = None,
+) -> list[OpenedModel]:
     """Open the target and each reference; no weights are loaded.
 
     Parameters
@@ -121,6 +130,8 @@ def open_models(config: AuditConfig, *, local_rank: int | None = None, device: s
         Place among the processes of this machine, each of which takes a GPU of its own if there are several.
     device : str, optional
         Where models will run if not in this process; it need not exist here.
+    held : mapping of str to HeldModel, optional
+        Models in memory, by the path of their specifications; they stay on the device where they are.
 
     Raises
     ------
@@ -130,14 +141,22 @@ def open_models(config: AuditConfig, *, local_rank: int | None = None, device: s
     device = device or choose_device(config.device)
     if local_rank is not None and device == "cuda":
         device = choose_device(f"cuda:{local_rank}")
-    models = [open_one(config.target, "target", config, device)]
-    models += [open_one(spec, "reference", config, device) for spec in config.references]
+    specs = [("target", config.target), *(("reference", spec) for spec in config.references)]
+    models = [open_one(spec, role, config, device, held=(held or {}).get(spec.path)) for role, spec in specs]
     return _same_windows(models) if config.long_texts == "stride" else models
 
 
-def open_one(spec: ModelSpec, role: str, config: AuditConfig, device: str) -> OpenedModel:
+def open_one(
+    spec: ModelSpec, role: str, config: AuditConfig, device: str, *, held: HeldModel | None = None
+) -> OpenedModel:
     """Open a model's files and settle how an audit that runs it on a device reads texts with it."""
-    files = open_model(spec, trust_remote_code=config.trust_remote_code)
+    if held is None:
+        files = open_model(spec, trust_remote_code=config.trust_remote_code)
+    else:
+        _refuse_elsewhere(role, config)
+        refuse_unready(held.model, role, device=config.device, dtype=config.dtype)
+        files = open_held(spec, held)
+        device = held_device(held.model)
     encoder = Encoder.build(
         files.tokenizer,
         rule=config.prefix_token,
@@ -151,9 +170,17 @@ def open_one(spec: ModelSpec, role: str, config: AuditConfig, device: str) -> Op
         config_sha256=files.config_sha256,
         tokenizer_sha256=tokenizer_fingerprint(files.tokenizer),
         prefix_token_ids=encoder.prefix.ids,
-        dtype=choose_dtype(config.dtype, device=device, stored=files.compute_dtype),
+        dtype=files.compute_dtype if held else choose_dtype(config.dtype, device=device, stored=files.compute_dtype),
     )
     return OpenedModel(role=role, files=files, encoder=encoder, key=key, device=device)
+
+
+def _refuse_elsewhere(role: str, config: AuditConfig) -> None:
+    """Refuse to run a model in memory anywhere but where it is."""
+    for option, value in (("device-map", config.device_map), ("engine", None if config.engine == "local" else "ray")):
+        if value is not None:
+            raise ConfigError(f"{role}: {option} {value} places models anew, and this one is in memory; leave it out, "
+                              "or give the model's folder")  # fmt: skip
 
 
 def _same_windows(models: Sequence[OpenedModel]) -> list[OpenedModel]:

@@ -1,7 +1,7 @@
 """The request to the engine: whose signals are wanted, for what, and the texts that serve some attacks."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from attacks import Need
 
 from ..documents.shadows import ShadowSet
+from ..in_memory import HeldModel
 
 __all__ = ["ScoringRequest"]
 
@@ -32,6 +33,8 @@ class ScoringRequest:
         Whether a reference trained on a text; None if none did on any.
     target_called : str
         What the first model is called to whoever waits.
+    held : mapping of str to HeldModel
+        Models in memory, by the path of their specifications.
     """
 
     sample_ids: Sequence[str]
@@ -43,3 +46,4 @@ class ScoringRequest:
     shadows: ShadowSet | None = None
     seen: NDArray[np.bool_] | None = None
     target_called: str = "target"
+    held: Mapping[str, HeldModel] = field(default_factory=dict)

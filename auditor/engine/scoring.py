@@ -13,6 +13,7 @@ from .batches import Budget, make_batches
 from .forward import OutOfMemory, Scorer, SequenceScores
 from .kernels import choose_kernel
 from .loading.adapters import without_adapter
+from .loading.held import as_meant
 from .loading.models import load_weights
 from .models import OpenedModel
 from .plan import Pass, Plan, Stored
@@ -126,7 +127,8 @@ def score_missing(
             trust_remote_code=config.trust_remote_code,
         )
         work.notes.extend([unused] if unused else [])
-        scored[models.index(model)] = work.score(weights, model, ours)
+        with as_meant(model.files):
+            scored[models.index(model)] = work.score(weights, model, ours)
         for base, theirs in by_model(copies, todo):
             with without_adapter(weights):
                 bare = work.score(weights, base, theirs)

@@ -199,7 +199,8 @@ def open_and_plan(
     if config.engine == "ray" and rank.world > 1:
         raise ConfigError("engine ray starts its workers itself: run it without torchrun or accelerate launch")
     device = cluster_device(config) if config.engine == "ray" else None
-    models = open_models(config, local_rank=rank.local_rank if rank.world > 1 else None, device=device)
+    local_rank = rank.local_rank if rank.world > 1 else None
+    models = open_models(config, local_rank=local_rank, device=device, held=request.held)
     models[0] = replace(models[0], alias=request.target_called)
     if Need.SHOTS in request.needs:
         models[0] = models[0].with_shots(request.shots, view=AFTER_SHOTS)

@@ -1,8 +1,10 @@
 """From signals to one row of numbers a sample: attack scores and code lengths, a block of samples at a time."""
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -116,6 +118,12 @@ def _named(attack: Attack) -> Iterator[None]:
         yield
     except (ValueError, LookupError) as error:
         raise AuditError(f"attack {attack.label}: {error}") from error
+    except AuditError:
+        raise
+    except Exception as error:  # whatever an attack of the user's own raises; its words may quote a text
+        where = inspect.getinnerframes(error.__traceback__)[-1] if error.__traceback__ else None
+        place = "" if where is None else f" in line {where.lineno} of {Path(where.filename).name}"
+        raise AuditError(f"attack {attack.label} failed with {type(error).__name__}{place}") from error
 
 
 def _checked(attack: Attack, found: FloatArray, n_samples: int) -> Scores:

@@ -10,8 +10,8 @@ from typing import Any
 
 from attacks import Need
 
-from ..audit.attack_choice import needs_of
-from ..audit.inputs import Inputs, read_inputs
+from ..auditing.attack_choice import needs_of
+from ..auditing.inputs import Inputs, read_inputs
 from ..config import AuditConfig, DataSpec, ModelSpec
 from ..data import SampleSet, Side
 from ..documents.checksums import file_sha256

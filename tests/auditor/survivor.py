@@ -16,7 +16,13 @@ import time
 from importlib import import_module
 from typing import Any
 
-PRELOADED = ("auditor.cli", "auditor.audit.pipeline", "auditor.engine.scoring", "reports", "transformers.models.gpt2")
+PRELOADED = (
+    "auditor.cli",
+    "auditor.auditing.pipeline",
+    "auditor.engine.scoring",
+    "reports",
+    "transformers.models.gpt2",
+)
 LOG_FLAGS = os.O_CREAT | os.O_APPEND | os.O_WRONLY
 
 

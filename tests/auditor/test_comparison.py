@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor.audit.pipeline import audit
+from auditor.auditing.pipeline import audit
 from auditor.config import AuditConfig
 from auditor.documents.estimate import Estimate
 from auditor.documents.prediction import Comparison, Prediction, PredictionBesideMeasurement

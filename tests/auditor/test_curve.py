@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from auditor.audit import pipeline
+from auditor.auditing import pipeline
 from auditor.comparison.curve import Tracer, checkpoint_names, step_of
 from auditor.documents.curve import Curve, read_curve
 from auditor.documents.files import to_text

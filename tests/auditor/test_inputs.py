@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor.audit import inputs
-from auditor.audit.inputs import Inputs, read_inputs
+from auditor.auditing import inputs
+from auditor.auditing.inputs import Inputs, read_inputs
 from auditor.config import AuditConfig
 from auditor.documents.shadows import ShadowSet
 from auditor.errors import ConfigError

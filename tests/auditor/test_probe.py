@@ -18,7 +18,7 @@ def texts() -> tuple[list[str], list[str]]:
 
 
 def test_two_lists_and_two_files_are_the_same_probe(texts: Any, tmp_path: Path) -> None:
-    from auditor.audit.probe import read_probe
+    from auditor.auditing.probe import read_probe
 
     files = [write_jsonl(tmp_path / f"{name}.jsonl", side, prefix=name) for name, side in zip("mn", texts, strict=True)]
     lists, read = read_probe(*texts), read_probe(*files)
@@ -27,7 +27,7 @@ def test_two_lists_and_two_files_are_the_same_probe(texts: Any, tmp_path: Path) 
 
 
 def test_what_is_no_probe_is_refused(texts: Any) -> None:
-    from auditor.audit.probe import read_probe
+    from auditor.auditing.probe import read_probe
 
     with pytest.raises(DataError, match="1 texts are both"):
         read_probe(texts[0], [texts[0][3]])
@@ -44,7 +44,7 @@ def test_the_mode_of_every_module_and_all_random_states_are_put_back(tiny_models
     import torch
     from transformers import AutoModelForCausalLM
 
-    from auditor.audit.probe import undisturbed
+    from auditor.auditing.probe import undisturbed
 
     model = AutoModelForCausalLM.from_pretrained(tiny_models["target"]).train()
     model.transformer.h[0].eval()  # a frozen layer, say
@@ -65,7 +65,7 @@ def test_a_model_in_pieces_is_refused(tiny_models: Any) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from auditor.audit.probe import whole_model
+    from auditor.auditing.probe import whole_model
 
     model = AutoModelForCausalLM.from_pretrained(tiny_models["target"])
     assert whole_model(torch.nn.DataParallel(model)) is model
@@ -80,7 +80,7 @@ def test_a_model_in_pieces_is_refused(tiny_models: Any) -> None:
 def test_memory_that_runs_out_shrinks_the_batches(tiny_models: Any, texts: Any, monkeypatch: Any) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from auditor.audit import probe
+    from auditor.auditing import probe
     from auditor.config import AuditConfig, DataSpec, ModelSpec
     from auditor.engine.forward import OutOfMemory, Scorer
 
@@ -107,7 +107,7 @@ def test_memory_that_runs_out_shrinks_the_batches(tiny_models: Any, texts: Any, 
 def test_a_model_in_training_is_checked_at_every_measurement(tiny_models: Any, texts: Any, monkeypatch: Any) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from auditor.audit import probe
+    from auditor.auditing import probe
     from auditor.config import AuditConfig, DataSpec, ModelSpec
     from auditor.engine.forward import Scorer
 
@@ -140,7 +140,7 @@ def test_a_model_prepared_for_mixed_precision_is_scored_in_that_of_its_weights(t
     from accelerate.state import AcceleratorState
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from auditor.audit.probe import Probe, read_probe
+    from auditor.auditing.probe import Probe, read_probe
     from auditor.config import AuditConfig, DataSpec, ModelSpec
 
     config = AuditConfig(target=ModelSpec(path="none"), members=DataSpec(path="none"))

@@ -136,7 +136,7 @@ def test_the_last_figures_are_those_of_an_audit(trained: Any, texts: Any, tokeni
 def test_with_a_reference_the_figures_are_those_of_auditor_audit(
     texts: Any, tokenizer: Any, tiny_models: Any, tmp_path: Path
 ) -> None:
-    from auditor.audit.pipeline import audit
+    from auditor.auditing.pipeline import audit
     from auditor.config import AttackSpec, AuditConfig, DataSpec, ModelSpec
     from auditor.training_callback import MemorizationCallback
 

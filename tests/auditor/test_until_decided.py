@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from auditor.audit import before_scoring, until_decided
-from auditor.audit.inputs import read_inputs
-from auditor.audit.until_decided import audit_until_decided
+from auditor.auditing import before_scoring, until_decided
+from auditor.auditing.inputs import read_inputs
+from auditor.auditing.until_decided import audit_until_decided
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.documents.estimate import Estimate
 from auditor.documents.gates import GateReport

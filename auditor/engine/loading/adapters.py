@@ -11,7 +11,17 @@ from ...config import ModelSpec
 from ...errors import ModelError
 from .weights import PICKLED, read_header
 
-__all__ = ["adapter_files", "changes_its_base", "count_adapter", "put_adapter", "refuse_resized", "without_adapter"]
+__all__ = [
+    "adapter_files",
+    "changes_its_base",
+    "count_adapter",
+    "put_adapter",
+    "refuse_resized",
+    "refuse_virtual_tokens",
+    "trained_tensors",
+    "why_not_its_base",
+    "without_adapter",
+]
 
 _GENTLE_STARTS = (True, False, "gaussian", "orthogonal", "eva")
 """Ways to start LoRA that leave the base as it is; PiSSA, OLoRA and others move a part of it into the adapter."""
@@ -114,11 +124,7 @@ def put_adapter(model: Any, adapter: str, *, device_map: str | dict[str, str] | 
             f"adapter {adapter}: {config.peft_type.value} loads further models ({named}), which no hash covers; such "
             "adapters cannot be audited: merge it into its base first"
         )
-    if config.is_prompt_learning and config.peft_type != "PREFIX_TUNING":
-        raise ModelError(
-            f"adapter {adapter}: {config.peft_type.value} puts virtual tokens before every text, so that positions of "
-            "logits and tokens differ; such adapters cannot be audited"
-        )
+    _refuse_virtual_tokens(config, adapter)
     options = {} if device_map is None else {"device_map": device_map}
     adapted = PeftModel.from_pretrained(model, adapter, local_files_only=True, **options)
     stored = set(read_header(adapter_files(adapter)[1]))
@@ -131,6 +137,37 @@ def put_adapter(model: Any, adapter: str, *, device_map: str | dict[str, str] | 
             f"(e.g. {min(stored ^ loaded)!a}); is the target the adapter's base?"
         )
     return adapted
+
+
+def _refuse_virtual_tokens(config: Any, adapter: str) -> None:
+    if config.is_prompt_learning and config.peft_type != "PREFIX_TUNING":
+        raise ModelError(
+            f"adapter {adapter}: {config.peft_type.value} puts virtual tokens before every text, so that positions of "
+            "logits and tokens differ; such adapters cannot be audited"
+        )
+
+
+def refuse_virtual_tokens(model: Any, spec: ModelSpec) -> None:
+    """Refuse a model in memory whose adapter puts virtual tokens before every text.
+
+    Raises
+    ------
+    ModelError
+        If so.
+    """
+    for config in model.peft_config.values():
+        _refuse_virtual_tokens(config, str(spec))
+
+
+def trained_tensors(model: Any) -> dict[str, Any]:
+    """Return the tensors of a model in memory that its adapters consist of, by adapter and name."""
+    from peft import get_peft_model_state_dict
+
+    return {
+        f"{adapter}.{name}": tensor
+        for adapter in model.peft_config
+        for name, tensor in get_peft_model_state_dict(model, adapter_name=adapter, save_embedding_layers=False).items()
+    }
 
 
 @contextmanager
@@ -152,7 +189,7 @@ def without_adapter(model: Any) -> Iterator[Any]:
     ModelError
         If there is no adapter, or one whose base cannot be had back exactly.
     """
-    if reason := _cannot_be_switched_off(model):
+    if reason := why_not_its_base(model):
         raise ModelError(f"the adapter cannot be switched off: {reason}; load the base as a model of its own")
     with model.disable_adapter():
         yield model
@@ -173,7 +210,7 @@ def changes_its_base(adapter: str) -> str:
         raise ModelError(f"adapter {adapter}: {file.name} is not the configuration of a PEFT adapter") from error
 
 
-def _cannot_be_switched_off(model: Any) -> str:
+def why_not_its_base(model: Any) -> str:
     """Say why the base is not what is left when the adapter is disabled; empty if it is."""
     configs = getattr(model, "peft_config", None)
     if not configs or not hasattr(model, "disable_adapter"):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from ...config import DEVICE_MAPS, ModelSpec
 from ...errors import ModelError
+from ...in_memory import HeldModel
 from .adapters import adapter_files, put_adapter, refuse_resized
 from .configs import (
     build_empty,
@@ -51,7 +52,8 @@ class ModelFiles:
 
     ``source`` is its folder or its GGUF file, ``tokenizer_source`` that of its tokenizer: its own, its adapter's, or
     another that was named. ``stored_dtype`` is the precision of its weights on disk; ``compute_dtype`` is the one they
-    are meant to be used in, which differs for quantised weights.
+    are meant to be used in, which differs for quantised weights. ``held`` is the model itself if it is in memory
+    already; source and tokenizer_source are then words, and no places.
     """
 
     spec: ModelSpec
@@ -70,6 +72,7 @@ class ModelFiles:
     rope_boundary: int | None
     quantization: Mapping[str, Any] | None = None
     gguf: GgufFacts | None = None
+    held: HeldModel | None = None
 
     @property
     def depends_on_batch(self) -> bool:
@@ -177,6 +180,8 @@ def load_weights(
     ModelError
         If the weights do not fit the architecture (missing tensors would be random) or do not fit in memory.
     """
+    if files.held is not None:
+        return files.held.model, ""
     if device_map is not None:
         _check_device_map(files.spec, device_map)
     offload = Path(tempfile.mkdtemp(prefix="auditor-offload-")) if device_map else None

@@ -13,15 +13,16 @@ from ..documents.prediction import PredictionBesideMeasurement
 from ..documents.result import AttackResult, AuditResult, DataResult, MemorizationResult, RetrainedResult
 from ..documents.salt import read_salt
 from ..documents.sample_table import SampleTable
-from ..engine.loading.adapters import count_adapter
-from ..engine.loading.models import resolve_source
+from ..engine.loading.adapters import count_adapter, trained_tensors
+from ..engine.loading.models import ModelFiles, resolve_source
 from ..engine.ranks import ALONE, Rank
 from ..engine.scoring import ScoringProgress
-from ..engine.signals import collect_signals, score_share
+from ..engine.signals import Collected, collect_signals, score_share
 from ..estimates.grade import grade_signal
 from ..estimates.prediction import check_stated_size, set_beside
 from ..estimates.retrained import compare_with_retrained
 from ..estimates.scores import score_samples
+from ..in_memory import NOTHING, InMemory
 from ..laws.constants import Constants, read_constants
 from .attack_choice import without_misaligned
 from .earlier import Earlier
@@ -45,10 +46,11 @@ Watch = Callable[[ScoringProgress], None] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """The document of an audit and its table of samples."""
+    """The document of an audit, its table of samples, and the signals that both were made of."""
 
     result: AuditResult
     samples: SampleTable
+    collected: Collected | None = None
 
 
 def audit(
@@ -58,6 +60,7 @@ def audit(
     on_progress: Watch = None,
     rank: Rank = ALONE,
     replaces: Earlier | None = None,
+    given: InMemory = NOTHING,
 ) -> Audit:
     """Audit a target: what does it remember of its members, and who could tell?
 
@@ -72,6 +75,8 @@ def audit(
         The first of several processes that share the work; the others call :func:`help_audit`.
     replaces : Earlier, optional
         An audit that this one will replace: it is refused if it is of another model or of other texts.
+    given : InMemory
+        Models, texts and attacks in memory, for which the configuration has words.
 
     Raises
     ------
@@ -79,7 +84,7 @@ def audit(
         With one line: what was given, what is allowed, what to do.
     """
     started_at, started = datetime.now(UTC), monotonic()
-    constants, salt, inputs = read_constants(config), read_salt(config.salt), read_inputs(config)
+    constants, salt, inputs = read_constants(config), read_salt(config.salt), read_inputs(config, given)
     _check_before_scoring(config, inputs, replaces)
     evidence = gather(inputs, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
     retrained = _compare_with_retrained(evidence, scores_folder, on_progress, rank)
@@ -127,7 +132,7 @@ def audit(
     if salt is not None:
         result = salt.result(result)
         table = replace(table, text_sha256=tuple(map(salt.keyed, table.text_sha256)))
-    return Audit(result=result, samples=table)
+    return Audit(result=result, samples=table, collected=evidence.collected)
 
 
 def help_audit(config: AuditConfig, *, scores_folder: Path, rank: Rank) -> None:
@@ -146,9 +151,9 @@ def help_audit(config: AuditConfig, *, scores_folder: Path, rank: Rank) -> None:
 def _check_before_scoring(config: AuditConfig, inputs: Inputs, replaces: Earlier | None) -> None:
     """Refuse what would only be found out after hours of scoring."""
     if replaces is not None:
-        replaces.refuse_other(config, inputs.data)
+        replaces.refuse_other(config, inputs.data, inputs.given)
     check_stated_size(config, inputs.data.n_distinct("members"))
-    if config.retrained is not None:
+    if config.retrained is not None and config.retrained.path not in inputs.given.models:
         resolve_source(config.retrained, trust_remote_code=config.trust_remote_code)
 
 
@@ -188,6 +193,15 @@ def _compare_with_retrained(
     )
 
 
+def _count_trained(target: ModelFiles) -> int | None:
+    """Count the parameters of the target's adapter; None if it has none."""
+    if target.spec.adapter is None:
+        return None
+    if target.held is not None:
+        return sum(int(tensor.numel()) for tensor in trained_tensors(target.held.model).values())
+    return count_adapter(target.spec.adapter)
+
+
 def _prediction(
     evidence: Evidence,
     config: AuditConfig,
@@ -202,7 +216,7 @@ def _prediction(
         config,
         constants,
         n_parameters=target.n_parameters,
-        n_trained=None if target.spec.adapter is None else count_adapter(target.spec.adapter),
+        n_trained=_count_trained(target),
         n_vocabulary=target.n_vocabulary,
         stored_dtype=target.stored_dtype,
         n_members_cut=data.members.n_cut,

@@ -17,8 +17,10 @@ from ..documents.shadows import ShadowSet, load_shadows
 from ..documents.split import read_manifest
 from ..engine.request import ScoringRequest
 from ..errors import ConfigError
+from ..in_memory import NOTHING, InMemory
 from ..soundness.split import check_salt
 from .attack_choice import Headline, choose_attacks, choose_headline, is_by_name, needs_of
+from .own_attacks import own_attacks
 
 __all__ = ["Inputs", "read_inputs"]
 
@@ -50,6 +52,8 @@ class Inputs:
         Which reference trained on which text, as far as known.
     warnings : tuple of str
         What was left out on the way.
+    given : InMemory
+        Objects that stand behind words of the configuration.
     """
 
     config: AuditConfig
@@ -62,6 +66,7 @@ class Inputs:
     shadows: ShadowSet | None
     seen: NDArray[np.bool_] | None
     warnings: tuple[str, ...]
+    given: InMemory = NOTHING
 
     @property
     def request(self) -> ScoringRequest:
@@ -75,23 +80,35 @@ class Inputs:
             frequency_texts=self.frequency_texts,
             shadows=self.shadows,
             seen=self.seen,
+            held=self.given.models,
         )
 
 
-def read_inputs(config: AuditConfig) -> Inputs:
+def read_inputs(config: AuditConfig, given: InMemory = NOTHING) -> Inputs:
     """Choose the attacks and read every text.
+
+    Parameters
+    ----------
+    config : AuditConfig
+    given : InMemory
+        Models, texts and attacks in memory, for which the configuration has words.
 
     Raises
     ------
     ConfigError, DataError
         For attacks whose needs are not met, and for texts that cannot be used.
     """
-    attacks, warnings = choose_attacks(config)
+    own = own_attacks(config, given)
+    attacks, warnings = choose_attacks(config, own)
+    warnings += own.notes_on(attacks)
     if config.split_manifest is not None:
         manifest, salt = read_manifest(Path(config.split_manifest)), read_salt(config.salt)
         check_salt(manifest, salt)  # a mistake is told before hours of scoring
     data = load_samples(
-        config.members, config.non_members, drop=None if config.drop_ids is None else Path(config.drop_ids)
+        config.members,
+        config.non_members,
+        drop=None if config.drop_ids is None else Path(config.drop_ids),
+        held=given.texts,
     )
     if config.non_members is None:
         warnings.append("no non-members were given: bits and rankings only, no AUC; totals are uncalibrated")
@@ -102,7 +119,7 @@ def read_inputs(config: AuditConfig) -> Inputs:
     _refuse_same_shots(config)
     texts = {}
     for name in ("shots", "member_shots", "frequency_corpus"):
-        texts[name], notes = _other_texts(getattr(config, name), f"--{name.replace('_', '-')}", data)
+        texts[name], notes = _other_texts(getattr(config, name), f"--{name.replace('_', '-')}", data, given)
         warnings += [f"{name.replace('_', ' ')}: {note}" for note in notes]
     seen, shadows = None, None
     if config.shadows is not None:
@@ -125,7 +142,7 @@ def read_inputs(config: AuditConfig) -> Inputs:
     return Inputs(
         config=config,
         attacks=tuple(attacks),
-        headline=choose_headline(config, attacks),
+        headline=choose_headline(config, attacks, own),
         data=data,
         shots=texts["shots"],
         member_shots=texts["member_shots"],
@@ -133,17 +150,20 @@ def read_inputs(config: AuditConfig) -> Inputs:
         shadows=shadows,
         seen=seen,
         warnings=tuple(warnings),
+        given=given,
     )
 
 
-def _other_texts(spec: DataSpec | None, option: str, data: SampleSet) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _other_texts(
+    spec: DataSpec | None, option: str, data: SampleSet, given: InMemory
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Read texts that stand beside the evaluated ones, none of which may be among them; and what was left out.
 
     An evaluated text among the shots would recognise itself.
     """
     if spec is None:
         return (), ()
-    texts, notes = load_texts(spec)
+    texts, notes = load_texts(spec, given.texts)
     evaluated = set(data.text_sha256)
     shared = sum(hashlib.sha256(text.encode()).hexdigest() in evaluated for text in texts)
     if shared:

@@ -9,8 +9,10 @@ from ..data import SampleSet, Side
 from ..documents.files import read_document
 from ..documents.result import SCHEMA_VERSION, AuditResult, SideData
 from ..documents.salt import Salt, read_salt
+from ..engine.loading.held import open_held
 from ..engine.loading.models import open_model
 from ..errors import ConfigError, ResultError
+from ..in_memory import NOTHING, InMemory
 
 __all__ = ["Earlier", "find_earlier", "refuse_other_policy"]
 
@@ -24,7 +26,7 @@ class Earlier:
     folder: Path
     result: AuditResult
 
-    def refuse_other(self, config: AuditConfig, data: SampleSet) -> None:
+    def refuse_other(self, config: AuditConfig, data: SampleSet, given: InMemory = NOTHING) -> None:
         """Refuse to replace this audit by one of another model or of other texts, before anything is scored.
 
         Models are the same if their weights are, wherever they lie. Texts are the same if ids and texts are, or if they
@@ -36,7 +38,11 @@ class Earlier:
             If model or texts differ.
         """
         target = self.result.provenance.models[0]
-        files = open_model(config.target, trust_remote_code=config.trust_remote_code)
+        in_memory = given.models.get(config.target.path)
+        if in_memory is None:
+            files = open_model(config.target, trust_remote_code=config.trust_remote_code)
+        else:
+            files = open_held(config.target, in_memory)
         if files.weights_sha256 != target.weights_sha256:
             raise ConfigError(
                 f"--out {self.folder} holds the audit of another model ({target.path}, weights "

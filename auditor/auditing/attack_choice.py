@@ -8,6 +8,7 @@ from attacks import BUILTIN, Attack, Need, get_attack
 
 from ..config import AttackSpec, AuditConfig
 from ..errors import ConfigError
+from .own_attacks import OwnAttacks
 
 __all__ = [
     "ALL",
@@ -39,8 +40,13 @@ class Headline:
     declared_by: Literal["config", "default"]
 
 
-def choose_attacks(config: AuditConfig) -> tuple[list[Attack], list[str]]:
+_NONE = OwnAttacks()
+
+
+def choose_attacks(config: AuditConfig, own: OwnAttacks = _NONE) -> tuple[list[Attack], list[str]]:
     """Build the attacks asked for, or every built-in one that the inputs allow; say which were left out.
+
+    Those of ``own`` are known by name, too; what is wanted of them comes beside all others.
 
     Raises
     ------
@@ -51,7 +57,7 @@ def choose_attacks(config: AuditConfig) -> tuple[list[Attack], list[str]]:
     if names and names != [ALL]:
         if ALL in names:
             raise ConfigError(f"--attack {ALL} stands for every attack: give it alone, or name the attacks")
-        return _named(config), []
+        return _named(config, own), []
     chosen: list[Attack] = []
     lacking: dict[str, list[str]] = {}
     for attack in (get_attack(name) for name in BUILTIN):
@@ -60,12 +66,13 @@ def choose_attacks(config: AuditConfig) -> tuple[list[Attack], list[str]]:
             lacking.setdefault(missing, []).append(attack.name)
         elif not missing and (names or not attack.needs & _COSTLY):
             chosen.append(attack)
+    chosen += [_build(AttackSpec(name=name, params={}), config, own, option="--attack-file") for name in own.wanted]
     if config.headline is not None and config.headline not in {attack.label for attack in chosen}:
-        chosen.append(_build(AttackSpec.parse(config.headline), config, option="--headline"))
+        chosen.append(_build(AttackSpec.parse(config.headline), config, own, option="--headline"))
     return chosen, [f"left out, as they need {what}: {', '.join(those)}" for what, those in lacking.items()]
 
 
-def choose_headline(config: AuditConfig, attacks: Sequence[Attack]) -> Headline:
+def choose_headline(config: AuditConfig, attacks: Sequence[Attack], own: OwnAttacks = _NONE) -> Headline:
     """Say on which attack the verdict rests: declared, or the reference attack, or loss, or the first one.
 
     Raises
@@ -77,7 +84,7 @@ def choose_headline(config: AuditConfig, attacks: Sequence[Attack]) -> Headline:
     if config.headline is None:
         label = labels.get("reference") or labels.get("loss") or attacks[0].label
         return Headline(label=label, declared_by="default")
-    declared = _build(AttackSpec.parse(config.headline), config, option="--headline").label
+    declared = _build(AttackSpec.parse(config.headline), config, own, option="--headline").label
     if declared not in {attack.label for attack in attacks}:
         raise ConfigError(f"--headline {declared} is not among the attacks: {', '.join(a.label for a in attacks)}")
     return Headline(label=declared, declared_by="config")
@@ -124,21 +131,23 @@ def is_by_name(config: AuditConfig) -> bool:
     return bool(config.attacks) and config.attacks[0].name != ALL
 
 
-def _named(config: AuditConfig) -> list[Attack]:
-    """Build the attacks that were asked for by name."""
+def _named(config: AuditConfig, own: OwnAttacks) -> list[Attack]:
+    """Build the attacks that were asked for by name, or by their file."""
     named: dict[str, Attack] = {}
-    for spec in config.attacks:
-        attack = _build(spec, config, option="--attack")
+    names = {spec.name for spec in config.attacks}
+    of_files = [AttackSpec(name=name, params={}) for name in own.wanted if name not in names]
+    for spec in (*config.attacks, *of_files):
+        attack = _build(spec, config, own, option="--attack")
         if attack.label in named:
             raise ConfigError(f"--attack {attack.label} was given twice")
         named[attack.label] = attack
     return list(named.values())
 
 
-def _build(spec: AttackSpec, config: AuditConfig, *, option: str) -> Attack:
+def _build(spec: AttackSpec, config: AuditConfig, own: OwnAttacks, *, option: str) -> Attack:
     """Build one attack whose needs are met."""
     try:
-        attack = get_attack(spec.name, spec.params)
+        attack = get_attack(spec.name, spec.params, own=own.classes)
     except (LookupError, ValueError) as error:
         raise ConfigError(f"{option}: {error.args[0]}") from error
     if lacking := _lacking(attack, config):

@@ -68,7 +68,7 @@ def audit_until_decided(
     ConfigError
         If a gate cannot be decided early, or the audit asks for what takes all texts.
     AuditError
-        As :func:`auditor.audit.pipeline.audit` does.
+        As :func:`auditor.auditing.pipeline.audit` does.
 
     Notes
     -----
