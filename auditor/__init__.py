@@ -3,6 +3,7 @@
 ``import auditor`` is instant: nothing heavy is imported until it is used.
 """
 
+import random
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,11 @@ refuse_foreign_siblings()
 def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
         if name in names:
-            return getattr(import_module(f".{home}", __name__), name)
+            state = random.getstate()
+            try:
+                return getattr(import_module(f".{home}", __name__), name)
+            finally:
+                random.setstate(state)  # some libraries draw from it when they are imported
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -33,7 +33,7 @@ from ..gates.policy import Policy, built_in_policy, read_policy
 from ..gates.subject import read_judged, with_changes, with_checksums
 from .asked import settled
 from .saving import prepare_folder, write_audit
-from .surroundings import Watch, quiet, shown
+from .surroundings import Watch, shown, unnoticed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -363,7 +363,7 @@ def audit(
     >>> found.to_pandas()["target_bits"].mean()  # doctest: +SKIP
     """
     settings = settings if non_members is None else settings | {"non_members": non_members}
-    with quiet():
+    with unnoticed():
         asked = settled(
             target,
             reference=reference,

@@ -13,7 +13,7 @@ from ..engine.request import ScoringRequest
 from ..engine.signals import collect_signals
 from ..errors import ConfigError
 from .asked import settled
-from .surroundings import Watch, quiet, shown
+from .surroundings import Watch, shown, unnoticed
 
 __all__ = ["score"]
 
@@ -53,7 +53,7 @@ def score(
     """
     if unfit := sorted(set(settings) & {"non_members", "retrained", "shadows", "attacks", "references", "engine"}):
         raise ConfigError(f"score takes no {unfit[0]}: it scores texts with one model; use auditor.audit")
-    with quiet(), TemporaryDirectory(prefix="auditor-scores-") as folder:
+    with unnoticed(), TemporaryDirectory(prefix="auditor-scores-") as folder:
         asked = settled(model, members=texts, tokenizer=tokenizer, settings=settings)
         config, given = asked.config, asked.given
         read, _ = load_texts(config.members, given.texts)

@@ -4,20 +4,21 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ..engine.loading.held import same_random_states
 from ..engine.scoring import ScoringProgress
 
-__all__ = ["Watch", "quiet", "shown"]
+__all__ = ["Watch", "shown", "unnoticed"]
 
 Watch = Callable[[ScoringProgress], None]
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep other libraries' bars and advice out of the way for the length of a block."""
+def unnoticed() -> Iterator[None]:
+    """Keep other libraries' bars and advice out of the way for the length of a block, and random states as they are."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), same_random_states():
         warnings.simplefilter("ignore")
         logging.set_verbosity_error()
         logging.disable_progress_bar()

@@ -98,7 +98,7 @@ def as_attack(mine: Any, *, where: str = "attacks") -> tuple[type[Attack], Attac
         spec = AttackSpec(name=kind.name, params={})
     else:
         raise ConfigError(
-            f"{where}: a {type(mine).__name__} is no attack; give a name such as 'min_k:k=0.1', a function of signals, "
+            f"{where}: {type(mine).__name__} is no attack; give a name such as 'min_k:k=0.1', a function of signals, "
             "or a class derived from attacks.Attack"
         )
     _check(kind, where)

@@ -46,9 +46,9 @@ def held_rows(texts: Any, columns: Columns, where: str) -> Iterator[Row]:
         yield from _frame_rows(texts, columns, where)
     elif isinstance(texts, Mapping):
         wanted = chosen_columns([str(name) for name in texts], columns, where, "keys")
-        yield from column_rows({name: _listed(texts[name]) for name in wanted}, columns, where)
+        yield from column_rows({name: _listed(texts[name], where) for name in wanted}, columns, where)
     else:
-        yield from _list_rows(_listed(texts), columns, where)
+        yield from _list_rows(_listed(texts, where), columns, where)
 
 
 def described(texts: Any) -> str:
@@ -84,12 +84,12 @@ def _refuse_streams(texts: Any, where: str) -> None:
     streams = _is_a(texts, "datasets", "IterableDataset") or _is_a(texts, "pyarrow", "RecordBatchReader")
     if streams or (hasattr(texts, "__next__") and not hasattr(texts, "__len__")):
         raise DataError(
-            f"{where}: a {type(texts).__name__} streams, and an audit reads its texts more than once; give a list, or "
+            f"{where}: {type(texts).__name__} streams, and an audit reads its texts more than once; give a list, or "
             "datasets.Dataset.from_list(list(stream.take(1000)))"
         )
 
 
-def _listed(texts: Any) -> Sequence[Any]:
+def _listed(texts: Any, where: str) -> Sequence[Any]:
     """Return a sequence of values out of a list, an array or a column."""
     for method in ("to_pylist", "to_list", "tolist"):  # Arrow, polars and pandas, numpy
         if hasattr(texts, method):
@@ -97,7 +97,7 @@ def _listed(texts: Any) -> Sequence[Any]:
             return listed if isinstance(listed, list) else [listed]
     if isinstance(texts, Sequence) and not isinstance(texts, str | bytes | bytearray):
         return texts
-    raise DataError(f"{_KINDS}; got {type(texts).__name__}")
+    raise DataError(f"{where}: {_KINDS}")
 
 
 def _list_rows(texts: Sequence[Any], columns: Columns, where: str) -> Iterator[Row]:
@@ -107,7 +107,7 @@ def _list_rows(texts: Sequence[Any], columns: Columns, where: str) -> Iterator[R
         kind = dict if isinstance(value, Mapping) else str if isinstance(value, str) else type(value)
         first = first or kind
         if kind is not first or kind not in (str, dict):
-            which = f"row 0 is a {first.__name__}, row {number} a {kind.__name__}"
+            which = f"row 0 is {first.__name__}, row {number} {kind.__name__}"
             unequal = f"of unequal kinds ({which})" if kind is not first else f"of {kind.__name__}"
             raise DataError(f"{where}: a list {unequal}; give strings, or dicts with a column {quoted(columns.text)}")
         place = f"{where} row {number} counting from 0"

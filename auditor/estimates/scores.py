@@ -116,11 +116,14 @@ def _named(attack: Attack) -> Iterator[None]:
     """Say which attack it was that could not score."""
     try:
         yield
-    except (ValueError, LookupError) as error:
-        raise AuditError(f"attack {attack.label}: {error}") from error
     except AuditError:
         raise
-    except Exception as error:  # whatever an attack of the user's own raises; its words may quote a text
+    except Exception as error:
+        if type(attack).__module__.startswith("attacks."):
+            if isinstance(error, ValueError | LookupError):
+                raise AuditError(f"attack {attack.label}: {error}") from error
+            raise
+        # an attack of somebody else's, whose words may quote a text
         where = inspect.getinnerframes(error.__traceback__)[-1] if error.__traceback__ else None
         place = "" if where is None else f" in line {where.lineno} of {Path(where.filename).name}"
         raise AuditError(f"attack {attack.label} failed with {type(error).__name__}{place}") from error

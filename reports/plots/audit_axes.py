@@ -74,7 +74,7 @@ def draw_bits(result: AuditResult, samples: SampleTable, axes: Axes | None = Non
 
 
 def draw_attacks(result: AuditResult, axes: Axes | None = None) -> Axes:
-    """Draw the AUC of every attack with its interval, the largest on top.
+    """Draw the AUC of every attack with its interval, that of the verdict on top.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from .quantization import quantization_of, stored_precision
 from .tokenizer_files import refuse_made_up
 from .weights import StoredWeights
 
-__all__ = ["as_meant", "held_device", "is_adapted", "open_held", "refuse_unready", "undisturbed"]
+__all__ = ["as_meant", "held_device", "is_adapted", "open_held", "refuse_unready", "same_random_states", "undisturbed"]
 
 _KINDS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16", "float64": "F64", "int64": "I64", "int32": "I32",
           "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL", "float8_e4m3fn": "F8_E4M3",
@@ -54,13 +54,13 @@ def refuse_unready(model: Any, called: str, *, device: str = "auto", dtype: str 
         wrapped = getattr(model, "module", None) or getattr(model, "_orig_mod", None)
         inner = "the model inside it (model.module, or model._orig_mod of torch.compile)" if wrapped else "one of these"
         raise ConfigError(
-            f"{called}: a {type(model).__name__} is neither a path, an id, a transformers model nor a PEFT model; give "
+            f"{called}: {type(model).__name__} is neither a path, an id, a transformers model nor a PEFT model; give "
             f"{inner}"
         )
     config = bare.config
     if getattr(config, "is_encoder_decoder", False) or bare.get_output_embeddings() is None:
         raise ModelError(
-            f"{called}: a {type(bare).__name__} has no head of a causal language model; only these can be audited"
+            f"{called}: {type(bare).__name__} has no head of a causal language model; only these can be audited"
         )
     if any(module.training for module in model.modules()):
         raise ConfigError(
@@ -189,28 +189,36 @@ def _fingerprint_config(config: Any) -> str:
 
 @contextmanager
 def undisturbed(*models: Any) -> Iterator[None]:
-    """Put everything back that scoring might change, at the end of a block.
+    """Put everything back that scoring might change in models, at the end of a block.
 
-    That is of each model the mode of every module, which tensors ask for a gradient, and the gradients that there are
-    (set aside meanwhile); and all random states (Python, numpy, torch on the CPU and the GPUs that hold a model).
+    That is the mode of every module, which tensors ask for a gradient, and the gradients that there are (set aside
+    meanwhile).
     """
-    import torch
-
     modes = {module: module.training for model in models for module in model.modules()}
     wanted = {tensor: (tensor.requires_grad, tensor.grad) for model in models for tensor in model.parameters()}
-    gpus = {tensor.device for tensor in wanted if tensor.device.type == "cuda"}
+    try:
+        for tensor in wanted:
+            tensor.grad = None
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for tensor, (asked, gradient) in wanted.items():
+            if tensor.requires_grad != asked:
+                tensor.requires_grad_(asked)
+            tensor.grad = gradient
+
+
+@contextmanager
+def same_random_states() -> Iterator[None]:
+    """Put all random states back at the end of a block: Python's, numpy's, torch's on the CPU and on GPUs in use."""
+    import torch
+
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     states = random.getstate(), np.random.get_state()  # noqa: NPY002 (what the caller may draw from)
-    with torch.random.fork_rng(devices=sorted(gpus, key=str)):
+    with torch.random.fork_rng(devices=list(gpus)):
         try:
-            for tensor in wanted:
-                tensor.grad = None
             yield
         finally:
-            for module, mode in modes.items():
-                module.training = mode
-            for tensor, (asked, gradient) in wanted.items():
-                if tensor.requires_grad != asked:
-                    tensor.requires_grad_(asked)
-                tensor.grad = gradient
             random.setstate(states[0])
             np.random.set_state(states[1])  # noqa: NPY002
