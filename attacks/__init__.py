@@ -14,6 +14,7 @@ from .con_recall import ConRecall
 from .dc_pdd import DCPDD
 from .ez import EZ
 from .gradient_norm import GradientNorm
+from .informia import InfoRMIA
 from .lira import LiRA, LiRAOffline
 from .loss import Loss
 from .lowercase import Lowercase
@@ -45,6 +46,7 @@ __all__ = [
     "ConRecall",
     "Continuations",
     "GradientNorm",
+    "InfoRMIA",
     "LiRA",
     "LiRAOffline",
     "Loss",
@@ -88,6 +90,7 @@ BUILTIN: dict[str, type[Attack]] = {
         LiRA,
         LiRAOffline,
         RMIA,
+        InfoRMIA,
     )
 }
 

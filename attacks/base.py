@@ -76,6 +76,8 @@ class Need(StrEnum):
     """Norms of the gradient of the target's loss on each text: a forward and a backward pass of the target."""
     CONTINUATIONS = "continuations"
     """What the target writes after the first half of each text, ten times: generation, far slower than scoring."""
+    DIVERGENCE = "divergence"
+    """How far references expect other tokens than the target: a pass of all of them, together in memory."""
     SEVERAL_REFERENCES = "several_references"
     """At least two models, for every text, that never saw it."""
     SHADOWS = "shadows"
@@ -195,6 +197,9 @@ class Signals:
         By order, ``"1"``, ``"2"`` and ``"inf"``: mean over the target's parameter tensors of the norm of the gradient
         of its mean negative log-likelihood of the text.
     continuations : Continuations, optional
+    divergence : ndarray of float64, shape (n_samples,), nats, optional
+        Kullback-Leibler divergence of the target's distribution of the next token from the mean of the references that
+        never saw the text, summed over its scored tokens.
     """
 
     sample_ids: tuple[str, ...]
@@ -208,6 +213,7 @@ class Signals:
     token_counts: IntArray | None = None
     gradient_norms: Mapping[str, FloatArray] | None = None
     continuations: Continuations | None = None
+    divergence: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.sample_ids)

@@ -47,7 +47,7 @@ ATTACKS = [
 ]
 WITH_REFERENCE = {"reference", "ez", "wbc"}
 OFFERED = {"recall", "con_recall", "neighbourhood", "neighbourhood_swap", "pac", "dc_pdd", "gradient_norm", "samia",
-           "lira", "lira_offline", "rmia"}  # fmt: skip
+           "lira", "lira_offline", "rmia", "informia"}  # fmt: skip
 """Attacks that are run when named, or when they are given what they need."""
 HOSTILE = [
     "<script>alert(1)</script><img src=x onerror=alert(1)> & ]]> --> </style> Ada",

@@ -9,8 +9,9 @@ from hashlib import sha256
 from html import escape
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class Audit:
     samples: SampleTable
     folder: Path | None = None
     _done: pipeline.Audit | None = None
-    _scores: TemporaryDirectory[str] | None = None
+    _scores: Path | None = None
 
     def __repr__(self) -> str:
         from reports.verdict import verdict
@@ -136,8 +137,7 @@ class Audit:
                 if (self.folder / name).is_file():
                     shutil.copyfile(self.folder / name, out / name)
             return out
-        scores = self.folder / "scores" if self.folder else Path(self._scores.name) if self._scores else None
-        write_audit(self._done, out, scores=scores)
+        write_audit(self._done, out, scores=self._scores)
         return out
 
     def gate(
@@ -374,20 +374,28 @@ def audit(
             settings=settings,
         )
         config, given = asked.config, asked.given
-        scores, place, replaces = None, None, None
-        if out is None:
-            scores = TemporaryDirectory(prefix="auditor-scores-")
-        else:
-            place = Path(out)
+        place = None if out is None else Path(out)
+        replaces = None
+        if place is not None:
             prepare_folder(place)
             replaces = None if overwrite else find_earlier(place)
-        folder = place / "scores" if place else Path(scores.name) if scores else Path()
-        with undisturbed(*(held.model for held in given.models.values())), shown(progress) as on_progress:
-            done = pipeline.audit(config, scores_folder=folder, on_progress=on_progress, replaces=replaces, given=given)
+        folder = place / "scores" if place else Path(mkdtemp(prefix="auditor-scores-"))
+        try:
+            with undisturbed(*(held.model for held in given.models.values())), shown(progress) as on_progress:
+                done = pipeline.audit(
+                    config, scores_folder=folder, on_progress=on_progress, replaces=replaces, given=given
+                )
+        except BaseException:
+            if place is None:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         if place is not None:
             (place / "gates.json").unlink(missing_ok=True)
             done = write_audit(done, place)
-    return Audit(result=done.result, samples=done.samples, folder=place, _done=done, _scores=scores)
+    found = Audit(result=done.result, samples=done.samples, folder=place, _done=done, _scores=folder)
+    if place is None:
+        finalize(found, shutil.rmtree, folder, ignore_errors=True)
+    return found
 
 
 def read_audit(folder: str | PathLike[str]) -> Audit:

@@ -24,7 +24,7 @@ __all__ = [
 ALL = "all"
 """Name that stands for every built-in attack that the inputs allow, whatever it costs."""
 
-_COSTLY = frozenset({Need.SWAPS, Need.GRADIENTS, Need.CONTINUATIONS})
+_COSTLY = frozenset({Need.SWAPS, Need.GRADIENTS, Need.CONTINUATIONS, Need.DIVERGENCE})
 """Needs that cost several passes or more; such attacks are run when named, or with ``all``."""
 
 _OFFERS = frozenset({Need.SHOTS, Need.MEMBER_SHOTS, Need.NEIGHBOURS, Need.TOKEN_COUNTS, Need.SHADOWS,

@@ -25,6 +25,7 @@ from attacks.base import Continuations, Need
 from ..config import AuditConfig
 from ..errors import ModelError
 from .continuations import N_CONTINUATIONS, SAMPLING, Writer, halves
+from .divergence import divergence
 from .forward import OutOfMemory, is_out_of_memory, why_not_finite
 from .gradients import ORDERS, check_differentiable, choose_parameters, gradient_norms
 from .loading.configs import first_line
@@ -43,7 +44,9 @@ MEASURES_VERSION = 1
 _SECONDS_BETWEEN_WRITES = 2.0
 """A killed run loses as much as this, and the text in flight."""
 
-Measure = Callable[[str], list[float]]
+Measure = Callable[[str, int], list[float]]
+"""Numbers of one text, given with its place."""
+
 Values = NDArray[np.float64]
 
 
@@ -61,6 +64,8 @@ class Measures:
         In the order of :data:`auditor.engine.gradients.ORDERS`.
     written : ndarray of float64, shape (n_samples, 2 * n_continuations), optional
         Recall of each continuation, then zlib bytes of each.
+    diverged : ndarray of float64, shape (n_samples, 1), optional
+        Divergence from the references, nats.
     """
 
     notes: tuple[str, ...] = ()
@@ -68,6 +73,7 @@ class Measures:
     n_reused: int = 0
     norms: Values | None = None
     written: Values | None = None
+    diverged: Values | None = None
 
     def gradient_norms(self, places: slice) -> dict[str, Values] | None:
         """Return what :class:`attacks.base.Signals` calls ``gradient_norms``, of some samples."""
@@ -79,6 +85,10 @@ class Measures:
             return None
         recall, n_bytes = np.split(self.written[places], 2, axis=1)
         return Continuations(recall=recall, zlib_bytes=n_bytes.astype(np.int64))
+
+    def divergence(self, places: slice) -> Values | None:
+        """Return what :class:`attacks.base.Signals` calls ``divergence``, of some samples."""
+        return None if self.diverged is None else self.diverged[places, 0].copy()
 
 
 class MeasureStore:
@@ -144,6 +154,7 @@ def measure_missing(
     needs: frozenset[Need],
     *,
     scores_folder: Path,
+    seen: NDArray[np.bool_] | None = None,
     on_progress: Callable[[ScoringProgress], None] | None = None,
 ) -> Measures:
     """Measure of the target what the attacks need and the store does not have.
@@ -154,7 +165,10 @@ def measure_missing(
     Parameters
     ----------
     needs : frozenset of Need
-        Without ``GRADIENTS`` and ``CONTINUATIONS`` nothing is done.
+        Without ``GRADIENTS``, ``CONTINUATIONS`` and ``DIVERGENCE`` nothing is done. The divergence is only defined
+        where all models read the texts as the same tokens, and is left out elsewhere.
+    seen : ndarray of bool, shape (n_references, n_samples), or None
+        Which reference trained on which text.
     on_progress : callable, optional
         Called after every text; a text counts with its scored tokens, once for each kind of measure.
 
@@ -167,7 +181,10 @@ def measure_missing(
     """
     one = plan.passes[0]
     check_measurable(one.model, needs)
-    todo = {kind.need: _Todo(kind, one, scores_folder) for kind in _kinds(one.model) if kind.need in needs}
+    if not plan.aligned:
+        needs -= {Need.DIVERGENCE}
+    kinds = (*_kinds(one.model), _divergence_kind(plan, config, seen))
+    todo = {kind.need: _Todo(kind, one, scores_folder) for kind in kinds if kind.need in needs}
     n_missing = sum(len(part.places) for part in todo.values())
     notes = _notes(plan, one.model, needs)
     if n_missing:
@@ -184,6 +201,7 @@ def measure_missing(
         n_reused=sum(len(part.distinct) for part in todo.values()) - n_missing,
         norms=todo[Need.GRADIENTS].by_sample() if Need.GRADIENTS in todo else None,
         written=todo[Need.CONTINUATIONS].by_sample() if Need.CONTINUATIONS in todo else None,
+        diverged=todo[Need.DIVERGENCE].by_sample() if Need.DIVERGENCE in todo else None,
     )
 
 
@@ -213,15 +231,47 @@ def _kinds(model: OpenedModel) -> tuple[_Kind, ...]:
             doing="letting the target write on",
             parameters={**SAMPLING, "window": model.encoder.window},
             n_values=2 * N_CONTINUATIONS,
-            prepare=lambda weights, opened: Writer(weights, opened).compare,
+            prepare=_continuations,
         ),
     )
+
+
+def _divergence_kind(plan: Plan, config: AuditConfig, seen: NDArray[np.bool_] | None) -> _Kind:
+    """Say how the target's divergence from its references is measured: all of them are loaded beside it."""
+    passes = plan.passes[plan.n_views :]
+    models = [one.model for one in passes]
+
+    def prepare(weights: Any, opened: OpenedModel) -> Measure:
+        loaded = [None if model.is_base_of(opened) else _load(model, config)[0] for model in models]
+        everyone = np.ones(len(models), dtype=np.bool_)
+
+        def measure(text: str, place: int) -> list[float]:
+            ours, *theirs = [model.encoder.sequences(model.encoder.encode([text])[0]) for model in (opened, *models)]
+            counted = everyone if seen is None else ~seen[:, place]
+            return [divergence(weights, loaded, ours, theirs, counted)]
+
+        return measure
+
+    saw = None if seen is None else hashlib.sha256(np.packbits(seen).tobytes()).hexdigest()
+    return _Kind(
+        need=Need.DIVERGENCE,
+        doing="comparing the target's expectations with the references'",
+        parameters={"references": [asdict(model.key) for model in models], "seen": saw},
+        n_values=1,
+        prepare=prepare,
+    )
+
+
+def _continuations(weights: Any, model: OpenedModel) -> Measure:
+    """Make the measure of continuations."""
+    writer = Writer(weights, model)
+    return lambda text, _place: writer.compare(text)
 
 
 def _gradients(weights: Any, model: OpenedModel) -> Measure:
     """Make the measure of gradient norms."""
     parameters, encoder = choose_parameters(weights, model.files), model.encoder
-    return lambda text: gradient_norms(weights, parameters, encoder.sequences(encoder.encode([text])[0]))
+    return lambda text, _place: gradient_norms(weights, parameters, encoder.sequences(encoder.encode([text])[0]))
 
 
 class _Todo:
@@ -265,7 +315,7 @@ class _Todo:
     def _measured(self, measure: Measure, text: str, place: int) -> list[float]:
         """Measure one text, and refuse what is no number."""
         with self._failures(place):
-            values = measure(text)
+            values = measure(text, place)
         if not np.isfinite(values).all():
             n_samples = int((self._one.keys == self._one.keys[place]).sum())
             raise ModelError(
@@ -289,7 +339,7 @@ class _Todo:
 
 
 def _load(model: OpenedModel, config: AuditConfig) -> tuple[Any, str]:
-    """Load the target in this process; a cluster's device need not exist here."""
+    """Load a model in this process; a cluster's device need not exist here."""
     return load_weights(
         model.files,
         dtype=model.key.dtype,

@@ -98,6 +98,7 @@ class Collected:
             token_counts=self.token_counts,
             gradient_norms=self.measures.gradient_norms(places),
             continuations=self.measures.continuations(places),
+            divergence=self.measures.divergence(places),
         )
 
 
@@ -157,7 +158,9 @@ def collect_signals(
             scored = [late if late is not model else early for early, late, model in each]
             scored = [replace(one, scoring_path=f"{one.scoring_path}; {rank.world} processes") for one in scored]
             notes += more
-    measures = measure_missing(plan, config, request.needs, scores_folder=scores_folder, on_progress=on_progress)
+    measures = measure_missing(
+        plan, config, request.needs, scores_folder=scores_folder, seen=request.seen, on_progress=on_progress
+    )
     return Collected(
         sample_ids=tuple(request.sample_ids),
         models=tuple(scored),

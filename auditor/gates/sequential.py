@@ -22,7 +22,7 @@ __all__ = ["BITS", "Question", "Topic", "topics_of"]
 BITS = ("debiased_bits_per_member", "net_bits_per_member")
 """Means over members beyond non-members that can be looked at early: clipped at 0, and with their sign."""
 
-_MEASURED_AT_ONCE = frozenset({Need.GRADIENTS, Need.CONTINUATIONS})
+_MEASURED_AT_ONCE = frozenset({Need.GRADIENTS, Need.CONTINUATIONS, Need.DIVERGENCE})
 
 Flags = NDArray[np.bool_]
 

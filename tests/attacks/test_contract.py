@@ -71,6 +71,7 @@ def make_signals(n: int = 12, *, planted: int | None = None, one_token: bool = F
         token_counts=np.arange(N_VOCABULARY) ** 2,
         gradient_norms=dict(zip(("1", "2", "inf"), gradients, strict=True)),
         continuations=Continuations(recall=recall, zlib_bytes=np.full((n, 4), 40)),
+        divergence=rng.uniform(0, 0.1, n) * lengths,
     )
 
 
@@ -84,6 +85,7 @@ def take(signals: Signals, order: list[int]) -> Signals:
     assert signals.target_ids is not None
     assert signals.gradient_norms is not None
     assert signals.continuations is not None
+    assert signals.divergence is not None
     offsets = signals.target.offsets
     return Signals(
         sample_ids=tuple(signals.sample_ids[i] for i in order),
@@ -99,6 +101,7 @@ def take(signals: Signals, order: list[int]) -> Signals:
         continuations=Continuations(
             recall=signals.continuations.recall[order], zlib_bytes=signals.continuations.zlib_bytes[order]
         ),
+        divergence=signals.divergence[order],
     )
 
 
@@ -149,6 +152,7 @@ def test_needs_are_honest(attack: Attack) -> None:
         token_counts=full.token_counts if Need.TOKEN_COUNTS in attack.needs else None,
         gradient_norms=full.gradient_norms if Need.GRADIENTS in attack.needs else None,
         continuations=full.continuations if Need.CONTINUATIONS in attack.needs else None,
+        divergence=full.divergence if Need.DIVERGENCE in attack.needs else None,
         views={name: view for name, view in full.views.items() if VIEW_NEEDS[name] in attack.needs},
         texts=full.texts if Need.TEXT in attack.needs else ("",) * full.n_samples,
         target=full.target

@@ -214,7 +214,7 @@ def same_random_states() -> Iterator[None]:
     """Put all random states back at the end of a block: Python's, numpy's, torch's on the CPU and on GPUs in use."""
     import torch
 
-    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     states = random.getstate(), np.random.get_state()  # noqa: NPY002 (what the caller may draw from)
     with torch.random.fork_rng(devices=list(gpus)):
         try:
