@@ -18,7 +18,7 @@ from .loading.recorded import refuse_unscored
 from .measures import Measures, check_measurable, measure_missing
 from .models import OpenedModel, open_models
 from .neighbours import neighbour_views
-from .plan import Pass, Plan, make_plan
+from .plan import Pass, Plan, Stored, make_plan
 from .ranks import ALONE, Rank
 from .ray_cluster import cluster_device, score_on_ray
 from .request import ScoringRequest
@@ -142,6 +142,7 @@ def collect_signals(
         for one in plan.passes:
             refuse_unscored(one.model.files.source, n_texts=len(one.missing(stored)))
         n_missing = sum(one.n_tokens(one.missing(stored)) for one in plan.passes)
+        outdated = _outdated_note(plan, stored, scores_folder)
         work = score_on_ray if config.engine == "ray" else partial(score_missing, share=rank.share)
         scored, notes = work(plan, models, config, stored=stored, scores_folder=scores_folder, on_progress=on_progress)
         if rank.world > 1:
@@ -166,7 +167,7 @@ def collect_signals(
         n_tokens_scored=n_missing,
         n_tokens_reused=n_tokens - n_missing,
         seconds=time.monotonic() - started,
-        notes=(*plan.notes, *models[0].shots_notes(), *dict.fromkeys([*notes, *measures.notes])),
+        notes=(*plan.notes, *models[0].shots_notes(), *outdated, *dict.fromkeys([*notes, *measures.notes])),
         needs=request.needs,
         seen=request.seen,
         token_counts=token_counts,
@@ -226,6 +227,20 @@ def open_and_plan(
     if request.shadows is not None:
         check_shadows(models, plan, request.shadows, max_tokens=config.max_tokens)
     return models, plan
+
+
+def _outdated_note(plan: Plan, stored: Stored, scores_folder: Path) -> list[str]:
+    """Say which models are run though their scores are in the store, as an older version of the auditor wrote these."""
+    again = [
+        one.model.called
+        for one in plan.passes
+        if len(one.missing(stored)) and ScoreStore(scores_folder, one.model.key).has_older()
+    ]
+    names = " and ".join(dict.fromkeys(again))
+    return [
+        f"the score store holds scores of the {names} from an older version of the auditor, without what extraction is "
+        "read from: they were not used, and the texts were scored again"
+    ] * bool(again)
 
 
 def gather_pass(one: Pass, scores_folder: Path) -> TokenFile:
