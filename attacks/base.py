@@ -124,7 +124,7 @@ class TokenScores:
         counts = np.diff(self.offsets)
         if len(self.offsets) < 2 or self.offsets[0] != 0 or (counts < 1).any():
             raise ValueError("offsets must start at 0 and give every text at least one scored token")
-        for name in (field.name for field in fields(self) if field.name != "offsets"):
+        for name in (part.name for part in fields(self) if part.name != "offsets"):
             column = getattr(self, name)
             if column is not None and len(column) != self.offsets[-1]:
                 raise ValueError(f"{name} must have {self.offsets[-1]} entries, one a token")

@@ -75,6 +75,7 @@ class Inputs:
             frequency_texts=self.frequency_texts,
             shadows=self.shadows,
             seen=self.seen,
+            extract=self.config.extract,
         )
 
 

@@ -37,7 +37,6 @@ FIGURES = ("loss_auc", "reference_auc", "bits_per_member", "bits_per_token", "ca
 Texts = str | Path | Sequence[str]
 
 
-
 def read_probe(members: Texts, non_members: Texts, text_field: str = "text") -> SampleSet:
     """Read two sides, both from files or both from texts in memory.
 

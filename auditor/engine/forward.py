@@ -240,12 +240,13 @@ class Scorer:
         """Bring statistics to the host, a sequence at a time."""
         with torch.inference_mode(), self._failures(batch):
             parts = list(parts_of(batch))
-            columns = [
-                torch.cat([getattr(part, name) for part in parts]).cpu().numpy().astype(np.int32 if name in COUNTS else np.float32, copy=False)
-                for name in STATISTICS
-            ]
+            columns = [torch.cat([getattr(part, name) for part in parts]).cpu().numpy() for name in STATISTICS]
         if defined:
             self._refuse_undefined(columns[0])
+        columns = [
+            column.astype(np.int32) if name in COUNTS else column
+            for name, column in zip(STATISTICS, columns, strict=True)
+        ]
         bounds = np.cumsum([sequence.n_scored for sequence in batch])[:-1]
         per_sequence = zip(*(np.split(column, bounds) for column in columns), strict=True)
         return [SequenceScores(*values) for values in per_sequence]

@@ -35,7 +35,7 @@ from .row_file import RowFile
 from .scoring import Progress, ScoringProgress
 from .store import PassKey
 
-__all__ = ["MEASURES_VERSION", "MeasureStore", "Measures", "check_measurable", "measure_missing"]
+__all__ = ["MEASURES_VERSION", "MeasureStore", "Measures", "check_measurable", "load_target", "measure_missing"]
 
 MEASURES_VERSION = 1
 """Raised whenever a measure gives other numbers; older ones are then not used."""
@@ -173,7 +173,7 @@ def measure_missing(
     if n_missing:
         progress = Progress(sum(one.n_tokens(part.places) for part in todo.values()), on_progress)
         progress.add(0, "loading the target")
-        weights, unused = _load(one.model, config)
+        weights, unused = load_target(one.model, config)
         notes += [unused] if unused else []
         for part in todo.values():
             if len(part.places):
@@ -288,7 +288,7 @@ class _Todo:
             ) from error
 
 
-def _load(model: OpenedModel, config: AuditConfig) -> tuple[Any, str]:
+def load_target(model: OpenedModel, config: AuditConfig) -> tuple[Any, str]:
     """Load the target in this process; a cluster's device need not exist here."""
     return load_weights(
         model.files,

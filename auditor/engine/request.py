@@ -32,6 +32,8 @@ class ScoringRequest:
         Whether a reference trained on a text; None if none did on any.
     target_called : str
         What the first model is called to whoever waits.
+    extract : str
+        What is read of extraction (`AuditConfig.extract`), which has to fit into the target's window.
     """
 
     sample_ids: Sequence[str]
@@ -43,3 +45,4 @@ class ScoringRequest:
     shadows: ShadowSet | None = None
     seen: NDArray[np.bool_] | None = None
     target_called: str = "target"
+    extract: str = "none"

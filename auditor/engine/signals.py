@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from attacks.base import AFTER_MEMBER_SHOTS, AFTER_SHOTS, Need, Signals
 
-from ..config import AuditConfig
+from ..config import AuditConfig, ExtractSpec
 from ..errors import ConfigError, ResultError
 from .frequencies import counts_needed
 from .loading.recorded import refuse_unscored
@@ -201,6 +201,7 @@ def open_and_plan(
         raise ConfigError("engine ray starts its workers itself: run it without torchrun or accelerate launch")
     device = cluster_device(config) if config.engine == "ray" else None
     models = open_models(config, local_rank=rank.local_rank if rank.world > 1 else None, device=device)
+    ExtractSpec.parse(request.extract, window=models[0].encoder.window)  # refuses more than fits
     models[0] = replace(models[0], alias=request.target_called)
     if Need.SHOTS in request.needs:
         models[0] = models[0].with_shots(request.shots, view=AFTER_SHOTS)

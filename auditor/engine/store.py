@@ -38,8 +38,7 @@ Version 4 added ``logprob_top40`` and ``tied``, which extraction is read from.
 """
 
 _SCHEMA = pa.schema(
-    [("key", pa.string())]
-    + [(name, pa.list_(pa.int32() if name in COUNTS else pa.float32())) for name in STATISTICS]
+    [("key", pa.string())] + [(name, pa.list_(pa.int32() if name in COUNTS else pa.float32())) for name in STATISTICS]
 )
 _WARNING = """This folder holds what models say of every token of the audited texts, so that a run can continue and a
 second run needs no model. Together with the model, the texts can be reconstructed from it: keep it as
