@@ -12,13 +12,19 @@ from .estimate import Estimate
 from .files import document
 
 __all__ = [
+    "LEAST_PROBABILITY",
     "DrawsPoint",
     "ExtractionByBits",
     "ExtractionConfirmed",
     "ExtractionResult",
     "SampleExtraction",
     "draws_needed",
+    "is_extractable",
 ]
+
+
+LEAST_PROBABILITY = 1e-3
+"""Of a suffix in one draw, from which on a text counts as extractable (Cooper et al. 2025)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +103,11 @@ def draws_needed(log2_p: NDArray[np.float64], chance: float) -> NDArray[np.float
         log_of_missing = np.log1p(-np.exp2(log2_p))
         needed = np.ceil(math.log1p(-chance) / log_of_missing)
     return np.asarray(np.where(log_of_missing == 0, np.inf, np.maximum(needed, 1.0)))
+
+
+def is_extractable(log2_p: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether one draw yields a suffix with at least :data:`LEAST_PROBABILITY`; a text that is not read is not."""
+    return np.asarray(log2_p >= math.log2(LEAST_PROBABILITY))
 
 
 @document

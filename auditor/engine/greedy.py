@@ -1,4 +1,4 @@
-"""Greedy writing: does the target write the end of a text after its beginning, token for token?"""
+"""Greedy writing: the beginnings of texts, written on by the target and compared with their ends token for token."""
 
 from collections.abc import Callable, Sequence
 

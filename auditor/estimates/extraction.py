@@ -14,26 +14,25 @@ from attacks.base import TokenScores
 from ..config import ExtractSpec
 from ..documents.estimate import Estimate
 from ..documents.extraction import (
+    LEAST_PROBABILITY,
     DrawsPoint,
     ExtractionByBits,
     ExtractionConfirmed,
     ExtractionResult,
     SampleExtraction,
     draws_needed,
+    is_extractable,
 )
 from ..stats.clusters import Groups, pick_groups
 from ..stats.rates import median_with_infinities, rate, rate_difference
 
 __all__ = [
-    *("LEAST_PROBABILITY", "LEAST_TOKENS", "SAMPLER", "TOP_K"),
-    *("confirmed", "extraction", "is_extractable", "joined", "sample_extraction"),
+    *("LEAST_TOKENS", "SAMPLER", "TOP_K"),
+    *("confirmed", "extraction", "joined", "sample_extraction"),
 ]
 
 TOP_K = 40
 SAMPLER = f"top-k {TOP_K} at temperature 1"
-LEAST_PROBABILITY = 1e-3
-"""Of a suffix in one draw, from which on a text counts as extractable (Cooper et al. 2025)."""
-
 LEAST_TOKENS = 10
 """Of each half of a short text: fewer tokens are often guessed by anybody."""
 
@@ -44,11 +43,6 @@ NO_REFERENCE = "no reference reads these texts as the same tokens"
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Counts = NDArray[np.int64]
-
-
-def is_extractable(log2_p: Array) -> Mask:
-    """Whether one draw yields a suffix with at least :data:`LEAST_PROBABILITY`; a text that is not read is not."""
-    return np.asarray(log2_p >= math.log2(LEAST_PROBABILITY))
 
 
 def sample_extraction(signals: Signals, cut: ExtractSpec) -> SampleExtraction:

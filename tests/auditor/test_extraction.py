@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from attacks import Signals
 from attacks.base import TokenScores
 from auditor.config import ExtractSpec
-from auditor.documents.extraction import draws_needed
+from auditor.documents.extraction import draws_needed, is_extractable
 from auditor.errors import ConfigError
-from auditor.estimates.extraction import LEAST_TOKENS, TOP_K, extraction, is_extractable, sample_extraction
+from auditor.estimates.extraction import LEAST_TOKENS, TOP_K, extraction, sample_extraction
 from helpers_attacks import signals_of
 
 LEVEL = 0.95
