@@ -106,6 +106,11 @@ class TokenScores:
         Number of vocabulary entries with a strictly greater logit; 0 means the token was the arg-max.
     logprob_max : ndarray, shape (n_tokens,), nats, <= 0
         Log-probability of the arg-max: minus the Renyi entropy of order infinity.
+    logprob_top40 : ndarray, shape (n_tokens,), nats, <= 0, optional
+        Log-probability of the 40 likeliest entries together: what top-k sampling divides by. None if not known.
+    tied : ndarray of int, shape (n_tokens,), optional
+        Number of other entries with the same logit as the token, among the 40 likeliest: a token of rank 0 with one
+        tied is not what greedy decoding is sure to write. None if not known.
     """
 
     offsets: IntArray
@@ -114,13 +119,16 @@ class TokenScores:
     logprob_variance: FloatArray
     rank: IntArray
     logprob_max: FloatArray
+    logprob_top40: FloatArray | None = None
+    tied: IntArray | None = None
 
     def __post_init__(self) -> None:
         counts = np.diff(self.offsets)
         if len(self.offsets) < 2 or self.offsets[0] != 0 or (counts < 1).any():
             raise ValueError("offsets must start at 0 and give every text at least one scored token")
-        for name in ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max"):
-            if len(getattr(self, name)) != self.offsets[-1]:
+        for name in (part.name for part in fields(self) if part.name != "offsets"):
+            column = getattr(self, name)
+            if column is not None and len(column) != self.offsets[-1]:
                 raise ValueError(f"{name} must have {self.offsets[-1]} entries, one a token")
 
     @property

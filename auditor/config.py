@@ -22,6 +22,7 @@ __all__ = [
     "DataSpec",
     "Dtype",
     "Engine",
+    "ExtractSpec",
     "LongTexts",
     "ModelSpec",
     "is_count",
@@ -147,6 +148,46 @@ class AttackSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractSpec:
+    """What extraction is read of each text: so many tokens to be given, and so many after them to be written."""
+
+    prefix: int = 50
+    suffix: int = 50
+
+    @classmethod
+    def parse(cls, text: str, *, window: int | None = None) -> "ExtractSpec | None":
+        """Read ``PREFIX/SUFFIX``, ``none``, or ``auto``: 50/50, or the halves of a window that is shorter.
+
+        Raises
+        ------
+        ConfigError
+            For anything else, and for more tokens than a window has.
+
+        Examples
+        --------
+        >>> ExtractSpec.parse("32/16"), ExtractSpec.parse("auto", window=64), ExtractSpec.parse("none")
+        (ExtractSpec(prefix=32, suffix=16), ExtractSpec(prefix=32, suffix=32), None)
+        """
+        if text == "none":
+            return None
+        if text == "auto":
+            half = 50 if window is None else min(50, max(1, window // 2))
+            return cls(prefix=half, suffix=half)
+        prefix, slash, suffix = text.partition("/")
+        if not slash or not all(is_count(part) and int(part) >= 1 for part in (prefix, suffix)):
+            raise ConfigError(
+                f"extract must be PREFIX/SUFFIX, two numbers of tokens from 1 on such as 50/50, or none, got {text!r}"
+            )
+        found = cls(prefix=int(prefix), suffix=int(suffix))
+        if window is not None and found.prefix + found.suffix > window:
+            raise ConfigError(
+                f"extract {text} takes {found.prefix + found.suffix:,} tokens of a text at once, and the target reads "
+                f"{window:,} (its context window, or max-tokens): ask for fewer tokens, or leave it out for auto"
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditConfig:
     """One audit: what is asked, of which models, on which texts. Everything else follows from it.
 
@@ -212,6 +253,12 @@ class AuditConfig:
         Score in this process (and those of ``torchrun``), or on the workers of a Ray cluster.
     ray_workers : int, optional
         None is one a GPU of the cluster, and one a node if it has none.
+    extract : str
+        ``PREFIX/SUFFIX``: tokens of a text that the target is given, and tokens after them that it has to write to
+        count as extracted, read off the scores; ``auto`` is 50/50 (less in a shorter window), ``none`` leaves it out.
+        Texts that are shorter are cut in halves.
+    confirm_extraction : int, optional
+        Let the target write so many of the suffixes that it writes by its scores, and compare.
     confidence : float
         Level of every interval.
     fpr_targets : tuple of float
@@ -263,6 +310,8 @@ class AuditConfig:
     batch_tokens: int | None = None
     engine: Engine = "local"
     ray_workers: int | None = None
+    extract: str = "auto"
+    confirm_extraction: int | None = None
     confidence: float = 0.95
     fpr_targets: tuple[float, ...] = (0.001, 0.01, 0.05)
     seed: int = 0
@@ -289,10 +338,12 @@ class AuditConfig:
         for i, spec in enumerate(self.references):
             if references[i] in references[:i]:
                 raise ConfigError(f"the reference {str(spec)!r} is given twice; it would count twice in the mixture")
-        for name in ("max_tokens", "batch_tokens", "ray_workers", "neighbours"):
+        for name in ("max_tokens", "batch_tokens", "ray_workers", "neighbours", "confirm_extraction"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name.replace('_', '-')} must be at least 1, got {value}")
+        if ExtractSpec.parse(self.extract) is None and self.confirm_extraction is not None:
+            raise ConfigError("confirm-extraction writes out what extraction claims: leave it out, or extract none")
         if not 0 < self.retrained_margin < 0.5:
             raise ConfigError(f"retrained-margin must be in (0, 0.5), a change of AUC, got {self.retrained_margin}")
         if self.bits_per_parameter is not None and not 0.01 <= self.bits_per_parameter < 64:
@@ -402,7 +453,7 @@ _KINDS: dict[Any, str] = {
 _KIND_OF: dict[str, Any] = {
     **dict.fromkeys(("references", "attacks", "attack_files"), Sequence[str]),
     "fpr_targets": Sequence[float],
-    **dict.fromkeys(("max_tokens", "batch_tokens", "ray_workers", "neighbours", "seed"), int),
+    **dict.fromkeys(("max_tokens", "batch_tokens", "ray_workers", "neighbours", "seed", "confirm_extraction"), int),
     **dict.fromkeys(("retrained_margin", "confidence", "bits_per_parameter"), float),
     **dict.fromkeys(_AMOUNTS, int | float | str),
     **dict.fromkeys(("fine_tuned", "include_text", "trust_remote_code"), bool),

@@ -241,6 +241,7 @@ def to_html(comparison: AuditComparison) -> str:
         "paired": paired_words(comparison),
         "parts": [
             ("Bits", [row for row in made if row.change.metric.startswith("memorization.")]),
+            ("Extraction", [row for row in made if row.change.metric.startswith("extraction.")]),
             ("Attacks", [row for row in made if row.change.metric.startswith("attacks.")]),
         ],
         "areas": areas,

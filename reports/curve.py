@@ -128,7 +128,7 @@ def attack_names(curve: Curve) -> list[str]:
 
 
 def cells(curve: Curve, point: CurvePoint) -> list[Quantity | None]:
-    """Bits, their change, capacity, AUC, its change; None where there is nothing to compare with."""
+    """Bits, their change, capacity, AUC, its change, members drawn out; None where there is nothing to compare with."""
     head = headline(curve, point)
     return [
         bits_of(curve, point),
@@ -136,7 +136,18 @@ def cells(curve: Curve, point: CurvePoint) -> list[Quantity | None]:
         Quantity(label="Capacity used", unit="%", estimate=point.capacity_used),
         Quantity(label=f"AUC, {head.attack}", unit="", estimate=head.auc) if head else None,
         Change(label="Change of AUC", unit="", estimate=point.auc_change) if point.auc_change else None,
+        *([_drawn(point)] * _has_extraction(curve)),
     ]
+
+
+def _has_extraction(curve: Curve) -> bool:
+    """Whether any checkpoint says what can be drawn out of it."""
+    return any(point.extraction_rate_members is not None for point in curve.points)
+
+
+def _drawn(point: CurvePoint) -> Quantity | None:
+    found = point.extraction_rate_members
+    return None if found is None else Quantity(label="Drawn out", unit="%", estimate=found)
 
 
 def attack_cells(curve: Curve, point: CurvePoint) -> list[tuple[Quantity, Quantity] | None]:
@@ -156,7 +167,8 @@ def attack_cells(curve: Curve, point: CurvePoint) -> list[tuple[Quantity, Quanti
 def headings(curve: Curve) -> list[str]:
     """Heads of the columns of `cells`."""
     bits = "Bits a member" if curve.calibrated else "Bits a member, uncalibrated"
-    return [bits, "Change", "Capacity used", f"AUC, {curve.headline_attack or 'no attack'}", "Change"]
+    drawn = ["Drawn out"] * _has_extraction(curve)
+    return [bits, "Change", "Capacity used", f"AUC, {curve.headline_attack or 'no attack'}", "Change", *drawn]
 
 
 def reasons(curve: Curve) -> list[str]:
@@ -319,14 +331,14 @@ def render_terminal(curve: Curve) -> Group:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim")
     table.collapse_padding = True
     for i, heading in enumerate(["Checkpoint", *headings(curve)]):
-        if heading != "Capacity used":
+        if heading not in ("Capacity used", "Drawn out"):
             table.add_column(Text(visible(heading, 30)), justify="right" if i else "left", overflow="fold")
     for point in curve.points:
         label = Text(visible(point.label, escaping.ID), style="bold")
         if point.soundness is not None:
             tone = TONES[point.soundness]
             label.append(f"\n{SYMBOLS[tone]} {point.soundness}", style=f"not bold {STYLES[tone]}")
-        bits, bits_change, _, auc, auc_change = (terminal_cell(cell) for cell in cells(curve, point))
+        bits, bits_change, _, auc, auc_change, *_ = (terminal_cell(cell) for cell in cells(curve, point))
         table.add_row(label, bits, bits_change, auc, auc_change)
     lines = notes(curve)
     grid = Table.grid(padding=(0, 1))

@@ -6,7 +6,7 @@ from typing import Any
 
 from auditor.documents.result import AuditResult, MemorizationResult, ModelProvenance, SideData
 
-from . import attacks, retrained, risk
+from . import attacks, extraction, retrained, risk
 from .escaping import PATH, visible
 from .numbers import Quantity, count, plain, plural, size, unseen
 
@@ -43,7 +43,7 @@ CERTIFIED = "Certified lower bound, on average"
 _PLAIN_OPTIONS = (
     *("max_tokens", "long_texts", "prefix_token", "dtype", "device", "batch_tokens"),
     *("bits_per_parameter", "capacity", "train_samples", "train_tokens", "epochs", "calibration"),
-    *("confidence", "seed"),
+    *("confirm_extraction", "confidence", "seed"),
 )
 
 
@@ -237,6 +237,8 @@ def every_quantity(result: AuditResult) -> tuple[tuple[str, Quantity], ...]:
         rows += [(attacks.TOGETHER, quantity) for quantity in attacks.combination_quantities(result.combination)]
     if result.risk is not None:
         rows += risk.quantities(result.risk)
+    if result.extraction is not None:
+        rows += extraction.quantities(result.extraction)
     if result.retrained is not None:
         rows += retrained.quantities(result.retrained)
     return tuple(rows)
@@ -392,6 +394,8 @@ def _options(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in _PLAIN_OPTIONS:
         if config.get(key) is not None:
             yield key, str(config[key])
+    if config.get("extract", "auto") != "auto":
+        yield "extract", config["extract"]
     if config.get("fpr_targets"):
         yield "fpr", ",".join(str(fpr) for fpr in config["fpr_targets"])
     for key in ("fine_tuned", "include_text", "trust_remote_code"):

@@ -5,7 +5,19 @@ from collections.abc import Iterable, Sequence
 
 from auditor.documents.result import AuditResult, CalibrationResult, CheckResult, RiskBreakdown
 
-from . import advice, attacks, escaping, figure_rows, prediction, probabilities, retrained, risk, soundness, verdict
+from . import (
+    advice,
+    attacks,
+    escaping,
+    extraction,
+    figure_rows,
+    prediction,
+    probabilities,
+    retrained,
+    risk,
+    soundness,
+    verdict,
+)
 from .numbers import Quantity, count, percent, plain, plural
 from .tones import SYMBOLS, TONES
 
@@ -244,6 +256,25 @@ def _breakdown(part: RiskBreakdown) -> list[str]:
     return details(title, table_lines(header, rows)) if rows else [f"- {title}", ""]
 
 
+def _extraction(result: AuditResult) -> list[str]:
+    part = result.extraction
+    if part is None:
+        return []
+    gaps = extraction.reasons(part)
+    table = [(escaped(row.label), *(_cell(q, gaps) for q in row[1:])) for row in extraction.rows(part)]
+    return [
+        *_heading(extraction.TITLE, result),
+        escaped(extraction.lede(part), 2 * escaping.LINE),
+        "",
+        f"{SYMBOLS[extraction.tone(part)]} {escaped(extraction.sentence(part), 2 * escaping.LINE)}",
+        "",
+        *table_lines(("Drawn out", "Members", "Non-members", "Beyond them"), table),
+        *([_notes(gaps).strip(), ""] if gaps else []),
+        *(f"- {escaped(line, 2 * escaping.LINE)}" for line in extraction.facts(part)),
+        "",
+    ]
+
+
 def _retrained(result: AuditResult) -> list[str]:
     part = result.retrained
     if part is None:
@@ -357,7 +388,7 @@ def _provenance(result: AuditResult) -> list[str]:
 
 def _extras(result: AuditResult) -> list[str]:
     lines: list[str] = []
-    for name in ("extraction", "canaries", "gates"):
+    for name in ("canaries", "gates"):
         part = getattr(result, name)
         if part is not None:
             lines += details(name.capitalize(), _rows(figure_rows.flat(part)))
@@ -374,6 +405,7 @@ def to_markdown(result: AuditResult) -> str:
         *_memory(result),
         *_attacks(result),
         *_risk(result),
+        *_extraction(result),
         *_retrained(result),
         *_prediction(result),
         *(["### Warnings", "", *warnings, ""] if warnings else []),

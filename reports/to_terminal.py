@@ -13,7 +13,7 @@ from rich.text import Text
 from auditor.documents.estimate import Histogram
 from auditor.documents.result import AttackResult, AuditResult, CheckResult, CombinationResult
 
-from . import advice, attacks, escaping, figure_rows, prediction, retrained, risk, soundness, verdict
+from . import advice, attacks, escaping, extraction, figure_rows, prediction, retrained, risk, soundness, verdict
 from .numbers import Change, Quantity, number, p_value, percent, plural
 from .tones import STYLES, SYMBOLS, TONES, Tone
 
@@ -227,6 +227,16 @@ def _risk(result: AuditResult) -> list[RenderableType]:
     return [_title("Who is at risk", result), _bullets(lines, limit=400)]
 
 
+def _extraction(result: AuditResult) -> list[RenderableType]:
+    part = result.extraction
+    if part is None:
+        return []
+    found = extraction.tone(part)
+    lines: list[tuple[Tone, str]] = [(found, extraction.sentence(part))]
+    lines += [("info", line) for line in extraction.facts(part)]
+    return [_title(extraction.TITLE, result), _bullets(lines, limit=400)]
+
+
 def _retrained(result: AuditResult) -> list[RenderableType]:
     part = result.retrained
     if part is None:
@@ -292,6 +302,7 @@ def render_terminal(result: AuditResult) -> Group:
         *_memory(result),
         *_attacks(result),
         *_risk(result),
+        *_extraction(result),
         *_retrained(result),
         *_prediction(result),
         *_warnings(result),

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from attacks import Need
 from auditor.config import AuditConfig
+from auditor.engine.forward import COUNTS, STATISTICS
 from auditor.engine.measures import Measures, measure_missing
 from auditor.engine.models import open_models
 from auditor.engine.plan import make_plan
@@ -41,10 +42,9 @@ def unsound_scores(kind: str) -> tuple[bytes, bytes]:
     kind : {"sound", "null", "NaN", "two lengths", "offsets", "decreasing", "far", "twice"}
         What is wrong with them.
     """
-    names = ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max")
     columns: dict[str, pa.Array] = {
-        name: pa.array([[1, 2, 3], [4, 5, 6]], pa.list_(pa.int32() if name == "rank" else pa.float32()))
-        for name in names
+        name: pa.array([[1, 2, 3], [4, 5, 6]], pa.list_(pa.int32() if name in COUNTS else pa.float32()))
+        for name in STATISTICS
     }
     odd: dict[str, list[Any]] = {
         "null": [None, [4, 5, 6]],

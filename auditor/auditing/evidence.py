@@ -8,7 +8,7 @@ import numpy as np
 
 from attacks import Attack
 
-from ..config import AuditConfig
+from ..config import AuditConfig, ExtractSpec
 from ..data import SampleSet
 from ..data.rarity import count_copies, text_rarity
 from ..documents.sample_table import SampleTable
@@ -38,6 +38,8 @@ class Evidence:
     attacks : tuple of Attack
         Those that were run.
     scores : SampleScores
+    cut : ExtractSpec or None
+        What extraction was read of each text.
     table : SampleTable
         A row a sample.
     compared : ComparedTexts
@@ -50,6 +52,7 @@ class Evidence:
     collected: Collected
     attacks: tuple[Attack, ...]
     scores: SampleScores
+    cut: ExtractSpec | None
     table: SampleTable
     compared: ComparedTexts
     left_out: tuple[str, ...]
@@ -88,7 +91,8 @@ def gather(
     config, data = inputs.config, inputs.data
     collected = collect_signals(config, inputs.request, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
     attacks, left_out = without_misaligned(inputs.attacks, inputs.headline, aligned=collected.plan.aligned)
-    scores = score_samples(attacks, collected)
+    cut = ExtractSpec.parse(config.extract, window=collected.models[0].encoder.window)
+    scores = score_samples(attacks, collected, cut=cut)
     plan = collected.plan
     texts, text_keys = plan.texts, plan.text_keys
     compared = compare_texts(data, texts, text_keys, plan.n_bytes, seed=config.seed)
@@ -108,6 +112,7 @@ def gather(
         collected=collected,
         attacks=tuple(attacks),
         scores=scores,
+        cut=cut,
         table=table,
         compared=compared,
         left_out=tuple(left_out),
@@ -129,5 +134,6 @@ def sample_table(config: AuditConfig, data: SampleSet, collected: Collected, sco
         signed_bits=None if bits is None else bits.signed,
         memorized_bits=None if bits is None else bits.memorized,
         scores=scores.attacks,
+        extraction=scores.extraction,
         text=tuple(plan.texts) if config.include_text else None,
     )

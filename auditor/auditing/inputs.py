@@ -81,6 +81,7 @@ class Inputs:
             shadows=self.shadows,
             seen=self.seen,
             held=self.given.models,
+            extract=self.config.extract,
         )
 
 

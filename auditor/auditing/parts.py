@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..documents.estimate import Estimate
+from ..documents.extraction import ExtractionResult
 from ..documents.result import AttackResult, MemorizationResult, SelectionResult, SoundnessResult
 from ..documents.salt import read_salt
 from ..engine.loading.tokenizer_files import stated_class
@@ -16,6 +17,7 @@ from ..engine.plan import Plan
 from ..estimates.attacks import attack_results
 from ..estimates.code_lengths import SampleBits, mixture_bits, separate_references
 from ..estimates.combination import Combination, combine
+from ..estimates.extraction import extraction
 from ..estimates.memorization import dataset_memorization, top_samples, why_not_certified
 from ..estimates.risk import Risk, assess_risk
 from ..estimates.selection import select
@@ -32,6 +34,7 @@ __all__ = [
     "estimate_memorization",
     "judge_soundness",
     "measure_attacks",
+    "measure_extraction",
     "model_facts",
     "said_of_shadows",
     "select_attack",
@@ -204,6 +207,21 @@ def combine_attacks(evidence: Evidence) -> Combination:
         fpr_targets=config.fpr_targets,
         level=config.confidence,
         seed=config.seed,
+    )
+
+
+def measure_extraction(evidence: Evidence) -> ExtractionResult | None:
+    """Count what can be drawn out of the target; None if it was not asked for, or no member is long enough."""
+    found, cut = evidence.scores.extraction, evidence.cut
+    if found is None or cut is None:
+        return None
+    return extraction(
+        found,
+        evidence.table.is_member,
+        cut=cut,
+        groups=evidence.groups,
+        signed_bits=evidence.table.signed_bits,
+        level=evidence.config.confidence,
     )
 
 

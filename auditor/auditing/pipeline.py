@@ -9,15 +9,18 @@ from time import monotonic
 import numpy as np
 
 from ..config import AuditConfig
+from ..documents.extraction import ExtractionResult
 from ..documents.prediction import PredictionBesideMeasurement
 from ..documents.result import AttackResult, AuditResult, DataResult, MemorizationResult, RetrainedResult
 from ..documents.salt import read_salt
 from ..documents.sample_table import SampleTable
+from ..engine.greedy import writes_suffixes
 from ..engine.loading.adapters import count_adapter, trained_tensors
 from ..engine.loading.models import ModelFiles, resolve_source
 from ..engine.ranks import ALONE, Rank
 from ..engine.scoring import ScoringProgress
 from ..engine.signals import Collected, collect_signals, score_share
+from ..estimates.extraction import LEAST_TOKENS, confirmed
 from ..estimates.grade import grade_signal
 from ..estimates.prediction import check_stated_size, set_beside
 from ..estimates.retrained import compare_with_retrained
@@ -33,6 +36,7 @@ from .parts import (
     estimate_memorization,
     judge_soundness,
     measure_attacks,
+    measure_extraction,
     said_of_shadows,
     select_attack,
     who_is_at_risk,
@@ -102,6 +106,7 @@ def audit(
     memorization = estimate_memorization(evidence, capacity, rng, soundness=soundness)
     attacks = measure_attacks(evidence, rng)
     combination, risk = combine_attacks(evidence), who_is_at_risk(evidence)
+    drawn = _confirmed(measure_extraction(evidence), evidence, on_progress)
     headline = next((one for one in attacks if one.attack == inputs.headline.label), None)
     data = describe_data(config, evidence.data, evidence.collected, evidence.table)
     missing = combination.undefined_reason if len(attacks) > 1 else None
@@ -116,6 +121,7 @@ def audit(
         selection=select_attack(evidence),
         combination=combination.result,
         risk=risk.result,
+        extraction=drawn,
         grade=grade_signal(headline, risk.result, soundness=soundness),
         retrained=retrained,
         prediction=_prediction(evidence, config, constants, data, attacks, memorization),
@@ -125,6 +131,7 @@ def audit(
             *capacity.warnings,
             *evidence.left_out,
             *no_combination,
+            *_nothing_to_extract(evidence, drawn),
             *evidence.collected.notes,
         ),
     )
@@ -200,6 +207,33 @@ def _count_trained(target: ModelFiles) -> int | None:
     if target.held is not None:
         return sum(int(tensor.numel()) for tensor in trained_tensors(target.held.model).values())
     return count_adapter(target.spec.adapter)
+
+
+def _confirmed(drawn: ExtractionResult | None, evidence: Evidence, on_progress: Watch) -> ExtractionResult | None:
+    """Let the target write some of the texts that it writes by its scores, if that was asked for."""
+    config, found = evidence.config, evidence.scores.extraction
+    if config.confirm_extraction is None or drawn is None or found is None or evidence.cut is None:
+        return drawn
+    claims = np.flatnonzero(found.is_greedy)
+    n = min(len(claims), config.confirm_extraction)
+    chosen = np.sort(np.random.default_rng(config.seed).permutation(claims)[:n])
+    wrote = np.zeros(0, dtype=np.bool_)
+    if n:
+        wrote = writes_suffixes(
+            evidence.collected.plan, chosen.tolist(), config, evidence.cut, found.suffix_tokens, on_progress=on_progress
+        )
+    is_member = evidence.table.is_member[chosen]
+    return replace(drawn, confirmed=confirmed(len(claims), wrote, is_member, config.confidence))
+
+
+def _nothing_to_extract(evidence: Evidence, drawn: ExtractionResult | None) -> list[str]:
+    """Say why there is no extraction though it was asked for."""
+    if drawn is not None or evidence.cut is None:
+        return []
+    return [
+        f"no extraction: every member has fewer than {2 * LEAST_TOKENS} scored tokens, too few for two halves of "
+        f"{LEAST_TOKENS}"
+    ]
 
 
 def _prediction(

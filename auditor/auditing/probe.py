@@ -17,7 +17,7 @@ from ..config import AuditConfig, DataSpec
 from ..data import Sample, SampleSet, load_samples
 from ..documents.estimate import Estimate
 from ..engine.batches import Budget, make_batches
-from ..engine.forward import OutOfMemory, Scorer, SequenceScores
+from ..engine.forward import STATISTICS, OutOfMemory, Scorer, SequenceScores
 from ..engine.loading.configs import context_window, rope_boundary
 from ..engine.request import ScoringRequest
 from ..engine.scoring import check_scorer
@@ -35,8 +35,6 @@ FIGURES = ("loss_auc", "reference_auc", "bits_per_member", "bits_per_token", "ca
 """What is estimated, by name."""
 
 Texts = str | Path | Sequence[str]
-
-_COLUMNS = ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max")
 
 
 def read_probe(members: Texts, non_members: Texts, text_field: str = "text") -> SampleSet:
@@ -265,5 +263,5 @@ def _score(model: Any, sequences: Sequence[TokenSequence], budget: Budget) -> To
             done |= dict(zip(batch.tolist(), scores, strict=True))
             left = left[len(batch) :]
     ordered = [done[i] for i in range(len(sequences))]
-    columns = {name: np.concatenate([getattr(one, name) for one in ordered]) for name in _COLUMNS}
+    columns = {name: np.concatenate([getattr(one, name) for one in ordered]) for name in STATISTICS}
     return TokenScores(offsets=np.cumsum([0, *(one.n_scored for one in sequences)]), **columns)

@@ -68,6 +68,11 @@ __all__ = ["audit"]
 @click.option("--engine", type=click.Choice(["local", "ray"]),
               help="Score in this process, or on the workers of a Ray cluster.  [default: local]")  # fmt: skip
 @click.option("--ray-workers", type=int, metavar="N", help="Workers of Ray.  [default: one a GPU, else a node]")
+@click.option("--extract", metavar="PREFIX/SUFFIX", help=(
+    "Tokens of each text that the target is given, and tokens that it must then write, by its scores; none leaves it "
+    "out.  [default: 50/50]"))  # fmt: skip
+@click.option("--confirm-extraction", type=int, metavar="N",
+              help="Let the target write N of the texts that it writes by its scores, and compare.")  # fmt: skip
 @shared("--confidence", "--fpr", "--seed", "--bits-per-parameter", "--capacity")
 @click.option("--train-samples", type=AMOUNT, metavar="N",
               help="Samples of the target's whole training set: sets prediction beside measurement.")  # fmt: skip

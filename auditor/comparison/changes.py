@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from ..documents.comparison import MetricChange
 from ..documents.estimate import Estimate
+from ..documents.extraction import SampleExtraction, is_extractable
 from ..documents.sample_table import SampleTable
 from ..stats import intervals
 from ..stats.change import Change, auc_change, independent_change, mean_change, tpr_change
 from ..stats.clusters import pick_groups, with_copies
 from ..stats.metrics import auc, tpr_at_fpr
 from ..stats.p_values import holm
+from ..stats.rates import rate, rate_change, rate_difference
 from .pairing import Matched
 
 __all__ = ["metric_changes"]
@@ -30,6 +32,14 @@ BITS = {
 }
 
 
+DRAWN = {
+    "rate_beyond": "members drawn out by one draw in 1,000, less non-members",
+    "rate_members": "members drawn out by one draw in 1,000",
+    "greedy_rate_beyond": "members written by greedy decoding, less non-members",
+    "greedy_rate_members": "members written by greedy decoding",
+}
+
+
 class _View(NamedTuple):
     """The samples of one audit that are compared."""
 
@@ -38,6 +48,7 @@ class _View(NamedTuple):
     signed: Array | None
     memorized: Array | None
     scores: dict[str, Array]
+    drawn: SampleExtraction | None
 
 
 def metric_changes(
@@ -72,6 +83,7 @@ def metric_changes(
         views = _view(old, np.arange(len(old.sample_id))), _view(new, np.arange(len(new.sample_id)))
     calibrated = not any(view.is_member.all() for view in views)
     rows = list(_bits_rows(views, calibrated, paired, level))
+    rows += _extraction_rows(views, calibrated, paired, level)
     if calibrated:
         rows += [row for label in labels for row in _attack_rows(views, label, fprs, paired, level)]
     adjusted = holm([row.p_value for row in rows])
@@ -88,6 +100,7 @@ def _view(samples: SampleTable, rows: NDArray[np.int64]) -> _View:
         signed=part(samples.signed_bits),
         memorized=part(samples.memorized_bits),
         scores={label: scores[rows] for label, scores in samples.scores.items()},
+        drawn=None if samples.extraction is None else samples.extraction.of(rows),
     )
 
 
@@ -120,6 +133,40 @@ def _bits_rows(views: tuple[_View, _View], calibrated: bool, paired: bool, level
         else:
             change = independent_change(old, new)
         yield _row(f"memorization.{name}", BITS[name], "bits", old, new, change, paired)
+
+
+def _extraction_rows(
+    views: tuple[_View, _View], calibrated: bool, paired: bool, level: float
+) -> Iterator[MetricChange]:
+    """Yield the changes of what can be drawn out, of the texts that are long enough (in both audits, if paired)."""
+    before, after = (view.drawn for view in views)
+    if before is None or after is None:
+        return
+    both = before.is_read & after.is_read if paired else None
+    masks = [one.is_read if both is None else both for one in (before, after)]
+    sides = [view.is_member & mask for view, mask in zip(views, masks, strict=True)]
+    if not all(side.any() for side in sides):
+        return
+    here = [mask if calibrated else side for mask, side in zip(masks, sides, strict=True)]
+    groups = [pick_groups(view.groups, rows) for view, rows in zip(views, here, strict=True)]
+    members = [view.is_member[rows] for view, rows in zip(views, here, strict=True)]
+    kinds = {
+        "rate": [is_extractable(one.log2_p)[rows] for one, rows in zip((before, after), here, strict=True)],
+        "greedy_rate": [one.is_greedy[rows] for one, rows in zip((before, after), here, strict=True)],
+    }
+    for name, hits in kinds.items():
+        old, new = (
+            rate_difference(one, side, level=level, groups=group)
+            if calibrated
+            else rate(one, level=level, groups=group)
+            for one, side, group in zip(hits, members, groups, strict=True)
+        )
+        if paired:
+            change = rate_change(hits[0], hits[1], members[1], level=level, groups=groups[1])
+        else:
+            change = independent_change(old, new)
+        figure = f"{name}_{'beyond' if calibrated else 'members'}"
+        yield _row(f"extraction.{figure}", DRAWN[figure], "share", old, new, change, paired)
 
 
 def _mean(view: _View, bits: Array, against_others: bool, level: float) -> Estimate:

@@ -197,7 +197,7 @@ def _point(
 ) -> CurvePoint:
     """Take from one audit what the curve shows of it."""
     level = float(result.config["confidence"])
-    target, memory = result.provenance.models[0], result.memorization
+    target, memory, drawn = result.provenance.models[0], result.memorization, result.extraction
     bits = used = Estimate.undefined(NO_REFERENCE, level=level)
     if memory is not None:
         bits = memory.debiased_bits_per_member if memory.calibrated else memory.clipped_bits_per_member
@@ -216,6 +216,8 @@ def _point(
         bits_change=None if bits_change is None else bits_change.estimate,
         bits_change_p=p_value,
         auc_change=area_change,
+        extraction_rate_members=None if drawn is None else drawn.rate_members,
+        extraction_rate_beyond=None if drawn is None else drawn.rate_beyond,
     )
 
 

@@ -24,6 +24,7 @@ CAUTIONS = {
     "neighbour_model": CONDITIONED,
     "neighbours": CONDITIONED,
     "frequency_corpus": CONDITIONED,
+    "extract": "other tokens are asked for, so rates of extraction differ for that reason too",
     "shadows": "they serve as references, so bits and attacks differ for that reason too",
 }
 """Options that change scores without a change of the target."""

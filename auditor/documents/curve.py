@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-CURVE_VERSION = "1.2"
+CURVE_VERSION = "1.3"
 
 
 @document
@@ -65,6 +65,10 @@ class CurvePoint:
     """Two-sided p-value of no change of bits, adjusted by Holm over the curve; null if undefined."""
     auc_change: Estimate | None
     """Change of the headline attack's AUC since the checkpoint before, paired by text; null for the first."""
+    extraction_rate_members: Estimate | None = None
+    """Share of the members that can be drawn out; null if extraction was not read."""
+    extraction_rate_beyond: Estimate | None = None
+    """The same less that of the non-members; null if extraction was not read."""
 
 
 @document

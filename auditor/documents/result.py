@@ -5,6 +5,7 @@ from dataclasses import field
 from typing import Any, Literal
 
 from .estimate import CountAtFpr, Estimate, Histogram, RocCurve, TprAtFpr
+from .extraction import ExtractionResult
 from .files import document
 from .prediction import PredictionBesideMeasurement
 
@@ -17,7 +18,7 @@ __all__ = [
     *("TailResult", "TopSample", "Verdict", "worst_verdict"),
 ]
 
-SCHEMA_VERSION = "1.4"
+SCHEMA_VERSION = "1.5"
 
 Verdict = Literal["pass", "warn", "veto"]
 VERDICTS: tuple[Verdict, ...] = ("pass", "warn", "veto")
@@ -633,7 +634,7 @@ class AuditResult:
     """The target beside a retrained model; null without one."""
     prediction: PredictionBesideMeasurement | None = None
     """Prediction beside measurement; null if no size of the training set was stated."""
-    extraction: Mapping[str, Any] | None = None
+    extraction: ExtractionResult | None = None
     """What can be drawn out of the target; null if it was not run."""
     canaries: Mapping[str, Any] | None = None
     """What the audit of canaries found; null if it was not run."""
@@ -657,6 +658,8 @@ class AuditResult:
             yield from (f"attack {one.attack[:80]!a}: {said}" for said in one.contradictions())
         if self.combination is not None:
             yield from _beyond_shares(("AUC of the combination", self.combination.auc), *_rates(self.combination))
+        if self.extraction is not None:
+            yield from self.extraction.contradictions()
         if self.grade is not None:
             yield from self.grade.contradictions()
         if self.memorization is not None:

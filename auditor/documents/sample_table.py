@@ -1,7 +1,7 @@
 """One row a sample: what the audit found for each text, as ``samples.parquet`` holds it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ResultError
+from .extraction import SampleExtraction, draws_needed
 from .files import whole_file
 
 __all__ = ["SampleColumns", "SampleTable", "read_samples"]
@@ -41,6 +42,9 @@ class SampleTable:
         Mean TF-IDF weight of the text's words.
     n_copies : ndarray of int64, shape (n_samples,), or None
         Times that the member stood in the training set, as far as known.
+    extraction : SampleExtraction or None
+        How surely the end of each text is drawn out of the target. In the file, what is never drawn, or takes more than
+        1e300 draws, is null, as is a text that is too short (``extraction_suffix_tokens`` 0).
     text : tuple of str or None
         The texts, only if the user asked for them.
     """
@@ -60,6 +64,7 @@ class SampleTable:
     blind_score: NDArray[np.float64] | None = None
     rarity: NDArray[np.float64] | None = None
     n_copies: NDArray[np.int64] | None = None
+    extraction: SampleExtraction | None = None
     text: tuple[str, ...] | None = None
 
     def to_arrow(self) -> Any:
@@ -95,6 +100,7 @@ class SampleTable:
             "rarity": bits(self.rarity),
             "n_copies": pa.nulls(n, pa.int64()) if self.n_copies is None else pa.array(self.n_copies, pa.int64()),
         }
+        columns |= _extraction_columns(self.extraction, n)
         columns |= {f"score.{label}": pa.array(score, pa.float64()) for label, score in self.scores.items()}
         if self.text is not None:
             columns["text"] = pa.array(self.text, pa.string())
@@ -112,6 +118,33 @@ class SampleTable:
 
         with whole_file(path) as partial:
             pq.write_table(self.to_arrow(), partial, compression="zstd")
+
+
+def _extraction_columns(found: SampleExtraction | None, n: int) -> dict[str, Any]:
+    """Lay out what is known of the extraction of each sample; null where there is nothing to say."""
+    import pyarrow as pa
+
+    kinds = {
+        "extraction_suffix_tokens": pa.int64(),
+        "extraction_log2_p": pa.float64(),
+        "extraction_log2_p_unrestricted": pa.float64(),
+        "extraction_reference_log2_p": pa.float64(),
+        "extraction_reference_log2_p_unrestricted": pa.float64(),
+        "extraction_is_greedy": pa.bool_(),
+        "extraction_windows": pa.int64(),
+        "extraction_windows_extractable": pa.int64(),
+        "longest_greedy_run": pa.int64(),
+        "draws_for_half": pa.float64(),
+        "draws_for_nine_tenths": pa.float64(),
+    }
+    values: Sequence[Any] = [None] * len(kinds)
+    if found is not None:
+        draws = [draws_needed(found.log2_p, chance) for chance in (0.5, 0.9)]
+        values = (*(getattr(found, one.name) for one in fields(found)), *draws)
+    return {
+        name: pa.nulls(n, kind) if column is None else pa.array(column, kind, mask=~np.isfinite(column))
+        for (name, kind), column in zip(kinds.items(), values, strict=True)
+    }
 
 
 class SampleColumns:
@@ -159,6 +192,40 @@ class SampleColumns:
     def numbers_if_any(self, name: str) -> NDArray[np.float64] | None:
         """Return a column of finite numbers; None if every row is null."""
         return None if self._column(name).null_count == self._table.num_rows else self.numbers(name)
+
+    def numbers_with_gaps(self, name: str, gap: float) -> NDArray[np.float64]:
+        """Return a column of finite numbers, with a number of our own where it is null."""
+        column = self._cast(name, "float64")
+        values = np.array([gap if value is None else value for value in column.to_pylist()], dtype=np.float64)
+        if np.isnan(values[~np.asarray(column.is_null().to_numpy())]).any():
+            raise ValueError(f"{name} is not a number for every sample")
+        return values
+
+    def extraction(self) -> SampleExtraction | None:
+        """Return what is known of the extraction of each sample; None if nothing is, or the file is older."""
+        if (
+            "extraction_suffix_tokens" not in self._table.column_names
+            or self._column("extraction_suffix_tokens").null_count == self._table.num_rows
+        ):
+            return None
+        suffix_tokens = self.counts("extraction_suffix_tokens")
+
+        def logs(name: str) -> NDArray[np.float64]:
+            values = self.numbers_with_gaps(name, -np.inf)
+            return np.where(suffix_tokens > 0, values, np.nan)
+
+        has_reference = self._column("extraction_reference_log2_p_unrestricted").null_count < self._table.num_rows
+        return SampleExtraction(
+            suffix_tokens=suffix_tokens,
+            log2_p=logs("extraction_log2_p"),
+            log2_p_unrestricted=logs("extraction_log2_p_unrestricted"),
+            reference_log2_p=logs("extraction_reference_log2_p") if has_reference else None,
+            reference_log2_p_unrestricted=(logs("extraction_reference_log2_p_unrestricted") if has_reference else None),
+            is_greedy=self.flags("extraction_is_greedy"),
+            n_windows=self.counts("extraction_windows"),
+            n_windows_extractable=self.counts("extraction_windows_extractable"),
+            longest_run=self.counts("longest_greedy_run"),
+        )
 
     def groups(self) -> tuple[str | None, ...]:
         """Return the unit that the data named for each sample, or None."""
@@ -212,6 +279,7 @@ def read_samples(file: Path, labels: Sequence[str]) -> SampleTable:
             signed_bits=columns.numbers_if_any("signed_bits"),
             memorized_bits=columns.numbers_if_any("memorized_bits"),
             scores={label: columns.numbers(f"score.{label}") for label in labels},
+            extraction=columns.extraction(),
         )
     except KeyError as error:
         raise ResultError(f"{file} has {error.args[0]}: it is no table of samples of this audit") from error

@@ -16,7 +16,7 @@ from .loading.models import input_device
 from .models import OpenedModel
 from .tokens import Encoder
 
-__all__ = ["N_CONTINUATIONS", "SAMPLING", "Writer", "halves"]
+__all__ = ["N_CONTINUATIONS", "SAMPLING", "Writer", "halves", "refuse_without_generate"]
 
 N_CONTINUATIONS = 10
 SAMPLING: dict[str, object] = {"samples": N_CONTINUATIONS, "top_k": 50, "temperature": 1.0, "prefix_ratio": 0.5}
@@ -74,10 +74,7 @@ class Writer:
     def __init__(self, weights: Any, model: OpenedModel) -> None:
         from transformers import GenerationConfig
 
-        if not hasattr(weights, "generate"):
-            raise ModelError(
-                f"{model.files.spec}: its code cannot generate text; leave out the attacks on continuations"
-            )
+        refuse_without_generate(weights, str(model.files.spec), "the attacks on continuations")
         self._weights = weights
         self._encoder = model.encoder
         self._device = input_device(weights)
@@ -124,6 +121,18 @@ class Writer:
             new, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return found
+
+
+def refuse_without_generate(weights: Any, name: str, what: str) -> None:
+    """Refuse a model whose code only scores.
+
+    Raises
+    ------
+    ModelError
+        Naming what to leave out.
+    """
+    if not hasattr(weights, "generate"):
+        raise ModelError(f"{name}: its code cannot generate text; leave out {what}")
 
 
 def prompt_of(text: str, encoder: Encoder) -> tuple[Sequence[int], int]:

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from .tapped_head import TappedHead
 from .tokens import TokenSequence
 from .trial import Trial
 
-__all__ = ["OutOfMemory", "Scorer", "SequenceScores", "is_out_of_memory", "why_not_finite"]
+__all__ = ["COUNTS", "STATISTICS", "OutOfMemory", "Scorer", "SequenceScores", "is_out_of_memory", "why_not_finite"]
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 """What the message of a failed allocation on a CPU says: torch has no type of error for it."""
@@ -44,6 +44,15 @@ class SequenceScores:
     logprob_variance: np.ndarray[tuple[int], np.dtype[np.float32]]
     rank: np.ndarray[tuple[int], np.dtype[np.int32]]
     logprob_max: np.ndarray[tuple[int], np.dtype[np.float32]]
+    logprob_top40: np.ndarray[tuple[int], np.dtype[np.float32]]
+    tied: np.ndarray[tuple[int], np.dtype[np.int32]]
+
+
+STATISTICS = tuple(field.name for field in fields(SequenceScores))
+"""Names of the statistics of a token, in the order in which they are kept."""
+
+COUNTS = ("rank", "tied")
+"""Those that count vocabulary entries; the others are float32, nats."""
 
 
 class OutOfMemory(ModelError):
@@ -231,14 +240,14 @@ class Scorer:
         """Bring statistics to the host, a sequence at a time."""
         with torch.inference_mode(), self._failures(batch):
             parts = list(parts_of(batch))
-            columns = [
-                torch.cat([getattr(part, name) for part in parts]).cpu().numpy()
-                for name in ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max")
-            ]
+            columns = [torch.cat([getattr(part, name) for part in parts]).cpu().numpy() for name in STATISTICS]
         if defined:
             self._refuse_undefined(columns[0])
+        columns = [
+            column.astype(np.int32) if name in COUNTS else column
+            for name, column in zip(STATISTICS, columns, strict=True)
+        ]
         bounds = np.cumsum([sequence.n_scored for sequence in batch])[:-1]
-        columns[3] = columns[3].astype(np.int32)
         per_sequence = zip(*(np.split(column, bounds) for column in columns), strict=True)
         return [SequenceScores(*values) for values in per_sequence]
 

@@ -36,7 +36,7 @@ from .row_file import RowFile
 from .scoring import Progress, ScoringProgress
 from .store import PassKey
 
-__all__ = ["MEASURES_VERSION", "MeasureStore", "Measures", "check_measurable", "measure_missing"]
+__all__ = ["MEASURES_VERSION", "MeasureStore", "Measures", "check_measurable", "load_opened", "measure_missing"]
 
 MEASURES_VERSION = 1
 """Raised whenever a measure gives other numbers; older ones are then not used."""
@@ -190,7 +190,7 @@ def measure_missing(
     if n_missing:
         progress = Progress(sum(one.n_tokens(part.places) for part in todo.values()), on_progress)
         progress.add(0, "loading the target")
-        weights, unused = _load(one.model, config)
+        weights, unused = load_opened(one.model, config)
         notes += [unused] if unused else []
         for part in todo.values():
             if len(part.places):
@@ -242,7 +242,7 @@ def _divergence_kind(plan: Plan, config: AuditConfig, seen: NDArray[np.bool_] | 
     models = [one.model for one in passes]
 
     def prepare(weights: Any, opened: OpenedModel) -> Measure:
-        loaded = [None if model.is_base_of(opened) else _load(model, config)[0] for model in models]
+        loaded = [None if model.is_base_of(opened) else load_opened(model, config)[0] for model in models]
         everyone = np.ones(len(models), dtype=np.bool_)
 
         def measure(text: str, place: int) -> list[float]:
@@ -338,7 +338,7 @@ class _Todo:
             ) from error
 
 
-def _load(model: OpenedModel, config: AuditConfig) -> tuple[Any, str]:
+def load_opened(model: OpenedModel, config: AuditConfig) -> tuple[Any, str]:
     """Load a model in this process; a cluster's device need not exist here."""
     return load_weights(
         model.files,

@@ -12,7 +12,7 @@ import socket
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ..config import AuditConfig, ModelSpec
 from ..errors import AuditError, ConfigError, ModelError
 from .batches import Budget, make_batches
-from .forward import SequenceScores
+from .forward import COUNTS, STATISTICS, SequenceScores
 from .loading.configs import first_line
 from .loading.models import choose_device, load_weights
 from .models import OpenedModel, Shots, open_one
@@ -44,8 +44,7 @@ _BLOCKS_A_WORKER = 4
 _RETRIES = 5
 """Deaths of a worker over one block, before the block itself is to blame."""
 
-_STATISTICS = tuple(field.name for field in fields(SequenceScores))
-_NOTHING = SequenceScores(*(np.zeros(0, dtype=kind) for kind in ("f4", "f4", "f4", "i4", "f4")))
+_NOTHING = SequenceScores(*(np.zeros(0, dtype="i4" if name in COUNTS else "f4") for name in STATISTICS))
 _TEXTS = pa.schema([("view", pa.string()), ("key", pa.string()), ("text", pa.string())])
 
 
@@ -310,14 +309,14 @@ def _open_same(job: _Job) -> OpenedModel:
 def _pack(scores: Mapping[str, SequenceScores], told: Mapping[str, Any]) -> Any:
     """Make a block of some scores, by their keys, and of what the worker tells."""
     columns: dict[str, Any] = {"key": list(scores), "told": [json.dumps(told)] * len(scores)}
-    for name in _STATISTICS:
+    for name in STATISTICS:
         columns[name] = [getattr(one, name) for one in scores.values()]
     return pa.table(columns)
 
 
 def _unpack(block: Any) -> dict[str, SequenceScores]:
     """Read the scores of a block, by their keys."""
-    columns = [[row.values.to_numpy() for row in block.column(name)] for name in _STATISTICS]
+    columns = [[row.values.to_numpy() for row in block.column(name)] for name in STATISTICS]
     scores = (SequenceScores(*values) for values in zip(*columns, strict=True))
     return dict(zip(block.column("key").to_pylist(), scores, strict=True))
 

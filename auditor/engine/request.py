@@ -35,6 +35,8 @@ class ScoringRequest:
         What the first model is called to whoever waits.
     held : mapping of str to HeldModel
         Models in memory, by the path of their specifications.
+    extract : str
+        What is read of extraction (`AuditConfig.extract`), which has to fit into the target's window.
     """
 
     sample_ids: Sequence[str]
@@ -47,3 +49,4 @@ class ScoringRequest:
     seen: NDArray[np.bool_] | None = None
     target_called: str = "target"
     held: Mapping[str, HeldModel] = field(default_factory=dict)
+    extract: str = "none"

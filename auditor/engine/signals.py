@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from attacks.base import AFTER_MEMBER_SHOTS, AFTER_SHOTS, Need, Signals
 
-from ..config import AuditConfig
+from ..config import AuditConfig, ExtractSpec
 from ..errors import ConfigError, ResultError
 from .frequencies import counts_needed
 from .loading.recorded import refuse_unscored
 from .measures import Measures, check_measurable, measure_missing
 from .models import OpenedModel, open_models
 from .neighbours import neighbour_views
-from .plan import Pass, Plan, make_plan
+from .plan import Pass, Plan, Stored, make_plan
 from .ranks import ALONE, Rank
 from .ray_cluster import cluster_device, score_on_ray
 from .request import ScoringRequest
@@ -143,6 +143,7 @@ def collect_signals(
         for one in plan.passes:
             refuse_unscored(one.model.files.source, n_texts=len(one.missing(stored)))
         n_missing = sum(one.n_tokens(one.missing(stored)) for one in plan.passes)
+        outdated = _outdated_note(plan, stored, scores_folder)
         work = score_on_ray if config.engine == "ray" else partial(score_missing, share=rank.share)
         scored, notes = work(plan, models, config, stored=stored, scores_folder=scores_folder, on_progress=on_progress)
         if rank.world > 1:
@@ -169,7 +170,7 @@ def collect_signals(
         n_tokens_scored=n_missing,
         n_tokens_reused=n_tokens - n_missing,
         seconds=time.monotonic() - started,
-        notes=(*plan.notes, *models[0].shots_notes(), *dict.fromkeys([*notes, *measures.notes])),
+        notes=(*plan.notes, *models[0].shots_notes(), *outdated, *dict.fromkeys([*notes, *measures.notes])),
         needs=request.needs,
         seen=request.seen,
         token_counts=token_counts,
@@ -204,6 +205,7 @@ def open_and_plan(
     device = cluster_device(config) if config.engine == "ray" else None
     local_rank = rank.local_rank if rank.world > 1 else None
     models = open_models(config, local_rank=local_rank, device=device, held=request.held)
+    ExtractSpec.parse(request.extract, window=models[0].encoder.window)  # refuses more than fits
     models[0] = replace(models[0], alias=request.target_called)
     if Need.SHOTS in request.needs:
         models[0] = models[0].with_shots(request.shots, view=AFTER_SHOTS)
@@ -230,6 +232,20 @@ def open_and_plan(
     if request.shadows is not None:
         check_shadows(models, plan, request.shadows, max_tokens=config.max_tokens)
     return models, plan
+
+
+def _outdated_note(plan: Plan, stored: Stored, scores_folder: Path) -> list[str]:
+    """Say which models are run though their scores are in the store, as an older version of the auditor wrote these."""
+    again = [
+        one.model.called
+        for one in plan.passes
+        if len(one.missing(stored)) and ScoreStore(scores_folder, one.model.key).has_older()
+    ]
+    names = " and ".join(dict.fromkeys(again))
+    return [
+        f"the score store holds scores of the {names} from an older version of the auditor, without what extraction is "
+        "read from: they were not used, and the texts were scored again"
+    ] * bool(again)
 
 
 def gather_pass(one: Pass, scores_folder: Path) -> TokenFile:

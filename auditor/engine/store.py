@@ -17,7 +17,7 @@ import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,28 +27,23 @@ from numpy.typing import NDArray
 
 from ..documents.files import document, folder_for_owner, for_owner, whole_file
 from ..errors import ResultError
-from .forward import SequenceScores
+from .forward import COUNTS, STATISTICS, SequenceScores
 
 __all__ = ["SCORING_VERSION", "PassKey", "ScoreStore"]
 
-SCORING_VERSION = 3
-"""Raised whenever scoring produces other numbers or rows; older scores are then not used."""
+SCORING_VERSION = 4
+"""Raised whenever scoring produces other numbers or rows; older scores are then not used.
+
+Version 4 added ``logprob_top40`` and ``tied``, which extraction is read from.
+"""
 
 _SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),
-        ("logprob", pa.list_(pa.float32())),
-        ("logprob_mean", pa.list_(pa.float32())),
-        ("logprob_variance", pa.list_(pa.float32())),
-        ("rank", pa.list_(pa.int32())),
-        ("logprob_max", pa.list_(pa.float32())),
-    ]
+    [("key", pa.string())] + [(name, pa.list_(pa.int32() if name in COUNTS else pa.float32())) for name in STATISTICS]
 )
 _WARNING = """This folder holds what models say of every token of the audited texts, so that a run can continue and a
 second run needs no model. Together with the model, the texts can be reconstructed from it: keep it as
 confidential as the texts, and delete it when the audit is done.
 """
-_COLUMNS = ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max")
 
 
 @document
@@ -109,10 +104,15 @@ class ScoreStore:
             if kind is None:  # a full disk must not hide the error it caused
                 raise self._unwritable(error) from error
 
+    def has_older(self) -> bool:
+        """Whether scores of an older version of the scoring lie beside these, which cannot be used."""
+        older = (replace(self._key, scoring_version=version) for version in range(1, self._key.scoring_version))
+        return any((self._folder.parent / key.folder_name).is_dir() for key in older)
+
     def append(self, scores: Mapping[str, SequenceScores]) -> None:
         """Write the texts of one batch durably, each under its key."""
         columns: dict[str, Any] = {"key": list(scores)}
-        for name in _COLUMNS:
+        for name in STATISTICS:
             columns[name] = [getattr(score, name) for score in scores.values()]
         try:
             stream = self._stream or self._open()
@@ -145,7 +145,7 @@ class ScoreStore:
         """Yield every stored text by its key, one record batch in memory at a time; a text may come twice."""
         for batch in self._batches():
             for row, key in enumerate(batch.column("key").to_pylist()):
-                values = (batch.column(name)[row].values.to_numpy() for name in _COLUMNS)
+                values = (batch.column(name)[row].values.to_numpy() for name in STATISTICS)
                 yield key.encode(), SequenceScores(*values)
 
     def _batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
@@ -276,4 +276,4 @@ def concatenate(parts: Sequence[SequenceScores]) -> SequenceScores:
     """Join the windows of one text."""
     if len(parts) == 1:
         return parts[0]
-    return SequenceScores(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
+    return SequenceScores(*(np.concatenate([getattr(part, name) for part in parts]) for name in STATISTICS))

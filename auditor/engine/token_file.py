@@ -11,19 +11,11 @@ from numpy.typing import NDArray
 from attacks.base import TokenScores
 
 from ..errors import ResultError
-from .forward import SequenceScores
+from .forward import COUNTS, STATISTICS, SequenceScores
 
 __all__ = ["TokenFile"]
 
-_TOKEN = np.dtype(
-    [
-        ("logprob", "<f4"),
-        ("logprob_mean", "<f4"),
-        ("logprob_variance", "<f4"),
-        ("rank", "<i4"),
-        ("logprob_max", "<f4"),
-    ]
-)
+_TOKEN = np.dtype([(name, "<i4" if name in COUNTS else "<f4") for name in STATISTICS])
 
 
 class TokenFile:

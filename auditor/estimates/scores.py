@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from attacks import Attack, ComparingAttack, Signals
 from attacks.base import FloatArray
 
+from ..config import ExtractSpec
+from ..documents.extraction import SampleExtraction
 from ..errors import AuditError
 from .code_lengths import SampleBits, code_bits, sample_bits
+from .extraction import joined, sample_extraction
 
 __all__ = ["SampleScores", "SignalSource", "score_samples"]
 
@@ -53,12 +56,15 @@ class SampleScores:
         Under each reference by itself; infinite where it saw the text.
     attacks : dict of str to ndarray
         Scores by attack label; higher means more likely a member.
+    extraction : SampleExtraction or None
+        What can be drawn out of the target; None if it was not asked for.
     """
 
     target_bits: Scores
     reference_bits: Scores | None
     each_reference_bits: Scores | None
     attacks: dict[str, Scores]
+    extraction: SampleExtraction | None = None
 
     @property
     def bits(self) -> SampleBits | None:
@@ -68,8 +74,8 @@ class SampleScores:
         )
 
 
-def score_samples(attacks: Sequence[Attack], source: SignalSource) -> SampleScores:
-    """Score every sample with every attack, and measure its code lengths.
+def score_samples(attacks: Sequence[Attack], source: SignalSource, *, cut: ExtractSpec | None = None) -> SampleScores:
+    """Score every sample with every attack, and measure its code lengths and, given a cut, its extraction.
 
     Raises
     ------
@@ -81,7 +87,10 @@ def score_samples(attacks: Sequence[Attack], source: SignalSource) -> SampleScor
     target_bits, reference_bits = np.zeros(n), np.zeros(n)
     each: list[Scores] = []
     features: dict[str, list[FloatArray]] = {attack.label: [] for attack in attacks}
+    drawn: list[SampleExtraction] = []
     for places, signals in source.blocks():
+        if cut is not None:
+            drawn.append(sample_extraction(signals, cut))
         if signals.references:
             bits = sample_bits(signals.target, signals.references, seen=signals.seen)
             target_bits[places], reference_bits[places] = bits.target, bits.reference
@@ -108,6 +117,7 @@ def score_samples(attacks: Sequence[Attack], source: SignalSource) -> SampleScor
         reference_bits=reference_bits if each else None,
         each_reference_bits=np.concatenate(each, axis=1) if each else None,
         attacks=scores,
+        extraction=joined(drawn) if drawn else None,
     )
 
 

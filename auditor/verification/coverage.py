@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any, Literal
 
 from ..documents.estimate import Estimate
+from ..documents.extraction import ExtractionResult
 from ..documents.result import (
     AttackResult,
     AuditResult,
@@ -34,6 +35,7 @@ _BY: Mapping[Evidence, _Checked] = {
         MemorizationResult: {f.name for f in fields(MemorizationResult) if f.type is Estimate}
         | {"n_parameters", "capacity_bits", "signed_bits_histogram"},
         TopSample: {f.name for f in fields(TopSample)} - {"text"},
+        ExtractionResult: {f.name for f in fields(ExtractionResult)} - {"confirmed"},
         DataResult: (),
         SideData: {"n_samples", "n_bytes", "n_tokens"},
         RiskResult: {"members_above"},

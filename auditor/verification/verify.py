@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import DataSpec, ModelSpec
+from ..config import DataSpec, ExtractSpec, ModelSpec
 from ..data import load_samples
 from ..documents.checksums import OUTPUTS, file_sha256, read_checksums
 from ..documents.estimate import Estimate
+from ..documents.extraction import ExtractionResult
 from ..documents.files import read_document
 from ..documents.result import SCHEMA_VERSION, AttackResult, AuditResult, MemorizationResult, TopSample
 from ..documents.salt import read_salt
@@ -20,6 +21,7 @@ from ..engine.loading.recorded import read_record
 from ..engine.tokens import tokenizer_fingerprint
 from ..errors import AuditError, ConfigError, DataError, ResultError
 from ..estimates.code_lengths import SampleBits
+from ..estimates.extraction import extraction
 from ..estimates.memorization import dataset_memorization, top_samples, why_not_certified
 from ..laws.capacity import BitsPerParameter
 from ..stats.metrics import evaluate
@@ -147,6 +149,8 @@ def _samples(result: AuditResult, path: Path) -> Iterator[Claim]:
     ]
     if result.memorization is not None:
         makers.append(("bits", lambda rows: _bits(result, rows)))
+    if result.extraction is not None:
+        makers.append(("extraction", lambda rows: _extraction(result, rows)))
     try:
         rows = SampleColumns(path)
     except ResultError:
@@ -249,6 +253,49 @@ def _bits(result: AuditResult, rows: SampleColumns) -> Claim:
     return _claim(
         "bits", found, f"bits of {len(target)} samples, totals and the most memorized{left_out(unsure, left)}"
     )
+
+
+def _extraction(result: AuditResult, rows: SampleColumns) -> Claim:
+    """Count again, from what the rows say of each sample, the texts that can be drawn out."""
+    stated, found = result.extraction, rows.extraction()
+    assert stated is not None
+    if found is None:
+        return Claim(name="extraction", status="differs", detail="samples.parquet says nothing of extraction")
+    again = extraction(
+        found,
+        rows.flags("is_member"),
+        cut=ExtractSpec(prefix=stated.prefix_tokens, suffix=stated.suffix_tokens),
+        groups=_groups(rows),
+        signed_bits=rows.numbers_if_any("signed_bits"),
+        level=float(result.config["confidence"]),
+    )
+    if again is None:
+        return Claim(name="extraction", status="differs", detail="no member of samples.parquet is long enough")
+    pairs: list[tuple[str, Estimate, Estimate]] = []
+    differences: list[str] = []
+    for name, ours, theirs in _paired_parts(stated, again):
+        if isinstance(ours, Estimate) and isinstance(theirs, Estimate):
+            pairs.append((name, ours, theirs))
+        elif ours != theirs:
+            differences.append(f"{name}: {ours} stated, {theirs} found")
+    more, unsure = compare(pairs, known=_clusters_are_known(result))
+    counted = f"{stated.n_members} members and {stated.n_non_members} non-members, rates and draws"
+    without = left_out([*unsure[:3], "others"] if len(unsure) > 3 else unsure, [])
+    return _claim("extraction", [*differences, *more], f"{counted}{without}")
+
+
+def _paired_parts(stated: ExtractionResult, again: ExtractionResult) -> Iterator[tuple[str, object, object]]:
+    """Walk what both say, but for what only the models can tell."""
+    for name in (one.name for one in fields(stated) if one.name != "confirmed"):
+        ours, theirs = getattr(stated, name), getattr(again, name)
+        if not isinstance(ours, tuple):
+            yield name, ours, theirs
+        elif len(ours) != len(theirs):
+            yield f"the length of {name}", len(ours), len(theirs)
+        else:
+            for i, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+                for part in (one.name for one in fields(one)):
+                    yield f"{name}[{i}].{part}", getattr(one, part), getattr(other, part)
 
 
 def _memorization_again(

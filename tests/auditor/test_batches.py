@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.engine.batches import Budget, make_batches
-from auditor.engine.forward import OutOfMemory, Scorer, SequenceScores
+from auditor.engine.forward import STATISTICS, OutOfMemory, Scorer, SequenceScores
 from auditor.engine.scoring import check_scorer, score_within
 from auditor.engine.tokens import TokenSequence
 from auditor.engine.trial import Trial
@@ -57,7 +57,7 @@ class Small:
         self.tried.append(sum(len(one.ids) for one in batch))
         if self.tried[-1] > self.room:
             raise OutOfMemory("no room")
-        return [SequenceScores(*[np.array([one.ids[0]], dtype=np.float32)] * 5) for one in batch]  # type: ignore[arg-type]
+        return [SequenceScores(*[np.array([one.ids[0]], dtype=np.float32)] * len(STATISTICS)) for one in batch]  # type: ignore[arg-type]
 
 
 def score(scorer: Any, n_texts: int, budget: Budget, **files: object) -> list[float]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from auditor.engine.kernels import (
+    N_TOP,
     PLAIN,
     Kernel,
     Moments,
@@ -22,6 +23,7 @@ from auditor.engine.kernels import (
     merge_moments,
     token_statistics,
 )
+from auditor.engine.kernels.largest import Largest
 
 CPU = torch.device("cpu")
 TIERS = [
@@ -83,6 +85,10 @@ def assert_close(kernel: Kernel, found: TokenStatistics, logits: Tensor, ids: Te
         torch.testing.assert_close(ours.double(), exact, atol=tolerance, rtol=1e-6)
     assert found.rank.dtype == torch.int64
     assert found.rank.tolist() == rank.tolist()
+    mass = logits.double().log_softmax(-1).topk(min(N_TOP, logits.shape[1])).values.logsumexp(-1)
+    assert found.logprob_top40.dtype == torch.float32
+    torch.testing.assert_close(found.logprob_top40.double(), mass, atol=TOLERANCES[kernel.name][0], rtol=1e-6)
+    assert found.logprob_top40.max() <= 0
 
 
 @each_tier
@@ -266,7 +272,34 @@ def test_parts_of_a_vocabulary_are_put_together(kernel: Kernel, width: int) -> N
     ids = torch.tensor([0, 5, 996, 500, 499, 501])
     true = logits.gather(1, ids[:, None])[:, 0]
     parts = [kernel(part.clone(), true) for part in logits.split(width, dim=1)]
-    assert_close(kernel, merge_moments(parts, true), logits, ids)
+    assert_close(kernel, merge_moments(parts, true, logits.topk(N_TOP).values), logits, ids)
+
+
+def test_the_mass_of_the_likeliest_and_ties_by_hand() -> None:
+    # 43 entries: one of weight 4, two of weight 2 (tied), 37 of weight 1, three of weight 1/2; the 40 likeliest hold
+    # 4 + 4 + 37 = 45 of 46.5
+    weights = torch.tensor([1.0] * 20 + [2.0, 0.5, 4.0, 0.5, 2.0, 0.5] + [1.0] * 17)
+    logits = weights.log().repeat(4, 1)
+    found = token_statistics(logits, torch.tensor([22, 20, 0, 21]))
+    assert found.logprob_top40.tolist() == pytest.approx([math.log(45 / 46.5)] * 4, abs=1e-6)
+    assert found.rank.tolist() == [0, 1, 3, 40]
+    assert found.tied.tolist() == [0, 1, 36, 0]  # of what lies beyond the 40 likeliest, ties are not counted
+
+
+@pytest.mark.parametrize("n_columns", [1, 15, 16, 39, 40, 41, 640, 641, 3000])
+@pytest.mark.parametrize("width", [1, 13, 64, 700, 3000])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_largest_are_those_of_a_sort(n_columns: int, width: int, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(n_columns)
+    logits = (3 * torch.randn((9, n_columns), generator=generator)).to(dtype)  # many ties in bfloat16
+    logits[0] = 1.0
+    logits[1, n_columns // 2 :] = -torch.inf
+    logits[2] = logits[2].sort().values
+    before, largest = logits.clone(), Largest()
+    for part in logits.split(width, dim=1):
+        largest.see(part)
+    assert torch.equal(logits, before)
+    assert torch.equal(largest.logits, logits.float().sort(1, descending=True).values[:, :N_TOP])
 
 
 def test_an_unknown_kernel_is_refused() -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from auditor.engine import token_file
-from auditor.engine.forward import SequenceScores
+from auditor.engine.forward import STATISTICS, SequenceScores
 from auditor.engine.store import PassKey, ScoreStore, _CheckedFile, concatenate
 from auditor.errors import ResultError
 from helpers_engine import unsound_scores
@@ -29,11 +29,12 @@ KEY = PassKey(weights_sha256="w", config_sha256="c", tokenizer_sha256="t", prefi
 def scores(n: int, seed: int = 0) -> SequenceScores:
     rng = np.random.default_rng(seed)
     logprob, mean, variance = rng.normal(size=(3, n)).astype(np.float32)
-    return SequenceScores(logprob, mean, variance, rng.integers(0, 9, n).astype(np.int32), logprob / 2)
+    tied = rng.integers(0, 2, n).astype(np.int32)
+    return SequenceScores(logprob, mean, variance, rng.integers(0, 9, n).astype(np.int32), logprob / 2, mean / 2, tied)
 
 
 def assert_same(one: SequenceScores, other: SequenceScores) -> None:
-    for name in ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max"):
+    for name in STATISTICS:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
@@ -296,3 +297,11 @@ def test_a_full_temporary_disk_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_file, "pwrite", refuse)
     with pytest.raises(ResultError, match="TMPDIR"):
         token_file.TokenFile(np.array([b"k"]), np.array([3]), [(b"k", scores(3))])
+
+
+def test_scores_of_an_older_version_are_known_and_not_read(tmp_path: Path) -> None:
+    with ScoreStore(tmp_path, replace(KEY, scoring_version=3)) as store:
+        store.append({"a": scores(3)})
+    assert ScoreStore(tmp_path, KEY).has_older()
+    assert not ScoreStore(tmp_path, replace(KEY, weights_sha256="x")).has_older()
+    assert read(tmp_path, KEY) == {}

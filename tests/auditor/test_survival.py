@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor.engine.forward import SequenceScores
+from auditor.engine.forward import STATISTICS, SequenceScores
 from auditor.engine.store import PassKey, ScoreStore
 
-COLUMNS = ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max")
+COLUMNS = STATISTICS
 Stored = dict[tuple[str, bytes], SequenceScores]
 
 

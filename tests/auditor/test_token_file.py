@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from auditor.engine.forward import SequenceScores
+from auditor.engine.forward import STATISTICS, SequenceScores
 from auditor.engine.token_file import TokenFile
 from auditor.errors import ResultError
 
@@ -14,7 +14,7 @@ def scores(first: int, n: int) -> SequenceScores:
     """Count upwards, each column by itself, so that a token in the wrong place is seen."""
     tokens = np.arange(first, first + n, dtype=np.float32)
     rank = np.arange(first, first + n, dtype=np.int32)
-    return SequenceScores(-tokens, -tokens - 0.25, tokens + 0.5, rank, -tokens / 2)
+    return SequenceScores(-tokens, -tokens - 0.25, tokens + 0.5, rank, -tokens / 2, -tokens / 4, rank + 1)
 
 
 ROWS = {b"a": scores(10, 3), b"b": scores(20, 1), b"c": scores(30, 2)}
@@ -32,7 +32,7 @@ def test_any_block_holds_the_tokens_of_its_texts(start: int, stop: int) -> None:
     found = file().read(slice(start, stop))
     wanted = [ROWS[key] for key in KEYS[start:stop].tolist()]
     assert found.n_tokens.tolist() == [len(one.logprob) for one in wanted]
-    for name in ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max"):
+    for name in STATISTICS:
         np.testing.assert_array_equal(getattr(found, name), np.concatenate([getattr(one, name) for one in wanted]))
 
 

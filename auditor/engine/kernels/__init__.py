@@ -2,11 +2,13 @@
 
 from .choice import KERNEL_NAMES, choose_kernel
 from .contract import Kernel, Moments, TokenStatistics, merge_moments
+from .largest import N_TOP
 from .plain import PLAIN, token_statistics
 from .tiles import tiled_statistics
 
 __all__ = [
     "KERNEL_NAMES",
+    "N_TOP",
     "PLAIN",
     "Kernel",
     "Moments",

@@ -14,7 +14,7 @@ LOWEST_SHIFTED_LOGIT = -1e4
 
 @dataclass(frozen=True, slots=True)
 class TokenStatistics:
-    """Float32 tensors of shape (n_rows,) on the device of the logits, nats; ``rank`` is int64.
+    """Float32 tensors of shape (n_rows,) on the device of the logits, nats; ``rank`` and ``tied`` are int64.
 
     See :class:`attacks.base.TokenScores` for what each one is.
     """
@@ -24,6 +24,8 @@ class TokenStatistics:
     logprob_variance: Tensor
     rank: Tensor
     logprob_max: Tensor
+    logprob_top40: Tensor
+    tied: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Kernel:
         return self.run(logits, true)
 
 
-def merge_moments(parts: Sequence[Moments], true: Tensor) -> TokenStatistics:
+def merge_moments(parts: Sequence[Moments], true: Tensor, largest: Tensor) -> TokenStatistics:
     """Put the parts of the vocabulary together.
 
     The mean is that of the parts, weighted by their probability; the variance is the law of total variance, a sum
@@ -88,6 +90,9 @@ def merge_moments(parts: Sequence[Moments], true: Tensor) -> TokenStatistics:
         Of disjoint columns that together are the vocabulary.
     true : Tensor of float32, shape (n_rows,)
         Logit of the true token.
+    largest : Tensor of float32, shape (n_rows, n_largest)
+        The largest logits of the vocabulary. Which of those tied with the last one are kept is not said: their sum
+        does not depend on it.
 
     Returns
     -------
@@ -108,4 +113,6 @@ def merge_moments(parts: Sequence[Moments], true: Tensor) -> TokenStatistics:
         logprob_variance=(weight * variances).sum(0),
         rank=torch.stack([part.above for part in parts]).sum(0),
         logprob_max=-log_z,
+        logprob_top40=((largest - top[:, None]).logsumexp(1) - log_z).clamp(max=0.0),
+        tied=((largest == true[:, None]).sum(1) - 1).clamp(min=0),
     )

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .contract import LOWEST_SHIFTED_LOGIT, Kernel, Moments, TokenStatistics, merge_moments
+from .largest import Largest
 
 __all__ = ["PLAIN", "token_statistics"]
 
@@ -23,7 +24,9 @@ def token_statistics(logits: Tensor, token_ids: Tensor, kernel: Kernel | None = 
         The plain one by default.
     """
     true = logits.gather(1, token_ids[:, None])[:, 0].float()  # (n_rows,)
-    return merge_moments([(kernel or PLAIN)(logits, true)], true)
+    largest = Largest()
+    largest.see(logits)  # before a kernel overwrites them
+    return merge_moments([(kernel or PLAIN)(logits, true)], true, largest.logits)
 
 
 def _moments(logits: Tensor, true: Tensor) -> Moments:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .contract import Kernel, Moments, TokenStatistics, merge_moments
+from .largest import Largest
 
 __all__ = ["tiled_statistics"]
 
@@ -27,12 +28,13 @@ def tiled_statistics(
     n_vocabulary = len(matrix)
     true = torch.linalg.vecdot(hidden, matrix[true_ids])  # (n_rows,)
     memory = torch.empty(len(hidden) * min(n_columns, n_vocabulary), dtype=hidden.dtype)
-    parts: list[Moments] = []
+    parts, largest = list[Moments](), Largest()
     for first in range(0, n_vocabulary, n_columns):
         columns = matrix[first : first + n_columns]  # (n_columns, n_features)
         tile = memory[: len(hidden) * len(columns)].view(len(hidden), len(columns))
         torch.mm(hidden, columns.T, out=tile)
         here = torch.nonzero((true_ids >= first) & (true_ids < first + len(columns)))[:, 0]
         tile[here, true_ids[here] - first] = true[here]  # equal but for rounding, by which none may be above itself
+        largest.see(tile)
         parts.append(kernel(tile, true))
-    return merge_moments(parts, true)
+    return merge_moments(parts, true, largest.logits)

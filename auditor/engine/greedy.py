@@ -1,0 +1,86 @@
+"""Greedy writing: the beginnings of texts, written on by the target and compared with their ends token for token."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..config import AuditConfig, ExtractSpec
+from ..errors import ModelError
+from .continuations import refuse_without_generate
+from .forward import is_out_of_memory
+from .loading.configs import first_line
+from .loading.models import input_device
+from .measures import load_opened
+from .plan import Plan
+from .scoring import Progress, ScoringProgress, free_memory
+
+__all__ = ["writes_suffixes"]
+
+
+def writes_suffixes(
+    plan: Plan,
+    places: Sequence[int],
+    config: AuditConfig,
+    cut: ExtractSpec,
+    suffix_tokens: NDArray[np.int64],
+    *,
+    on_progress: Callable[[ScoringProgress], None] | None = None,
+) -> NDArray[np.bool_]:
+    """Let the target continue the beginning of some texts greedily, by its own code, and compare token by token.
+
+    Scores are made of whole texts at once; generation adds a token at a time with a cache, whose kernels round
+    otherwise. So a claim that rests on a hair's breadth may not come true.
+
+    Parameters
+    ----------
+    plan : Plan
+    places : sequence of int
+        Of the texts.
+    config : AuditConfig
+    cut : ExtractSpec
+    suffix_tokens : ndarray of int64, shape (n_samples,)
+        Tokens that have to be written: those of ``cut``, or the second half of a shorter text.
+    on_progress : callable, optional
+
+    Returns
+    -------
+    ndarray of bool, shape (n_places,)
+
+    Raises
+    ------
+    ModelError
+        If the target's code cannot generate, or does not fit in memory.
+    """
+    from transformers import GenerationConfig
+
+    one = plan.passes[0]
+    progress = Progress(int(suffix_tokens[list(places)].sum()), on_progress)
+    progress.add(0, "loading the target")
+    weights, _ = load_opened(one.model, config)
+    refuse_without_generate(weights, str(one.model.files.spec), "--confirm-extraction")
+    device, wrote = input_device(weights), []
+    for place in places:
+        sequence = one.sequences([plan.texts[place]])[0][0]
+        n_new = int(suffix_tokens[place])
+        is_whole = one.n_scored[place] >= cut.prefix + cut.suffix
+        start = sequence.first_scored + (cut.prefix if is_whole else int(one.n_scored[place]) // 2)
+        prompt, truth = sequence.ids[:start], sequence.ids[start : start + n_new]
+        ids = torch.tensor([prompt], device=device)  # (1, n_prompt)
+        settings = GenerationConfig(do_sample=False, max_new_tokens=n_new, min_new_tokens=n_new, pad_token_id=0)
+        weights.generation_config = settings
+        try:
+            with torch.no_grad():
+                rows = weights.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings)
+        except (RuntimeError, IndexError, ValueError, MemoryError) as error:
+            what = "ran out of memory" if is_out_of_memory(error, device) else "failed"
+            raise ModelError(
+                f"{one.model.files.spec}: writing a claim of extraction {what}: {first_line(error)}; leave out "
+                "--confirm-extraction"
+            ) from error
+        wrote.append(tuple(rows[0, start:].tolist()) == tuple(truth))
+        progress.add(n_new, "writing what extraction claims")
+    del weights
+    free_memory()
+    return np.array(wrote, dtype=np.bool_)
