@@ -24,6 +24,7 @@ from ..estimates.retrained import compare_with_retrained
 from ..estimates.scores import score_samples
 from ..laws.constants import Constants, read_constants
 from .attack_choice import without_misaligned
+from .coins import bound_epsilon, why_no_bound
 from .earlier import Earlier
 from .evidence import Evidence, gather
 from .inputs import Inputs, read_inputs
@@ -114,12 +115,14 @@ def audit(
         grade=grade_signal(headline, risk.result, soundness=soundness),
         retrained=retrained,
         prediction=_prediction(evidence, config, constants, data, attacks, memorization),
+        epsilon=bound_epsilon(evidence, soundness),
         warnings=(
             *inputs.warnings,
             *said_of_shadows(evidence, len(config.references)),
             *capacity.warnings,
             *evidence.left_out,
             *no_combination,
+            *why_no_bound(inputs),
             *evidence.collected.notes,
         ),
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Any, Literal
 
+from .epsilon import EpsilonResult
 from .estimate import CountAtFpr, Estimate, Histogram, RocCurve, TprAtFpr
 from .files import document
 from .prediction import PredictionBesideMeasurement
@@ -17,7 +18,7 @@ __all__ = [
     *("TailResult", "TopSample", "Verdict", "worst_verdict"),
 ]
 
-SCHEMA_VERSION = "1.4"
+SCHEMA_VERSION = "1.5"
 
 Verdict = Literal["pass", "warn", "veto"]
 VERDICTS: tuple[Verdict, ...] = ("pass", "warn", "veto")
@@ -637,6 +638,8 @@ class AuditResult:
     """What can be drawn out of the target; null if it was not run."""
     canaries: Mapping[str, Any] | None = None
     """What the audit of canaries found; null if it was not run."""
+    epsilon: EpsilonResult | None = None
+    """Lower bound on epsilon from the coins that drew the sides; null if no coins did."""
     gates: tuple[Mapping[str, Any], ...] | None = None
     """Outcomes of gates; null if there were none."""
     warnings: tuple[str, ...] = field(default=())
