@@ -185,6 +185,8 @@ class AuditConfig:
         Delta of the claim of differential privacy that coins are held against.
     guess_share : float
         Share of the coins that is guessed, declared before looking.
+    canaries : str, optional
+        Folder of ``auditor canaries``, whose canaries are looked for in the target.
     drop_ids : str, optional
         File of sample ids, one a line, that are left out (and counted).
     salt : str, optional
@@ -256,6 +258,7 @@ class AuditConfig:
     coins: str | None = None
     delta: float = 0.0
     guess_share: float = 0.2
+    canaries: str | None = None
     drop_ids: str | None = None
     salt: str | None = None
     headline: str | None = None

@@ -7,12 +7,12 @@ from ..documents.epsilon import Condition, EpsilonResult
 from ..documents.result import SoundnessResult
 from ..documents.salt import read_salt
 from ..documents.split import SplitManifest
-from ..estimates.epsilon import GUESS_SHARE, Claim, Coined, bound_by_coins, by_unit
+from ..estimates.epsilon import Claim, Coined, bound_by_coins, by_unit, declared_conditions
 from ..soundness.split import known_texts
 from .evidence import Evidence
 from .inputs import Inputs
 
-__all__ = ["bound_epsilon", "declared_conditions", "why_no_bound"]
+__all__ = ["bound_epsilon", "why_no_bound"]
 
 _CHOSEN = 1e-4
 """P-value of the number of members among fair coins below which the audited texts were picked by their side."""
@@ -72,37 +72,6 @@ def why_no_bound(inputs: Inputs) -> list[str]:
     if inputs.config.non_members is None:
         return ["no bound on epsilon: of texts that coins left out none was given (--non-members)"]
     return []
-
-
-def declared_conditions(*, headline: str, by_default: bool, guess_share: float) -> tuple[Condition, ...]:
-    """Say whether attack and number of guesses were fixed before looking, and what no file can show."""
-    usual = guess_share == GUESS_SHARE
-    return (
-        Condition(
-            name="declared_attack",
-            verdict="met" if by_default else "unchecked",
-            detail=f"{headline} is what is taken by default, whatever it finds"
-            if by_default
-            else f"{headline} was asked for; that it was declared before anybody looked cannot be seen here",
-        ),
-        Condition(
-            name="declared_guesses",
-            verdict="met" if usual else "unchecked",
-            detail=f"{guess_share:.0%} of the coins are guessed"
-            + (", as by default" if usual else "; that this share was declared before anybody looked cannot be seen"),
-        ),
-        Condition(
-            name="committed_before_training",
-            verdict="unchecked",
-            detail="a commitment binds from the day on which it was shown to somebody else: was it before training?",
-        ),
-        Condition(
-            name="coins_unknown",
-            verdict="unchecked",
-            detail="whoever chose how to train, or what to audit, must not have known the coins otherwise than by the "
-            "data that they trained on",
-        ),
-    )
 
 
 def _every_unit(manifest: SplitManifest, n_texts: int, coined: Coined) -> Condition:

@@ -8,7 +8,9 @@ from time import monotonic
 
 import numpy as np
 
+from ..canaries.auditing import audit_canaries, canary_request
 from ..config import AuditConfig
+from ..documents.canaries import CanaryResult
 from ..documents.prediction import PredictionBesideMeasurement
 from ..documents.result import AttackResult, AuditResult, DataResult, MemorizationResult, RetrainedResult
 from ..documents.salt import read_salt
@@ -84,6 +86,7 @@ def audit(
     _check_before_scoring(config, inputs, replaces)
     evidence = gather(inputs, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
     retrained = _compare_with_retrained(evidence, scores_folder, on_progress, rank)
+    canaries = _look_for_canaries(config, scores_folder, on_progress, rank)
 
     rng = np.random.default_rng(config.seed)
     capacity = constants.capacity_for(evidence.collected.models[0].files.stored_dtype)
@@ -115,6 +118,7 @@ def audit(
         grade=grade_signal(headline, risk.result, soundness=soundness),
         retrained=retrained,
         prediction=_prediction(evidence, config, constants, data, attacks, memorization),
+        canaries=canaries,
         epsilon=bound_epsilon(evidence, soundness),
         warnings=(
             *inputs.warnings,
@@ -144,6 +148,8 @@ def help_audit(config: AuditConfig, *, scores_folder: Path, rank: Rank) -> None:
     inputs = read_inputs(config)
     for turn, its_rank in _turns(inputs.config, rank):
         score_share(turn, inputs.request, scores_folder=scores_folder, rank=its_rank)
+    if config.canaries is not None:
+        score_share(config, canary_request(config), scores_folder=scores_folder, rank=_of_canaries(rank))
 
 
 def _check_before_scoring(config: AuditConfig, inputs: Inputs, replaces: Earlier | None) -> None:
@@ -151,6 +157,8 @@ def _check_before_scoring(config: AuditConfig, inputs: Inputs, replaces: Earlier
     if replaces is not None:
         replaces.refuse_other(config, inputs.data)
     check_stated_size(config, inputs.data.n_distinct("members"))
+    if config.canaries is not None:
+        canary_request(config)
     if config.retrained is not None:
         resolve_source(config.retrained, trust_remote_code=config.trust_remote_code)
 
@@ -161,6 +169,22 @@ def _turns(config: AuditConfig, rank: Rank) -> list[tuple[AuditConfig, Rank]]:
     if config.retrained is not None:
         turns.append((replace(config, target=config.retrained), replace(rank, run=f"{rank.run}-retrained")))
     return turns
+
+
+def _of_canaries(rank: Rank) -> Rank:
+    """Take the same place among processes for another run."""
+    return replace(rank, run=f"{rank.run}-canaries")
+
+
+def _look_for_canaries(
+    config: AuditConfig, scores_folder: Path, on_progress: Watch, rank: Rank
+) -> CanaryResult | None:
+    """Look for the canaries in the target, if there are some."""
+    if config.canaries is None:
+        return None
+    return audit_canaries(
+        config, Path(config.canaries), scores_folder=scores_folder, on_progress=on_progress, rank=_of_canaries(rank)
+    )
 
 
 def _compare_with_retrained(

@@ -49,6 +49,7 @@ __all__ = ["audit"]
 @click.option("--coins", metavar="FILE",
               help="Secret of `auditor split --coins`.  [default: coins.json beside the manifest]")  # fmt: skip
 @shared("--delta", "--guess-share")
+@click.option("--canaries", metavar="FOLDER", help="Look for these canaries of `auditor canaries`, too.")
 @shared("--drop-ids", "--salt")
 @shared("--headline", default="reference if there is one, else loss")
 @folder_option("result.json, samples.parquet, report.html, report.md and scores/", default="audit-results")

@@ -28,7 +28,7 @@ __all__ = ["split"]
 @click.option("--by-group", is_flag=True, help="Keep texts of one `group` on one side.")
 @click.option("--coins", is_flag=True, help=(
     "Throw a fair coin for each text (with --by-group each group), so that the audit can bound epsilon. "
-    "manifest.json commits to them; coins.json holds their secret and is shown to nobody before the audit."))  # fmt: skip
+    "manifest.json commits to them; coins.json is their secret, shown to nobody before the audit."))  # fmt: skip
 @shared("--salt")
 @shared("--seed", filled=True, help="Of the random split; with --coins of the holdout alone.")
 @shared("--text-field", "--split", filled=True)

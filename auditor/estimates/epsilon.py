@@ -11,7 +11,10 @@ from ..documents.epsilon import Condition, EpsilonBound, EpsilonResult
 from ..stats.epsilon import betting_epsilon, epsilon_ceiling, epsilon_lower_bound, epsilon_p_value, refuted_mu
 from ..version import __version__
 
-__all__ = ["GUESS_SHARE", "Claim", "Coined", "bound_by_coins", "bound_epsilon", "by_unit", "n_guesses", "surest_first"]
+__all__ = [
+    *("GUESS_SHARE", "Claim", "Coined", "bound_by_coins", "bound_epsilon", "by_unit", "declared_conditions"),
+    *("n_guesses", "surest_first"),
+]
 
 GUESS_SHARE = 0.2
 """Share of the coins that is guessed where nothing else is declared."""
@@ -148,6 +151,37 @@ def surest_first(coined: Coined) -> NDArray[np.bool_]:
     order[0::2] = upward[::-1][: (n + 1) // 2]
     order[1::2] = upward[: n // 2]
     return np.asarray(coined.is_in[order] == (np.arange(n) % 2 == 0))
+
+
+def declared_conditions(*, headline: str, by_default: bool, guess_share: float) -> tuple[Condition, ...]:
+    """Say whether attack and number of guesses were fixed before looking, and what no file can show."""
+    usual = guess_share == GUESS_SHARE
+    return (
+        Condition(
+            name="declared_attack",
+            verdict="met" if by_default else "unchecked",
+            detail=f"{headline} is what is taken by default, whatever it finds"
+            if by_default
+            else f"{headline} was asked for; that it was declared before anybody looked cannot be seen here",
+        ),
+        Condition(
+            name="declared_guesses",
+            verdict="met" if usual else "unchecked",
+            detail=f"{guess_share:.0%} of the coins are guessed"
+            + (", as by default" if usual else "; that this share was declared before anybody looked cannot be seen"),
+        ),
+        Condition(
+            name="committed_before_training",
+            verdict="unchecked",
+            detail="a commitment binds from the day on which it was shown to somebody else: was it before training?",
+        ),
+        Condition(
+            name="coins_unknown",
+            verdict="unchecked",
+            detail="whoever chose how to train, or what to audit, must not have known the coins otherwise than by the "
+            "data that they trained on",
+        ),
+    )
 
 
 def bound_by_coins(
