@@ -54,10 +54,13 @@ def under(part: CanaryResult) -> list[str]:
     said = []
     if part.null_exposure is not None and part.largest_exposure is not None:
         said.append(
-            f"An exposure of {number(part.null_exposure, 2)} bits is what a canary has on average that no model ever "
-            f"saw; {number(part.largest_exposure, 2)} is the largest that a rank among {count(part.n_ranked_against)} "
+            "Exposure, in bits, is by rank among all canaries that were left out; those that are first lie above every "
+            f"one of them. {number(part.null_exposure, 2)} bits is what a canary has on average that no model ever saw;"
+            f" {number(part.largest_exposure, 2)} is the largest that a rank among {count(part.n_ranked_against)} "
             "can be."
         )
+    if any(one.epsilon.ceiling == 0 for one in part.tiers):
+        said.append("So few canaries of a tier can rule out no ε at all, whatever a model remembers: make more.")
     confidence = percent(part.tiers[0].epsilon.confidence) if part.tiers else ""
     said.append(
         f"ε is that of one copy, of k copies as a group of k; each tier's bound holds with {confidence} confidence by "
@@ -71,7 +74,7 @@ def rows(part: CanaryResult) -> list[TierRow]:
     return [
         TierRow(
             label=f"{one.copies}x",
-            counts=f"{count(one.n_in)} in, {count(one.n_out)} out",
+            counts=f"{count(one.n_in)}, {count(one.n_out)}",
             exposure=Quantity(label="Mean exposure", unit="bits", estimate=one.exposure),
             first=f"{count(one.n_first)} of {count(one.n_in)}",
             auc=Quantity(label="AUC", unit="", estimate=one.auc),
@@ -92,7 +95,7 @@ def quantities(part: CanaryResult) -> Iterator[tuple[str, Quantity]]:
 
 def render_canaries(part: CanaryResult) -> Group:
     """Compose the audit of canaries for a terminal."""
-    table = _grid("Copies", "canaries", "mean exposure", "above every other", "AUC", "ε", "at most")
+    table = _grid("Copies", "in, out", "exposure", "first", "AUC", "ε", "at most")
     for row in rows(part):
         table.add_row(
             Text(row.label, style=STYLES[row.tone]), Text(row.counts), _measured(row.exposure), Text(row.first),

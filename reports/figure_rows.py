@@ -6,7 +6,7 @@ from typing import Any
 
 from auditor.documents.result import AuditResult, MemorizationResult, ModelProvenance, SideData
 
-from . import attacks, retrained, risk
+from . import attacks, canaries, retrained, risk
 from .escaping import PATH, visible
 from .numbers import Quantity, count, plain, plural, size, unseen
 
@@ -239,6 +239,8 @@ def every_quantity(result: AuditResult) -> tuple[tuple[str, Quantity], ...]:
         rows += risk.quantities(result.risk)
     if result.retrained is not None:
         rows += retrained.quantities(result.retrained)
+    if result.canaries is not None:
+        rows += canaries.quantities(result.canaries)
     return tuple(rows)
 
 
@@ -409,9 +411,12 @@ def _further_inputs(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if config.get("retrained"):
         yield "retrained", _own_spec(config["retrained"])
         yield "retrained_margin", str(config.get("retrained_margin", 0.02))
-    for key in ("shadows", "split_manifest", "drop_ids", "headline"):
+    for key in ("shadows", "split_manifest", "coins", "canaries", "drop_ids", "headline"):
         if config.get(key):
             yield key, config[key]
+    for key, default in (("delta", 0.0), ("guess_share", 0.2)):
+        if config.get(key, default) != default:
+            yield key, str(config[key])
 
 
 def command(config: Mapping[str, Any]) -> str | None:

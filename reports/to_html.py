@@ -8,7 +8,21 @@ from markupsafe import Markup, escape
 
 from auditor.documents.result import AuditResult
 
-from . import advice, attacks, escaping, figure_rows, figures, numbers, prediction, retrained, risk, soundness, verdict
+from . import (
+    advice,
+    attacks,
+    canaries,
+    epsilon,
+    escaping,
+    figure_rows,
+    figures,
+    numbers,
+    prediction,
+    retrained,
+    risk,
+    soundness,
+    verdict,
+)
 
 __all__ = ["shown", "style_sheet", "templates", "to_html"]
 
@@ -52,7 +66,7 @@ def style_sheet() -> Markup:
 def _context(result: AuditResult) -> dict[str, Any]:
     ranked, memory = attacks.ranked(result), result.memorization
     implied = figure_rows.implied_auc(memory) if memory else None
-    extras = {name: getattr(result, name) for name in ("extraction", "canaries", "gates")}
+    extras = {name: getattr(result, name) for name in ("extraction", "gates")}
     modules = (advice, escaping, figure_rows, figures, numbers, retrained, risk, soundness)
     found = verdict.verdict(result)
     measured = found.kind in ("found", "none") and ranked and not found.stands_out
@@ -65,6 +79,8 @@ def _context(result: AuditResult) -> dict[str, Any]:
         "result": result,
         "verdict_words": verdict,
         "prediction_rows": prediction,
+        "canary_rows": canaries,
+        "epsilon_rows": epsilon,
         "style": style_sheet(),
         "beside": result.prediction,
         "verdict": found,

@@ -176,9 +176,7 @@ def _of_canaries(rank: Rank) -> Rank:
     return replace(rank, run=f"{rank.run}-canaries")
 
 
-def _look_for_canaries(
-    config: AuditConfig, scores_folder: Path, on_progress: Watch, rank: Rank
-) -> CanaryResult | None:
+def _look_for_canaries(config: AuditConfig, scores_folder: Path, on_progress: Watch, rank: Rank) -> CanaryResult | None:
     """Look for the canaries in the target, if there are some."""
     if config.canaries is None:
         return None

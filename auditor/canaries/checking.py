@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.quoting import counted, listing, plain, quoted, reason
+from ..data.quoting import listing, plain, quoted, reason
 from ..documents.canaries import Canary, CanarySecrets, FinalData, TierFound
 from ..engine.tokens import encode
 from ..errors import DataError
@@ -89,24 +89,21 @@ def explain(found: FinalData) -> str:
     """Say in one line what is wrong with the final data, and what usually does it."""
     said = []
     for tier in found.tiers:
-        faults = [
-            f"{counted(tier.n_canaries_short, 'canary').replace('canarys', 'canaries')} too seldom"
-            if tier.n_canaries_short
-            else "",
-            f"{tier.n_canaries_beyond} too often" if tier.n_canaries_beyond else "",
-            f"{tier.n_masked} copies not learned from" if tier.n_masked else "",
-            f"{tier.n_cut} copies cut" if tier.n_cut else "",
-        ]
+        faults = {
+            "canaries too seldom": tier.n_canaries_short,
+            "canaries too often": tier.n_canaries_beyond,
+            "copies not learned from": tier.n_masked,
+            "copies cut": tier.n_cut,
+        }
         if tier.n_canaries_short or tier.n_canaries_beyond:
-            whole = f"{tier.n_whole} of {tier.n_expected} copies whole"
-            said.append(f"{tier.copies}x: {whole} ({', '.join(one for one in faults if one)})")
+            named = ", ".join(f"{what} {n}" for what, n in faults.items() if n)
+            said.append(f"{tier.copies}x: {tier.n_whole} of {tier.n_expected} copies whole ({named})")
     causes = []
     if any(tier.n_cut for tier in found.tiers):
         causes.append("packing and truncation cut: give canaries rows of their own, or raise the length")
     if any(tier.n_masked for tier in found.tiers):
-        causes.append("labels hide secrets: they must be in the completion or the assistant's turn")
-    lost = [tier for tier in found.tiers if tier.n_whole + tier.n_masked + tier.n_cut < tier.n_expected]
-    if lost:
+        causes.append("labels hide secrets, or they begin a sequence: they belong in the completion or the answer")
+    if any(tier.n_whole + tier.n_masked + tier.n_cut < tier.n_expected for tier in found.tiers):
         causes.append("de-duplication and filters remove rows: insert canaries after them")
     return f"{found.data} does not hold the canaries as they were inserted: {'; '.join([*said, *causes])}"
 
@@ -248,18 +245,15 @@ def _decoded(tokenizer: Any, ids: Ids) -> str:
 def _tier(copies: int, canaries: Sequence[Canary], inside: set[str], counts: _Counts) -> TierFound:
     """Add up what was found of one tier."""
     expected = {one.id: copies if one.id in inside else 0 for one in canaries}
-    cut = sum(
-        max(0, max(half[one.id] for half in counts.halves) - counts.anywhere[one.id])
-        for one in canaries
-        if one.id in inside
-    )
+    lost = {one.id: max(0, expected[one.id] - counts.anywhere[one.id]) for one in canaries}
+    halves = {one.id: max(half[one.id] for half in counts.halves) - counts.anywhere[one.id] for one in canaries}
     return TierFound(
         copies=copies,
         n_expected=sum(expected.values()),
         n_whole=sum(counts.whole[one.id] for one in canaries),
         n_with_prefix=sum(counts.with_prefix[one.id] for one in canaries),
         n_masked=sum(counts.anywhere[one.id] - counts.whole[one.id] for one in canaries),
-        n_cut=cut,
+        n_cut=sum(min(lost[one.id], halves[one.id]) for one in canaries),  # short halves occur in other texts, too
         n_canaries_short=sum(counts.whole[one.id] < expected[one.id] for one in canaries),
         n_canaries_beyond=sum(counts.anywhere[one.id] > expected[one.id] for one in canaries),
     )

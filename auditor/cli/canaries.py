@@ -73,9 +73,11 @@ def make(
         return
     console = make_console(stderr=False)
     n = len(made.manifest.canaries)
+    ceilings = ", ".join(f"{_ceiling(plan.number, k):.2f} for {k}x" for k in plan.copies)
     tiers = ", ".join(f"{k}x" for k in sorted(plan.copies))
     for line in (
         f"{n} canaries, {plan.number} in each of the tiers {tiers}; a fair coin for each says whether it is inserted.",
+        f"With so many, an audit can show an epsilon of at most: {ceilings} (95% confidence, delta 0).",
         f"Show before training: the commitment {made.manifest.coins_sha256}",
         f"Show to nobody: {out / 'secrets.json'}",
         f"Then: auditor canaries insert DATA --canaries {shlex.quote(str(out))} --out NEW_DATA",
@@ -190,6 +192,14 @@ def audit(out: Path, folder: Path, form: Any, as_json: bool, **options: Any) -> 
         print_document(to_text(found))
         return
     make_console(stderr=False).print(render_canaries(found))
+
+
+def _ceiling(n: int, copies: int) -> float:
+    """Return the largest bound that a tier can show."""
+    from ..estimates.epsilon import GUESS_SHARE, n_guesses
+    from ..stats.epsilon import epsilon_ceiling
+
+    return epsilon_ceiling(n_canaries=n, n_guesses=n_guesses(n, GUESS_SHARE), copies=copies)
 
 
 def _tiers(text: str) -> tuple[int, ...]:

@@ -31,7 +31,17 @@ __all__ = [
 
 Kind = Literal["audit", "prediction", "comparison"]
 
-AUDIT_PARTS = ("attacks", "combination", "memorization", "risk", "retrained", "prediction", "extraction", "canaries", "epsilon")
+AUDIT_PARTS = (
+    "attacks",
+    "combination",
+    "memorization",
+    "risk",
+    "retrained",
+    "prediction",
+    "extraction",
+    "canaries",
+    "epsilon",
+)
 HEADLINES = ("attacks.headline.auc", "attacks.reference.auc", "attacks.loss.auc")
 BEST, LARGEST = "attacks.best.auc", "memorization.largest_sample_bits"
 APPEARED = "change.high.n_appeared"
