@@ -1,6 +1,7 @@
 """Canaries, tier by tier: how far up those that were trained on rank among the others, and what that proves."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,9 @@ def measure_tiers(
 
 
 def _mean(ranked: NDArray[np.float64], level: float) -> Estimate:
-    return mean(ranked, level=level) if ranked.size else Estimate.undefined(_NO_SIDES, level=level)
+    if not ranked.size:
+        return Estimate.undefined(_NO_SIDES, level=level)
+    return replace(mean(ranked, level=level), unseen_below=None)  # a rank has a largest value
 
 
 def _auc(inside: NDArray[np.float64], out: NDArray[np.float64], level: float) -> Estimate:
