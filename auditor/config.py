@@ -219,6 +219,15 @@ class AuditConfig:
         Change of AUC below which target and retrained model count as the same.
     split_manifest : str, optional
         Manifest of ``auditor split``, which the texts are checked against.
+    coins : str, optional
+        Secret of the coins of ``auditor split --coins``: its file or folder. Left out, it is looked for beside the
+        manifest.
+    delta : float
+        Delta of the claim of differential privacy that coins are held against.
+    guess_share : float
+        Share of the coins that is guessed, declared before looking.
+    canaries : str, optional
+        Folder of ``auditor canaries``, whose canaries are looked for in the target.
     drop_ids : str, optional
         File of sample ids, one a line, that are left out (and counted).
     salt : str, optional
@@ -296,6 +305,10 @@ class AuditConfig:
     retrained: ModelSpec | None = None
     retrained_margin: float = 0.02
     split_manifest: str | None = None
+    coins: str | None = None
+    delta: float = 0.0
+    guess_share: float = 0.2
+    canaries: str | None = None
     drop_ids: str | None = None
     salt: str | None = None
     headline: str | None = None
@@ -344,6 +357,11 @@ class AuditConfig:
                 raise ConfigError(f"{name.replace('_', '-')} must be at least 1, got {value}")
         if ExtractSpec.parse(self.extract) is None and self.confirm_extraction is not None:
             raise ConfigError("confirm-extraction writes out what extraction claims: leave it out, or extract none")
+        if not 0 <= self.delta < 1:
+            raise ConfigError(f"delta must be in [0, 1), far below one in the number of coins, got {self.delta:g}")
+        if not 0 < self.guess_share <= 1:
+            hint = f"; a percentage? use {self.guess_share / 100:g}" if 1 < self.guess_share <= 100 else ""
+            raise ConfigError(f"guess-share must be in (0, 1], got {self.guess_share:g}{hint}")
         if not 0 < self.retrained_margin < 0.5:
             raise ConfigError(f"retrained-margin must be in (0, 0.5), a change of AUC, got {self.retrained_margin}")
         if self.bits_per_parameter is not None and not 0.01 <= self.bits_per_parameter < 64:
@@ -454,7 +472,7 @@ _KIND_OF: dict[str, Any] = {
     **dict.fromkeys(("references", "attacks", "attack_files"), Sequence[str]),
     "fpr_targets": Sequence[float],
     **dict.fromkeys(("max_tokens", "batch_tokens", "ray_workers", "neighbours", "seed", "confirm_extraction"), int),
-    **dict.fromkeys(("retrained_margin", "confidence", "bits_per_parameter"), float),
+    **dict.fromkeys(("retrained_margin", "confidence", "bits_per_parameter", "delta", "guess_share"), float),
     **dict.fromkeys(_AMOUNTS, int | float | str),
     **dict.fromkeys(("fine_tuned", "include_text", "trust_remote_code"), bool),
 }

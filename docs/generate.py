@@ -28,10 +28,7 @@ def command_pages() -> str:
     root = click.Context(cli, info_name="auditor", max_content_width=100, show_default=True)
     root.terminal_width = 100
     parts.append(f"```text\n{cli.get_help(root)}\n```\n")
-    for name, command in sorted(cli.commands.items()):
-        context = click.Context(command, info_name=name, parent=root, max_content_width=100)
-        context.terminal_width = 100
-        parts.append(f"## `auditor {name}`\n\n```text\n{command.get_help(context)}\n```\n")
+    parts += _helps(cli, root, "##")
     parts.append(
         "## Exit codes and streams\n\n"
         "`0` done, `1` only a failed gate, `2` anything else, with one line `Error: ...` on stderr (`--debug` adds "
@@ -40,6 +37,18 @@ def command_pages() -> str:
         "goes on.\n"
     )
     return "\n".join(parts)
+
+
+def _helps(group: click.Group, parent: click.Context, mark: str) -> list[str]:
+    """Write the help of every command of a group, and of the commands of those that are groups."""
+    parts = []
+    for name, command in sorted(group.commands.items()):
+        context = click.Context(command, info_name=name, parent=parent, max_content_width=100)
+        context.terminal_width = 100
+        parts.append(f"{mark} `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```\n")
+        if isinstance(command, click.Group):
+            parts += _helps(command, context, f"{mark}#")
+    return parts
 
 
 def attack_page() -> str:

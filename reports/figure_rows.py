@@ -6,7 +6,7 @@ from typing import Any
 
 from auditor.documents.result import AuditResult, MemorizationResult, ModelProvenance, SideData
 
-from . import attacks, extraction, retrained, risk
+from . import attacks, canaries, extraction, retrained, risk
 from .escaping import PATH, visible
 from .numbers import Quantity, count, plain, plural, size, unseen
 
@@ -241,6 +241,8 @@ def every_quantity(result: AuditResult) -> tuple[tuple[str, Quantity], ...]:
         rows += extraction.quantities(result.extraction)
     if result.retrained is not None:
         rows += retrained.quantities(result.retrained)
+    if result.canaries is not None:
+        rows += canaries.quantities(result.canaries)
     return tuple(rows)
 
 
@@ -415,9 +417,12 @@ def _further_inputs(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if config.get("retrained"):
         yield "retrained", _own_spec(config["retrained"])
         yield "retrained_margin", str(config.get("retrained_margin", 0.02))
-    for key in ("shadows", "split_manifest", "drop_ids", "headline"):
+    for key in ("shadows", "split_manifest", "coins", "canaries", "drop_ids", "headline"):
         if config.get(key):
             yield key, config[key]
+    for key, default in (("delta", 0.0), ("guess_share", 0.2)):
+        if config.get(key, default) != default:
+            yield key, str(config[key])
 
 
 def command(config: Mapping[str, Any]) -> str | None:

@@ -11,6 +11,8 @@ from auditor.documents.result import AuditResult
 from . import (
     advice,
     attacks,
+    canaries,
+    epsilon,
     escaping,
     extraction,
     figure_rows,
@@ -65,7 +67,7 @@ def style_sheet() -> Markup:
 def _context(result: AuditResult) -> dict[str, Any]:
     ranked, memory = attacks.ranked(result), result.memorization
     implied = figure_rows.implied_auc(memory) if memory else None
-    extras = {name: getattr(result, name) for name in ("canaries", "gates")}
+    extras = {name: getattr(result, name) for name in ("gates",)}
     modules = (advice, escaping, extraction, figure_rows, figures, numbers, retrained, risk, soundness)
     found = verdict.verdict(result)
     measured = found.kind in ("found", "none") and ranked and not found.stands_out
@@ -78,6 +80,8 @@ def _context(result: AuditResult) -> dict[str, Any]:
         "result": result,
         "verdict_words": verdict,
         "prediction_rows": prediction,
+        "canary_rows": canaries,
+        "epsilon_rows": epsilon,
         "style": style_sheet(),
         "beside": result.prediction,
         "verdict": found,

@@ -3,11 +3,14 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from auditor.documents.epsilon import EpsilonResult
 from auditor.documents.result import AuditResult, CalibrationResult, CheckResult, RiskBreakdown
 
 from . import (
     advice,
     attacks,
+    canaries,
+    epsilon,
     escaping,
     extraction,
     figure_rows,
@@ -301,6 +304,50 @@ def _retrained(result: AuditResult) -> list[str]:
     ]
 
 
+def _canaries(result: AuditResult) -> list[str]:
+    part = result.canaries
+    if part is None:
+        return []
+    rows = [
+        (row.label, row.counts, _cell(row.exposure), row.first, _cell(row.auc), f"**{row.bound}**", row.ceiling)
+        for row in canaries.rows(part)
+    ]
+    header = ("Copies", "In, out", "Mean exposure", "First", "AUC", "ε", "At most")
+    return [
+        f"### {canaries.TITLE}",
+        "",
+        f"{SYMBOLS[canaries.tone(part)]} {escaped(canaries.sentence(part))}",
+        "",
+        *table_lines(header, rows),
+        *(f"- {escaped(line)}" for line in canaries.under(part)),
+        "",
+        *(_conditions(part.tiers[0].epsilon) if part.tiers else []),
+    ]
+
+
+def _epsilon(result: AuditResult) -> list[str]:
+    part = result.epsilon
+    if part is None:
+        return []
+    return [
+        *_heading(epsilon.TITLE, result),
+        f"{SYMBOLS[epsilon.tone(part)]} {escaped(epsilon.sentence(part), 2 * escaping.LINE)}",
+        "",
+        *(f"- {escaped(line)}" for line in epsilon.lines(part)),
+        "",
+        *_conditions(part),
+    ]
+
+
+def _conditions(part: EpsilonResult) -> list[str]:
+    """List what a bound on epsilon takes for granted, folded."""
+    rows = [
+        (f"{SYMBOLS[one.tone]} {one.word}", escaped(one.name), escaped(one.detail, 2 * escaping.LINE))
+        for one in epsilon.conditions(part)
+    ]
+    return details("What the bound on ε takes for granted", table_lines(("", "Condition", "Found"), rows, right=9))
+
+
 def _prediction(result: AuditResult) -> list[str]:
     beside = result.prediction
     if beside is None:
@@ -388,7 +435,7 @@ def _provenance(result: AuditResult) -> list[str]:
 
 def _extras(result: AuditResult) -> list[str]:
     lines: list[str] = []
-    for name in ("canaries", "gates"):
+    for name in ("gates",):
         part = getattr(result, name)
         if part is not None:
             lines += details(name.capitalize(), _rows(figure_rows.flat(part)))
@@ -408,6 +455,8 @@ def to_markdown(result: AuditResult) -> str:
         *_extraction(result),
         *_retrained(result),
         *_prediction(result),
+        *_canaries(result),
+        *_epsilon(result),
         *(["### Warnings", "", *warnings, ""] if warnings else []),
         *_samples(result),
         *_extras(result),

@@ -13,7 +13,20 @@ from rich.text import Text
 from auditor.documents.estimate import Histogram
 from auditor.documents.result import AttackResult, AuditResult, CheckResult, CombinationResult
 
-from . import advice, attacks, escaping, extraction, figure_rows, prediction, retrained, risk, soundness, verdict
+from . import (
+    advice,
+    attacks,
+    canaries,
+    epsilon,
+    escaping,
+    extraction,
+    figure_rows,
+    prediction,
+    retrained,
+    risk,
+    soundness,
+    verdict,
+)
 from .numbers import Change, Quantity, number, p_value, percent, plural
 from .tones import STYLES, SYMBOLS, TONES, Tone
 
@@ -276,6 +289,22 @@ def _prediction(result: AuditResult) -> list[RenderableType]:
     ]
 
 
+def _canaries(result: AuditResult) -> list[RenderableType]:
+    return [] if result.canaries is None else [_title(canaries.TITLE), canaries.render_canaries(result.canaries)]
+
+
+def _epsilon(result: AuditResult) -> list[RenderableType]:
+    part = result.epsilon
+    if part is None:
+        return []
+    n_unchecked = sum(one.verdict == "unchecked" for one in part.conditions)
+    said: list[tuple[Tone, str]] = [(epsilon.tone(part), epsilon.sentence(part))]
+    said += [("info", line) for line in epsilon.lines(part)[:1]]
+    if n_unchecked:
+        said.append(("info", f"It takes {plural(n_unchecked, 'condition')} for granted that nobody checked: see there"))
+    return [_title(epsilon.TITLE, result), _bullets(said, limit=400)]
+
+
 def _warnings(result: AuditResult) -> list[RenderableType]:
     if not result.warnings:
         return []
@@ -305,6 +334,8 @@ def render_terminal(result: AuditResult) -> Group:
         *_extraction(result),
         *_retrained(result),
         *_prediction(result),
+        *_canaries(result),
+        *_epsilon(result),
         *_warnings(result),
         *_next(result),
     )

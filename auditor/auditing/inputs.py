@@ -12,13 +12,14 @@ from attacks import Attack, Need
 
 from ..config import AuditConfig, DataSpec, ModelSpec
 from ..data import SampleSet, load_samples, load_texts
+from ..documents.coins import Coins
 from ..documents.salt import read_salt
 from ..documents.shadows import ShadowSet, load_shadows
-from ..documents.split import read_manifest
+from ..documents.split import SplitManifest, read_manifest
 from ..engine.request import ScoringRequest
 from ..errors import ConfigError
 from ..in_memory import NOTHING, InMemory
-from ..soundness.split import check_salt
+from ..soundness.split import check_coins, check_salt, committed_coins
 from .attack_choice import Headline, choose_attacks, choose_headline, is_by_name, needs_of
 from .own_attacks import own_attacks
 
@@ -54,6 +55,10 @@ class Inputs:
         What was left out on the way.
     given : InMemory
         Objects that stand behind words of the configuration.
+    manifest : SplitManifest or None
+        Of the split that the texts come from, if it was given.
+    coins : Coins or None
+        What drew the sides of that split, checked against its commitment; None if it threw none, or hides them.
     """
 
     config: AuditConfig
@@ -67,6 +72,8 @@ class Inputs:
     seen: NDArray[np.bool_] | None
     warnings: tuple[str, ...]
     given: InMemory = NOTHING
+    manifest: SplitManifest | None = None
+    coins: Coins | None = None
 
     @property
     def request(self) -> ScoringRequest:
@@ -102,15 +109,15 @@ def read_inputs(config: AuditConfig, given: InMemory = NOTHING) -> Inputs:
     own = own_attacks(config, given)
     attacks, warnings = choose_attacks(config, own)
     warnings += own.notes_on(attacks)
-    if config.split_manifest is not None:
-        manifest, salt = read_manifest(Path(config.split_manifest)), read_salt(config.salt)
-        check_salt(manifest, salt)  # a mistake is told before hours of scoring
+    manifest, coins = _read_split(config)  # a mistake is told before hours of scoring
     data = load_samples(
         config.members,
         config.non_members,
         drop=None if config.drop_ids is None else Path(config.drop_ids),
         held=given.texts,
     )
+    if manifest is not None and coins is not None:
+        check_coins(manifest, coins, data, read_salt(config.salt))
     if config.non_members is None:
         warnings.append("no non-members were given: bits and rankings only, no AUC; totals are uncalibrated")
     if config.retrained is not None and any(config.retrained.is_model(one) for one in config.references):
@@ -151,8 +158,23 @@ def read_inputs(config: AuditConfig, given: InMemory = NOTHING) -> Inputs:
         shadows=shadows,
         seen=seen,
         warnings=tuple(warnings),
+        manifest=manifest,
+        coins=coins,
         given=given,
     )
+
+
+def _read_split(config: AuditConfig) -> tuple[SplitManifest | None, Coins | None]:
+    """Read the manifest of the split, and its coins where it threw some and they are revealed."""
+    given = None if config.coins is None else Path(config.coins)
+    if config.split_manifest is None:
+        if given is not None:
+            raise ConfigError(f"--coins {given} are those of a split: give its --split-manifest, too")
+        return None, None
+    path = Path(config.split_manifest)
+    manifest = read_manifest(path)
+    check_salt(manifest, read_salt(config.salt))
+    return manifest, committed_coins(manifest, path, given)
 
 
 def _other_texts(

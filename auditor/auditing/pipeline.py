@@ -8,7 +8,9 @@ from time import monotonic
 
 import numpy as np
 
+from ..canaries.auditing import audit_canaries, canary_request
 from ..config import AuditConfig
+from ..documents.canaries import CanaryResult
 from ..documents.extraction import ExtractionResult
 from ..documents.prediction import PredictionBesideMeasurement
 from ..documents.result import AttackResult, AuditResult, DataResult, MemorizationResult, RetrainedResult
@@ -28,6 +30,7 @@ from ..estimates.scores import score_samples
 from ..in_memory import NOTHING, InMemory
 from ..laws.constants import Constants, read_constants
 from .attack_choice import without_misaligned
+from .coins import bound_epsilon, why_no_bound
 from .earlier import Earlier
 from .evidence import Evidence, gather
 from .inputs import Inputs, read_inputs
@@ -92,6 +95,7 @@ def audit(
     _check_before_scoring(config, inputs, replaces)
     evidence = gather(inputs, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
     retrained = _compare_with_retrained(evidence, scores_folder, on_progress, rank)
+    canaries = _look_for_canaries(config, scores_folder, on_progress, rank)
 
     rng = np.random.default_rng(config.seed)
     capacity = constants.capacity_for(evidence.collected.models[0].files.stored_dtype)
@@ -125,6 +129,8 @@ def audit(
         grade=grade_signal(headline, risk.result, soundness=soundness),
         retrained=retrained,
         prediction=_prediction(evidence, config, constants, data, attacks, memorization),
+        canaries=canaries,
+        epsilon=bound_epsilon(evidence, soundness),
         warnings=(
             *inputs.warnings,
             *said_of_shadows(evidence, len(config.references)),
@@ -132,6 +138,7 @@ def audit(
             *evidence.left_out,
             *no_combination,
             *_nothing_to_extract(evidence, drawn),
+            *why_no_bound(inputs),
             *evidence.collected.notes,
         ),
     )
@@ -153,6 +160,8 @@ def help_audit(config: AuditConfig, *, scores_folder: Path, rank: Rank) -> None:
     inputs = read_inputs(config)
     for turn, its_rank in _turns(inputs.config, rank):
         score_share(turn, inputs.request, scores_folder=scores_folder, rank=its_rank)
+    if config.canaries is not None:
+        score_share(config, canary_request(config), scores_folder=scores_folder, rank=_of_canaries(rank))
 
 
 def _check_before_scoring(config: AuditConfig, inputs: Inputs, replaces: Earlier | None) -> None:
@@ -160,6 +169,8 @@ def _check_before_scoring(config: AuditConfig, inputs: Inputs, replaces: Earlier
     if replaces is not None:
         replaces.refuse_other(config, inputs.data, inputs.given)
     check_stated_size(config, inputs.data.n_distinct("members"))
+    if config.canaries is not None:
+        canary_request(config)
     if config.retrained is not None and config.retrained.path not in inputs.given.models:
         resolve_source(config.retrained, trust_remote_code=config.trust_remote_code)
 
@@ -170,6 +181,20 @@ def _turns(config: AuditConfig, rank: Rank) -> list[tuple[AuditConfig, Rank]]:
     if config.retrained is not None:
         turns.append((replace(config, target=config.retrained), replace(rank, run=f"{rank.run}-retrained")))
     return turns
+
+
+def _of_canaries(rank: Rank) -> Rank:
+    """Take the same place among processes for another run."""
+    return replace(rank, run=f"{rank.run}-canaries")
+
+
+def _look_for_canaries(config: AuditConfig, scores_folder: Path, on_progress: Watch, rank: Rank) -> CanaryResult | None:
+    """Look for the canaries in the target, if there are some."""
+    if config.canaries is None:
+        return None
+    return audit_canaries(
+        config, Path(config.canaries), scores_folder=scores_folder, on_progress=on_progress, rank=_of_canaries(rank)
+    )
 
 
 def _compare_with_retrained(

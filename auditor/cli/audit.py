@@ -46,6 +46,10 @@ __all__ = ["audit"]
 @click.option("--retrained-margin", type=float, metavar="D",
               help="Change of AUC below which both count as the same.  [default: 0.02]")  # fmt: skip
 @click.option("--split-manifest", metavar="FILE", help="Manifest of `auditor split`; the texts are checked against it.")
+@click.option("--coins", metavar="FILE",
+              help="Secret of `auditor split --coins`.  [default: coins.json beside the manifest]")  # fmt: skip
+@shared("--delta", "--guess-share")
+@click.option("--canaries", metavar="FOLDER", help="Look for these canaries of `auditor canaries`, too.")
 @shared("--drop-ids", "--salt")
 @shared("--headline", default="reference if there is one, else loss")
 @folder_option("result.json, samples.parquet, report.html, report.md and scores/", default="audit-results")

@@ -5,6 +5,7 @@ import click
 from ..version import __version__
 from .audit import audit
 from .calibrate import calibrate
+from .canaries import canaries
 from .capacity import capacity
 from .compare import compare
 from .demo import demo
@@ -46,5 +47,5 @@ def cli(debug: bool) -> None:
 
 
 _COMMANDS = (audit, split, pack, predict, capacity, calibrate, shadows, demo, report, attacks, compare, gate, verify)
-for _one in (*_COMMANDS, epsilon, doctor):
+for _one in (*_COMMANDS, canaries, epsilon, doctor):
     cli.add_command(_one)

@@ -19,15 +19,18 @@ __all__ = ["split"]
 
 @click.command()
 @click.argument("data", metavar="DATA")
-@folder_option("members.jsonl, non_members.jsonl and manifest.json", required=True, metavar="FOLDER")
+@folder_option("members.jsonl, non_members.jsonl, manifest.json (and coins.json)", required=True, metavar="FOLDER")
 @click.option("--member-share", type=float, default=0.5, metavar="S", help="Share of the texts to train on.")
 @click.option("--holdout-share", type=float, default=0.0, metavar="S",
               help="Share set aside in holdout.jsonl, for a reference model or for shots.")  # fmt: skip
 @click.option("--near-duplicates", default="0.8", metavar="J|keep",
               help="Jaccard similarity from which only the first of several texts is kept, or keep all.")  # fmt: skip
 @click.option("--by-group", is_flag=True, help="Keep texts of one `group` on one side.")
+@click.option("--coins", is_flag=True, help=(
+    "Throw a fair coin for each text (with --by-group each group), so that the audit can bound epsilon. "
+    "manifest.json commits to them; coins.json is their secret, shown to nobody before the audit."))  # fmt: skip
 @shared("--salt")
-@shared("--seed", filled=True, help="Of the random split.")
+@shared("--seed", filled=True, help="Of the random split; with --coins of the holdout alone.")
 @shared("--text-field", "--split", filled=True)
 @click.option("--force", is_flag=True, help="Replace the files of an earlier split in FOLDER.")
 @json_option("manifest.json on stdout")
@@ -110,6 +113,11 @@ def _lines(manifest: "SplitManifest", out: Path) -> list[str]:
     if manifest.n_unchecked:
         lines.append(f"{manifest.n_unchecked:,} further candidate pairs of near-duplicates were not compared.")
     lines += manifest.notes
+    if manifest.coins_sha256 is not None:
+        lines.append(
+            f"Coins: keep {out / 'coins.json'} from whoever trains and tunes; publish their commitment before "
+            f"training: {manifest.coins_sha256}"
+        )
     return [
         *lines,
         f"Train on {out / 'members.jsonl'}, then: auditor audit --members {out / 'members.jsonl'} "

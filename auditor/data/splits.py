@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import DataSpec
+from ..documents.coins import COINS, Coins, coin, commitment, new_coins, of_group, of_text, write_coins
 from ..documents.files import to_text, whole_file
 from ..documents.salt import Salt
 from ..documents.split import SplitManifest, SplitSide
@@ -19,21 +20,25 @@ from ..version import __version__
 from . import Sample, SampleSet, load_corpus
 from .near_duplicates import ChosenTexts, near_duplicate_pairs
 
-__all__ = ["FILES", "Split", "make_split", "write_split"]
+__all__ = ["FILES", "Split", "make_split", "unit_name", "write_split"]
 
 
-FILES = ("members.jsonl", "non_members.jsonl", "holdout.jsonl", "manifest.json")
+FILES = ("members.jsonl", "non_members.jsonl", "holdout.jsonl", "manifest.json", COINS)
+
+FAIR = 0.5
+"""Share of members that coins give, and that is drawn without them where nothing else is asked for."""
 
 Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """A manifest, and the rows of the corpus that each part holds, by the part's name."""
+    """A manifest, the rows of the corpus that each part holds, by the part's name, and the coins that drew them."""
 
     manifest: SplitManifest
     corpus: SampleSet
     rows: dict[str, Rows]
+    coins: Coins | None = None
 
     def salted(self, salt: Salt) -> "Split":
         """Key all hashes of the manifest."""
@@ -50,16 +55,18 @@ class Split:
 def make_split(
     source: DataSpec,
     *,
-    member_share: float = 0.5,
+    member_share: float = FAIR,
     holdout_share: float = 0.0,
     near_duplicates: float | None = 0.8,
     by_group: bool = False,
+    coins: bool = False,
     seed: int = 0,
 ) -> Split:
     """Split a corpus at random, after dropping copies and near-duplicates.
 
     Every unit, a text or with ``by_group`` all texts of a group, has the same chance to be on each side, so that
-    nothing but training can tell the sides apart.
+    nothing but training can tell the sides apart. With ``coins`` that chance is a fair coin of its own, from a secret
+    that the manifest commits to: then an audit of the split bounds epsilon from below.
 
     Parameters
     ----------
@@ -70,7 +77,10 @@ def make_split(
         Jaccard similarity from which only the first of a cluster is kept; None keeps them all.
     by_group : bool
         Keep the texts of a group together. A text without a group is one of its own.
+    coins : bool
+        Throw an independent fair coin for each unit, instead of drawing sides of fixed sizes.
     seed : int, not negative
+        Of the draw; with coins of the holdout alone.
 
     Raises
     ------
@@ -80,6 +90,10 @@ def make_split(
         If the corpus cannot be read, or is too small for the fewest texts on a side that an audit judges.
     """
     _check_options(member_share, holdout_share, near_duplicates, seed)
+    if coins and member_share != FAIR:
+        raise ConfigError(
+            f"--coins are fair, so about half of the texts are members: leave --member-share out, got {member_share:g}"
+        )
     corpus, notes = load_corpus(source)
     if corpus.others and any("text" in json.loads(one) for one in corpus.others):
         raise ConfigError(
@@ -101,7 +115,11 @@ def make_split(
             "groups, or leave --by-group out"
         )
     units = [corpus.groups[row] if by_group else None for row in kept]
-    parts = _draw(units, (holdout_share, member_share), np.random.default_rng(seed))
+    thrown = new_coins() if coins else None
+    if thrown is None:
+        parts = _draw(units, (holdout_share, member_share), np.random.default_rng(seed))
+    else:
+        parts = _throw(corpus, kept, units, holdout_share, thrown.seed, np.random.default_rng(seed))
     rows = {name: kept[part] for name, part in zip(("holdout", "members", "non_members"), parts, strict=True)}
     for name in ("members", "non_members"):
         if rows[name].size < TOO_FEW_SAMPLES:
@@ -129,12 +147,15 @@ def make_split(
         non_members=_side(corpus, rows["non_members"]),
         holdout=_side(corpus, rows["holdout"]) if rows["holdout"].size else None,
         notes=notes,
+        coins_sha256=None if thrown is None else commitment(thrown.seed),
     )
-    return Split(manifest=manifest, corpus=corpus, rows=rows)
+    return Split(manifest=manifest, corpus=corpus, rows=rows, coins=thrown)
 
 
 def write_split(split: Split, folder: Path) -> list[Path]:
-    """Write the texts of each part as JSON lines with all their columns, and the manifest last; return the files.
+    """Write the texts of each part as JSON lines with all their columns, the coins, and the manifest last.
+
+    Returns the files; that of the coins is for its owner alone.
 
     Raises
     ------
@@ -150,6 +171,13 @@ def write_split(split: Split, folder: Path) -> list[Path]:
         with whole_file(path) as partial, _for_json(partial) as file:
             file.writelines(_json_lines(split.corpus, split.rows[name]))
         files.append(path)
+    secret = folder / COINS
+    if split.coins is None:
+        secret.unlink(missing_ok=True)
+    else:
+        with whole_file(secret) as partial:
+            write_coins(split.coins, partial)
+        files.append(secret)
     files.append(folder / "manifest.json")
     with whole_file(files[-1]) as partial:
         partial.write_text(to_text(split.manifest), encoding="utf-8", newline="\n")
@@ -181,6 +209,26 @@ def _draw(groups: Sequence[str | None], shares: Sequence[float], rng: np.random.
     ends = [int(np.abs(filled - target).argmin()) for target in wanted]  # the nearest that whole units come
     dealt = np.split(order, ends)
     return [np.flatnonzero(np.isin(unit, part)) for part in dealt]
+
+
+def unit_name(sha256: str, group: str | None) -> str:
+    """Name the unit of a text for its coin: its group, where that is what coins are thrown for, else the text."""
+    return of_text(sha256) if group is None else of_group(group)
+
+
+def _throw(
+    corpus: SampleSet,
+    kept: Rows,
+    groups: Sequence[str | None],
+    holdout_share: float,
+    seed: str,
+    rng: np.random.Generator,
+) -> list[Rows]:
+    """Set a holdout apart, then throw the coin of every other unit; return places of holdout, members, non-members."""
+    held_out, rest = _draw(groups, (holdout_share,), rng)
+    names = (unit_name(corpus.text_sha256[kept[place]], groups[place]) for place in rest)
+    is_in = np.fromiter((coin(seed, name) for name in names), dtype=np.bool_, count=rest.size)
+    return [held_out, rest[is_in], rest[~is_in]]
 
 
 def _side(corpus: SampleSet, rows: Rows) -> SplitSide:

@@ -25,7 +25,7 @@ __all__ = [
 ANY = "any"
 """Segment that stands for every named entry of a list: ``attacks.any.auc``."""
 
-_KEYS = ("attack", "label", "metric", "quantity", "fpr", "share", "by")
+_KEYS = ("attack", "label", "metric", "quantity", "fpr", "share", "by", "copies")
 _NAMED = ("attack", "label", "metric", "quantity")  # entries that ``any`` runs over; rates and shares are not
 _LEFT_OUT = frozenset(
     {"params", "roc", "bins", "signed_bits_histogram", "top_samples", "p_value", "p_value_holm", "threshold_bits"}
@@ -39,7 +39,7 @@ _WORDS = {
     "f1_equal_error": "F1 at equal error",
     "auc_residualised": "AUC without what the looks of the texts tell",
     "auc_within_strata": "AUC among texts of the same looks",
-    "epsilon_lower_bound": "lower bound of epsilon",
+    "epsilon_lower_bound": "lower bound on epsilon",
     "n_beyond_every_non_member": "members above the highest non-member",
     "n_above_bits": "members with more bits than chance gives",
 }
@@ -330,9 +330,9 @@ def _patterns(hint: Any, regex: str, example: str, entries: Mapping[str, str]) -
         key = next((name for name in _KEYS if is_dataclass(hint) and name in hint.__dataclass_fields__), None)
         if key is None:
             return
-        rates = key in ("fpr", "share")
+        rates = key in ("fpr", "share", "copies")
         regex += r"\." + (_NUMBER if rates else entries.get(key, ".+"))
-        example += ".0.01" if rates else f".{ANY}"
+        example += ".16" if key == "copies" else ".0.01" if rates else f".{ANY}"
     if hint in (int, float) or (isinstance(hint, type) and issubclass(hint, Estimate)):
         yield PathPattern(regex=re.compile(regex), example=example)
     elif is_dataclass(hint):

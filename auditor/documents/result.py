@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Any, Literal
 
+from .canaries import CanaryResult
+from .epsilon import EpsilonResult
 from .estimate import CountAtFpr, Estimate, Histogram, RocCurve, TprAtFpr
 from .extraction import ExtractionResult
 from .files import document
@@ -636,8 +638,10 @@ class AuditResult:
     """Prediction beside measurement; null if no size of the training set was stated."""
     extraction: ExtractionResult | None = None
     """What can be drawn out of the target; null if it was not run."""
-    canaries: Mapping[str, Any] | None = None
+    canaries: CanaryResult | None = None
     """What the audit of canaries found; null if it was not run."""
+    epsilon: EpsilonResult | None = None
+    """Lower bound on epsilon from the coins that drew the sides; null if no coins did."""
     gates: tuple[Mapping[str, Any], ...] | None = None
     """Outcomes of gates; null if there were none."""
     warnings: tuple[str, ...] = field(default=())

@@ -28,7 +28,7 @@ class SplitManifest:
 
     kind: Literal["split"] = "split"
     """Kind of the document."""
-    schema_version: str = "1.1"
+    schema_version: str = "1.2"
     """Version of this document's schema, MAJOR.MINOR."""
     auditor_version: str
     """Version of the auditor that wrote the document."""
@@ -64,6 +64,8 @@ class SplitManifest:
     """What was left out while reading."""
     salt: str | None = None
     """Name of the salt that all hashes are keyed with (HMAC-SHA256 of the SHA-256); null if they are plain."""
+    coins_sha256: str | None = None
+    """Commitment to the coins that drew the sides: a hash of their seed, which coins.json holds; null without coins."""
 
 
 def read_manifest(path: Path) -> SplitManifest:
@@ -75,4 +77,4 @@ def read_manifest(path: Path) -> SplitManifest:
         If it is not a manifest.
     """
     file = path / "manifest.json" if path.is_dir() else path
-    return read_document(file, SplitManifest, version="1.1", what="split manifest (`auditor split`)")
+    return read_document(file, SplitManifest, version="1.2", what="split manifest (`auditor split`)")

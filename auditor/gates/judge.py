@@ -31,7 +31,7 @@ _OF_MEMBERS_ALONE = frozenset(
 _OF_NO_SAMPLES = frozenset(
     {"memorization.capacity_bits", "memorization.bits_per_parameter", "memorization.n_parameters"}
 )
-_SAID_APART = ("prediction.prediction.", "extraction.", "canaries.")
+_SAID_APART = ("prediction.prediction.", "extraction.", "canaries.", "epsilon.")
 STAND_OUT = "risk.stand_out.n_beyond_every_non_member"
 _RETRAINED = "retrained."  # below chance is a finding there: more was erased than retraining would
 

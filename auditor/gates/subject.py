@@ -12,8 +12,10 @@ from typing import Any, Literal
 
 from attacks import BUILTIN
 
+from ..documents.canaries import CANARIES_VERSION, CanaryResult
 from ..documents.checksums import Checksums, is_vouched_for
 from ..documents.comparison import COMPARISON_VERSION, AuditComparison
+from ..documents.epsilon import EpsilonResult
 from ..documents.estimate import Estimate
 from ..documents.figures import ANY, Figure, PathPattern, attack_path, catalogue, path_patterns
 from ..documents.files import from_text, refuse_contradictions, to_text
@@ -29,7 +31,17 @@ __all__ = [
 
 Kind = Literal["audit", "prediction", "comparison"]
 
-AUDIT_PARTS = ("attacks", "combination", "memorization", "risk", "retrained", "prediction", "extraction", "canaries")
+AUDIT_PARTS = (
+    "attacks",
+    "combination",
+    "memorization",
+    "risk",
+    "retrained",
+    "prediction",
+    "extraction",
+    "canaries",
+    "epsilon",
+)
 HEADLINES = ("attacks.headline.auc", "attacks.reference.auc", "attacks.loss.auc")
 BEST, LARGEST = "attacks.best.auc", "memorization.largest_sample_bits"
 APPEARED = "change.high.n_appeared"
@@ -38,7 +50,7 @@ SINGLE = "no interval: read off single samples"
 LEAST_IN_BOTH = 0.5
 """Share of the smaller audit's texts of a side that both must hold for a verdict on a change."""
 VERDICT = "gates.json"
-FILES = ("result.json", "comparison.json", "prediction.json", VERDICT)
+FILES = ("result.json", "comparison.json", "prediction.json", "canaries.json", VERDICT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +112,8 @@ def read_judged(data: bytes, path: str) -> Judged:
     if not isinstance(plain, dict):
         raise ResultError(f"cannot judge {path}: not a document of an audit, a prediction or a comparison")
     try:
+        if plain.get("kind") == "canary_result":
+            return _canaries(text, path, sha256)
         if "changes" in plain:
             return _comparison(text, path, sha256)
         if "attacks" in plain or "memorization" in plain:
@@ -290,6 +304,7 @@ def _audit(text: str, path: str, sha256: str) -> Judged:
     figures = catalogue(plain, AUDIT_PARTS)
     missing = {part: "not run in this audit" for part in AUDIT_PARTS if not plain.get(part)}
     missing["change"] = "no baseline to compare with was given (--baseline)"
+    missing |= _void(result.epsilon, result.canaries)
     if result.selection is None:
         missing |= dict.fromkeys(("attacks.headline", "attacks.best"), "this audit declared no attack before looking")
     if result.memorization is None:
@@ -308,6 +323,34 @@ def _audit(text: str, path: str, sha256: str) -> Judged:
         figures={**figures, **_aliases(result, plain, figures)},
         missing=missing,
         checksums="absent",
+    )
+
+
+def _void(epsilon: EpsilonResult | None, canaries: CanaryResult | None) -> dict[str, str]:
+    """Say why a bound on epsilon is none, by the part that it is of."""
+    found = {}
+    if epsilon is not None and epsilon.undefined_reason:
+        found["epsilon"] = epsilon.undefined_reason
+    reasons = [] if canaries is None else [one.epsilon.undefined_reason for one in canaries.tiers]
+    if first := next(filter(None, reasons), None):
+        found["canaries"] = first
+    return found
+
+
+def _canaries(text: str, path: str, sha256: str) -> Judged:
+    """Take an audit of canaries alone for the part of an audit that it is."""
+    found = from_text(text, CanaryResult, version=CANARIES_VERSION, what="audit of canaries")
+    missing = {part: "not run in this audit of canaries" for part in AUDIT_PARTS if part != "canaries"}
+    return Judged(
+        path=path,
+        sha256=sha256,
+        kind="audit",
+        subject=found.target,
+        soundness=None,
+        vetoes=(),
+        doubts=(),
+        figures=catalogue({"canaries": json.loads(text)}, ("canaries",)),
+        missing={**missing, **_void(None, found)},
     )
 
 

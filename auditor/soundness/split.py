@@ -1,14 +1,17 @@
-"""The check of a split's manifest: whether the audited sides are those that were drawn at random."""
+"""The check of a split's manifest: whether the audited sides are those that were drawn, by coins or not."""
 
 from pathlib import Path
 
 from ..data import SampleSet
+from ..data.quoting import counted
+from ..data.splits import unit_name
+from ..documents.coins import COINS, Coins, coin, commitment, read_coins
 from ..documents.result import CheckResult
 from ..documents.salt import Salt
 from ..documents.split import SplitManifest, read_manifest
 from ..errors import ConfigError
 
-__all__ = ["check_manifest", "check_salt"]
+__all__ = ["check_coins", "check_manifest", "check_salt", "committed_coins", "known_texts"]
 
 
 FEW_OFFENDERS = 0.1
@@ -31,6 +34,70 @@ def check_salt(manifest: SplitManifest, salt: Salt | None) -> None:
         raise ConfigError(
             f"the split manifest was made with salt {manifest.salt or 'none'}, and the audit has {ours or 'none'}; "
             "give the --salt of the split"
+        )
+
+
+def committed_coins(manifest: SplitManifest, path: Path, given: Path | None) -> Coins | None:
+    """Read the secret of the coins that a split committed to; None if it threw none, or they are not revealed.
+
+    Parameters
+    ----------
+    manifest : SplitManifest
+    path : Path
+        Of the manifest; the secret is looked for beside it.
+    given : Path or None
+        Where the secret is, if not there.
+
+    Raises
+    ------
+    ConfigError
+        If coins are given and the split threw none, or they are not those that it committed to.
+    """
+    if manifest.coins_sha256 is None:
+        if given is not None:
+            raise ConfigError(f"--coins {given}: the split of {path} threw no coins; leave it out")
+        return None
+    secret = given or (path if path.is_dir() else path.parent) / COINS
+    if given is None and not secret.exists():
+        return None
+    coins = read_coins(secret)
+    if commitment(coins.seed) != manifest.coins_sha256:
+        raise ConfigError(
+            f"the coins {secret} are not those that the split manifest {path} committed to: give the {COINS} that "
+            "`auditor split --coins` wrote with it"
+        )
+    return coins
+
+
+def known_texts(manifest: SplitManifest, data: SampleSet, salt: Salt | None) -> list[int]:
+    """Return the places of the audited texts that the manifest put on a side."""
+    known = frozenset((*manifest.members.text_sha256, *manifest.non_members.text_sha256))
+    hashes = data.text_sha256 if salt is None else tuple(map(salt.keyed, data.text_sha256))
+    return [place for place, key in enumerate(hashes) if key in known]
+
+
+def check_coins(manifest: SplitManifest, coins: Coins, data: SampleSet, salt: Salt | None) -> None:
+    """Refuse a manifest that puts audited texts on another side than their coins.
+
+    Raises
+    ------
+    ConfigError
+        With their number, or if the groups that coins were thrown for are missing.
+    """
+    places = known_texts(manifest, data, salt)
+    if manifest.by_group and places and not any(data.groups[place] for place in places):
+        raise ConfigError("the split threw a coin for each group, and no text has one: keep the column `group`")
+    members = frozenset(manifest.members.text_sha256)
+    hashes = data.text_sha256 if salt is None else tuple(map(salt.keyed, data.text_sha256))
+    wrong = sum(
+        coin(coins.seed, unit_name(data.text_sha256[place], data.groups[place] if manifest.by_group else None))
+        != (hashes[place] in members)
+        for place in places
+    )
+    if wrong:
+        raise ConfigError(
+            f"the split manifest puts {counted(wrong, 'text')} of {len(places)} on another side than their coins: it, "
+            "the texts or their groups were changed after the split; give them as `auditor split --coins` wrote them"
         )
 
 

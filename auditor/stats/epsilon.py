@@ -61,7 +61,7 @@ def epsilon_p_value(*, n_canaries: int, n_guesses: int, n_correct: int, epsilon:
 
 
 def epsilon_lower_bound(
-    *, n_canaries: int, n_guesses: int, n_correct: int, delta: float = 0.0, confidence: float = 0.95
+    *, n_canaries: int, n_guesses: int, n_correct: int, delta: float = 0.0, confidence: float = 0.95, copies: int = 1
 ) -> float:
     """Smallest epsilon that these guesses do not refute; 0 if they refute none.
 
@@ -73,11 +73,19 @@ def epsilon_lower_bound(
     n_canaries, n_guesses, n_correct : int
     delta : float
     confidence : float
+    copies : int
+        k: records that each coin put in together. They are a group: (epsilon, delta) for a record means
+        (k epsilon, delta (e^(k epsilon) - 1) / (e^epsilon - 1)) for the group, and the bound is that of a record.
 
     Raises
     ------
     ValueError
-        As `epsilon_p_value` does; or if the confidence is not in (0, 1).
+        As `epsilon_p_value` does; if the confidence is not in (0, 1), or there is not one copy at least.
+
+    References
+    ----------
+    .. [1] Dwork, Roth, *The algorithmic foundations of differential privacy*, 2014, theorem 2.2 (groups, delta 0);
+       Vadhan, *The complexity of differential privacy*, 2017, lemma 2.2 (groups, any delta).
 
     Examples
     --------
@@ -86,10 +94,19 @@ def epsilon_lower_bound(
     """
     _check(n_canaries, n_guesses, n_correct, delta)
     alpha = _alpha(confidence)
-    return _smallest_kept(lambda epsilon: _p_value(n_canaries, n_guesses, n_correct, epsilon, delta) - alpha)
+    if copies < 1:
+        raise ValueError(f"need one copy at least, got {copies}")
+
+    def margin(epsilon: float) -> float:
+        of_group = copies * epsilon, _delta_of_group(epsilon, delta, copies)
+        return _p_value(n_canaries, n_guesses, n_correct, *of_group) - alpha
+
+    return _smallest_kept(margin)
 
 
-def epsilon_ceiling(*, n_canaries: int, n_guesses: int, delta: float = 0.0, confidence: float = 0.95) -> float:
+def epsilon_ceiling(
+    *, n_canaries: int, n_guesses: int, delta: float = 0.0, confidence: float = 0.95, copies: int = 1
+) -> float:
     """Largest bound that so many guesses can show: that of guesses that are all right.
 
     Examples
@@ -98,7 +115,12 @@ def epsilon_ceiling(*, n_canaries: int, n_guesses: int, delta: float = 0.0, conf
     3.493
     """
     return epsilon_lower_bound(
-        n_canaries=n_canaries, n_guesses=n_guesses, n_correct=n_guesses, delta=delta, confidence=confidence
+        n_canaries=n_canaries,
+        n_guesses=n_guesses,
+        n_correct=n_guesses,
+        delta=delta,
+        confidence=confidence,
+        copies=copies,
     )
 
 
@@ -180,6 +202,16 @@ def _p_value(m: int, r: int, v: int, epsilon: float, delta: float) -> float:
     steps = np.arange(1, v + 1)
     gain = (stats.binom.sf(v - steps - 1, r, q) - tail) / steps
     return float(min(1.0, tail + 2 * m * delta * gain.max()))
+
+
+def _delta_of_group(epsilon: float, delta: float, copies: int) -> float:
+    """Delta of a group of copies of which each is (epsilon, delta)-private; at most 1."""
+    if copies == 1 or delta == 0:
+        return delta
+    if copies * epsilon > LARGEST_EPSILON:
+        return 1.0
+    growth = copies if epsilon == 0 else math.expm1(copies * epsilon) / math.expm1(epsilon)
+    return min(1.0, delta * growth)
 
 
 def _log_capital(v: NDArray[np.float64], w: NDArray[np.float64], epsilon: float) -> NDArray[np.float64]:
