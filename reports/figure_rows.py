@@ -6,7 +6,7 @@ from typing import Any
 
 from auditor.documents.result import AuditResult, MemorizationResult, ModelProvenance, SideData
 
-from . import attacks, retrained, risk
+from . import attacks, knowledge, retrained, risk
 from .escaping import PATH, visible
 from .numbers import Quantity, count, plain, plural, size, unseen
 
@@ -196,6 +196,7 @@ def memory_quantities(memory: MemorizationResult) -> tuple[Quantity, ...]:
             estimate=memory.capacity_used,
             note=capacity_line(memory),
         ),
+        *knowledge.quantities(memory),
         implied_auc(memory),
     )
 

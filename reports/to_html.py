@@ -8,7 +8,20 @@ from markupsafe import Markup, escape
 
 from auditor.documents.result import AuditResult
 
-from . import advice, attacks, escaping, figure_rows, figures, numbers, prediction, retrained, risk, soundness, verdict
+from . import (
+    advice,
+    attacks,
+    escaping,
+    figure_rows,
+    figures,
+    knowledge,
+    numbers,
+    prediction,
+    retrained,
+    risk,
+    soundness,
+    verdict,
+)
 
 __all__ = ["shown", "style_sheet", "templates", "to_html"]
 
@@ -53,7 +66,7 @@ def _context(result: AuditResult) -> dict[str, Any]:
     ranked, memory = attacks.ranked(result), result.memorization
     implied = figure_rows.implied_auc(memory) if memory else None
     extras = {name: getattr(result, name) for name in ("extraction", "canaries", "gates")}
-    modules = (advice, escaping, figure_rows, figures, numbers, retrained, risk, soundness)
+    modules = (advice, escaping, figure_rows, figures, knowledge, numbers, retrained, risk, soundness)
     found = verdict.verdict(result)
     measured = found.kind in ("found", "none") and ranked and not found.stands_out
     derived = [

@@ -5,7 +5,19 @@ from collections.abc import Iterable, Sequence
 
 from auditor.documents.result import AuditResult, CalibrationResult, CheckResult, RiskBreakdown
 
-from . import advice, attacks, escaping, figure_rows, prediction, probabilities, retrained, risk, soundness, verdict
+from . import (
+    advice,
+    attacks,
+    escaping,
+    figure_rows,
+    knowledge,
+    prediction,
+    probabilities,
+    retrained,
+    risk,
+    soundness,
+    verdict,
+)
 from .numbers import Quantity, count, percent, plain, plural
 from .tones import SYMBOLS, TONES
 
@@ -145,6 +157,7 @@ def _memory(result: AuditResult) -> list[str]:
             [(escaped(q.label), _cell(q), escaped(q.note)) for q in quantities],
             right=9,
         ),
+        *([split, ""] if (split := knowledge.sentence(memory)) else []),
         *([said, ""] if (said := figure_rows.unseen_line(memory)) else []),
     ]
 
