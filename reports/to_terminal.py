@@ -134,7 +134,7 @@ def _memory(result: AuditResult) -> list[RenderableType]:
 def _split(memory: MemorizationResult, width: int = 60) -> list[RenderableType]:
     """Draw what is known of an average member as one bar, with its key beneath."""
     cut = knowledge.pieces(memory)
-    said = [_text(f"  {line}", "dim", 300) for line in (knowledge.sentence(memory),) if line]
+    said: list[RenderableType] = [_text(f"  {line}", "dim", 300) for line in (knowledge.sentence(memory),) if line]
     if not cut:
         return said
     edges = np.cumsum([0.0, *(piece.bits for piece in cut)])

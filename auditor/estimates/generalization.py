@@ -69,8 +69,7 @@ def uniform_bits(n_tokens: NDArray[np.int64], n_vocabulary: int) -> Bits:
     >>> uniform_bits(np.array([2, 10]), 512)
     array([18., 90.])
     """
-    bits: Bits = n_tokens * math.log2(n_vocabulary)
-    return bits
+    return np.asarray(n_tokens * math.log2(n_vocabulary), dtype=np.float64)
 
 
 def lzma_bits(texts: Iterable[str]) -> Bits:

@@ -19,7 +19,7 @@ N_WORD = 32
 def to_bits(tokens: list[int], predict: Predict) -> str:
     """Code all but the first token, in the fewest bits that say the same whatever else follows on the wire.
 
-    The coder writes whole words of 32 bits. The last of them is cut to the bits that no other text has as its beginning,
+    The coder writes words of 32 bits. The last of them is cut to the bits that no other text has as its beginning,
     so that messages could stand one after the other: a prefix code, whose length cannot be luck.
     """
     encoder = constriction.stream.queue.RangeEncoder()
