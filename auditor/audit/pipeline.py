@@ -14,6 +14,7 @@ from ..documents.result import AttackResult, AuditResult, DataResult, Memorizati
 from ..documents.salt import read_salt
 from ..documents.sample_table import SampleTable
 from ..engine.loading.adapters import count_adapter
+from ..engine.loading.configs import capacity_notes
 from ..engine.loading.models import resolve_source
 from ..engine.ranks import ALONE, Rank
 from ..engine.scoring import ScoringProgress
@@ -118,6 +119,7 @@ def audit(
             *inputs.warnings,
             *said_of_shadows(evidence, len(config.references)),
             *capacity.warnings,
+            *capacity_notes(evidence.collected.models[0].files.config),
             *evidence.left_out,
             *no_combination,
             *evidence.collected.notes,

@@ -20,7 +20,8 @@ __all__ = ["predict"]
 
 
 @click.command()
-@click.option("--params", type=AMOUNT, help="Parameters of the model, tied ones once: 124M, 1.5B.")
+@click.option("--params", type=AMOUNT, help=(
+    "Parameters of the model, tied ones once, of a mixture all experts: 124M, 1.5B."))  # fmt: skip
 @click.option("--model", metavar="M", help="Count them instead: a model folder, a config.json, or a hub id.")
 @click.option("--samples", type=AMOUNT, help="Samples of the training set, each counted once.")
 @click.option("--tokens", type=AMOUNT, help="Tokens of the training set, each counted once: 300B, 2T.")
@@ -30,6 +31,8 @@ __all__ = ["predict"]
 @shared("--split", filled=True)
 @click.option("--sample-tokens", type=AMOUNT, help=(
     "Tokens of a sample; other than 64 is an extrapolation.  [default: 64, or the mean of --data]"))  # fmt: skip
+@click.option("--copies", type=AMOUNT, metavar="K", help=(
+    "Also say what the law gives for a text that stands in the training set K times."))  # fmt: skip
 @click.option("--epochs", type=AMOUNT, help="Passes over the data; few are an extrapolation.")
 @click.option("--trainable", metavar="N|PEFT_DIR", help="Parameters that are trained, if not all: LoRA, frozen layers.")
 @click.option("--fine-tuning", is_flag=True, help="Training starts from a trained model: an extrapolation.")
@@ -122,11 +125,12 @@ def _plan(options: dict[str, Any]) -> "Plan":
     from ..laws.membership import LAW_SAMPLE_TOKENS
     from ..laws.prediction import Plan
 
+    notes: tuple[str, ...] = ()
     params = None if options["params"] is None else round(options["params"])
     vocabulary = None if options["vocabulary"] is None else round(options["vocabulary"])
     if options["model"] is not None:
         shape = _shape(options)
-        params, vocabulary = shape.n_parameters, vocabulary or shape.n_vocabulary
+        params, vocabulary, notes = shape.n_parameters, vocabulary or shape.n_vocabulary, shape.notes
     trainable = None if options["trainable"] is None else _count_trainable(options["trainable"])
     size = _Data(options) if options["data"] is not None else None
     sample_tokens = options["sample_tokens"] or (size.mean_tokens if size else LAW_SAMPLE_TOKENS)
@@ -151,9 +155,10 @@ def _plan(options: dict[str, Any]) -> "Plan":
         dataset_bits=dataset_bits,
         dataset_bits_source=source,
         n_vocabulary=vocabulary or (size.n_vocabulary if size else None),
+        copies=options["copies"],
         law=law,
         reference_law=reference_law,
-        notes=size.notes if size else (),
+        notes=(*notes, *(size.notes if size else ())),
     )
 
 
