@@ -48,7 +48,9 @@ def render_demo(rows: Sequence[CopiesRow]) -> Group:
             f"The audit, which knows nothing of the recipe, comes within {_worst(rows)} bits of the truth for every "
             f"kind of member. The target kept {_share(rows[1])} of the people it saw once, and {_share(rows[-1])} of "
             f"those it saw {rows[-1].copies} times. Of people it never saw it knows nothing: negative bits are its "
-            "overfitting."
+            "overfitting. What target and reference both know of a person seen once, the template and the names, is "
+            f"{_bits(rows[1].shared_bits)} bits beyond knowing nothing; with the recipe itself as the reference it is "
+            f"{_bits(rows[1].true_shared_bits)}."
         ),
     )
 

@@ -6,7 +6,14 @@ from typing import Any
 
 from auditor.documents.result import AuditResult, MemorizationResult, ModelProvenance, SideData
 
-from . import attacks, canaries, extraction, retrained, risk
+from . import (
+    attacks,
+    canaries,
+    extraction,
+    knowledge,
+    retrained,
+    risk,
+)
 from .escaping import PATH, visible
 from .numbers import Quantity, count, plain, plural, size, unseen
 
@@ -196,6 +203,7 @@ def memory_quantities(memory: MemorizationResult) -> tuple[Quantity, ...]:
             estimate=memory.capacity_used,
             note=capacity_line(memory),
         ),
+        *knowledge.quantities(memory),
         implied_auc(memory),
     )
 

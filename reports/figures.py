@@ -13,9 +13,10 @@ from auditor.documents.estimate import Estimate, Histogram, RocCurve
 from auditor.documents.result import AttackResult, CalibrationResult
 
 from .escaping import visible
+from .knowledge import Piece
 from .numbers import percent, plain, plural
 
-__all__ = ["auc_axis", "auc_scale", "auc_strip", "histogram", "meter", "pairs", "reliability", "roc", "trace"]
+__all__ = ["auc_axis", "auc_scale", "auc_strip", "histogram", "meter", "pairs", "reliability", "roc", "split", "trace"]
 
 Point = tuple[float, float]
 Scale = tuple[float, float]
@@ -352,6 +353,18 @@ def pairs(auc: Estimate) -> Markup | None:
         dots,
         attributes=' viewBox="0 0 100 100"',
     )
+
+
+def split(cut: Sequence[Piece]) -> Markup:
+    """Draw what is known of an average member as one bar, its pieces end to end."""
+    whole = sum(piece.bits for piece in cut) or 1.0
+    rects, x = [], 0.0
+    for piece in cut:
+        width = 100 * piece.bits / whole
+        rects.append(f'<rect class="piece {piece.css}" x="{x:.2f}%" width="{width:.2f}%" height="100%"/>')
+        x += width
+    said = ", ".join(f"{piece.label} {plain(piece.bits)}" for piece in cut)
+    return _svg("split", "What the target knows of an average member", f"Bits: {said}.", rects)
 
 
 def meter(share: float) -> Markup:

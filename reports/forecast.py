@@ -61,7 +61,9 @@ def render_prediction(prediction: Prediction) -> Group:
     return Group(
         _plan(prediction),
         _expectation(prediction),
-        _three_columns(_capacity_rows(prediction) + _attack_rows(prediction), "Prediction"),
+        _three_columns(
+            _capacity_rows(prediction) + _attack_rows(prediction) + _repeated_rows(prediction), "Prediction"
+        ),
         *inverse,
         _basis(prediction),
         *_warnings(prediction.warnings),
@@ -155,6 +157,22 @@ def _attack_rows(prediction: Prediction) -> list[Row]:
     ]
 
 
+def _repeated_rows(prediction: Prediction) -> list[Row]:
+    """Say what the law gives for a text that is repeated, by its share of all tokens."""
+    found = prediction.repeated
+    if found is None:
+        return []
+    share = f"{plain(1e6 * found.share_of_tokens)} of a million tokens, one copy {plain(1e6 * _once(prediction))}"
+    return [
+        (f"A text seen {plain(found.copies)} times", f"AUC {number(found.auc, 3)}", share),
+        ("with a reference model", f"AUC {number(found.reference_auc, 3)}", "read, not measured: see below"),
+    ]
+
+
+def _once(prediction: Prediction) -> float:
+    return prediction.sample_tokens / prediction.tokens
+
+
 def _basis(prediction: Prediction) -> Text:
     """Say what the figures rest on."""
     law = prediction.law
@@ -163,6 +181,7 @@ def _basis(prediction: Prediction) -> Text:
         f"Data: {prediction.dataset_bits_source}.",
         f"Law: {law.source}. Band: {law.band}.",
         f"Reference attack: {prediction.reference_attack.source}.",
+        *([f"Repeated text: {prediction.repeated.source}."] if prediction.repeated else []),
     )
     return Text("\n" + "\n".join(visible(line, 600) for line in lines), style="dim")
 
@@ -185,9 +204,9 @@ def render_capacity(measured: CapacityMeasurement) -> Group:
         (
             "Bits per parameter",
             f"≥ {number(measured.bits_per_parameter, 3)}",
-            "a LOWER bound; paper: 3.51 bf16, 3.83 fp32",
+            "a LOWER bound; " + ("of each trained parameter" if measured.lora_rank else "paper: 3.51 bf16, 3.83 fp32"),
         ),
-        ("Capacity", f"≥ {amount(best.memorized_bits)} bits", f"of {count(measured.n_parameters)} parameters"),
+        ("Capacity", f"≥ {amount(best.memorized_bits)} bits", _counted(measured)),
         ("in embedding tables", count(measured.n_embedding_parameters), "of these parameters"),
         (
             "Memorised of the data",
@@ -215,6 +234,14 @@ def render_capacity(measured: CapacityMeasurement) -> Group:
     return Group(heading, _three_columns(rows, "Measured"), _capacity_runs(measured), *_warnings(measured.warnings))
 
 
+def _counted(measured: CapacityMeasurement) -> str:
+    """Say which parameters hold it."""
+    if measured.lora_rank is None or measured.n_trained_parameters is None:
+        return f"of {count(measured.n_parameters)} parameters"
+    trained = count(measured.n_trained_parameters)
+    return f"of {trained} parameters of a LoRA of rank {measured.lora_rank}, on {measured.base}"
+
+
 def _capacity_runs(measured: CapacityMeasurement) -> Group:
     """List the runs; data and what is held of it in bits per parameter, tests in bits per token."""
     table = _table("run", "seed", "sequences", "steps", "data", "held", "share", "test")
@@ -224,7 +251,7 @@ def _capacity_runs(measured: CapacityMeasurement) -> Group:
             str(run.seed),
             count(run.n_samples),
             count(run.steps),
-            number(run.dataset_bits / measured.n_parameters, 2),
+            number(run.dataset_bits / (measured.n_trained_parameters or measured.n_parameters), 2),
             number(run.bits_per_parameter, 3),
             percent(round(run.share_memorized, 4)),
             number(run.test_bits_per_token, 2),

@@ -17,6 +17,7 @@ from . import (
     extraction,
     figure_rows,
     figures,
+    knowledge,
     numbers,
     prediction,
     retrained,
@@ -68,7 +69,7 @@ def _context(result: AuditResult) -> dict[str, Any]:
     ranked, memory = attacks.ranked(result), result.memorization
     implied = figure_rows.implied_auc(memory) if memory else None
     extras = {name: getattr(result, name) for name in ("gates",)}
-    modules = (advice, escaping, extraction, figure_rows, figures, numbers, retrained, risk, soundness)
+    modules = (advice, escaping, extraction, figure_rows, figures, knowledge, numbers, retrained, risk, soundness)
     found = verdict.verdict(result)
     measured = found.kind in ("found", "none") and ranked and not found.stands_out
     derived = [

@@ -14,6 +14,7 @@ from . import (
     escaping,
     extraction,
     figure_rows,
+    knowledge,
     prediction,
     probabilities,
     retrained,
@@ -160,6 +161,7 @@ def _memory(result: AuditResult) -> list[str]:
             [(escaped(q.label), _cell(q), escaped(q.note)) for q in quantities],
             right=9,
         ),
+        *([split, ""] if (split := knowledge.sentence(memory)) else []),
         *([said, ""] if (said := figure_rows.unseen_line(memory)) else []),
     ]
 

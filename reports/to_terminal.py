@@ -3,6 +3,7 @@
 Everything is plain ``Text``: no string of the audit is read as rich markup, and none holds an escape code.
 """
 
+import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auditor.documents.estimate import Histogram
-from auditor.documents.result import AttackResult, AuditResult, CheckResult, CombinationResult
+from auditor.documents.result import AttackResult, AuditResult, CheckResult, CombinationResult, MemorizationResult
 
 from . import (
     advice,
@@ -21,6 +22,7 @@ from . import (
     escaping,
     extraction,
     figure_rows,
+    knowledge,
     prediction,
     retrained,
     risk,
@@ -32,6 +34,7 @@ from .tones import STYLES, SYMBOLS, TONES, Tone
 
 __all__ = ["render_terminal"]
 
+_PIECES = {"shared": "dim", "common": "yellow", "own": "blue", "rest": "dim"}
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ROWS = 8
 _CHECKS = 4
@@ -138,7 +141,26 @@ def _memory(result: AuditResult) -> list[RenderableType]:
         table.add_row(_text(quantity.label), *_cells(quantity))
     said = figure_rows.unseen_line(memory)
     note = [_text(f"  {line}", "dim") for line in (figure_rows.under_reading(memory), said) if line]
-    return [_title("How much is remembered", result), table, *note, *_sparklines(memory.signed_bits_histogram)]
+    bars = (*_split(memory), *_sparklines(memory.signed_bits_histogram))
+    return [_title("How much is remembered", result), table, *note, *bars]
+
+
+def _split(memory: MemorizationResult, width: int = 60) -> list[RenderableType]:
+    """Draw what is known of an average member as one bar, with its key beneath."""
+    cut = knowledge.pieces(memory)
+    said: list[RenderableType] = [_text(f"  {line}", "dim", 300) for line in (knowledge.sentence(memory),) if line]
+    if not cut:
+        return said
+    edges = np.cumsum([0.0, *(piece.bits for piece in cut)])
+    ends = np.rint(width * edges / (edges[-1] or 1.0)).astype(int)
+    bar, key = Text("  "), Table.grid(padding=(0, 2))
+    cells = []
+    for piece, start, end in zip(cut, ends[:-1], ends[1:], strict=True):
+        bar.append(piece.glyph * (end - start), style=_PIECES[piece.css])
+        cells.append(Text(f"  {piece.glyph}", style=_PIECES[piece.css]).append(f" {piece.label}", style="not bold dim"))
+    for start in range(0, len(cells), 2):
+        key.add_row(*cells[start : start + 2])
+    return [*said, bar, key]
 
 
 def _spark(counts: tuple[int, ...], width: int = 48) -> str:

@@ -183,6 +183,15 @@ def memorization() -> MemorizationResult:
         auc_from_bits_assumption="if signed bits were normal on both sides",
         signed_bits_histogram=histogram(),
         top_samples=top_samples(),
+        uniform_bits_per_member=estimate(540.0, 531.2, 548.8, "matched gamma and t"),
+        saved_bits_per_member=estimate(327.02, 318.4, 335.6, "matched gamma and t"),
+        generalization_bits_per_member=estimate(280.0, 272.1, 287.9, "matched gamma and t"),
+        generalization_bits_per_non_member=estimate(279.1, 271.0, 287.2, "matched gamma and t"),
+        saved_total_bits=estimate(163510.0, 159200.0, 167800.0, "mean times members"),
+        generalization_total_bits=estimate(140000.0, 136050.0, 143950.0, "mean times members"),
+        generalization_share=estimate(0.8562, 0.8477, 0.8647, "ratio of means, delta method"),
+        lzma_bits_per_member=estimate(1180.0, 1161.0, 1199.0, "matched gamma and t"),
+        generalization_beyond_lzma_bits_per_member=estimate(920.0, 905.0, 935.0, "matched gamma and t"),
     )
 
 

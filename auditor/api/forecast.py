@@ -43,8 +43,8 @@ def predict(
     target_f1, target_auc : float, optional
         Solve for the data or the model at which the loss attack has this.
     **more
-        The other options of ``auditor predict`` with ``_`` for ``-``: ``sample_tokens``, ``epochs``, ``trainable``,
-        ``fine_tuning``, ``vocabulary``, ``bits_per_token``, ``precision``, ``bits_per_parameter``, ``capacity``,
+        The other options of ``auditor predict`` with ``_`` for ``-``: ``sample_tokens``, ``epochs``, ``copies``,
+        ``trainable``, ``fine_tuning``, ``vocabulary``, ``bits_per_token``, ``precision``, ``bits_per_parameter``, ``capacity``,
         ``calibration``, ``text_field``, ``split``, ``trust_remote_code``.
 
     Returns
@@ -89,7 +89,7 @@ def predict(
     return predict_options(_DEFAULTS | given)[0]
 
 
-_AMOUNTS = ("params", "samples", "tokens", "sample_tokens", "epochs", "vocabulary", "bits_per_token",
+_AMOUNTS = ("params", "samples", "tokens", "sample_tokens", "epochs", "copies", "vocabulary", "bits_per_token",
             "bits_per_parameter")  # fmt: skip
 _DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(("model", "data", "tokenizer", "trainable", "precision", "capacity_file", "calibration_file")),
@@ -157,11 +157,12 @@ def _plan(options: dict[str, Any]) -> "Plan":
     from ..laws.membership import LAW_SAMPLE_TOKENS
     from ..laws.prediction import Plan
 
+    notes: tuple[str, ...] = ()
     params = None if options["params"] is None else round(options["params"])
     vocabulary = None if options["vocabulary"] is None else round(options["vocabulary"])
     if options["model"] is not None:
         shape = _shape(options)
-        params, vocabulary = shape.n_parameters, vocabulary or shape.n_vocabulary
+        params, vocabulary, notes = shape.n_parameters, vocabulary or shape.n_vocabulary, shape.notes
     trainable = None if options["trainable"] is None else _count_trainable(options["trainable"])
     size = _Data(options) if options["data"] is not None else None
     sample_tokens = options["sample_tokens"] or (size.mean_tokens if size else LAW_SAMPLE_TOKENS)
@@ -186,9 +187,10 @@ def _plan(options: dict[str, Any]) -> "Plan":
         dataset_bits=dataset_bits,
         dataset_bits_source=source,
         n_vocabulary=vocabulary or (size.n_vocabulary if size else None),
+        copies=options["copies"],
         law=law,
         reference_law=reference_law,
-        notes=size.notes if size else (),
+        notes=(*notes, *(size.notes if size else ())),
     )
 
 

@@ -15,6 +15,7 @@ from ..documents.sample_table import SampleTable
 from ..engine.ranks import Rank
 from ..engine.scoring import ScoringProgress
 from ..engine.signals import Collected, collect_signals
+from ..estimates.generalization import lzma_bits, uniform_bits
 from ..estimates.scores import SampleScores, score_samples
 from ..soundness.texts import ComparedTexts, compare_texts
 from .attack_choice import without_misaligned
@@ -106,6 +107,7 @@ def gather(
         blind_score=None if compared.blind is None else compared.blind.score,
         rarity=text_rarity(blocks, data.is_member),
         n_copies=count_copies(text_keys, data.is_member, stated),
+        lzma_bits=np.concatenate([lzma_bits(block) for block in blocks()]),
     )
     return Evidence(
         inputs=inputs,
@@ -122,17 +124,21 @@ def gather(
 def sample_table(config: AuditConfig, data: SampleSet, collected: Collected, scores: SampleScores) -> SampleTable:
     """Collect the row of every sample."""
     plan, bits = collected.plan, scores.bits
+    n_tokens = plan.passes[0].n_scored
+    uniform = uniform_bits(n_tokens, collected.models[0].files.n_vocabulary)
     return SampleTable(
         sample_id=data.ids,
         text_sha256=data.text_sha256,
         is_member=data.is_member,
         group=data.groups,
-        n_tokens=plan.passes[0].n_scored,
+        n_tokens=n_tokens,
         n_bytes=plan.n_bytes,
         target_bits=scores.target_bits,
         reference_bits=None if bits is None else bits.reference,
         signed_bits=None if bits is None else bits.signed,
         memorized_bits=None if bits is None else bits.memorized,
+        uniform_bits=uniform,
+        generalization_bits=None if bits is None else uniform - np.maximum(bits.target, bits.reference),
         scores=scores.attacks,
         extraction=scores.extraction,
         text=tuple(plan.texts) if config.include_text else None,

@@ -18,6 +18,7 @@ from ..estimates.attacks import attack_results
 from ..estimates.code_lengths import SampleBits, mixture_bits, separate_references
 from ..estimates.combination import Combination, combine
 from ..estimates.extraction import extraction
+from ..estimates.generalization import KnowledgeBits, split_knowledge
 from ..estimates.memorization import dataset_memorization, top_samples, why_not_certified
 from ..estimates.risk import Risk, assess_risk
 from ..estimates.selection import select
@@ -142,6 +143,15 @@ def estimate_memorization(
         rng=rng,
         samples=ranked,
         not_certified=why_not_certified(soundness),
+    )
+    assert table.uniform_bits is not None
+    assert table.lzma_bits is not None
+    found = split_knowledge(
+        found,
+        KnowledgeBits(bits=bits, uniform=table.uniform_bits, lzma=table.lzma_bits),
+        table.is_member,
+        groups=evidence.groups,
+        level=config.confidence,
     )
     if target.spec.adapter is None:
         return found

@@ -18,6 +18,7 @@ from ..documents.salt import read_salt
 from ..documents.sample_table import SampleTable
 from ..engine.greedy import writes_suffixes
 from ..engine.loading.adapters import count_adapter, trained_tensors
+from ..engine.loading.configs import capacity_notes
 from ..engine.loading.models import ModelFiles, resolve_source
 from ..engine.ranks import ALONE, Rank
 from ..engine.scoring import ScoringProgress
@@ -135,6 +136,7 @@ def audit(
             *inputs.warnings,
             *said_of_shadows(evidence, len(config.references)),
             *capacity.warnings,
+            *capacity_notes(evidence.collected.models[0].files.config),
             *evidence.left_out,
             *no_combination,
             *_nothing_to_extract(evidence, drawn),

@@ -20,6 +20,9 @@ __all__ = ["capacity"]
 @click.option("--steps", type=click.IntRange(min=1),
               help="Updates of the shortest schedule; the others are 2.5 and 6 times as long.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32")
+@click.option("--lora", type=click.IntRange(min=1), metavar="RANK", help=(
+    "Train a LoRA of this rank on frozen weights: bits of each of its parameters. The weights are those of a model "
+    "folder, else trained first on other random tokens."))  # fmt: skip
 @click.option("--seeds", type=click.IntRange(min=1), help="Seeds at the shortest schedule.")
 @click.option("--sample-tokens", type=click.IntRange(min=2), help="Tokens of a random sequence.")
 @shared("--device", filled=True, metavar="auto|cpu|cuda|cuda:N", help=None)
@@ -88,4 +91,6 @@ def _plan(model: str, options: dict[str, Any]) -> Any:
         precision=options["precision"],
         device=choose_device(options["device"]),
         n_seeds=options["seeds"] or n_seeds,
+        lora_rank=options["lora"],
+        weights=Path(model) if options["lora"] and any(Path(model).glob("*.safetensors")) else None,
     )

@@ -51,13 +51,17 @@ def demo(out: Path, seed: int) -> None:
         }
     )
     samples = run_audit(config, out, as_json=False, overwrite=True).samples
-    if samples.signed_bits is not None and samples.memorized_bits is not None:
+    measured = (samples.signed_bits, samples.memorized_bits, samples.uniform_bits, samples.generalization_bits)
+    signed, memorized, uniform, shared = measured
+    if signed is not None and memorized is not None and uniform is not None and shared is not None:
         rows = memorization_by_copies(
             made,
             sample_id=samples.sample_id,
             target_bits=samples.target_bits,
-            signed_bits=samples.signed_bits,
-            memorized_bits=samples.memorized_bits,
+            signed_bits=signed,
+            memorized_bits=memorized,
+            uniform_bits=uniform,
+            generalization_bits=shared,
         )
         console.print(render_demo(rows))
     console.print(

@@ -13,7 +13,8 @@ __all__ = ["predict"]
 
 
 @click.command()
-@click.option("--params", type=AMOUNT, help="Parameters of the model, tied ones once: 124M, 1.5B.")
+@click.option("--params", type=AMOUNT, help=(
+    "Parameters of the model, tied ones once, of a mixture all experts: 124M, 1.5B."))  # fmt: skip
 @click.option("--model", metavar="M", help="Count them instead: a model folder, a config.json, or a hub id.")
 @click.option("--samples", type=AMOUNT, help="Samples of the training set, each counted once.")
 @click.option("--tokens", type=AMOUNT, help="Tokens of the training set, each counted once: 300B, 2T.")
@@ -23,6 +24,8 @@ __all__ = ["predict"]
 @shared("--split", filled=True)
 @click.option("--sample-tokens", type=AMOUNT, help=(
     "Tokens of a sample; other than 64 is an extrapolation.  [default: 64, or the mean of --data]"))  # fmt: skip
+@click.option("--copies", type=AMOUNT, metavar="K", help=(
+    "Also say what the law gives for a text that stands in the training set K times."))  # fmt: skip
 @click.option("--epochs", type=AMOUNT, help="Passes over the data; few are an extrapolation.")
 @click.option("--trainable", metavar="N|PEFT_DIR", help="Parameters that are trained, if not all: LoRA, frozen layers.")
 @click.option("--fine-tuning", is_flag=True, help="Training starts from a trained model: an extrapolation.")

@@ -42,6 +42,22 @@ class CalibrationCell:
     """F1 at equal error of the attack with a reference of the same size."""
     reference_auc: Estimate
     """AUC of the attack with a reference of the same size."""
+    dataset_bits: float | None = None
+    """Information in the members: their code length under the reference, an upper limit; null in older files."""
+    memorized_bits: Estimate | None = None
+    """Unintended bits of all members, less what as many held-out samples give; null in older files."""
+    clipped_bits: float | None = None
+    """The paper's sum of max(0, bits) over the members, noise and all; null in older files."""
+    memorized_bits_by_largest: Estimate | None = None
+    """Unintended bits beside the reference of the largest size instead; null in older files."""
+    saved_bits: float | None = None
+    """Bits that the target saves on the members beyond a uniform code; null in older files."""
+    generalization_bits: float | None = None
+    """Bits of these that the reference saves too; null in older files."""
+    recited_members: Estimate | None = None
+    """Share of the members whose second half is recited, greedily, given the first; null in older files."""
+    recited_non_members: Estimate | None = None
+    """Share of the held-out samples whose second half is recited, given the first; null in older files."""
 
 
 @document
@@ -92,7 +108,7 @@ class Calibration:
 
     kind: Literal["calibration"] = "calibration"
     """Kind of the document."""
-    schema_version: str = "1.2"
+    schema_version: str = "1.3"
     """Version of this document's schema, MAJOR.MINOR."""
     data: str
     """Text that it was measured on."""
@@ -131,4 +147,4 @@ class Calibration:
 def read_calibration(path: Path) -> Calibration:
     """Read what ``auditor calibrate`` wrote: the file, or its folder."""
     file = path / "calibration.json" if path.is_dir() else path
-    return read_document(file, Calibration, version="1.2", what="calibration (`auditor calibrate`)")
+    return read_document(file, Calibration, version="1.3", what="calibration (`auditor calibrate`)")

@@ -33,7 +33,7 @@ class CapacityRun:
     memorized_bits: float
     """Dataset bits minus the code length of the sequences under the trained model; not clipped."""
     bits_per_parameter: float
-    """Memorized bits over the parameters."""
+    """Memorized bits over the trained parameters."""
     share_memorized: float
     """Memorized bits over the dataset bits."""
     test_bits_per_token: float
@@ -58,7 +58,7 @@ class CapacityMeasurement:
 
     kind: Literal["capacity"] = "capacity"
     """Kind of the document."""
-    schema_version: str = "1.0"
+    schema_version: str = "1.1"
     """Version of this document's schema, MAJOR.MINOR."""
     model: str
     """Model that was asked for."""
@@ -100,6 +100,12 @@ class CapacityMeasurement:
     """Versions of the packages that it was made with."""
     seconds: float
     """Wall time of all runs together."""
+    lora_rank: int | None = None
+    """Rank of the LoRA that was trained on frozen weights; null if all parameters were trained."""
+    n_trained_parameters: int | None = None
+    """Number of parameters of the LoRA, which the bits per parameter count; null if all parameters were trained."""
+    base: str | None = None
+    """Frozen weights that the LoRA was put on; null if all parameters were trained."""
     warnings: tuple[str, ...] = ()
     """Warnings to a reader of the figures."""
 
@@ -107,4 +113,4 @@ class CapacityMeasurement:
 def read_capacity(path: Path) -> CapacityMeasurement:
     """Read what ``auditor capacity`` wrote: the file, or its folder."""
     file = path / "capacity.json" if path.is_dir() else path
-    return read_document(file, CapacityMeasurement, version="1.0", what="capacity measurement (`auditor capacity`)")
+    return read_document(file, CapacityMeasurement, version="1.1", what="capacity measurement (`auditor capacity`)")

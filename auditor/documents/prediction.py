@@ -14,6 +14,7 @@ __all__ = [
     "LawPrediction",
     "Prediction",
     "PredictionBesideMeasurement",
+    "RepeatedText",
 ]
 
 Bound = Literal["at most", "at least"]
@@ -112,6 +113,31 @@ class Inverse:
 
 
 @document
+class RepeatedText:
+    """What the law says of a text that stands in the training set several times, by its share of all tokens.
+
+    Read, not measured: that risk follows a text's frequency relative to the corpus is a finding of others.
+    """
+
+    copies: float
+    """Times that the text stands in the training set, in one pass over it."""
+    total_tokens: float
+    """Tokens of the training set with the further copies."""
+    share_of_tokens: float
+    """Tokens of all copies as a share of these."""
+    samples_per_parameter: float
+    """The variable of the law at which a text that stands there once has the same share."""
+    f1: float
+    """F1 at equal error that the law gives there."""
+    auc: float
+    """AUC that goes with this F1."""
+    reference_auc: float
+    """AUC of an attack with a reference model there."""
+    source: str
+    """On whose word the frequency counts, and what it leaves out."""
+
+
+@document
 class Prediction:
     """The risk of a plan: parameters and data in, memorised bits, F1, AUC and a ceiling out."""
 
@@ -157,6 +183,8 @@ class Prediction:
     """Bounds that no attack exceeds on average over members, if the capacity holds."""
     inverse: Inverse | None
     """What would have to change for a given F1 or AUC; null if none was asked for."""
+    repeated: RepeatedText | None = None
+    """What the law says of a text that is repeated; null if no number of copies was given."""
     warnings: tuple[str, ...]
     """What makes this an extrapolation, and what was assumed."""
 

@@ -433,6 +433,24 @@ class MemorizationResult:
     """Histogram of the signed bits of both sides."""
     top_samples: tuple[TopSample, ...]
     """The most memorized samples."""
+    uniform_bits_per_member: Estimate | None = None
+    """Code length of a member where nothing is known, its tokens times log2 of the vocabulary; null in older files."""
+    saved_bits_per_member: Estimate | None = None
+    """Bits that the target saves on a member beyond that: the paper's total memorization; null in older files."""
+    generalization_bits_per_member: Estimate | None = None
+    """Bits of these that the reference saves too: saved bits less clipped bits; null in older files."""
+    generalization_bits_per_non_member: Estimate | None = None
+    """Bits that target and reference both save on a non-member; null in older files."""
+    saved_total_bits: Estimate | None = None
+    """Saved bits of all members together; null in older files."""
+    generalization_total_bits: Estimate | None = None
+    """Generalization bits of all members together, what texts share counted for each; null in older files."""
+    generalization_share: Estimate | None = None
+    """Generalization bits as a share of the saved bits; null in older files."""
+    lzma_bits_per_member: Estimate | None = None
+    """Code length of a member by itself under LZMA, which was trained on nothing either; null in older files."""
+    generalization_beyond_lzma_bits_per_member: Estimate | None = None
+    """Bits that target and reference both save on a member beyond LZMA; null in older files."""
 
     def contradictions(self) -> Iterator[str]:
         """Say how the most memorized samples disagree with themselves."""

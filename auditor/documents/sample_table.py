@@ -32,6 +32,10 @@ class SampleTable:
         ``-log2 p(text | target)`` summed over the scored tokens.
     reference_bits, signed_bits, memorized_bits : ndarray of float64, shape (n_samples,), bits, or None
         None without a reference. ``signed = reference - target``; ``memorized = max(0, signed)``.
+    uniform_bits, lzma_bits : ndarray of float64, shape (n_samples,), bits, or None
+        Code lengths that know nothing: every token of the vocabulary alike, and LZMA. None in files of older auditors.
+    generalization_bits : ndarray of float64, shape (n_samples,), bits, or None
+        ``uniform_bits - max(target_bits, reference_bits)``: what both models save. None without a reference.
     scores : mapping of str to ndarray of float64, shape (n_samples,)
         Attack scores by attack label; higher means more likely a member.
     posterior : ndarray of float64, shape (n_samples,), or None
@@ -65,6 +69,9 @@ class SampleTable:
     rarity: NDArray[np.float64] | None = None
     n_copies: NDArray[np.int64] | None = None
     extraction: SampleExtraction | None = None
+    uniform_bits: NDArray[np.float64] | None = None
+    lzma_bits: NDArray[np.float64] | None = None
+    generalization_bits: NDArray[np.float64] | None = None
     text: tuple[str, ...] | None = None
 
     def to_arrow(self) -> Any:
@@ -93,6 +100,9 @@ class SampleTable:
             "reference_bits": bits(self.reference_bits),
             "signed_bits": bits(self.signed_bits),
             "memorized_bits": bits(self.memorized_bits),
+            "uniform_bits": bits(self.uniform_bits),
+            "lzma_bits": bits(self.lzma_bits),
+            "generalization_bits": bits(self.generalization_bits),
         }
         columns |= {
             "posterior": bits(self.posterior),

@@ -8,15 +8,20 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..documents.calibration import AttackCalibration, Calibration, CalibrationCell, TrainingEffect
 from ..documents.estimate import Estimate
 from ..errors import ConfigError
+from ..estimates.code_lengths import SampleBits
+from ..estimates.generalization import KnowledgeBits, uniform_bits
 from ..laws.calibration import MIN_CELLS, fit_attack
 from ..laws.membership import LAW_SAMPLE_TOKENS
 from ..laws.prediction import LONG_TRAINING
+from ..stats.intervals import clopper_pearson, mean_difference
 from ..stats.metrics import auc, f1_equal_error
 from .corpus import Corpus
 from .sweep import CalibrationPlan, Size, Sweep, TrainedModel, TrainingJob, open_sizes, shared_samples, train_model
@@ -79,8 +84,8 @@ def calibrate(
         sweep = Sweep(plan, sizes, len(corpus.reference), str(file), fingerprint)
         trained = run_jobs(train_model, sweep.jobs, ledger=ledger, workers=workers, on_progress=on_progress)
     models = dict(zip(sweep.jobs, trained, strict=True))
-    cells = tuple(_cell(job, sweep, models, corpus.sample_tokens) for job in sweep.targets)
-    effect = _training_effect(sweep, models, corpus.sample_tokens)
+    cells = tuple(_cell(job, sweep, models, corpus) for job in sweep.targets)
+    effect = _training_effect(sweep, models, corpus)
     laws = (fit_attack(cells, "loss"), fit_attack(cells, "reference"))
     return Calibration(
         data=corpus.name,
@@ -102,14 +107,22 @@ def calibrate(
     )
 
 
-def _cell(job: TrainingJob, sweep: Sweep, models: Models, sample_tokens: int) -> CalibrationCell:
+def _cell(job: TrainingJob, sweep: Sweep, models: Models, corpus: Corpus) -> CalibrationCell:
     """Attack one target, without and with its reference. Samples are equally long: sums of nats are the scores."""
+    sample_tokens, n_vocabulary = corpus.sample_tokens, corpus.n_vocabulary
     target, reference = models[job], models[sweep.references[job.n_parameters]]
     is_member = np.arange(job.n_samples + len(target.held_out_nats)) < job.n_samples
     target_nats = np.array(target.pool_nats + target.held_out_nats)
     reference_nats = np.array(reference.pool_nats[: job.n_samples] + reference.held_out_nats)
     loss, difference = -target_nats, reference_nats - target_nats
+    largest = models[sweep.references[max(sweep.references)]]
+    by_largest = np.array(largest.pool_nats[: job.n_samples] + largest.held_out_nats)
     bits_per_token = 1.0 / ((sample_tokens - 1) * math.log(2))
+    knowledge = KnowledgeBits(
+        bits=SampleBits(target=target_nats / math.log(2), reference=reference_nats / math.log(2)),
+        uniform=uniform_bits(np.full(len(is_member), sample_tokens - 1), n_vocabulary),
+        lzma=np.zeros(len(is_member)),
+    )
     return CalibrationCell(
         params=job.n_parameters,
         n_samples=job.n_samples,
@@ -125,14 +138,40 @@ def _cell(job: TrainingJob, sweep: Sweep, models: Models, sample_tokens: int) ->
         loss_auc=auc(loss, is_member, level=_LEVEL),
         reference_f1=f1_equal_error(difference, is_member, level=_LEVEL),
         reference_auc=auc(difference, is_member, level=_LEVEL),
+        dataset_bits=float(knowledge.bits.reference[is_member].sum()),
+        memorized_bits=_held(difference / math.log(2), is_member),
+        clipped_bits=float(knowledge.bits.memorized[is_member].sum()),
+        memorized_bits_by_largest=_held((by_largest - target_nats) / math.log(2), is_member),
+        saved_bits=float(knowledge.saved[is_member].sum()),
+        generalization_bits=float(knowledge.generalization[is_member].sum()),
+        recited_members=_share(target.pool_recited, n_as="members"),
+        recited_non_members=_share(target.held_out_recited, n_as="non_members"),
     )
 
 
-def _training_effect(sweep: Sweep, models: Models, sample_tokens: int) -> TrainingEffect | None:
+def _held(signed: NDArray[np.float64], is_member: NDArray[np.bool_]) -> Estimate:
+    """Unintended bits of all members: the debiased clip, times their number."""
+    clipped = np.maximum(signed, 0.0)
+    n_members = int(is_member.sum())
+    mean = mean_difference(clipped[is_member], clipped[~is_member], level=_LEVEL)
+    return mean.scaled(n_members, method=f"{mean.method}, times n members")
+
+
+def _share(recited: Sequence[bool], *, n_as: Literal["members", "non_members"]) -> Estimate:
+    """Share of samples that are recited, with its Clopper-Pearson interval."""
+    low, high = clopper_pearson(sum(recited), len(recited), _LEVEL)
+    n_members, n_others = (len(recited), 0) if n_as == "members" else (0, len(recited))
+    return Estimate(
+        value=sum(recited) / len(recited), low=low, high=high, level=_LEVEL, method="Clopper-Pearson",
+        n_members=n_members, n_non_members=n_others,
+    )  # fmt: skip
+
+
+def _training_effect(sweep: Sweep, models: Models, corpus: Corpus) -> TrainingEffect | None:
     """Set the cell that was trained longer beside what it was."""
     if not sweep.longer:
         return None
-    short, long = (_cell(job, sweep, models, sample_tokens) for job in (sweep.middle, *sweep.longer))
+    short, long = (_cell(job, sweep, models, corpus) for job in (sweep.middle, *sweep.longer))
     return TrainingEffect(short=short, long=long)
 
 

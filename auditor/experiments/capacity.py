@@ -1,9 +1,10 @@
 """Capacity of a model in bits: trained on uniform random tokens, where whatever it knows it remembers."""
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
@@ -17,8 +18,9 @@ from ..config import ModelSpec
 from ..documents.capacity import CapacityMeasurement, CapacityRun, Extrapolation, Precision
 from ..engine.loading.configs import context_window, count_parameters
 from ..errors import ConfigError, ModelError
+from .lora import keep_base, open_base, require_peft, with_lora
 from .presets import Training
-from .training import OptimizerName, build, sequence_nll, train
+from .training import OptimizerName, build, one_thread, sequence_nll, train
 from .workers import Ledger, RunProgress, run_jobs
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ _POWERS = {"a - b / steps": 1.0, "a - b / sqrt(steps)": 0.5}
 
 CONVERGED_GAIN, SELF_CHECK_SHARE, ORDERING_SHARE = 0.02, 0.99, 0.005
 N_TEST = 128
+BASE_SEED = 10_000
+"""Of the sequences under a LoRA, which are none of those that it is to hold."""
 _PACKAGES = ("torch", "transformers", "numpy", "scipy")
 
 Role = Literal["self-check", "size", "schedule"]
@@ -60,6 +64,11 @@ class CapacityPlan:
     device : str
     n_seeds : int
         At the shortest schedule; 1 or more.
+    lora_rank : int, optional
+        Train a LoRA of this rank on frozen weights instead of all parameters.
+    weights : Path, optional
+        Model folder with these weights. Without one they are trained first, on other random sequences: on untrained
+        weights a LoRA holds next to nothing.
     """
 
     name: str
@@ -69,6 +78,8 @@ class CapacityPlan:
     precision: Precision = "fp32"
     device: str = "cpu"
     n_seeds: int = 3
+    lora_rank: int | None = None
+    weights: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +97,8 @@ class CapacityJob:
     batch_size: int
     learning_rate: float
     optimizer: OptimizerName
+    lora_rank: int | None = None
+    base: str | None = None
 
     @property
     def cost(self) -> float:
@@ -126,7 +139,9 @@ def measure_capacity(
     started = monotonic()
     architecture, n_parameters = _check(plan)
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = _jobs(plan, n_parameters)
+    base = None if plan.lora_rank is None else _base(plan, n_parameters, folder)
+    n_trained = n_parameters if base is None else _count_trained(plan)
+    jobs = _jobs(plan, n_trained, base=base)
     runs = run_jobs(_train, jobs, ledger=Ledger(folder / "runs.jsonl", CapacityRun), workers=workers,
                     on_progress=on_progress)  # fmt: skip
     best = max(runs, key=lambda run: run.bits_per_parameter)
@@ -156,6 +171,9 @@ def measure_capacity(
         settings=_settings(plan),
         packages={name: version(name) for name in _PACKAGES},
         seconds=round(monotonic() - started, 3),
+        lora_rank=plan.lora_rank,
+        n_trained_parameters=None if base is None else n_trained,
+        base=None if base is None else _base_words(plan),
         warnings=tuple(_warnings(plan, runs, best, extrapolations, last_gain, self_check)),
     )
 
@@ -170,11 +188,45 @@ def _check(plan: CapacityPlan) -> tuple[str, int]:
         raise ConfigError(f"{plan.name} reads {window} tokens, but a sequence has {plan.sample_tokens}: ask for fewer")
     if plan.sample_tokens < 2:
         raise ConfigError(f"a sequence needs at least 2 tokens, got {plan.sample_tokens}: the first is not counted")
+    if plan.lora_rank is not None:
+        if plan.lora_rank < 1:
+            raise ConfigError(f"the rank of a LoRA is at least 1, got {plan.lora_rank}")
+        require_peft(plan.name)
     return count_parameters(ModelSpec(path=plan.name), plan.config, trust_remote_code=False)
 
 
-def _jobs(plan: CapacityPlan, n_parameters: int) -> list[CapacityJob]:
-    """List the runs: self-check, sizes and seeds at the shortest schedule, longer schedules at the best size."""
+def _base(plan: CapacityPlan, n_parameters: int, folder: Path) -> str:
+    """Return the frozen weights that a LoRA is put on: those given, or weights trained on other random sequences."""
+    if plan.weights is not None:
+        return str(plan.weights)
+    job = replace(_jobs(plan, n_parameters)[3], seed=BASE_SEED, precision="fp32")  # the expected capacity's 1.22
+
+    def make() -> "PreTrainedModel":
+        model, _ = _fit(job, lambda share: None)
+        return model.cpu()
+
+    with one_thread():
+        return str(keep_base(folder, json.dumps(asdict(job), sort_keys=True), make))
+
+
+def _base_words(plan: CapacityPlan) -> str:
+    if plan.weights is not None:
+        return "the weights of the model"
+    return f"weights trained for {plan.training.steps:,} steps on other random sequences"
+
+
+def _count_trained(plan: CapacityPlan) -> int:
+    """Count the parameters of the LoRA."""
+    assert plan.lora_rank is not None
+    model = with_lora(build(plan.config, seed=0), plan.lora_rank, seed=0)
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def _jobs(plan: CapacityPlan, n_parameters: int, *, base: str | None = None) -> list[CapacityJob]:
+    """List the runs: self-check, sizes and seeds at the shortest schedule, longer schedules at the best size.
+
+    ``n_parameters`` are those that are trained; with a ``base`` they are a LoRA's.
+    """
     shortest = plan.training.steps
 
     def job(role: Role, multiple: float, *, steps: int = shortest, seed: int = 0) -> CapacityJob:
@@ -192,6 +244,8 @@ def _jobs(plan: CapacityPlan, n_parameters: int) -> list[CapacityJob]:
             batch_size=min(plan.training.batch_size, n_samples),
             learning_rate=plan.training.learning_rate,
             optimizer=plan.training.optimizer,
+            lora_rank=None if base is None else plan.lora_rank,
+            base=base,
         )
 
     return [
@@ -202,19 +256,19 @@ def _jobs(plan: CapacityPlan, n_parameters: int) -> list[CapacityJob]:
     ]
 
 
-def _train(job: CapacityJob, on_share: Callable[[float], None]) -> CapacityRun:
-    """Train one model to the end of its schedule and measure what it holds."""
-    import json
-
+def _fit(job: CapacityJob, on_share: Callable[[float], None]) -> "tuple[PreTrainedModel, torch.Tensor]":
+    """Train one model to the end of its schedule, and return it with its sequences."""
     from transformers import AutoConfig
 
-    started = monotonic()
     settings = json.loads(job.config)
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
     n_vocabulary = int(config.get_text_config().vocab_size)
     sequences = _random_tokens(job.n_samples, job.sample_tokens, n_vocabulary, seed=1000 + job.seed)
-    fresh = _random_tokens(N_TEST, job.sample_tokens, n_vocabulary, seed=2000 + job.seed)
-    model = build(config, seed=job.seed).to(job.device)
+    model = build(config, seed=job.seed)
+    if job.base is not None and job.lora_rank is not None:
+        base = open_base(job.base, lambda: build(config, seed=job.seed))
+        model = with_lora(base, job.lora_rank, seed=job.seed)
+    model = model.to(job.device)
     train(
         model,
         sequences,
@@ -227,6 +281,15 @@ def _train(job: CapacityJob, on_share: Callable[[float], None]) -> CapacityRun:
         precision=job.precision,
         on_step=lambda step, _: on_share(step / job.steps),
     )
+    return model, sequences
+
+
+def _train(job: CapacityJob, on_share: Callable[[float], None]) -> CapacityRun:
+    """Train one model and measure what it holds."""
+    started = monotonic()
+    model, sequences = _fit(job, on_share)
+    n_vocabulary = int(model.config.get_text_config().vocab_size)
+    fresh = _random_tokens(N_TEST, job.sample_tokens, n_vocabulary, seed=2000 + job.seed)
     if job.precision == "bf16":
         _round_weights(model)
     dataset_bits = sequences[:, 1:].numel() * math.log2(n_vocabulary)
@@ -243,7 +306,7 @@ def _train(job: CapacityJob, on_share: Callable[[float], None]) -> CapacityRun:
         steps=job.steps,
         epochs=job.steps * job.batch_size / job.n_samples,
         memorized_bits=memorized_bits,
-        bits_per_parameter=memorized_bits / sum(parameter.numel() for parameter in model.parameters()),
+        bits_per_parameter=memorized_bits / sum(one.numel() for one in model.parameters() if one.requires_grad),
         share_memorized=memorized_bits / dataset_bits,
         test_bits_per_token=test_bits / fresh[:, 1:].numel(),
         seconds=round(monotonic() - started, 3),
@@ -342,6 +405,11 @@ def _warnings(
         )
     if len(extrapolations) == len(_POWERS):
         found.append("no power of the steps goes through the three schedules: that extrapolation is left out")
+    if plan.lora_rank is not None:
+        found.append(
+            f"bits of each parameter of a LoRA of rank {plan.lora_rank}, on {_base_words(plan)}; on other weights, and "
+            "for text, it may hold another amount"
+        )
     if plan.n_seeds == 1:
         found.append("one seed: how much the figure varies between seeds is not known")
     if not min(sizes) < best.n_samples < max(sizes):

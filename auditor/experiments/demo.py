@@ -351,6 +351,9 @@ class CopiesRow:
         on average, whatever the target, because no model codes new records in less than their entropy.
     true_share : Estimate
         Mean of ``(entropy - target_bits) / entropy``.
+    shared_bits, true_shared_bits : Estimate, bits
+        Generalization: what target and reference both save beyond a uniform code, and what target and the generator
+        itself do, ``uniform_bits - max(target_bits, entropy)``.
     """
 
     copies: int
@@ -360,6 +363,8 @@ class CopiesRow:
     memorized_bits: Estimate
     true_bits: Estimate
     true_share: Estimate
+    shared_bits: Estimate
+    true_shared_bits: Estimate
 
 
 def memorization_by_copies(
@@ -369,6 +374,8 @@ def memorization_by_copies(
     target_bits: ArrayLike,
     signed_bits: ArrayLike,
     memorized_bits: ArrayLike,
+    uniform_bits: ArrayLike,
+    generalization_bits: ArrayLike,
     level: float = 0.95,
 ) -> tuple[CopiesRow, ...]:
     """Set what an audit of the demonstration measured beside the truth, by number of copies.
@@ -377,7 +384,7 @@ def memorization_by_copies(
     ----------
     demo : Demo
     sample_id : sequence of str
-    target_bits, signed_bits, memorized_bits : array_like of shape (n_samples,), bits
+    target_bits, signed_bits, memorized_bits, uniform_bits, generalization_bits : array_like of shape (n_samples,), bits
         As in ``SampleTable``, in the order of ``sample_id``.
     level : float
         Confidence level of the intervals; they cover the sampling of records, not of training runs.
@@ -397,7 +404,8 @@ def memorization_by_copies(
     copies = np.array([demo.copies[i] for i in sample_id])
     entropy = np.array([demo.record_entropy_bits[i] for i in sample_id])
     true = entropy - np.asarray(target_bits, dtype=np.float64)
-    signed, memorized = np.asarray(signed_bits), np.asarray(memorized_bits)
+    signed, memorized, shared = (np.asarray(bits) for bits in (signed_bits, memorized_bits, generalization_bits))
+    true_shared = np.asarray(uniform_bits) - np.maximum(entropy, target_bits)
 
     def row(n_copies: int) -> CopiesRow:
         rows = copies == n_copies
@@ -413,6 +421,8 @@ def memorization_by_copies(
             memorized_bits=estimate(memorized),
             true_bits=estimate(true),
             true_share=estimate(true / entropy),
+            shared_bits=estimate(shared),
+            true_shared_bits=estimate(true_shared),
         )
 
     return tuple(row(n_copies) for n_copies in np.unique(copies).tolist())

@@ -21,6 +21,7 @@ from ..documents.files import to_text
 from ..documents.shadows import SHADOW, Shadow, ShadowRun, ShadowSettings, unpack_seen
 from ..engine.loading.models import ModelFiles, load_weights, open_model
 from ..engine.tokens import tokenizer_fingerprint
+from .lora import with_lora
 from .shadow_texts import read_tokens
 from .training import build, save, sequence_nll, train
 
@@ -108,24 +109,7 @@ def _fresh(files: ModelFiles, job: ShadowJob) -> Any:
     model, _ = load_weights(files, dtype="float32", device=job.device)
     if job.settings.lora_rank is None:
         return model.requires_grad_(True)
-    return _with_lora(model, job.settings.lora_rank, seed=job.seed)
-
-
-def _with_lora(model: Any, rank: int, *, seed: int) -> Any:
-    """Put a new LoRA adapter on all linear layers but the head; the strength is twice the rank over the rank."""
-    from peft import LoraConfig, get_peft_model
-    from transformers.pytorch_utils import Conv1D
-
-    config = LoraConfig(
-        r=rank,
-        lora_alpha=2 * rank,
-        target_modules="all-linear",
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
-        task_type="CAUSAL_LM",
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return get_peft_model(model.cpu(), config).to(model.device)
+    return with_lora(model, job.settings.lora_rank, seed=job.seed)
 
 
 def _save(model: Any, files: ModelFiles, folder: Path) -> None:

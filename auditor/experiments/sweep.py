@@ -66,6 +66,7 @@ class CalibrationPlan:
         Non-members, and the least number of samples that a reference needs.
     seed : int
         Of weights and of the order of samples; targets and references differ in it.
+    device : str
     """
 
     configs: tuple[str, ...]
@@ -79,6 +80,7 @@ class CalibrationPlan:
     n_held_out: int = 2000
     n_reference: int = 2000
     seed: int = 0
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         positive = {
@@ -133,6 +135,7 @@ class TrainingJob:
     seed: int
     samples: str
     fingerprint: str
+    device: str = "cpu"
 
     @property
     def cost(self) -> float:
@@ -142,11 +145,13 @@ class TrainingJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedModel:
-    """Code lengths under a trained model, in nats per sample; its first token is given."""
+    """Code lengths in nats per sample, its first token given, and whether its second half is recited."""
 
     held_out_nats: tuple[float, ...]
     pool_nats: tuple[float, ...]
     seconds: float
+    held_out_recited: tuple[bool, ...]
+    pool_recited: tuple[bool, ...]
 
 
 def default_configs(n_vocabulary: int, sample_tokens: int = LAW_SAMPLE_TOKENS) -> tuple[str, ...]:
@@ -269,6 +274,7 @@ class Sweep:
             seed=self.plan.seed + (part == "reference"),
             samples=self.samples,
             fingerprint=self.fingerprint,
+            device=self.plan.device,
         )
 
 
@@ -276,13 +282,13 @@ def train_model(job: TrainingJob, on_share: Callable[[float], None]) -> TrainedM
     """Train one model and code samples with it."""
     import torch
 
-    from .training import build, sequence_nll, train
+    from .training import build, code_sequences, train
 
     started = monotonic()
     with np.load(job.samples) as parts:
         held_out, pool = torch.from_numpy(parts["held_out"]), torch.from_numpy(parts["pool"])
         trained_on = torch.from_numpy(parts[job.part])[: job.n_samples]
-    model = build(_config(job.config, "model size"), seed=job.seed)
+    model = build(_config(job.config, "model size"), seed=job.seed).to(job.device)
     train(
         model,
         trained_on,
@@ -292,13 +298,15 @@ def train_model(job: TrainingJob, on_share: Callable[[float], None]) -> TrainedM
         seed=job.seed,
         on_step=lambda step, _: on_share(step / job.steps),
     )
-    held_out_nats, pool_nats = (
-        sequence_nll(model, part, batch_size=job.batch_size) for part in (held_out, pool[: job.n_coded])
+    of_held_out, of_pool = (
+        code_sequences(model, part, batch_size=job.batch_size) for part in (held_out, pool[: job.n_coded])
     )
     return TrainedModel(
-        held_out_nats=tuple(held_out_nats.tolist()),
-        pool_nats=tuple(pool_nats.tolist()),
+        held_out_nats=tuple(of_held_out.nats.tolist()),
+        pool_nats=tuple(of_pool.nats.tolist()),
         seconds=round(monotonic() - started, 3),
+        held_out_recited=tuple(of_held_out.recited.tolist()),
+        pool_recited=tuple(of_pool.recited.tolist()),
     )
 
 

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
+    "CodedSequences",
     "OptimizerName",
     "TrainingPrecision",
     "TrainingRun",
     "build",
+    "code_sequences",
     "one_thread",
     "save",
     "sequence_nll",
@@ -172,13 +174,38 @@ def sequence_nll(model: "PreTrainedModel", sequences: torch.Tensor, *, batch_siz
     ndarray of float64, shape (n_sequences,), nats
         Summed in float64 from the log-softmax of the model's logits in float64.
     """
-    parts = []
+    return code_sequences(model, sequences, batch_size=batch_size).nats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodedSequences:
+    """What a model makes of sequences whose first token is given.
+
+    Parameters
+    ----------
+    nats : ndarray of float64, shape (n_sequences,)
+        Summed negative log-likelihood of the other tokens.
+    recited : ndarray of bool, shape (n_sequences,)
+        Whether the model, given the first half, writes the second one greedily: each of its tokens is the likeliest
+        after the true ones before it.
+    """
+
+    nats: NDArray[np.float64]
+    recited: NDArray[np.bool_]
+
+
+def code_sequences(model: "PreTrainedModel", sequences: torch.Tensor, *, batch_size: int = 64) -> CodedSequences:
+    """Code sequences with a model, and see which second halves it recites; see `sequence_nll`."""
+    nats, recited = [], []
+    half = sequences.shape[1] // 2
     with _training_state(model), torch.no_grad():
         for ids in torch.split(sequences.to(model.device), batch_size):
             logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[:, :-1]
             logprobs = logits.double().log_softmax(-1).gather(2, ids[:, 1:, None]).squeeze(2)
-            parts.append(-logprobs.sum(1).cpu().numpy())
-    return np.concatenate(parts)
+            nats.append(-logprobs.sum(1).cpu().numpy())
+            likeliest = logits.argmax(-1) == ids[:, 1:]
+            recited.append(likeliest[:, half - 1 :].all(1).cpu().numpy())
+    return CodedSequences(nats=np.concatenate(nats), recited=np.concatenate(recited))
 
 
 def _optimizer(

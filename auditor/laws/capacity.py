@@ -11,11 +11,15 @@ __all__ = ["BitsPerParameter", "bits_per_parameter", "measured_bits_per_paramete
 
 @dataclass(frozen=True, slots=True)
 class BitsPerParameter:
-    """A capacity constant, where it comes from, and the warnings of the measurement that it comes from."""
+    """A capacity constant, where it comes from, and the warnings of the measurement that it comes from.
+
+    ``lora_rank`` is the rank of the LoRA that it was measured with, bits of each trained parameter; else None.
+    """
 
     value: float
     source: str
     warnings: tuple[str, ...] = ()
+    lora_rank: int | None = None
 
 
 def bits_per_parameter(dtype: str, *, reason: str | None = None) -> BitsPerParameter:
@@ -40,12 +44,15 @@ def bits_per_parameter(dtype: str, *, reason: str | None = None) -> BitsPerParam
 
 def measured_bits_per_parameter(measured: "CapacityMeasurement") -> BitsPerParameter:
     """Take the constant from a measurement of ``auditor capacity``, a lower bound."""
-    best = measured.best
+    best, rank = measured.best, measured.lora_rank
+    counted = f"{measured.n_parameters:,} parameters"
+    if rank is not None:
+        counted = f"the {measured.n_trained_parameters or 0:,} parameters of a LoRA of rank {rank}"
     return BitsPerParameter(
         measured.bits_per_parameter,
-        f"measured, a lower bound: {measured.model}, {measured.n_parameters:,} parameters, {measured.precision}, "
-        f"{best.steps:,} steps",
+        f"measured, a lower bound: {measured.model}, {counted}, {measured.precision}, {best.steps:,} steps",
         warnings=tuple(f"the measurement of capacity warned: {warning}" for warning in measured.warnings),
+        lora_rank=rank,
     )
 
 

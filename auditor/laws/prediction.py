@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
-from ..documents.prediction import AttackPrediction, Bound, Ceiling, Inverse, LawPrediction, Prediction
+from ..documents.prediction import AttackPrediction, Bound, Ceiling, Inverse, LawPrediction, Prediction, RepeatedText
 from .capacity import BitsPerParameter, memorized_bits
 from .ceilings import advantage_ceiling, auc_ceiling
 from .membership import LAW_SAMPLE_TOKENS, PAPER_LAW, REFERENCE_LAW, MembershipLaw, auc_from_f1, f1_from_auc
@@ -16,6 +16,20 @@ LARGEST_VOCABULARY = 2**18
 LONG_TRAINING = 200
 """Epochs from which a model counts as trained long. F1 still rises, more slowly: on Bible chapters from .82 at 300
 epochs to .88 at 900, which is why a calibration trains one cell longer."""
+
+BY_FREQUENCY = (
+    "read, not measured here: Hubble (arXiv:2510.19811) finds that risk follows a text's frequency relative to the "
+    "size of the corpus, so the law is taken where a text that stands there once is as frequent"
+)
+LORA_OF_OTHERS = (
+    "read, not measured here: LoRA memorizes less than full fine-tuning (arXiv:2506.20856, by the likeness of what is "
+    "generated), and what it can hold follows a law of its own, loss saved = C rank^a length^-b + const with constants "
+    "fitted for each model (arXiv:2605.30260)"
+)
+EARLY = (
+    "read, not measured here: a fine-tune memorizes most in its first epochs, before its validation loss is best "
+    "(arXiv:2510.11372), so audit its early checkpoints too"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +55,8 @@ class Plan:
     dataset_bits_source : str
     n_vocabulary : int, optional
         Entries of the vocabulary: a token holds at most log2 of that many bits, whatever the model.
+    copies : float, optional
+        Times that a text of interest stands in the training set, in one pass over it.
     law, reference_law : MembershipLaw
         Of the loss attack, and of an attack with a reference model.
     notes : tuple of str
@@ -58,6 +74,7 @@ class Plan:
     dataset_bits: float | None = None
     dataset_bits_source: str = "not given (bits per token of the data)"
     n_vocabulary: int | None = None
+    copies: float | None = None
     law: MembershipLaw = PAPER_LAW
     reference_law: MembershipLaw = REFERENCE_LAW
     notes: tuple[str, ...] = ()
@@ -76,6 +93,8 @@ class Plan:
                 raise ValueError(f"{name} must be greater than 0 and finite, got {value}")
         if not 1 <= self.sample_tokens < math.inf:
             raise ValueError(f"sample_tokens must be at least 1 and finite, got {self.sample_tokens}")
+        if self.copies is not None and not 1 <= self.copies < math.inf:
+            raise ValueError(f"copies must be at least 1 (the text itself) and finite, got {self.copies:g}")
         if self.n_vocabulary is not None and self.n_vocabulary < 2:
             raise ValueError(f"a vocabulary has at least 2 entries, got {self.n_vocabulary}")
         if self.bits_per_token is not None and self.dataset_bits is not None:
@@ -152,8 +171,16 @@ def predict(plan: Plan, *, target_f1: float | None = None, target_auc: float | N
         reference_attack=_by_reference_law(plan, ratio),
         ceiling=ceiling,
         inverse=inverse,
+        repeated=_repeated(plan, trained),
         warnings=(*plan.notes, *_of_measurements(plan), *_warnings(plan, law, ceiling)),
     )
+
+
+def _of_adapters(plan: Plan) -> str:
+    """Say what is known of adapters: the capacity, if it was measured with one."""
+    if plan.capacity.lora_rank is not None:
+        return f"the capacity was measured with a LoRA of rank {plan.capacity.lora_rank}, the law never with adapters"
+    return f"neither was measured for adapters (`auditor capacity --lora RANK` measures the first). {LORA_OF_OTHERS}"
 
 
 def solve_plan(plan: Plan, inverse: Inverse) -> Plan:
@@ -250,6 +277,26 @@ def _by_reference_law(plan: Plan, ratio: float) -> AttackPrediction:
     )
 
 
+def _repeated(plan: Plan, trained: int) -> RepeatedText | None:
+    """Take the law where a text that stands in the data once is as frequent as this one."""
+    if plan.copies is None or plan.tokens is None:
+        return None
+    total = plan.tokens + (plan.copies - 1) * plan.sample_tokens
+    ratio = total / plan.copies / LAW_SAMPLE_TOKENS / trained
+    f1 = plan.law.f1(ratio)
+    return RepeatedText(
+        copies=plan.copies,
+        total_tokens=total,
+        share_of_tokens=plan.copies * plan.sample_tokens / total,
+        samples_per_parameter=ratio,
+        f1=f1,
+        auc=auc_from_f1(f1),
+        reference_auc=auc_from_f1(plan.reference_law.f1(ratio)),
+        source=f"{BY_FREQUENCY}; a text that is not seen again is forgotten, so one that comes late is at more risk "
+        "and an early one at less than this says: neither law knows the order",
+    )
+
+
 def _of_measurements(plan: Plan) -> tuple[str, ...]:
     """Repeat what the measurements of the constants warned of, each warning once."""
     return tuple(dict.fromkeys((*plan.capacity.warnings, *plan.law.warnings, *plan.reference_law.warnings)))
@@ -280,13 +327,19 @@ def _warnings(plan: Plan, law: LawPrediction, ceiling: Ceiling) -> list[str]:
     if plan.trainable_params is not None and plan.trainable_params != plan.params:
         found.append(
             f"extrapolation: only {plan.trainable_params:,} of the parameters are trained. Law and capacity are "
-            "applied to these; neither has been measured for adapters"
+            f"applied to these; {_of_adapters(plan)}"
+        )
+    elif plan.capacity.lora_rank is not None:
+        found.append(
+            f"the bits per parameter are those of a LoRA of rank {plan.capacity.lora_rank}, for each trained "
+            "parameter, but all parameters of this plan are trained: give --trainable, or a capacity without --lora"
         )
     if plan.fine_tuning:
         found.append(
             "extrapolation: fine-tuning. The law was fitted on models trained from scratch; a trained model codes the "
             "new data in fewer bits from the start, so less of the capacity is needed for what all samples share"
         )
+        found.append(EARLY)
     if _has_few_epochs(plan):
         found.append(
             f"extrapolation: {plan.epochs:g} epochs. The law was fitted on models trained until they held what they "

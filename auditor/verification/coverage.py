@@ -32,7 +32,7 @@ _BY: Mapping[Evidence, _Checked] = {
     "samples": {
         AttackResult: {"attack", "auc", "advantage", "tpr_at_fpr", "f1_equal_error", "inverted", "roc", "p_value",
                        "p_value_holm"},
-        MemorizationResult: {f.name for f in fields(MemorizationResult) if f.type is Estimate}
+        MemorizationResult: {f.name for f in fields(MemorizationResult) if f.type in (Estimate, Estimate | None)}
         | {"n_parameters", "capacity_bits", "signed_bits_histogram"},
         TopSample: {f.name for f in fields(TopSample)} - {"text"},
         ExtractionResult: {f.name for f in fields(ExtractionResult)} - {"confirmed"},

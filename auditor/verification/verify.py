@@ -22,6 +22,7 @@ from ..engine.tokens import tokenizer_fingerprint
 from ..errors import AuditError, ConfigError, DataError, ResultError
 from ..estimates.code_lengths import SampleBits
 from ..estimates.extraction import extraction
+from ..estimates.generalization import KnowledgeBits, split_knowledge, uniform_bits
 from ..estimates.memorization import dataset_memorization, top_samples, why_not_certified
 from ..laws.capacity import BitsPerParameter
 from ..stats.metrics import evaluate
@@ -233,10 +234,17 @@ def _bits(result: AuditResult, rows: SampleColumns) -> Claim:
     target, reference = rows.numbers("target_bits"), rows.numbers("reference_bits")
     bits = SampleBits(target=target, reference=reference)
     found: list[str] = []
-    for name, values in (("signed_bits", bits.signed), ("memorized_bits", bits.memorized)):
+    columns = {"signed_bits": bits.signed, "memorized_bits": bits.memorized}
+    knowledge = None if stated.saved_bits_per_member is None else _knowledge(result, bits, rows)
+    if knowledge is not None:
+        columns |= {"uniform_bits": knowledge.uniform, "generalization_bits": knowledge.generalization}
+    for name, values in columns.items():
         if n := int((~np.isclose(rows.numbers(name), values, rtol=RELATIVE, atol=1e-9)).sum()):
             found.append(f"samples: {name} of {n} samples is not what their bits give")
     again = _memorization_again(result, stated, bits, rows)
+    if knowledge is not None:
+        level = float(result.config["confidence"])
+        again = split_knowledge(again, knowledge, rows.flags("is_member"), groups=_groups(rows), level=level)
     estimates = [f.name for f in fields(MemorizationResult) if isinstance(getattr(stated, f.name), Estimate)]
     left = [] if result.provenance.models[0].adapter is None else ["capacity_used"]
     known = _clusters_are_known(result)
@@ -296,6 +304,12 @@ def _paired_parts(stated: ExtractionResult, again: ExtractionResult) -> Iterator
             for i, (one, other) in enumerate(zip(ours, theirs, strict=True)):
                 for part in (one.name for one in fields(one)):
                     yield f"{name}[{i}].{part}", getattr(one, part), getattr(other, part)
+
+
+def _knowledge(result: AuditResult, bits: SampleBits, rows: SampleColumns) -> KnowledgeBits:
+    """Set the code lengths that know nothing beside the models'; the compressor's are taken as written."""
+    uniform = uniform_bits(rows.counts("n_tokens"), result.provenance.models[0].n_vocabulary)
+    return KnowledgeBits(bits=bits, uniform=uniform, lzma=rows.numbers("lzma_bits"))
 
 
 def _memorization_again(

@@ -53,17 +53,22 @@ def capacity_figure(measured: CapacityMeasurement, path: Path) -> None:
     ValueError
         If the extension is none of `FORMATS`.
     """
-    capacity = max(1.0, measured.bits_per_parameter * measured.n_parameters)
+    n_trained = measured.n_trained_parameters or measured.n_parameters
+    capacity = max(1.0, measured.bits_per_parameter * n_trained)
     held = number(math.floor(100 * measured.bits_per_parameter) / 100, 2)
     title = (
         f"{visible(measured.model, ID)} ({visible(measured.architecture, ID)}, "
-        f"{visible(measured.precision)}), {plural(measured.n_parameters, 'parameter')}: "
+        f"{visible(measured.precision)}), {plural(n_trained, 'parameter')}{_of_lora(measured)}: "
         f"≥ {held} bits per parameter (lower bound)"
     )
     with new_sheet(path, 7.4, 3.6, title, _capacity_caption(measured)) as sheet:
         left, right = sheet.add_axes((0.085, 0.125, 0.34, 0.735)), sheet.add_axes((0.62, 0.125, 0.365, 0.735))
         put_legend(sheet, _draw_memorized(left, measured, capacity), 1)
         _draw_test(right, measured, capacity)
+
+
+def _of_lora(measured: CapacityMeasurement) -> str:
+    return "" if measured.lora_rank is None else f" of a LoRA of rank {measured.lora_rank}"
 
 
 def _mark_runs(axes: Axes, runs: Sequence[CapacityRun], place: Callable[[CapacityRun], Point]) -> list[Artist]:
@@ -85,7 +90,7 @@ def _mark_runs(axes: Axes, runs: Sequence[CapacityRun], place: Callable[[Capacit
 
 def _draw_memorized(axes: Axes, measured: CapacityMeasurement, capacity: float) -> list[Artist]:
     """Draw memorised bits against the information in the dataset."""
-    runs, params = measured.runs, measured.n_parameters
+    runs, params = measured.runs, measured.n_trained_parameters or measured.n_parameters
     x = padded([*(run.dataset_bits for run in runs), capacity], 1.6)
     lowest = min([0.0, *(run.memorized_bits for run in runs)])
     bottom = lowest - 0.05 * capacity if lowest else 0.0

@@ -261,13 +261,22 @@ def by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ca
     return run
 
 
+def coded(*, held_out_nats: tuple[float, ...], pool_nats: tuple[float, ...], n_recited: int = 0) -> TrainedModel:
+    """What is known of a model by its code lengths; of the pool it recites the first few."""
+    return TrainedModel(
+        held_out_nats=held_out_nats,
+        pool_nats=pool_nats,
+        seconds=1.0,
+        held_out_recited=(False,) * len(held_out_nats),
+        pool_recited=tuple(i < n_recited for i in range(len(pool_nats))),
+    )
+
+
 def test_both_attacks_score_what_they_say(by_hand: Callable[..., Calibration]) -> None:
     # samples differ by 0, 1, 2, ... nats for target and reference alike; the target takes half a nat off members
     def models(job: Any) -> TrainedModel:
         held_out, pool = np.arange(30.0), np.arange(job.n_coded) % 30.0
-        return TrainedModel(
-            held_out_nats=tuple(held_out), pool_nats=tuple(pool - 0.5 * (job.part == "pool")), seconds=1.0
-        )
+        return coded(held_out_nats=tuple(held_out), pool_nats=tuple(pool - 0.5 * (job.part == "pool")))
 
     found = by_hand(models)
     for cell in found.cells:
@@ -288,10 +297,9 @@ def test_a_weak_reference_and_an_effect_of_training_are_told(by_hand: Callable[.
         level = 20.0 if job.part == "reference" else 10.0
         gain = 5.0 if job.steps > 8 else 0.0
         rng = np.random.default_rng(job.n_samples)
-        return TrainedModel(
+        return coded(
             held_out_nats=tuple(level + rng.normal(size=30)),
             pool_nats=tuple(level - gain + rng.normal(size=job.n_coded)),
-            seconds=1.0,
         )
 
     found = by_hand(models, epochs=0.01)
@@ -303,7 +311,7 @@ def test_a_weak_reference_and_an_effect_of_training_are_told(by_hand: Callable[.
 
 def test_few_cells_and_one_size_are_told(by_hand: Callable[..., Calibration]) -> None:
     def models(job: Any) -> TrainedModel:
-        return TrainedModel(held_out_nats=(1.0,) * 30, pool_nats=(1.0,) * job.n_coded, seconds=1.0)
+        return coded(held_out_nats=(1.0,) * 30, pool_nats=(1.0,) * job.n_coded)
 
     found = by_hand(models, configs=default_configs(N_VOCABULARY, 8)[:1], ratios=(0.004, 0.008))
     kinds = {text.split(":")[0] for text in found.warnings}
@@ -313,7 +321,53 @@ def test_few_cells_and_one_size_are_told(by_hand: Callable[..., Calibration]) ->
 
 def test_unused_vocabulary_is_told(by_hand: Callable[..., Calibration]) -> None:
     def models(job: Any) -> TrainedModel:
-        return TrainedModel(held_out_nats=(1.0,) * 30, pool_nats=(1.0,) * job.n_coded, seconds=1.0)
+        return coded(held_out_nats=(1.0,) * 30, pool_nats=(1.0,) * job.n_coded)
 
     found = by_hand(models, configs=default_configs(N_VOCABULARY + 1, 8))
     assert sum("has 41 tokens, the tokenizer 40" in text for text in found.warnings) == 2
+
+
+def test_bits_of_a_cell_by_hand(by_hand: Callable[..., Calibration]) -> None:
+    # every member costs 7 nats under the reference and 3 under the target, held-out samples 7 and 8: 4 nats of each
+    # member are unintended and nothing of the others; 7 tokens of 40 are known to nobody in 7 log2 40 bits
+    def models(job: Any) -> TrainedModel:
+        if job.part == "reference":
+            return coded(held_out_nats=(7.0,) * 30, pool_nats=(7.0,) * job.n_coded)
+        return coded(held_out_nats=(8.0,) * 30, pool_nats=(3.0,) * job.n_coded, n_recited=5)
+
+    for cell in by_hand(models).cells:
+        n, bit = cell.n_samples, math.log(2)
+        assert cell.dataset_bits == pytest.approx(7 * n / bit)
+        assert cell.memorized_bits is not None
+        assert cell.memorized_bits_by_largest is not None
+        assert cell.memorized_bits.value == pytest.approx(4 * n / bit)
+        assert cell.memorized_bits_by_largest.value == pytest.approx(4 * n / bit)
+        assert cell.clipped_bits == pytest.approx(4 * n / bit)
+        assert cell.saved_bits == pytest.approx(n * (7 * math.log2(40) - 3 / bit))
+        assert cell.generalization_bits == pytest.approx(n * (7 * math.log2(40) - 7 / bit))
+        assert cell.recited_members is not None
+        assert cell.recited_non_members is not None
+        assert (cell.recited_members.value, cell.recited_members.n_members) == (5 / n, n)
+        assert (cell.recited_non_members.value, cell.recited_non_members.n_non_members) == (0.0, 30)
+
+
+def test_what_is_recited_is_what_greedy_decoding_writes() -> None:
+    """Independent oracle: the generation of transformers, from the first half of each sequence."""
+    import torch
+    from transformers import GPT2Config
+
+    from auditor.experiments.training import build, code_sequences, train
+
+    config = GPT2Config(vocab_size=40, n_positions=12, n_embd=32, n_layer=1, n_head=4, bos_token_id=0, eos_token_id=0)
+    sequences = torch.randint(1, 40, (12, 12), generator=torch.Generator().manual_seed(0))
+    model = build(config, seed=0)
+    train(model, sequences[:6], steps=150, batch_size=6, learning_rate=1e-2, seed=0)
+    recited = code_sequences(model, sequences).recited
+    with torch.no_grad():
+        written = model.eval().generate(
+            sequences[:, :6], max_new_tokens=6, min_new_tokens=6, do_sample=False, pad_token_id=0,
+            attention_mask=torch.ones(12, 6),
+        )  # fmt: skip
+    assert recited.tolist() == (written == sequences).all(1).tolist()
+    assert recited[:6].all()
+    assert not recited[6:].any()

@@ -22,6 +22,7 @@ from auditor.experiments.demo import (
     LAST_NAMES,
     MEMBERS_BY_COPIES,
     MONTHS,
+    VOCABULARY,
     Demo,
     Record,
     draw_record,
@@ -204,7 +205,12 @@ def test_table_by_hand() -> None:
         target_bits=[105.0, 10.0, 83.0, 30.0, 50.0],
         signed_bits=[-4.0, 32.0, 2.0, 31.0, -3.0],
         memorized_bits=[0.0, 32.0, 2.0, 31.0, 0.0],
+        uniform_bits=[300.0, 200.0, 290.0, 210.0, 220.0],
+        generalization_bits=[191.0, 158.0, 205.0, 149.0, 170.0],
     )
+    assert none.shared_bits.value == 198.0  # (191 + 205) / 2
+    assert none.true_shared_bits.value == 201.0  # (300 - max(100, 105) + 290 - max(80, 83)) / 2
+    assert four.true_shared_bits.value == 160.0  # (200 - 40 + 210 - 60 + 220 - 50) / 3 = 480 / 3
     assert (none.copies, none.n, none.entropy_bits) == (0, 2, 90.0)
     assert none.signed_bits.value == -1.0  # (-4 + 2) / 2
     assert none.memorized_bits.value == 1.0  # (0 + 2) / 2
@@ -231,7 +237,8 @@ def test_an_unknown_sample_is_not_passed_over() -> None:
         record_entropy_bits={}, copies={},
     )  # fmt: skip
     with pytest.raises(KeyError, match="stranger"):
-        memorization_by_copies(made, sample_id=["stranger"], target_bits=[1.0], signed_bits=[0.0], memorized_bits=[0.0])
+        memorization_by_copies(made, sample_id=["stranger"], target_bits=[1.0], signed_bits=[0.0], memorized_bits=[0.0],
+                               uniform_bits=[9.0], generalization_bits=[8.0])  # fmt: skip
 
 
 # --- the story
@@ -266,10 +273,11 @@ def test_the_story_is_the_same_for_every_seed(tmp_path: Path, seed: int) -> None
     ids, texts = [str(row["id"]) for row in rows], [str(row["text"]) for row in rows]
     target, n_tokens = _bits(made.target, texts)
     reference, _ = _bits(made.reference, texts)
-    signed = reference - target
+    signed, uniform = reference - target, n_tokens * math.log2(VOCABULARY)
     table = memorization_by_copies(
-        made, sample_id=ids, target_bits=target, signed_bits=signed, memorized_bits=np.maximum(0, signed)
-    )
+        made, sample_id=ids, target_bits=target, signed_bits=signed, memorized_bits=np.maximum(0, signed),
+        uniform_bits=uniform, generalization_bits=uniform - np.maximum(target, reference),
+    )  # fmt: skip
     assert [row.copies for row in table] == [0, *MEMBERS_BY_COPIES]
     shares = [row.true_share.value or 0.0 for row in table]
     assert shares == sorted(shares)  # more copies, more memorised
@@ -277,6 +285,7 @@ def test_the_story_is_the_same_for_every_seed(tmp_path: Path, seed: int) -> None
     assert shares[-1] > 0.75  # of at most about .88
     for row in table:  # the reference stands in for the truth to within its own small error
         assert abs((row.signed_bits.value or 0.0) - (row.true_bits.value or 0.0)) < 3
+        assert abs((row.shared_bits.value or 0.0) - (row.true_shared_bits.value or 0.0)) < 3  # of over 200
 
     is_member = np.array([made.copies[i] > 0 for i in ids])
     loss, calibrated = _auc(-target / n_tokens, is_member), _auc(signed / n_tokens, is_member)

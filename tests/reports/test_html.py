@@ -121,7 +121,7 @@ def test_figures_speak(normal: AuditResult) -> None:
         assert ids is not None
         assert f'<title id="{ids[1]}">' in figure
         assert f'<desc id="{ids[2]}">' in figure
-    assert source.count('role="img"') == 4
+    assert source.count('role="img"') == 5
 
 
 def test_no_text_of_a_sample_unless_it_was_asked_for(normal: AuditResult) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 from ...config import ModelSpec
 from ...errors import ModelError
 from .gguf_files import find_gguf
+from .quantization import quantization_of
 
 __all__ = [
     "ModelShape",
     "build_empty",
+    "capacity_notes",
     "context_window",
     "count_parameters",
     "first_line",
@@ -44,6 +46,9 @@ _DIFFUSION = re.compile(r"llada|sdar|mdlm|sedd|bd3lm|rnd1|a2d|dhara|dream($|mode
 _KERNELS = ("attn_implementation", "_attn_implementation")
 """Keys of config.json by which transformers fetches a kernel from the hub and runs it, unasked."""
 
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+"""Names under which configurations count the experts of a mixture."""
+
 _NO_WINDOW = {"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm", "bloom", "mpt"}
 """State-space and ALiBi models: no position table ends their context."""
 
@@ -58,6 +63,29 @@ class ModelShape:
     n_vocabulary: int
     context_window: int | None
     dtype: str | None
+    notes: tuple[str, ...] = ()
+
+
+def capacity_notes(config: Any) -> tuple[str, ...]:
+    """Say where a capacity in bits per parameter has not been measured for a model of this configuration."""
+    notes = []
+    n_experts = max(_count(config.get_text_config(), name) for name in _EXPERTS)
+    if n_experts > 1:
+        notes.append(
+            f"mixture of {n_experts} experts: all its parameters are counted, not those active for a token; the bits "
+            "per parameter of such a model have not been measured"
+        )
+    if quantization_of(config) is not None:
+        notes.append(
+            "quantised: the checkpoint is taken as it is shipped and counts by its parameters; it was filled in the "
+            "precision of its training, so its capacity does not scale with the width of its numbers"
+        )
+    return tuple(notes)
+
+
+def _count(config: Any, name: str) -> int:
+    value = getattr(config, name, None)
+    return value if isinstance(value, int) else 0
 
 
 def open_shape(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelShape:
@@ -87,6 +115,7 @@ def open_shape(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelShap
         n_vocabulary=int(config.get_text_config().vocab_size),
         context_window=context_window(config.get_text_config()),
         dtype=None if dtype is None else str(dtype).removeprefix("torch."),
+        notes=capacity_notes(config),
     )
 
 
