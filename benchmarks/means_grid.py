@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special, stats
@@ -201,8 +201,17 @@ def high_of(usual: Ends) -> Array:
     return usual[0] + usual[1]
 
 
-def moments(values: Array, sizes: Array, sign: int) -> tuple[Array, Array, float]:
-    """Mean of each sample of texts, the totals of its clusters, and degrees of freedom; a value a cluster."""
+class Moments(NamedTuple):
+    """Mean of each sample, the totals of its clusters, degrees of freedom, and as how many samples they count."""
+
+    mean: Array
+    totals: Array
+    df: float
+    independent: float
+
+
+def moments(values: Array, sizes: Array, sign: int) -> Moments:
+    """Describe samples of texts, a value a cluster."""
     n = sizes.sum()
     centre = (values * sizes).sum(axis=1) / n
     totals = sign * (values - centre[:, None]) * sizes / n / np.sqrt(1 - sizes / n)
@@ -210,16 +219,16 @@ def moments(values: Array, sizes: Array, sign: int) -> tuple[Array, Array, float
     ones[0], ones[-1] = 1.0, -1.0  # any values do: the degrees of freedom hang on the sizes
     empty = np.empty(0)
     spread = influence_spread(ones, empty, np.repeat(np.arange(sizes.size), sizes), empty.astype(np.int64))
-    return sign * centre, totals, spread.df
+    return Moments(sign * centre, totals, spread.df, spread.independent[0])
 
 
-def ends(parts: list[tuple[Array, Array, float]]) -> tuple[Array, Array, Ends]:
+def ends(parts: list[Moments]) -> tuple[Array, Array, Ends]:
     """Return ends by the audit's own arms, a sample a row, and value and half width of Welch's t."""
-    value = np.sum([part[0] for part in parts], axis=0)
-    variances = [np.maximum((part[1] ** 2).sum(axis=1), 1e-300) for part in parts]
+    value = np.sum([part.mean for part in parts], axis=0)
+    variances = [np.maximum((part.totals**2).sum(axis=1), 1e-300) for part in parts]
     total = np.sum(variances, axis=0)
-    df = 1 / np.sum([(one / total) ** 2 / part[2] for one, part in zip(variances, parts, strict=True)], axis=0)
-    down, up = reach([part[1] for part in parts], df, LEVEL)
+    df = 1 / np.sum([(one / total) ** 2 / part.df for one, part in zip(variances, parts, strict=True)], axis=0)
+    down, up = reach([part.totals for part in parts], df, LEVEL, independent=[part.independent for part in parts])
     return value - down, value + up, (value, stats.t.isf((1 - LEVEL) / 2, df) * np.sqrt(total))
 
 

@@ -94,9 +94,9 @@ def audit(
         reference_bits=evidence.table.reference_bits,
         signed_bits=evidence.table.signed_bits,
     )
-    memorization = estimate_memorization(evidence, capacity, rng, soundness=soundness)
-    attacks = measure_attacks(evidence, rng)
     combination, risk = combine_attacks(evidence), who_is_at_risk(evidence)
+    memorization = estimate_memorization(evidence, capacity, rng, soundness=soundness, stand_out=risk.result.stand_out)
+    attacks = measure_attacks(evidence, rng)
     headline = next((one for one in attacks if one.attack == inputs.headline.label), None)
     data = describe_data(config, evidence.data, evidence.collected, evidence.table)
     missing = combination.undefined_reason if len(attacks) > 1 else None

@@ -285,9 +285,9 @@ def unit_of(path: str) -> str:
     >>> unit_of("memorization.debiased_bits_per_member"), unit_of("attacks.loss.auc")
     ('bits', '')
     """
-    if path.startswith("risk.stand_out."):
-        return "members"
     leaf = path.rpartition(".")[2]
+    if path.startswith("risk.stand_out.") or leaf in ("n_beyond_every_non_member", "n_above_bits"):
+        return "members"
     return "bits" if leaf.endswith("_bits") or "bits_per" in leaf else ""
 
 

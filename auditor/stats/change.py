@@ -159,7 +159,7 @@ def _change(
             return Change(estimate=undefined, p_value=None)
     spread = influence_spread(*influence, *sides)
     if of_means:
-        down, up = (float(arm) for arm in reach(spread.kinds, spread.df, level))
+        down, up = (float(arm) for arm in reach(spread.kinds, spread.df, level, independent=spread.independent))
         method += few_samples(*sides)
     else:
         down = up = float(stats.t.isf((1 - level) / 2, spread.df)) * math.sqrt(spread.variance)

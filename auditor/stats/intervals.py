@@ -306,7 +306,7 @@ def _too_few(name: str, cluster: Ids, least: int = 2) -> str | None:
 
 
 def _mean_estimate(value: float, spread: Spread, level: float, method: str, counts: Counts, unseen: float) -> Estimate:
-    down, up = (float(arm) for arm in reach(spread.kinds, spread.df, level))
+    down, up = (float(arm) for arm in reach(spread.kinds, spread.df, level, independent=spread.independent))
     return Estimate(
         value=value,
         low=value - down,

@@ -31,12 +31,12 @@ _BY: Mapping[Evidence, _Checked] = {
     "samples": {
         AttackResult: {"attack", "auc", "advantage", "tpr_at_fpr", "f1_equal_error", "inverted", "roc", "p_value",
                        "p_value_holm"},
-        MemorizationResult: {f.name for f in fields(MemorizationResult) if f.type is Estimate}
+        MemorizationResult: {f.name for f in fields(MemorizationResult) if f.type in (Estimate, Estimate | None)}
         | {"n_parameters", "capacity_bits", "signed_bits_histogram"},
         TopSample: {f.name for f in fields(TopSample)} - {"text"},
         DataResult: (),
         SideData: {"n_samples", "n_bytes", "n_tokens"},
-        RiskResult: {"members_above"},
+        RiskResult: {"members_above", "stand_out"},
         Provenance: {"samples_sha256"},
     },
     "texts": {DataResult: (), SideData: {"sha256"}},
