@@ -2,16 +2,18 @@
 
     python benchmarks/means_grid.py --out docs/data/means-grid.json
 
-Laws: 1, 2, 5 and 10% of the members hold 20, 100 or 500 bits over noise of 3 bits on both sides; lognormal, Student's t
-with 3 degrees of freedom, mixtures, left-skewed bits, a shift of the domain with unequal spread, and two that are
-harder than what is promised (holders of exponential size, lognormal with sigma 1.5). 50 to 2,000 texts a side and 1:20
-either way; alone, and in clusters of 1, 1, 2 and 4 texts that are wholly alike. Figures: the difference of clipped and
-of signed bits, and the mean of the members' clipped bits.
+Laws: 1, 2, 5 and 10% of the members hold 20, 100 or 500 bits over noise of 3 bits on both sides; lognormal, Student's
+t with 3 degrees of freedom, mixtures, left-skewed bits, a shift of the domain with unequal spread, and two that are
+harder than what is promised (holders of exponential size, lognormal with sigma 1.5). 50 to 2,000 texts a side and
+1:20 either way; alone, and in clusters of 1, 1, 2 and 4 texts that are wholly alike. Figures: the difference of
+clipped and of signed bits, the mean of the members' clipped bits, and the change of the first between two audits of
+texts that have nothing in common (`independent_change`): of one law before and after, and of noise before and the law
+after.
 
 A share s of holders is too rare for n texts if none of them is drawn in more than 2.5% of samples, (1 - s)^n > .025;
 then no interval without a cap of the values holds its level, and reports say "holders rarer than 1 in N would not have
 been seen". There the truth without these holders must not lie above the interval; how often the whole truth does stands
-beside it. At 95% each end may be missed in 2.5% of the runs, and is to be in at most 3.5%. Takes some five minutes.
+beside it. At 95% each end may be missed in 2.5% of the runs, and is to be in at most 3.5%. Takes some fifteen minutes.
 """
 
 import argparse
@@ -33,6 +35,7 @@ SIZES = (50, 100, 200, 500, 1000, 2000)
 UNEVEN = ((50, 1000), (100, 2000), (1000, 50), (2000, 100))
 PATTERN = (1, 1, 2, 4)
 FIGURES = ("debiased", "net", "clipped")
+CHANGES = ("change, law to law", "change, noise to law")
 CAP = 1000.0  # bits of 64 tokens from a vocabulary of 50,000
 Array = np.ndarray
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
@@ -109,7 +112,8 @@ def main() -> None:
             for n_members, n_non_members in cells:
                 runs = args.runs if n_members + n_non_members <= 2000 else max(args.runs // 2, 1)
                 rng = np.random.default_rng([args.seed, len(rows)])
-                rows += cell_rows(name, (n_members, n_non_members), clustered, runs, rng, truth, seen)
+                for made in (cell_rows, change_rows):
+                    rows += made(name, (n_members, n_non_members), clustered, runs, rng, truth, seen)
     print_grid(rows)
     others = [row for name in args.laws for row in candidate_rows(name, args)]
     print_candidates(others)
@@ -192,6 +196,59 @@ def cell_rows(
                 "usual_above": float((high_of(usual) < min(held)).mean()),
                 "usual_below": float((usual[0] - usual[1] > max(held)).mean()),
                 "width": float((high - low).mean() / (2 * usual[1]).mean()),
+            }
+        )
+    return rows
+
+
+def change_rows(
+    name: str,
+    n: tuple[int, int],
+    clustered: bool,
+    runs: int,
+    rng: np.random.Generator,
+    truth: dict[str, float],
+    seen: dict[str, float],
+) -> list[dict[str, Any]]:
+    """Draw pairs of audits without a common text; return a row for each kind of change of the debiased bits."""
+    law, sizes = LAWS[name], [cluster_sizes(side, clustered) for side in n]
+    unseen = unseen_below(np.repeat(np.arange(sizes[0].size), sizes[0]), LEVEL)
+    rare = law.share is not None and law.share < unseen
+    by_law, by_noise = (law.members, law.non_members), (law.non_members, law.non_members)
+    rows = []
+    for figure, befores, change in zip(CHANGES, (by_law, by_noise), (0.0, truth["debiased"]), strict=True):
+        audits = [
+            ends(
+                [
+                    moments(np.maximum(draw(rng, (runs, one.size)), 0), one, sign)
+                    for draw, one, sign in zip(draws, sizes, (1, -1), strict=True)
+                ]
+            )
+            for draws in (befores, by_law)
+        ]
+        (low_0, high_0, usual_0), (low_1, high_1, usual_1) = audits
+        value, half = usual_1[0] - usual_0[0], np.hypot(usual_0[1], usual_1[1])
+        low = value - np.hypot(usual_1[0] - low_1, high_0 - usual_0[0])
+        high = value + np.hypot(high_1 - usual_1[0], usual_0[0] - low_0)
+        least = min(change, seen["debiased"]) if rare and change else change
+        rows.append(
+            {
+                "law": name,
+                "promised": law.promised,
+                "n_members": n[0],
+                "n_non_members": n[1],
+                "clusters": int(sizes[0].size) if clustered else None,
+                "figure": figure,
+                "unseen_below": round(unseen, 5),
+                "too_rare": rare,
+                "runs": runs,
+                "above": float((high < least).mean()),
+                "below": float((low > change).mean()),
+                "above_with_unseen": float((high < change).mean()),
+                "below_with_unseen": float((low > change).mean()),
+                "usual_above": float((value + half < least).mean()),
+                "usual_below": float((value - half > change).mean()),
+                "width": float((high - low).mean() / (2 * half).mean()),
             }
         )
     return rows

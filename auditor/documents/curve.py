@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-CURVE_VERSION = "1.2"
+CURVE_VERSION = "1.3"
 
 
 @document

@@ -300,6 +300,7 @@ def state_outcome(
         sample_ids=tuple(name for name, value in figure.sample_ids if gate.max is not None and value > gate.max),
         vetoes=tuple(vetoes),
         unseen_below=figure.unseen_below,
+        caveat=figure.caveat,
     )
 
 

@@ -66,8 +66,8 @@ def reach(kinds: Sequence[Array], df: ArrayLike, level: float, *, independent: S
     return arms[0], arms[1]
 
 
-def few_samples(*clusters: Ids) -> str:
-    """Say, as the end of a method's name, that a side has too few samples to know how skewed it is; else nothing.
+def few_samples(*clusters: Ids) -> str | None:
+    """Say that a side has too few samples to know how skewed it is; None if none has.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def few_samples(*clusters: Ids) -> str:
         Cluster of each sample, by side; a side without samples does not count.
     """
     few = any(cluster.size and kish_size(cluster) < FEW for cluster in clusters)
-    return f", less sure for skewed values: fewer than {FEW} independent samples a side" if few else ""
+    return f"less sure for skewed values: fewer than {FEW} independent samples a side" if few else None
 
 
 def unseen_below(cluster: Ids, level: float) -> float:
