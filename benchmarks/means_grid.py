@@ -98,7 +98,9 @@ LAWS |= {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--runs", type=int, default=2000, help="samples a cell; half as many of more than 2,000 texts")
+    parser.add_argument(
+        "--runs", type=int, default=2000, help="samples a cell; half as many of more than 2,000 texts, and of changes"
+    )
     parser.add_argument("--candidate-runs", type=int, default=400, help="samples a cell for the other methods")
     parser.add_argument("--largest", type=int, default=2000, help="leave out cells with more texts on a side")
     parser.add_argument("--laws", nargs="*", choices=LAWS, default=list(LAWS), metavar="LAW")
@@ -112,8 +114,9 @@ def main() -> None:
             for n_members, n_non_members in cells:
                 runs = args.runs if n_members + n_non_members <= 2000 else max(args.runs // 2, 1)
                 rng = np.random.default_rng([args.seed, len(rows)])
-                for made in (cell_rows, change_rows):
-                    rows += made(name, (n_members, n_non_members), clustered, runs, rng, truth, seen)
+                n = n_members, n_non_members
+                rows += cell_rows(name, n, clustered, runs, rng, truth, seen)
+                rows += change_rows(name, n, clustered, max(runs // 2, 1), rng, truth, seen)
     print_grid(rows)
     others = [row for name in args.laws for row in candidate_rows(name, args)]
     print_candidates(others)

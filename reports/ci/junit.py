@@ -68,8 +68,7 @@ def _properties(report: GateReport) -> Iterator[tuple[str, str]]:
         yield f"{name} value", phrases.figure(gate)
         yield f"{name} interval", phrases.shown_interval(gate)
         yield f"{name} limit", phrases.limit(gate)
-        if made := phrases.made(gate):
-            yield f"{name} interval made by", made
+        yield f"{name} interval made by", phrases.made(gate) or "—"
         yield f"{name} outcome", phrases.outcome(gate)
         if gate.waived_by is not None:
             yield f"{name} waiver", phrases.waiver(gate)
