@@ -2,16 +2,18 @@
 
     python benchmarks/means_grid.py --out docs/data/means-grid.json
 
-Laws: 1, 2, 5 and 10% of the members hold 20, 100 or 500 bits over noise of 3 bits on both sides; lognormal, Student's t
-with 3 degrees of freedom, mixtures, left-skewed bits, a shift of the domain with unequal spread, and two that are
-harder than what is promised (holders of exponential size, lognormal with sigma 1.5). 50 to 2,000 texts a side and 1:20
-either way; alone, and in clusters of 1, 1, 2 and 4 texts that are wholly alike. Figures: the difference of clipped and
-of signed bits, and the mean of the members' clipped bits.
+Laws: 1, 2, 5 and 10% of the members hold 20, 100 or 500 bits over noise of 3 bits on both sides; lognormal, Student's
+t with 3 degrees of freedom, mixtures, left-skewed bits, a shift of the domain with unequal spread, and two that are
+harder than what is promised (holders of exponential size, lognormal with sigma 1.5). 50 to 2,000 texts a side and
+1:20 either way; alone, and in clusters of 1, 1, 2 and 4 texts that are wholly alike. Figures: the difference of
+clipped and of signed bits, the mean of the members' clipped bits, and the change of the first between two audits of
+texts that have nothing in common (`independent_change`): of one law before and after, and of noise before and the law
+after.
 
 A share s of holders is too rare for n texts if none of them is drawn in more than 2.5% of samples, (1 - s)^n > .025;
 then no interval without a cap of the values holds its level, and reports say "holders rarer than 1 in N would not have
 been seen". There the truth without these holders must not lie above the interval; how often the whole truth does stands
-beside it. At 95% each end may be missed in 2.5% of the runs, and is to be in at most 3.5%. Takes some five minutes.
+beside it. At 95% each end may be missed in 2.5% of the runs, and is to be in at most 3.5%. Takes some fifteen minutes.
 """
 
 import argparse
@@ -19,7 +21,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special, stats
@@ -33,6 +35,7 @@ SIZES = (50, 100, 200, 500, 1000, 2000)
 UNEVEN = ((50, 1000), (100, 2000), (1000, 50), (2000, 100))
 PATTERN = (1, 1, 2, 4)
 FIGURES = ("debiased", "net", "clipped")
+CHANGES = ("change, law to law", "change, noise to law")
 CAP = 1000.0  # bits of 64 tokens from a vocabulary of 50,000
 Array = np.ndarray
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
@@ -95,7 +98,9 @@ LAWS |= {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--runs", type=int, default=2000, help="samples a cell; half as many of more than 2,000 texts")
+    parser.add_argument(
+        "--runs", type=int, default=2000, help="samples a cell; half as many of more than 2,000 texts, and of changes"
+    )
     parser.add_argument("--candidate-runs", type=int, default=400, help="samples a cell for the other methods")
     parser.add_argument("--largest", type=int, default=2000, help="leave out cells with more texts on a side")
     parser.add_argument("--laws", nargs="*", choices=LAWS, default=list(LAWS), metavar="LAW")
@@ -109,7 +114,9 @@ def main() -> None:
             for n_members, n_non_members in cells:
                 runs = args.runs if n_members + n_non_members <= 2000 else max(args.runs // 2, 1)
                 rng = np.random.default_rng([args.seed, len(rows)])
-                rows += cell_rows(name, (n_members, n_non_members), clustered, runs, rng, truth, seen)
+                n = n_members, n_non_members
+                rows += cell_rows(name, n, clustered, runs, rng, truth, seen)
+                rows += change_rows(name, n, clustered, max(runs // 2, 1), rng, truth, seen)
     print_grid(rows)
     others = [row for name in args.laws for row in candidate_rows(name, args)]
     print_candidates(others)
@@ -197,12 +204,74 @@ def cell_rows(
     return rows
 
 
+def change_rows(
+    name: str,
+    n: tuple[int, int],
+    clustered: bool,
+    runs: int,
+    rng: np.random.Generator,
+    truth: dict[str, float],
+    seen: dict[str, float],
+) -> list[dict[str, Any]]:
+    """Draw pairs of audits without a common text; return a row for each kind of change of the debiased bits."""
+    law, sizes = LAWS[name], [cluster_sizes(side, clustered) for side in n]
+    unseen = unseen_below(np.repeat(np.arange(sizes[0].size), sizes[0]), LEVEL)
+    rare = law.share is not None and law.share < unseen
+    by_law, by_noise = (law.members, law.non_members), (law.non_members, law.non_members)
+    rows = []
+    for figure, befores, change in zip(CHANGES, (by_law, by_noise), (0.0, truth["debiased"]), strict=True):
+        audits = [
+            ends(
+                [
+                    moments(np.maximum(draw(rng, (runs, one.size)), 0), one, sign)
+                    for draw, one, sign in zip(draws, sizes, (1, -1), strict=True)
+                ]
+            )
+            for draws in (befores, by_law)
+        ]
+        (low_0, high_0, usual_0), (low_1, high_1, usual_1) = audits
+        value, half = usual_1[0] - usual_0[0], np.hypot(usual_0[1], usual_1[1])
+        low = value - np.hypot(usual_1[0] - low_1, high_0 - usual_0[0])
+        high = value + np.hypot(high_1 - usual_1[0], usual_0[0] - low_0)
+        least = min(change, seen["debiased"]) if rare and change else change
+        rows.append(
+            {
+                "law": name,
+                "promised": law.promised,
+                "n_members": n[0],
+                "n_non_members": n[1],
+                "clusters": int(sizes[0].size) if clustered else None,
+                "figure": figure,
+                "unseen_below": round(unseen, 5),
+                "too_rare": rare,
+                "runs": runs,
+                "above": float((high < least).mean()),
+                "below": float((low > change).mean()),
+                "above_with_unseen": float((high < change).mean()),
+                "below_with_unseen": float((low > change).mean()),
+                "usual_above": float((value + half < least).mean()),
+                "usual_below": float((value - half > change).mean()),
+                "width": float((high - low).mean() / (2 * half).mean()),
+            }
+        )
+    return rows
+
+
 def high_of(usual: Ends) -> Array:
     return usual[0] + usual[1]
 
 
-def moments(values: Array, sizes: Array, sign: int) -> tuple[Array, Array, float]:
-    """Mean of each sample of texts, the totals of its clusters, and degrees of freedom; a value a cluster."""
+class Moments(NamedTuple):
+    """Mean of each sample, the totals of its clusters, degrees of freedom, and as how many samples they count."""
+
+    mean: Array
+    totals: Array
+    df: float
+    independent: float
+
+
+def moments(values: Array, sizes: Array, sign: int) -> Moments:
+    """Describe samples of texts, a value a cluster."""
     n = sizes.sum()
     centre = (values * sizes).sum(axis=1) / n
     totals = sign * (values - centre[:, None]) * sizes / n / np.sqrt(1 - sizes / n)
@@ -210,16 +279,16 @@ def moments(values: Array, sizes: Array, sign: int) -> tuple[Array, Array, float
     ones[0], ones[-1] = 1.0, -1.0  # any values do: the degrees of freedom hang on the sizes
     empty = np.empty(0)
     spread = influence_spread(ones, empty, np.repeat(np.arange(sizes.size), sizes), empty.astype(np.int64))
-    return sign * centre, totals, spread.df
+    return Moments(sign * centre, totals, spread.df, spread.independent[0])
 
 
-def ends(parts: list[tuple[Array, Array, float]]) -> tuple[Array, Array, Ends]:
+def ends(parts: list[Moments]) -> tuple[Array, Array, Ends]:
     """Return ends by the audit's own arms, a sample a row, and value and half width of Welch's t."""
-    value = np.sum([part[0] for part in parts], axis=0)
-    variances = [np.maximum((part[1] ** 2).sum(axis=1), 1e-300) for part in parts]
+    value = np.sum([part.mean for part in parts], axis=0)
+    variances = [np.maximum((part.totals**2).sum(axis=1), 1e-300) for part in parts]
     total = np.sum(variances, axis=0)
-    df = 1 / np.sum([(one / total) ** 2 / part[2] for one, part in zip(variances, parts, strict=True)], axis=0)
-    down, up = reach([part[1] for part in parts], df, LEVEL)
+    df = 1 / np.sum([(one / total) ** 2 / part.df for one, part in zip(variances, parts, strict=True)], axis=0)
+    down, up = reach([part.totals for part in parts], df, LEVEL, independent=[part.independent for part in parts])
     return value - down, value + up, (value, stats.t.isf((1 - LEVEL) / 2, df) * np.sqrt(total))
 
 

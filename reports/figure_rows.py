@@ -89,7 +89,7 @@ def implied_auc(memory: MemorizationResult) -> Quantity:
         label="AUC implied by the bits",
         unit="",
         estimate=memory.auc_from_bits,
-        note=memory.auc_from_bits_assumption,
+        note="; ".join(part for part in (memory.auc_from_bits_assumption, memory.auc_from_bits.caveat) if part),
     )
 
 
@@ -209,9 +209,12 @@ def memory_quantities(memory: MemorizationResult) -> tuple[Quantity, ...]:
 
 
 def unseen_line(memory: MemorizationResult) -> str:
-    """Say of the means of bits which holders the sample may have missed; empty in files of older auditors."""
-    said = unseen(headline_bits(memory).estimate.unseen_below)
-    return f"Of every mean of bits: {said}, however much they hold." if said else ""
+    """Say of the means of bits what their intervals cannot know of; empty in files of older auditors."""
+    estimate = headline_bits(memory).estimate
+    said = unseen(estimate.unseen_below)
+    parts = (f"{said}, however much they hold" if said else "", estimate.caveat)
+    shown = "; ".join(part for part in parts if part)
+    return f"Of every mean of bits: {shown}." if shown else ""
 
 
 def in_brief(memory: MemorizationResult) -> tuple[Quantity, ...]:

@@ -243,8 +243,9 @@ class Quantity:
 
     @property
     def made(self) -> str:
-        """How the interval was made, and which holders of bits it cannot know of."""
-        return "; ".join(part for part in (self.estimate.method, unseen(self.estimate.unseen_below)) if part)
+        """How the interval was made, and what it cannot know of."""
+        e = self.estimate
+        return "; ".join(part for part in (e.method, unseen(e.unseen_below), e.caveat) if part)
 
     @property
     def counts(self) -> str:

@@ -44,8 +44,8 @@ def predict(
         Solve for the data or the model at which the loss attack has this.
     **more
         The other options of ``auditor predict`` with ``_`` for ``-``: ``sample_tokens``, ``epochs``, ``copies``,
-        ``trainable``, ``fine_tuning``, ``vocabulary``, ``bits_per_token``, ``precision``, ``bits_per_parameter``, ``capacity``,
-        ``calibration``, ``text_field``, ``split``, ``trust_remote_code``.
+        ``trainable``, ``fine_tuning``, ``vocabulary``, ``bits_per_token``, ``precision``, ``bits_per_parameter``,
+        ``capacity``, ``calibration``, ``text_field``, ``split``, ``trust_remote_code``.
 
     Returns
     -------

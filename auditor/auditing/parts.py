@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..documents.estimate import Estimate
 from ..documents.extraction import ExtractionResult
-from ..documents.result import AttackResult, MemorizationResult, SelectionResult, SoundnessResult
+from ..documents.result import AttackResult, MemorizationResult, SelectionResult, SoundnessResult, StandOutResult
 from ..documents.salt import read_salt
 from ..engine.loading.tokenizer_files import stated_class
 from ..engine.models import OpenedModel
@@ -106,7 +106,12 @@ def _tokenizer_readings(models: Sequence[OpenedModel], plan: Plan) -> tuple[Toke
 
 
 def estimate_memorization(
-    evidence: Evidence, capacity: BitsPerParameter, rng: np.random.Generator, *, soundness: SoundnessResult
+    evidence: Evidence,
+    capacity: BitsPerParameter,
+    rng: np.random.Generator,
+    *,
+    soundness: SoundnessResult,
+    stand_out: StandOutResult | None,
 ) -> MemorizationResult | None:
     """Estimate the bits of the dataset and rank the samples; None without a reference.
 
@@ -117,6 +122,8 @@ def estimate_memorization(
         Of the split behind the certified bound.
     soundness : SoundnessResult
         Decides whether anything may be certified.
+    stand_out : StandOutResult or None
+        Members who stand out, counted once for all that state them.
     """
     config, table, bits = evidence.config, evidence.table, evidence.scores.bits
     if bits is None:
@@ -143,6 +150,7 @@ def estimate_memorization(
         rng=rng,
         samples=ranked,
         not_certified=why_not_certified(soundness),
+        stand_out=stand_out,
     )
     assert table.uniform_bits is not None
     assert table.lzma_bits is not None

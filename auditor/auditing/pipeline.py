@@ -108,9 +108,9 @@ def audit(
         reference_bits=evidence.table.reference_bits,
         signed_bits=evidence.table.signed_bits,
     )
-    memorization = estimate_memorization(evidence, capacity, rng, soundness=soundness)
-    attacks = measure_attacks(evidence, rng)
     combination, risk = combine_attacks(evidence), who_is_at_risk(evidence)
+    memorization = estimate_memorization(evidence, capacity, rng, soundness=soundness, stand_out=risk.result.stand_out)
+    attacks = measure_attacks(evidence, rng)
     drawn = _confirmed(measure_extraction(evidence), evidence, on_progress)
     headline = next((one for one in attacks if one.attack == inputs.headline.label), None)
     data = describe_data(config, evidence.data, evidence.collected, evidence.table)

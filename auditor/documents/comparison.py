@@ -154,7 +154,7 @@ class Pairing:
     """Texts that are members in one audit and non-members in the other."""
 
 
-COMPARISON_VERSION = "1.2"
+COMPARISON_VERSION = "1.3"
 
 
 Reading = Literal["sound", "caution", "diagnosis"]

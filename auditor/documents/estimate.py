@@ -35,6 +35,8 @@ class Estimate:
     """Of a mean of bits: share of the samples below which those that hold bits may all have been missed; else null."""
     df: float | None = None
     """Degrees of freedom of the t quantile that the interval was made with; null if it was made with another one."""
+    caveat: str | None = None
+    """Of which values the interval may hold less often than its level says; null if of none that was simulated."""
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1 or self.n_members < 0 or self.n_non_members < 0:

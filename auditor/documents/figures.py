@@ -67,6 +67,8 @@ class Figure:
         Of a mean of bits: holders rarer than this share may all have been missed.
     df : float or None
         Degrees of freedom of the t quantile that the interval was made with.
+    caveat : str or None
+        Of which values the interval may hold less often than its level says.
     sample_ids : tuple of (str, float)
         Samples behind it, the worst first, each with what is held against a limit to name it: its own value where the
         figure is the largest of them, the count where it is their number.
@@ -85,6 +87,7 @@ class Figure:
     n_non_members: int | None = None
     undefined_reason: str | None = None
     unseen_below: float | None = None
+    caveat: str | None = None
     df: float | None = None
     sample_ids: tuple[tuple[str, float], ...] = ()
 
@@ -256,6 +259,7 @@ def _estimate(place: _Place, value: Mapping[str, Any]) -> Figure:
         n_non_members=value.get("n_non_members"),
         unseen_below=value.get("unseen_below"),
         df=value.get("df"),
+        caveat=None if value.get("caveat") is None else str(value["caveat"]),
     )
 
 
@@ -285,9 +289,9 @@ def unit_of(path: str) -> str:
     >>> unit_of("memorization.debiased_bits_per_member"), unit_of("attacks.loss.auc")
     ('bits', '')
     """
-    if path.startswith("risk.stand_out."):
-        return "members"
     leaf = path.rpartition(".")[2]
+    if path.startswith("risk.stand_out.") or leaf in ("n_beyond_every_non_member", "n_above_bits"):
+        return "members"
     return "bits" if leaf.endswith("_bits") or "bits_per" in leaf else ""
 
 

@@ -9,7 +9,7 @@ from .files import document
 
 __all__ = ["GATES_VERSION", "EarlyStop", "GateOutcome", "GateReport", "Outcome", "Tolerable"]
 
-GATES_VERSION = "1.2"
+GATES_VERSION = "1.3"
 
 Outcome = Literal["pass", "fail", "inconclusive", "refused"]
 Tolerable = Literal["inconclusive", "refused"]
@@ -69,6 +69,8 @@ class GateOutcome:
     """Soundness checks that refuse the gate a verdict, by name."""
     unseen_below: float | None = None
     """Of a mean of bits: share of the samples below which those that hold bits may all have been missed; else null."""
+    caveat: str | None = None
+    """Of which values the interval may hold less often than its level says; null if of none that was simulated."""
 
     def contradictions(self) -> Iterator[str]:
         """Say how figure, limits and outcome disagree."""

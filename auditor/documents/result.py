@@ -451,6 +451,10 @@ class MemorizationResult:
     """Code length of a member by itself under LZMA, which was trained on nothing either; null in older files."""
     generalization_beyond_lzma_bits_per_member: Estimate | None = None
     """Bits that target and reference both save on a member beyond LZMA; null in older files."""
+    n_beyond_every_non_member: Estimate | None = None
+    """Members above the highest non-member by the headline attack, as in risk.stand_out; null in older files."""
+    n_above_bits: Estimate | None = None
+    """Members with more bits than risk.stand_out.threshold_bits, as counted there; null in older files."""
 
     def contradictions(self) -> Iterator[str]:
         """Say how the most memorized samples disagree with themselves."""
@@ -688,6 +692,14 @@ class AuditResult:
             yield from self.memorization.contradictions()
             if self.memorization.calibrated != (self.data.non_members is not None):
                 yield "memorization.calibrated and data disagree on whether there are non-members"
+            yield from self._count_contradictions(self.memorization)
+
+    def _count_contradictions(self, memorization: MemorizationResult) -> Iterator[str]:
+        counted = None if self.risk is None else self.risk.stand_out
+        for name in ("n_beyond_every_non_member", "n_above_bits"):
+            here = getattr(memorization, name)
+            if here is not None and here != getattr(counted, name, None):
+                yield f"memorization.{name} is not what risk.stand_out counts"
 
     def _model_contradictions(self) -> Iterator[str]:
         n_targets = sum(model.role == "target" for model in self.provenance.models)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..documents.estimate import Estimate, Histogram
-from ..documents.result import MemorizationResult, SoundnessResult, TopSample
+from ..documents.result import MemorizationResult, SoundnessResult, StandOutResult, TopSample
 from ..laws.capacity import BitsPerParameter
 from ..laws.membership import auc_from_separation
 from ..stats import bounds, intervals
@@ -38,6 +38,7 @@ def dataset_memorization(
     rng: np.random.Generator,
     samples: tuple[TopSample, ...],
     not_certified: str | None = None,
+    stand_out: StandOutResult | None = None,
 ) -> MemorizationResult:
     """Estimate the memorization of the dataset from the bits of its samples.
 
@@ -66,6 +67,8 @@ def dataset_memorization(
         The most memorized ones, see :func:`top_samples`.
     not_certified : str, optional
         Why nothing may be certified, see :func:`why_not_certified`.
+    stand_out : StandOutResult, optional
+        Members who stand out, counted (:func:`~auditor.estimates.risk.count_stand_out`), to be stated here as well.
     """
     members, non_members = bits.signed[is_member], bits.signed[~is_member]
     clipped, clipped_non = bits.memorized[is_member], bits.memorized[~is_member]
@@ -108,6 +111,8 @@ def dataset_memorization(
         auc_from_bits_assumption=assumption,
         signed_bits_histogram=_histogram(members, non_members),
         top_samples=samples,
+        n_beyond_every_non_member=None if stand_out is None else stand_out.n_beyond_every_non_member,
+        n_above_bits=None if stand_out is None else stand_out.n_above_bits,
     )
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from ..documents.estimate import CountAtFpr
 from ..documents.result import RiskResult, StabilityResult, StandOutResult, TailResult
 from ..stats.calibration import calibration
-from ..stats.clusters import Array, pick_groups
+from ..stats.clusters import Array, Groups, pick_groups
 from ..stats.crossfit import group_folds, too_few_for_folds
 from ..stats.intervals import finite_vector
 from ..stats.posterior import cross_fitted_posterior
@@ -20,7 +20,7 @@ from ..stats.standing_out import n_beyond, n_identified
 from ..stats.tails import LEAST_IN_TAIL, tail_mean, tail_quantile
 from .risk_groups import Scored, break_down
 
-__all__ = ["Risk", "assess_risk", "stability"]
+__all__ = ["Risk", "assess_risk", "count_stand_out", "stability"]
 
 CERTAIN = 0.9
 TAIL_SHARES = (0.01, 0.05, 0.10)
@@ -121,22 +121,46 @@ def assess_risk(
         breakdowns=break_down(samples, units=units, n_bytes=n_bytes, rarity=rarity, n_copies=n_copies),
         stability=stability([bits[is_member] for bits in single_bits]),
         undefined_reason=problem,
-        stand_out=_stand_out(samples, fpr_targets),
+        stand_out=count_stand_out(
+            values, is_member, signed_bits=signed_bits, clusters=clusters, fpr_targets=fpr_targets, level=level
+        ),
     )
     return Risk(result=result, posterior=posterior)
 
 
-def _stand_out(samples: Scored, fprs: Sequence[float]) -> StandOutResult:
-    """Count the members that stand out from the non-members."""
-    members, level = samples.is_member, samples.level
-    ours, theirs = pick_groups(samples.clusters, members), pick_groups(samples.clusters, ~members)
-    sides, bits = (samples.scores[members], samples.scores[~members]), samples.signed_bits
+def count_stand_out(
+    scores: ArrayLike,
+    is_member: NDArray[np.bool_],
+    *,
+    signed_bits: Array | None,
+    clusters: Groups,
+    fpr_targets: Sequence[float],
+    level: float,
+) -> StandOutResult:
+    """Count the members that stand out from the non-members.
+
+    Parameters
+    ----------
+    scores : array_like of shape (n_samples,)
+        Of the headline attack, higher for members.
+    is_member : ndarray of bool, shape (n_samples,)
+    signed_bits : ndarray of shape (n_samples,), bits, or None
+        None without a reference.
+    clusters : sequence of (str or None), length n_samples, or None
+    fpr_targets : sequence of float
+        False-positive rates at which members are identified.
+    level : float
+        Of every interval (`auditor.stats.standing_out`).
+    """
+    values, bits = finite_vector(scores, "scores"), signed_bits
+    ours, theirs = pick_groups(clusters, is_member), pick_groups(clusters, ~is_member)
+    sides = values[is_member], values[~is_member]
     beyond = n_beyond(*sides, level=level, groups_members=ours, groups_non_members=theirs)
     above_bits = None
     if bits is not None:
         above_bits = n_beyond(
-            bits[members],
-            bits[~members],
+            bits[is_member],
+            bits[~is_member],
             threshold=STAND_OUT_BITS,
             level=level,
             groups_members=ours,
@@ -147,7 +171,8 @@ def _stand_out(samples: Scored, fprs: Sequence[float]) -> StandOutResult:
         threshold_bits=STAND_OUT_BITS,
         n_above_bits=above_bits,
         n_identified=tuple(
-            CountAtFpr.at(fpr, n_identified(*sides, fpr=fpr, level=level, groups_non_members=theirs)) for fpr in fprs
+            CountAtFpr.at(fpr, n_identified(*sides, fpr=fpr, level=level, groups_non_members=theirs))
+            for fpr in fpr_targets
         ),
     )
 

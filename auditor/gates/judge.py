@@ -300,6 +300,7 @@ def state_outcome(
         sample_ids=tuple(name for name, value in figure.sample_ids if gate.max is not None and value > gate.max),
         vetoes=tuple(vetoes),
         unseen_below=figure.unseen_below,
+        caveat=figure.caveat,
     )
 
 
@@ -361,9 +362,7 @@ def _unguarded(policy: Policy, judged: Judged) -> list[str]:
     (count,) = judged.figures.get(STAND_OUT, (None,))[:1]
     if judged.kind != "audit" or count is None or count.value is None or not count.low:
         return []
-    if _refusal(STAND_OUT, judged) is not None or any(
-        gate.metric.startswith("risk.stand_out.") for gate in policy.gates
-    ):
+    if _refusal(STAND_OUT, judged) is not None or any(unit_of(gate.metric) == "members" for gate in policy.gates):
         return []
     chance = count.value - count.low
     by_chance = f" (chance explains at most {chance:,.0f})" if chance else ""

@@ -72,8 +72,7 @@ class BettingCapital:
         k = np.arange(self._degree + 1)[:, None]
         weights = share**k * (1 - share) ** (self._degree - k)
         won = np.log(self._rows[0] @ weights) + self._sizes[0][:, None] * np.log1p(STAKES * (1 / mean - 1))
-        path: Array = special.logsumexp(np.cumsum(won, axis=0), axis=1) - math.log(STAKES.size)
-        return path
+        return _log_mean(np.cumsum(won, axis=0))
 
     def lower_end(self, error: float) -> float:
         """Largest mean that the capital has ever refuted, after any block: 0 if none."""
@@ -86,8 +85,7 @@ def bernoulli_log_capital(hits: ArrayLike, n: int, mean: float) -> Array:
     """Logarithm of the capital of `BettingCapital` after n values, ``hits`` of them 1 and the others 0."""
     k = np.asarray(hits, dtype=np.float64)[..., None]
     won = k * np.log1p(STAKES * (1 / max(mean, SMALLEST_MEAN) - 1)) + (n - k) * np.log1p(-STAKES)
-    capital: Array = special.logsumexp(won, axis=-1) - math.log(STAKES.size)
-    return capital
+    return _log_mean(won)
 
 
 def bernoulli_lower_end(hits: int, n: int, error: float) -> float:
@@ -149,6 +147,13 @@ def _with_rows(rooks: Array, n_rows: int, n_equal: int, n_below: int) -> Array:
         weight = math.comb(n_rows, n_draws) * math.perm(n_equal, n_draws) * 0.5**n_draws
         total[n_draws:] += weight * placed[: rooks.size - n_draws]
     return total
+
+
+def _log_mean(log_capitals: Array) -> Array:
+    """Logarithm of the mean capital over the stakes, the last axis."""
+    largest = log_capitals.max(axis=-1, keepdims=True)
+    found: Array = np.log(np.exp(log_capitals - largest).mean(axis=-1)) + largest[..., 0]
+    return found
 
 
 def _largest_refuted(log_capital: Callable[[float], float], error: float) -> float:

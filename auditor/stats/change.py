@@ -159,8 +159,7 @@ def _change(
             return Change(estimate=undefined, p_value=None)
     spread = influence_spread(*influence, *sides)
     if of_means:
-        down, up = (float(arm) for arm in reach(spread.kinds, spread.df, level))
-        method += few_samples(*sides)
+        down, up = (float(arm) for arm in reach(spread.kinds, spread.df, level, independent=spread.independent))
     else:
         down = up = float(stats.t.isf((1 - level) / 2, spread.df)) * math.sqrt(spread.variance)
     low, high = value - down, value + up
@@ -174,6 +173,7 @@ def _change(
         n_members=n_members,
         n_non_members=n_non_members,
         unseen_below=unseen_below(sides[0], level) if of_means else None,
+        caveat=few_samples(*sides) if of_means else None,
         df=spread.finite_df,
     )
     return Change(estimate=estimate, p_value=interval_p_value(value, low, high, level=level, df=estimate.df))
@@ -305,6 +305,7 @@ def independent_change(before: Estimate, after: Estimate, *, bound: float | None
         n_members=before.n_members + after.n_members,
         n_non_members=before.n_non_members + after.n_non_members,
         unseen_below=max((one.unseen_below for one in (before, after) if one.unseen_below is not None), default=None),
+        caveat=next((one.caveat for one in (before, after) if one.caveat is not None), None),
     )
     return replace(change, estimate=found)
 

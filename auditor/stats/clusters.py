@@ -38,6 +38,8 @@ class Spread:
     df: float
     kinds: tuple[Array, ...] = ()
     """Totals of the clusters on the first side only, on the second only, and on both: their squares add up."""
+    independent: tuple[float, ...] = ()
+    """Independent samples that each of these kinds counts as, by the sizes of its clusters (Kish)."""
 
     @property
     def finite_df(self) -> float | None:
@@ -182,8 +184,9 @@ def _spread(total: Array, sizes: Array, *, heavy_tails: bool = False) -> Spread:
     """Sum the squares of the cluster totals, with Satterthwaite's df over the kinds of clusters."""
     variance = float(np.sum(total**2))
     kinds = tuple(total[kind] for kind in _kinds(sizes))
+    independent = tuple(_kish(sizes[:, kind].sum(axis=0)) for kind in _kinds(sizes))
     if variance == 0:
-        return Spread(variance=0.0, df=math.inf, kinds=kinds)
+        return Spread(variance=0.0, df=math.inf, kinds=kinds, independent=independent)
     shares = total**2 / variance
     wobble = 0.0
     for kind in _kinds(sizes):
@@ -192,7 +195,7 @@ def _spread(total: Array, sizes: Array, *, heavy_tails: bool = False) -> Spread:
             kurtosis = float(np.mean(shares[kind] ** 2) / np.mean(shares[kind]) ** 2)
             excess = max((kurtosis - 1) / 2, 1.0) if heavy_tails else 1.0
             wobble += part**2 * excess / _mean_df(sizes[:, kind].sum(axis=0))
-    return Spread(variance=variance, df=max(1 / wobble, 1.0), kinds=kinds)
+    return Spread(variance=variance, df=max(1 / wobble, 1.0), kinds=kinds, independent=independent)
 
 
 def _kinds(sizes: Array) -> tuple[NDArray[np.bool_], ...]:
@@ -212,8 +215,11 @@ def _mean_df(sizes: Array) -> float:
 
 def kish_size(cluster: Ids) -> float:
     """Count what remains if all samples of a cluster say the same: ``(sum size)^2 / sum size^2`` (Kish)."""
-    sizes = np.bincount(cluster)
-    return float(sizes.sum() ** 2 / np.square(sizes).sum())
+    return _kish(np.bincount(cluster))
+
+
+def _kish(sizes: Array | Ids) -> float:
+    return float(sizes.sum() ** 2 / max(np.square(sizes).sum(), 1))
 
 
 def effective_size(hits: NDArray[np.bool_], cluster: Ids) -> float:

@@ -1,6 +1,7 @@
 """Rates, means and differences of means, each with an interval that allows for clusters."""
 
 import math
+from dataclasses import replace
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -15,6 +16,7 @@ __all__ = ["clopper_pearson", "mean", "mean_difference", "standardized_differenc
 
 ROUNDING = 1e-12
 NO_WIDTH = "of no width: the values do not vary"
+HEAVY_TAILS = "less sure for heavy tails: of Student's t of 3 degrees of freedom 84 to 94% were held at a level of 95%"
 
 
 def clopper_pearson(k: int, n: int, level: float) -> tuple[float, float]:
@@ -112,8 +114,8 @@ def mean(
     empty = np.empty(0)
     spread = influence_spread((x - centre) / x.size, empty, cluster, empty.astype(np.int64))
     method = "matched gamma and t" if np.unique(cluster).size == x.size else "matched gamma and t, cluster-robust"
-    method += few_samples(cluster)
-    return _mean_estimate(centre, spread, level, method, counts, unseen_below(cluster, level))
+    found = _mean_estimate(centre, spread, level, method, counts)
+    return replace(found, unseen_below=unseen_below(cluster, level), caveat=few_samples(cluster))
 
 
 def mean_difference(
@@ -163,9 +165,9 @@ def mean_difference(
         sides.cluster_x,
         sides.cluster_y,
     )
-    method = "matched gamma and Welch t" + sides.suffix + few_samples(sides.cluster_x, sides.cluster_y)
-    unseen = unseen_below(sides.cluster_x, level)
-    return _mean_estimate(mean_x - mean_y, spread, level, method, sides.counts, unseen)
+    found = _mean_estimate(mean_x - mean_y, spread, level, "matched gamma and Welch t" + sides.suffix, sides.counts)
+    few = few_samples(sides.cluster_x, sides.cluster_y)
+    return replace(found, unseen_below=unseen_below(sides.cluster_x, level), caveat=few)
 
 
 def standardized_difference(
@@ -232,7 +234,8 @@ def standardized_difference(
         return Estimate.undefined(reason, level=level, **sides.counts)
     value = float(sides.x.mean() - sides.y.mean()) / pooled
     spread = jackknife_spread((mean_x - mean_y) / pooled_without - value, np.stack([sizes_x, sizes_y]))
-    return _t_estimate(value, spread, level, "jackknife, t interval" + sides.suffix, sides.counts)
+    found = _t_estimate(value, spread, level, "jackknife, t interval" + sides.suffix, sides.counts)
+    return replace(found, caveat=HEAVY_TAILS)
 
 
 def _without_each(values: Array, cluster: Ids, n_clusters: int) -> tuple[Array, Array, Array]:
@@ -305,15 +308,14 @@ def _too_few(name: str, cluster: Ids, least: int = 2) -> str | None:
     return f"at least {least} groups of {name} are needed, got {n_clusters}" if n_clusters < least else None
 
 
-def _mean_estimate(value: float, spread: Spread, level: float, method: str, counts: Counts, unseen: float) -> Estimate:
-    down, up = (float(arm) for arm in reach(spread.kinds, spread.df, level))
+def _mean_estimate(value: float, spread: Spread, level: float, method: str, counts: Counts) -> Estimate:
+    down, up = (float(arm) for arm in reach(spread.kinds, spread.df, level, independent=spread.independent))
     return Estimate(
         value=value,
         low=value - down,
         high=value + up,
         level=level,
         method=method if spread.variance > 0 else f"{method} {NO_WIDTH}",
-        unseen_below=unseen,
         df=spread.finite_df,
         **counts,
     )

@@ -11,14 +11,16 @@ from .clusters import Array, Ids, kish_size
 __all__ = ["few_samples", "reach", "unseen_below"]
 
 OUTLYING = 2.5
-"""Usual deviations up to which a cluster says nothing of larger ones."""
-FEW = 35
+"""Usual deviations up to which a cluster says nothing of larger ones, among enough others."""
+ENOUGH = 35
+"""Independent samples that are enough for that; of half as many half as far a cluster says something."""
+FEW = 18
 """Independent samples a side from which on the level holds for skewed values too (benchmarks/means_grid.py)."""
 LEAST_SKEWNESS = 1e-4
 """Below it, a gamma distribution is a normal one."""
 
 
-def reach(kinds: Sequence[Array], df: ArrayLike, level: float) -> tuple[Array, Array]:
+def reach(kinds: Sequence[Array], df: ArrayLike, level: float, *, independent: Sequence[float]) -> tuple[Array, Array]:
     """How far the interval of a mean, or of a difference of means, goes down and up.
 
     A t interval takes the mean for normal. Where 2% of the texts hold 100 bits each and the others none, it is a number
@@ -26,7 +28,8 @@ def reach(kinds: Sequence[Array], df: ArrayLike, level: float) -> tuple[Array, A
     nor how skewed it is. So each arm is that of the gamma distribution with the variance and skewness of the sample
     and of one more cluster, twice as far out as the farthest: for k equal holders, and one as far as they are, the
     exact Poisson interval of k. The farther the farthest cluster lies from what is usual the more it counts: not at all
-    up to 2.5 usual deviations, as among normal values. No arm is shorter than that of Student's t.
+    up to 2.5 usual deviations, as among normal values. Where fewer than 35 independent samples know little of what is
+    usual, it counts sooner: from half as far for half as many. No arm is shorter than that of Student's t.
 
     Parameters
     ----------
@@ -35,6 +38,8 @@ def reach(kinds: Sequence[Array], df: ArrayLike, level: float) -> tuple[Array, A
     df : array_like of shape (...)
         Degrees of freedom of the variance.
     level : float
+    independent : sequence of float
+        Independent samples that each kind counts as (`Spread.independent`).
 
     Returns
     -------
@@ -54,14 +59,15 @@ def reach(kinds: Sequence[Array], df: ArrayLike, level: float) -> tuple[Array, A
     student, normal = stats.t.isf(error, np.asarray(df, dtype=np.float64)), stats.norm.isf(error)
     arms = []
     for sign in (-1, 1):
-        one_more = np.max([_one_more(sign * totals) for totals in kinds], axis=0)
+        more = [_one_more(sign * totals, n) for totals, n in zip(kinds, independent, strict=True)]
+        one_more = np.max(more, axis=0)
         gamma = _gamma_arm(variance + one_more**2, sign * third + one_more**3, error)
         arms.append(student * np.maximum((one_more + gamma) / normal, np.sqrt(variance)))
     return arms[0], arms[1]
 
 
-def few_samples(*clusters: Ids) -> str:
-    """Say, as the end of a method's name, that a side has too few samples to know how skewed it is; else nothing.
+def few_samples(*clusters: Ids) -> str | None:
+    """Say that a side has too few samples to know how skewed it is; None if none has.
 
     Parameters
     ----------
@@ -69,7 +75,7 @@ def few_samples(*clusters: Ids) -> str:
         Cluster of each sample, by side; a side without samples does not count.
     """
     few = any(cluster.size and kish_size(cluster) < FEW for cluster in clusters)
-    return f", less sure for skewed values: fewer than {FEW} independent samples a side" if few else ""
+    return f"less sure for skewed values: fewer than {FEW} independent samples a side" if few else None
 
 
 def unseen_below(cluster: Ids, level: float) -> float:
@@ -95,11 +101,12 @@ def unseen_below(cluster: Ids, level: float) -> float:
     return float(-np.expm1(np.log((1 - level) / 2) / kish_size(cluster)))
 
 
-def _one_more(totals: Array) -> Array:
+def _one_more(totals: Array, independent: float) -> Array:
     """How far out one more cluster may lie: twice as far as the farthest, unless that is a usual one."""
     farthest = np.maximum(np.max(totals, axis=-1, initial=0.0), 0.0)
     usual = np.sqrt(np.pi / 2) * np.mean(np.abs(totals), axis=-1) if totals.shape[-1] else np.zeros_like(farthest)
-    ratio = np.divide(OUTLYING * usual, farthest, out=np.ones_like(farthest), where=farthest > 0)
+    outlying = OUTLYING * np.clip(independent / ENOUGH, 0.5, 1.0)
+    ratio = np.divide(outlying * usual, farthest, out=np.ones_like(farthest), where=farthest > 0)
     found: Array = 2 * farthest * np.maximum(1 - ratio**4, 0.0)
     return found
 

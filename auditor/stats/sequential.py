@@ -12,6 +12,7 @@ from ..documents.estimate import Estimate, TprAtFpr
 from .betting import BettingCapital, bernoulli_log_capital, bernoulli_lower_end, pairing_moments
 from .clusters import Array, Groups, Ids, cluster_ids
 from .intervals import Counts, check_level, finite_vector, mean_difference
+from .reach import unseen_below
 
 __all__ = [
     "AucSequence",
@@ -445,7 +446,10 @@ class DifferenceSequence:
                 low, method = (ends[0].low or 0.0) - (ends[1].high or 0.0), "confidence sequence by betting"
         if not certain and (most is None or self._may_be_above(most)):
             low = max(low, asymptotic_difference(x, y, level=self._early).low or low)
-        return _estimate(float(x.mean() - y.mean()), (low, high), self._level, method, counts)
+        found = _estimate(float(x.mean() - y.mean()), (low, high), self._level, method, counts)
+        if found.value is None:
+            return found
+        return replace(found, unseen_below=unseen_below(np.arange(x.size), self._level))
 
     def final(self) -> Estimate:
         """Interval of a full audit, from all samples, at the error that looking early has left."""

@@ -58,7 +58,7 @@ def tail_mean(values: ArrayLike, share: float, *, level: float, groups: Groups =
     spread = influence_spread(influence, none, cluster, none.astype(np.int64))
     value = threshold + float(excess.mean())
     df = min(spread.df, k - 1)
-    down, up = (float(arm) for arm in reach(spread.kinds, df, level))
+    down, up = (float(arm) for arm in reach(spread.kinds, df, level, independent=spread.independent))
     method = "expected shortfall, influences, matched gamma and t"
     if np.unique(cluster).size < cluster.size:
         method += ", cluster-robust"

@@ -38,7 +38,7 @@ _BY: Mapping[Evidence, _Checked] = {
         ExtractionResult: {f.name for f in fields(ExtractionResult)} - {"confirmed"},
         DataResult: (),
         SideData: {"n_samples", "n_bytes", "n_tokens"},
-        RiskResult: {"members_above"},
+        RiskResult: {"members_above", "stand_out"},
         Provenance: {"samples_sha256"},
     },
     "texts": {DataResult: (), SideData: {"sha256"}},

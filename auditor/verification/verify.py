@@ -12,7 +12,14 @@ from ..documents.checksums import OUTPUTS, file_sha256, read_checksums
 from ..documents.estimate import Estimate
 from ..documents.extraction import ExtractionResult
 from ..documents.files import read_document
-from ..documents.result import SCHEMA_VERSION, AttackResult, AuditResult, MemorizationResult, TopSample
+from ..documents.result import (
+    SCHEMA_VERSION,
+    AttackResult,
+    AuditResult,
+    MemorizationResult,
+    StandOutResult,
+    TopSample,
+)
 from ..documents.salt import read_salt
 from ..documents.sample_table import SampleColumns
 from ..documents.verification import Claim, Verification
@@ -24,6 +31,7 @@ from ..estimates.code_lengths import SampleBits
 from ..estimates.extraction import extraction
 from ..estimates.generalization import KnowledgeBits, split_knowledge, uniform_bits
 from ..estimates.memorization import dataset_memorization, top_samples, why_not_certified
+from ..estimates.risk import count_stand_out
 from ..laws.capacity import BitsPerParameter
 from ..stats.metrics import evaluate
 from ..stats.p_values import auc_p_values
@@ -152,6 +160,8 @@ def _samples(result: AuditResult, path: Path) -> Iterator[Claim]:
         makers.append(("bits", lambda rows: _bits(result, rows)))
     if result.extraction is not None:
         makers.append(("extraction", lambda rows: _extraction(result, rows)))
+    if result.risk is not None and result.risk.stand_out is not None:
+        makers.append(("members who stand out", lambda rows: _stand_out(result, rows)))
     try:
         rows = SampleColumns(path)
     except ResultError:
@@ -225,6 +235,37 @@ def _attack(result: AuditResult, attack: AttackResult, rows: SampleColumns) -> C
             differences.append(f"inverted: {attack.inverted} stated, {measured.inverted} found")
     auc = "undefined" if attack.auc.value is None else f"{attack.auc.value:.4f}"
     return _claim(name, differences, f"AUC {auc} and the other figures{left_out(unsure, left)}")
+
+
+def _stand_out(result: AuditResult, rows: SampleColumns) -> Claim:
+    """Count the members who stand out again."""
+    stated, found = result.risk and result.risk.stand_out, _stand_out_again(result, rows)
+    assert stated is not None
+    pairs = [("n_beyond_every_non_member", stated.n_beyond_every_non_member, found.n_beyond_every_non_member)]
+    if stated.n_above_bits is not None and found.n_above_bits is not None:
+        pairs.append(("n_above_bits", stated.n_above_bits, found.n_above_bits))
+    pairs += [
+        (f"n_identified {one.fpr:g}", one, again)
+        for one, again in zip(stated.n_identified, found.n_identified, strict=True)
+    ]
+    differences, unsure = compare(pairs, known=_clusters_are_known(result))
+    differences += numbers("threshold_bits", stated.threshold_bits, found.threshold_bits)
+    if (stated.n_above_bits is None) != (found.n_above_bits is None):
+        differences.append("n_above_bits: stated without bits, or left out with them")
+    beyond = found.n_beyond_every_non_member.value
+    shown = "none counted" if beyond is None else f"{beyond:.0f} beyond every non-member"
+    return _claim("members who stand out", differences, f"{shown}, and the other counts{left_out(unsure, [])}")
+
+
+def _stand_out_again(result: AuditResult, rows: SampleColumns) -> StandOutResult:
+    if result.selection is None:
+        raise KeyError("no headline attack is named")
+    fprs = () if result.risk is None or result.risk.stand_out is None else result.risk.stand_out.n_identified
+    return count_stand_out(
+        rows.numbers(f"score.{result.selection.headline}"), rows.flags("is_member"),
+        signed_bits=None if result.memorization is None else rows.numbers("signed_bits"), clusters=_groups(rows),
+        fpr_targets=[one.fpr for one in fprs], level=float(result.config["confidence"]),
+    )  # fmt: skip
 
 
 def _bits(result: AuditResult, rows: SampleColumns) -> Claim:
@@ -326,6 +367,7 @@ def _memorization_again(
         capacity=BitsPerParameter(stated.bits_per_parameter, stated.bits_per_parameter_source),
         level=float(result.config["confidence"]), rng=np.random.default_rng(int(result.config["seed"])),
         samples=ranked, not_certified=why_not_certified(result.soundness),
+        stand_out=None if stated.n_beyond_every_non_member is None else _stand_out_again(result, rows),
     )  # fmt: skip
 
 

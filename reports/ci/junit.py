@@ -68,6 +68,7 @@ def _properties(report: GateReport) -> Iterator[tuple[str, str]]:
         yield f"{name} value", phrases.figure(gate)
         yield f"{name} interval", phrases.shown_interval(gate)
         yield f"{name} limit", phrases.limit(gate)
+        yield f"{name} interval made by", phrases.made(gate) or "—"
         yield f"{name} outcome", phrases.outcome(gate)
         if gate.waived_by is not None:
             yield f"{name} waiver", phrases.waiver(gate)
@@ -90,6 +91,8 @@ def _figures(gate: GateOutcome) -> Iterator[str]:
     yield f"metric: {visible(gate.metric)}"
     yield f"value: {phrases.figure(gate)}"
     yield f"interval: {phrases.shown_interval(gate)}"
+    if made := phrases.made(gate):
+        yield f"made by: {made}"
     yield f"limit: {phrases.limit(gate)}"
     yield f"p-value: {phrases.p_shown(gate)}"
     if samples := phrases.sample_line(gate):

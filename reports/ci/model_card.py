@@ -12,7 +12,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from auditor.documents.gates import GateOutcome, GateReport
 from reports import escaping
 from reports.escaping import visible
-from reports.numbers import percent, plural, unseen
+from reports.numbers import percent, plural
 from reports.to_markdown import code, escaped, table_lines
 
 from . import phrases
@@ -82,7 +82,7 @@ def _table(report: GateReport) -> Iterator[str]:
             f"**{escaped(phrases.figure(gate))}**",
             escaped(phrases.shown_interval(gate)),
             escaped(_counts(gate)),
-            escaped("; ".join(part for part in (gate.method, unseen(gate.unseen_below)) if part)) or "—",
+            escaped(phrases.made(gate)) or "—",
             escaped(phrases.limit(gate)),
             escaped(_outcome(gate), 2 * escaping.LINE),
         )

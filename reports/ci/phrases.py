@@ -11,9 +11,9 @@ from reports.soundness import spoken
 from reports.tones import Tone
 
 __all__ = [
-    *("LABELS", "REMEDIES", "blocks", "correction", "counted", "figure", "heading", "interval", "limit", "notes"),
-    *("outcome", "p_shown", "reason", "remedies", "sample_line", "sentence", "shown_interval", "soundness", "title"),
-    *("tone", "unvouched", "verdict", "waiver", "worst_first"),
+    *("LABELS", "REMEDIES", "blocks", "correction", "counted", "figure", "heading", "interval", "limit", "made"),
+    *("notes", "outcome", "p_shown", "reason", "remedies", "sample_line", "sentence", "shown_interval", "soundness"),
+    *("title", "tone", "unvouched", "verdict", "waiver", "worst_first"),
 ]
 
 LABELS = {
@@ -181,9 +181,14 @@ def unvouched(report: GateReport) -> str:
 
 
 def reason(gate: GateOutcome) -> str:
-    """Say why the outcome is what it is, and which holders a mean of bits cannot know of; checks are named in words."""
+    """Say why the outcome is what it is, and what its interval cannot know of; checks are named in words."""
     why = f"the audit is not sound: {_in_words(gate.vetoes)}" if gate.vetoes else gate.reason
-    return "; ".join(part for part in (why, unseen(gate.unseen_below)) if part)
+    return "; ".join(part for part in (why, unseen(gate.unseen_below), gate.caveat) if part)
+
+
+def made(gate: GateOutcome) -> str:
+    """Say how the interval was made, and what it cannot know of; empty of a figure without one."""
+    return visible("; ".join(part for part in (gate.method, unseen(gate.unseen_below), gate.caveat) if part))
 
 
 def _in_words(names: Sequence[str]) -> str:

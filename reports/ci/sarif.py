@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import quote
@@ -9,6 +10,7 @@ from urllib.parse import quote
 from auditor.documents.gates import GateOutcome, GateReport
 from reports.escaping import ID, LINE, visible
 from reports.to_markdown import escaped
+from reports.tones import Tone
 
 from . import phrases
 
@@ -47,7 +49,7 @@ def _run(report: GateReport) -> dict[str, Any]:
                 "exitCode": report.exit_code,
                 "toolExecutionNotifications": [
                     {"level": "note" if tone == "info" else "warning", "message": _message(note)}
-                    for tone, note in phrases.notes(report)
+                    for tone, note in (*phrases.notes(report), *_of_passes(report))
                 ],
             }
         ],
@@ -60,6 +62,13 @@ def _run(report: GateReport) -> dict[str, Any]:
         ],
         "properties": _facts(report),
     }
+
+
+def _of_passes(report: GateReport) -> Iterator[tuple[Tone, str]]:
+    """Say of gates that pass, which are no results, what their interval cannot know of."""
+    for gate in report.gates:
+        if gate.outcome == "pass" and (gate.unseen_below is not None or gate.caveat):
+            yield "info", f"{visible(gate.gate)} passes: {visible(phrases.reason(gate))}"
 
 
 def _facts(report: GateReport) -> dict[str, Any]:
@@ -139,6 +148,8 @@ def _figures(gate: GateOutcome) -> dict[str, Any]:
         "least": gate.least,
         "most": gate.most,
         "method": visible(gate.method),
+        "unseenBelow": gate.unseen_below,
+        "caveat": None if gate.caveat is None else visible(gate.caveat),
         "nMembers": gate.n_members,
         "nNonMembers": gate.n_non_members,
         "pValue": gate.p_value,

@@ -101,7 +101,7 @@ def _ground(report: GateReport) -> Iterator[str]:
 
 def _method(gate: GateOutcome) -> str:
     level = f"{percent(gate.level)}, " if gate.level is not None else ""
-    return escaped(f"{level}{gate.method}") or "—"
+    return escaped(f"{level}{phrases.made(gate)}") or "—"
 
 
 def _counts(gate: GateOutcome) -> str:

@@ -2,8 +2,9 @@
 
 import json
 import math
+import sys
 from dataclasses import asdict, replace
-from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +19,7 @@ from auditor.documents.figures import catalogue
 from auditor.documents.files import to_text
 from auditor.documents.sample_table import SampleTable
 from auditor.estimates.retrained import compare_with_retrained
-from auditor.gates.judge import judge, limit_p_value
-from auditor.gates.policy import Gate, Policy
-from auditor.gates.subject import Judged
+from auditor.gates.judge import limit_p_value
 from auditor.stats.change import Change, auc_change, independent_change, mean_change, tpr_change
 from auditor.stats.intervals import mean, mean_difference
 from auditor.stats.metrics import auc
@@ -113,35 +112,17 @@ def test_an_estimate_without_degrees_of_freedom_is_read_and_nonsense_is_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["bits", "auc"])
+@pytest.mark.parametrize("kind", ["bits", "bits of few", "auc"])
 @pytest.mark.parametrize("n_groups", [4, 6, 10])
 def test_twenty_limits_with_few_groups_fail_no_more_often_than_allowed(n_groups: int, kind: str) -> None:
-    """Twenty figures at their limits: `python -m pytest -m slow -k twenty_limits tests/auditor/test_p_values.py`."""
-    rng, runs, size = np.random.default_rng(n_groups), 400, 5
-    owner = np.repeat(np.arange(2 * n_groups), size)
-    is_member, named = owner < n_groups, [str(i) for i in owner]
-    shift = {"bits": 0.0, "auc": 2 * stats.norm.ppf(0.75)}[kind]  # an AUC of .75 exactly
-    limit = {"bits": 0.0, "auc": 0.75}[kind]
-    paths = [f"figures.{i}" for i in range(20)]
-    policy = Policy(gates=tuple(Gate(name=path, metric=path, max=limit) for path in paths))
-    n_failed = 0
-    for _ in range(runs):
-        figures = {}
-        for path in paths:
-            values = rng.normal(size=2 * n_groups)[owner] + rng.normal(size=owner.size) + shift * is_member
-            if kind == "auc":
-                found = auc(values, is_member, level=0.95, groups=named)
-            else:
-                sides = values[is_member], values[~is_member]
-                of_side = named[: is_member.sum()], named[is_member.sum() :]
-                found = mean_difference(*sides, level=0.95, groups_x=of_side[0], groups_y=of_side[1])
-            figures[path] = (replace(catalogue({"a": asdict(found)})["a"][0], path=path),)
-        judged = Judged(
-            path="", sha256="", kind="audit", subject="", soundness="pass", vetoes=(), doubts=(), figures=figures,
-            missing={},
-        )  # fmt: skip
-        n_failed += any(gate.outcome == "fail" for gate in judge(policy, judged, today=date(2026, 1, 1)).gates)
-    assert n_failed <= stats.binom.isf(0.005, runs, 0.025), n_failed / runs
+    """The short form of `python benchmarks/twenty_limits.py`."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+    try:
+        import twenty_limits
+    finally:
+        sys.path.pop(0)
+    failed = twenty_limits.n_failed(kind, n_groups, 300, np.random.default_rng(n_groups))
+    assert failed <= stats.binom.isf(0.005, 300, 0.025), failed / 300
 
 
 def test_an_interval_without_arms_says_no_more_than_its_level() -> None:

@@ -11,10 +11,16 @@ from scipy import stats
 from auditor.stats.change import independent_change, mean_change
 from auditor.stats.clusters import influence_spread
 from auditor.stats.intervals import mean, mean_difference
-from auditor.stats.reach import reach, unseen_below
+from auditor.stats.reach import ENOUGH, unseen_below
+from auditor.stats.reach import reach as reach_of
 
 ROOT = Path(__file__).parents[2]
 LEVEL = 0.95
+
+
+def reach(kinds, df, level, *, independent=ENOUGH):
+    """Reach of kinds that count as so many samples each."""
+    return reach_of(kinds, df, level, independent=[independent] * len(kinds))
 
 
 def grid():
@@ -50,6 +56,18 @@ class TestReach:
         assert arms[:2] == pytest.approx(t[:2])  # within 2.5 usual deviations
         assert arms[2] > 1.3 * t[2]
 
+    def test_of_fewer_samples_the_farthest_counts_sooner(self):
+        usual = np.tile([-1.0, 1.0], 50)  # at 2 usual deviations, of which 1.2533 * 104 / 102 is one
+        totals = np.r_[usual, -2.0, 2.0]
+        student = stats.norm.isf(0.025) * np.sqrt(108)
+        enough, half, fewer = (reach([totals], np.inf, LEVEL, independent=n)[1] for n in (35, 17.5, 5))
+        assert enough == pytest.approx(student)
+        one_more = 4 * (1 - (1.25 * np.sqrt(np.pi / 2) * 104 / 102 / 2) ** 4)
+        variance, third = 108 + one_more**2, one_more**3
+        shape = variance**3 / third**2
+        gamma = stats.gamma.ppf(0.975, shape, scale=third / variance) - shape * third / variance
+        assert half == fewer == pytest.approx(one_more + gamma)
+
     def test_mirrored_values_have_mirrored_arms_and_units_do_not_matter(self):
         totals = np.random.default_rng(0).exponential(size=40) - 1
         down, up = reach([totals], 39.0, LEVEL)
@@ -74,7 +92,7 @@ class TestMeans:
         x, y = np.maximum(rng.normal(0, 3, 60) + 100 * (np.arange(60) < 2), 0), rng.normal(0, 3, 40)
         influence = (x - x.mean()) / 60, -(y - y.mean()) / 40
         spread = influence_spread(*influence, np.arange(60), np.arange(60, 100))
-        down, up = reach(spread.kinds, spread.df, LEVEL)
+        down, up = reach_of(spread.kinds, spread.df, LEVEL, independent=spread.independent)
         found = mean_difference(x, y, level=LEVEL)
         assert (found.value - found.low, found.high - found.value) == pytest.approx((down, up))
         welch = stats.ttest_ind(x, y, equal_var=False).confidence_interval(LEVEL)

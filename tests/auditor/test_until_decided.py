@@ -424,6 +424,59 @@ def test_the_command_line(world: World, tmp_path: Path, run: Run) -> None:
     assert run("audit", "--target", world["target"], "--members", world["members"], "--until-decided").code == 2
 
 
+AT_LEAST = """version = 1
+[[gate]]
+name = "recognised"
+metric = "attacks.headline.auc"
+min = 0.05
+[[gate]]
+name = "wanted"
+metric = "memorization.debiased_bits_per_member"
+min = 5000.0
+[[gate]]
+name = "plenty"
+metric = "memorization.net_bits_per_member"
+min = -5000.0
+[[gate]]
+name = "between"
+metric = "memorization.net_bits_per_member"
+min = -5000.0
+max = 5000.0
+"""
+
+
+def test_gates_that_want_at_least_something_by_the_command_line(world: World, tmp_path: Path, run: Run) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(AT_LEAST)
+    shutil.copytree(world["scores"], tmp_path / "early" / "scores")
+    ran = run("audit", "--target", world["target"], "--reference", world["reference"], "--members", world["members"],
+              "--non-members", world["non_members"], "--policy", policy, "--until-decided",
+              "--out", tmp_path / "early")  # fmt: skip
+    assert ran.code == 1, ran.err
+    judged = {one["gate"]: one for one in json.loads((tmp_path / "early" / "gates.json").read_text())["gates"]}
+    assert {name: one["outcome"] for name, one in judged.items()} == {
+        "recognised": "pass", "wanted": "fail", "plenty": "pass", "between": "pass",
+    }  # fmt: skip
+    assert judged["wanted"]["reason"] == "the whole interval is below the limit"
+    assert "asymptotic" not in judged["wanted"]["method"]  # an upper end refutes it: that has to be certain
+    assert (judged["wanted"]["least"], judged["wanted"]["most"]) == (5000.0, None)
+    assert judged["recognised"]["unseen_below"] is None
+    assert all(judged[name]["unseen_below"] for name in ("wanted", "plenty", "between"))
+    outputs = {"--junit": "j.xml", "--sarif": "s.sarif", "--summary": "s.md", "--model-card": "m.md"}
+    options = [part for option, name in outputs.items() for part in (option, tmp_path / name)]
+    told = run("gate", tmp_path / "early", *options)
+    assert told.code == 1
+    shown = {name: (tmp_path / name).read_text() for name in outputs.values()} | {"terminal": told.out}
+    for where, text in shown.items():
+        assert "at least" in text, where
+        assert " ".join(text.split()).count("would not have been seen") >= 3, where  # beside each gate on a mean
+
+    policy.write_text(AT_LEAST.replace("min = 5000.0", "min = 1.0\nmax = 0.5"))
+    wrong = run("gate", "--check-policy", policy)
+    assert wrong.code == 2
+    assert "wanted" in wrong.err
+
+
 def test_a_verdict_on_part_of_the_texts_and_a_full_audit_share_no_folder(
     world: World, tmp_path: Path, run: Run
 ) -> None:

@@ -105,3 +105,16 @@ def test_a_gate_on_a_mean_of_bits_says_which_holders_it_cannot_know_of(make: Mak
     one = make[0]("bits", metric="memorization.debiased_bits_per_member", unit="bits", unseen_below=0.0362)
     assert phrases.reason(one) == f"{one.reason}; holders rarer than 1 in 27 would not have been seen"
     assert "rarer than 1 in 27" in phrases.sentence(one)
+
+
+@pytest.mark.parametrize("outcome", ["pass", "fail", "inconclusive"])
+def test_every_output_says_what_an_interval_cannot_know_of(make: Make, outcome: str) -> None:
+    gate, report = make
+    caveat = "less sure for skewed values: fewer than 18 independent samples a side"
+    one = gate("bits", outcome, metric="memorization.debiased_bits_per_member", unit="bits", unseen_below=0.0362,
+               caveat=caveat)  # fmt: skip
+    left_out = {"badge_svg", "badge_json", *(["annotations"] if outcome == "pass" else [])}  # no figures; no passes
+    for form in set(GATE_RENDERERS) - left_out:
+        shown = " ".join(GATE_RENDERERS[form](report(one)).split())
+        assert "rarer than 1 in 27" in shown, form
+        assert caveat in shown, form
