@@ -17,7 +17,7 @@ from ..engine.loading.adapters import count_adapter
 from ..engine.loading.models import resolve_source
 from ..engine.ranks import ALONE, Rank
 from ..engine.scoring import ScoringProgress
-from ..engine.signals import collect_signals, score_share
+from ..engine.signals import Collected, collect_signals, score_share
 from ..estimates.grade import grade_signal
 from ..estimates.prediction import check_stated_size, set_beside
 from ..estimates.retrained import compare_with_retrained
@@ -82,7 +82,7 @@ def audit(
     constants, salt, inputs = read_constants(config), read_salt(config.salt), read_inputs(config)
     _check_before_scoring(config, inputs, replaces)
     evidence = gather(inputs, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
-    retrained = _compare_with_retrained(evidence, scores_folder, on_progress, rank)
+    retrained = _score_retrained(evidence, scores_folder, on_progress, rank)
 
     rng = np.random.default_rng(config.seed)
     capacity = constants.capacity_for(evidence.collected.models[0].files.stored_dtype)
@@ -93,6 +93,7 @@ def audit(
         evidence.compared,
         reference_bits=evidence.table.reference_bits,
         signed_bits=evidence.table.signed_bits,
+        retrained=retrained,
     )
     memorization = estimate_memorization(evidence, capacity, rng, soundness=soundness)
     attacks = measure_attacks(evidence, rng)
@@ -112,7 +113,7 @@ def audit(
         combination=combination.result,
         risk=risk.result,
         grade=grade_signal(headline, risk.result, soundness=soundness),
-        retrained=retrained,
+        retrained=_compare_with_retrained(evidence, retrained),
         prediction=_prediction(evidence, config, constants, data, attacks, memorization),
         warnings=(
             *inputs.warnings,
@@ -160,17 +161,21 @@ def _turns(config: AuditConfig, rank: Rank) -> list[tuple[AuditConfig, Rank]]:
     return turns
 
 
-def _compare_with_retrained(
-    evidence: Evidence, scores_folder: Path, on_progress: Watch, rank: Rank
-) -> RetrainedResult | None:
-    """Set the target beside a model that never saw the members, if there is one."""
-    config, ours = evidence.config, evidence.scores
-    if config.retrained is None:
+def _score_retrained(evidence: Evidence, scores_folder: Path, on_progress: Watch, rank: Rank) -> Collected | None:
+    """Score the texts under a model that never saw the members, if there is one."""
+    if evidence.config.retrained is None:
         return None
-    retrained, its_rank = _turns(config, rank)[1]
-    collected = collect_signals(
+    retrained, its_rank = _turns(evidence.config, rank)[1]
+    return collect_signals(
         retrained, evidence.inputs.request, scores_folder=scores_folder, on_progress=on_progress, rank=its_rank
     )
+
+
+def _compare_with_retrained(evidence: Evidence, collected: Collected | None) -> RetrainedResult | None:
+    """Set the target beside a model that never saw the members, if there is one."""
+    config, ours = evidence.config, evidence.scores
+    if collected is None:
+        return None
     attacks, _ = without_misaligned(evidence.attacks, evidence.inputs.headline, aligned=collected.plan.aligned)
     theirs = score_samples(attacks, collected)
     return compare_with_retrained(
