@@ -8,7 +8,7 @@ import numpy as np
 
 from ..config import DataSpec, ModelSpec
 from ..data import load_samples
-from ..documents.checksums import OUTPUTS, file_sha256, read_checksums
+from ..documents.checksums import OUTPUTS, VERDICT, file_sha256, read_checksums
 from ..documents.estimate import Estimate
 from ..documents.files import read_document
 from ..documents.result import SCHEMA_VERSION, AttackResult, AuditResult, MemorizationResult, TopSample
@@ -26,6 +26,7 @@ from ..stats.metrics import evaluate
 from ..stats.p_values import auc_p_values
 from .coverage import Evidence, unverified
 from .matching import RELATIVE, close, compare, inside, left_out, numbers
+from .verdict import verify_verdict
 
 __all__ = ["verify"]
 
@@ -42,7 +43,7 @@ def verify(path: Path, *, data: bool = True, models: bool = True) -> Verificatio
     Parameters
     ----------
     path : Path
-        ``result.json``, or its folder.
+        ``result.json``, or its folder; or the verdict of an audit that stopped early (`verify_verdict`).
     data, models : bool
         Also read the texts, and hash the weights, where they still lie where the audit found them.
 
@@ -59,6 +60,8 @@ def verify(path: Path, *, data: bool = True, models: bool = True) -> Verificatio
     """
     _refuse_others(path)
     file = path / "result.json" if path.is_dir() else path
+    if file.name == VERDICT or (path.is_dir() and not file.exists() and (path / VERDICT).is_file()):
+        return verify_verdict(file.with_name(VERDICT), models=models)
     samples = file.parent / "samples.parquet"
     claims = list(_files(file))
     try:
