@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import DataSpec
-from ..documents.files import to_text, whole_file
+from ..documents.files import sealed, to_text, whole_file
 from ..documents.salt import Salt
 from ..documents.split import SplitManifest, SplitSide
 from ..errors import ConfigError, DataError
@@ -44,7 +44,7 @@ class Split:
             if (side := getattr(manifest, name)) is not None
         }
         keyed = replace(manifest, source_sha256=salt.keyed(manifest.source_sha256), salt=salt.name, **sides)
-        return replace(self, manifest=keyed)
+        return replace(self, manifest=sealed(keyed))
 
 
 def make_split(
@@ -130,7 +130,7 @@ def make_split(
         holdout=_side(corpus, rows["holdout"]) if rows["holdout"].size else None,
         notes=notes,
     )
-    return Split(manifest=manifest, corpus=corpus, rows=rows)
+    return Split(manifest=sealed(manifest), corpus=corpus, rows=rows)
 
 
 def write_split(split: Split, folder: Path) -> list[Path]:
