@@ -81,7 +81,13 @@ def audit(
     started_at, started = datetime.now(UTC), monotonic()
     constants, salt, inputs = read_constants(config), read_salt(config.salt), read_inputs(config)
     _check_before_scoring(config, inputs, replaces)
-    evidence = gather(inputs, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
+    evidence = gather(
+        inputs,
+        scores_folder=scores_folder,
+        on_progress=on_progress,
+        rank=rank,
+        check_target=None if replaces is None else replaces.refuse_other_model,
+    )
     retrained = _score_retrained(evidence, scores_folder, on_progress, rank)
 
     rng = np.random.default_rng(config.seed)
@@ -147,7 +153,7 @@ def help_audit(config: AuditConfig, *, scores_folder: Path, rank: Rank) -> None:
 def _check_before_scoring(config: AuditConfig, inputs: Inputs, replaces: Earlier | None) -> None:
     """Refuse what would only be found out after hours of scoring."""
     if replaces is not None:
-        replaces.refuse_other(config, inputs.data)
+        replaces.refuse_other_texts(config, inputs.data)
     check_stated_size(config, inputs.data.n_distinct("members"))
     if config.retrained is not None:
         resolve_source(config.retrained, trust_remote_code=config.trust_remote_code)

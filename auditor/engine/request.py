@@ -1,6 +1,6 @@
 """The request to the engine: whose signals are wanted, for what, and the texts that serve some attacks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from attacks import Need
 
 from ..documents.shadows import ShadowSet
+from .loading.models import ModelFiles
 
 __all__ = ["ScoringRequest"]
 
@@ -32,6 +33,8 @@ class ScoringRequest:
         Whether a reference trained on a text; None if none did on any.
     target_called : str
         What the first model is called to whoever waits.
+    check_target : callable, optional
+        Told of the first model's files once they are hashed, before anything is scored; what it raises ends the run.
     """
 
     sample_ids: Sequence[str]
@@ -43,3 +46,4 @@ class ScoringRequest:
     shadows: ShadowSet | None = None
     seen: NDArray[np.bool_] | None = None
     target_called: str = "target"
+    check_target: Callable[[ModelFiles], None] | None = None

@@ -201,6 +201,8 @@ def open_and_plan(
     device = cluster_device(config) if config.engine == "ray" else None
     models = open_models(config, local_rank=rank.local_rank if rank.world > 1 else None, device=device)
     models[0] = replace(models[0], alias=request.target_called)
+    if request.check_target is not None:
+        request.check_target(models[0].files)
     if Need.SHOTS in request.needs:
         models[0] = models[0].with_shots(request.shots, view=AFTER_SHOTS)
     if Need.MEMBER_SHOTS in request.needs:
