@@ -2,8 +2,8 @@ r"""Text that others wrote, made harmless and honest: the unseen is spelled out,
 
 Sample ids, paths and texts come from data that may be hostile. Every renderer sends every string through
 here first: a control character, a direction mark or a lone surrogate becomes a visible escape (``\x1b``,
-``\u202e``), and a string beyond its limit ends with how much was left out and how long it really is. So does what
-would be a command to a CI system: the second of two marks is spelled out.
+``\u202e``), and a string beyond its limit ends with how much was left out and how long it really is. Of what
+would be a command to a CI system that reads a log, the second of its two marks is spelled out.
 """
 
 import re
