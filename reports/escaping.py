@@ -2,9 +2,11 @@ r"""Text that others wrote, made harmless and honest: the unseen is spelled out,
 
 Sample ids, paths and texts come from data that may be hostile. Every renderer sends every string through
 here first: a control character, a direction mark or a lone surrogate becomes a visible escape (``\x1b``,
-``\u202e``), and a string beyond its limit ends with how much was left out and how long it really is.
+``\u202e``), and a string beyond its limit ends with how much was left out and how long it really is. Of what
+would be a command to a CI system that reads a log, the second of its two marks is spelled out.
 """
 
+import re
 from typing import NamedTuple
 from unicodedata import category
 
@@ -14,6 +16,9 @@ ID, PATH, LINE, TEXT = 80, 160, 600, 1200
 """Limits in characters: an identifier, a path, a sentence, an excerpt of a sample."""
 
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_COMMAND = re.compile(r"##(?=\w*\[)|^(\s*)::", re.MULTILINE)
+"""What CI systems take for a command at the start of a line of a log, where a report may be printed, too."""
+
 _MARKS = 4  # combining marks on one letter; more are stacked to draw over neighbouring lines
 
 
@@ -46,6 +51,12 @@ def _runs(text: str, keep: str) -> list[Piece]:
     return runs
 
 
+def _shown(text: str, keep: str) -> list[Piece]:
+    if text.isascii() and text.isprintable():
+        return [Piece(text, False)] if text else []
+    return _runs(text, keep)
+
+
 def pieces(text: str, limit: int = LINE, *, keep: str = "") -> list[Piece]:
     """Split a string into what is shown as it is and what replaces the rest.
 
@@ -63,7 +74,12 @@ def pieces(text: str, limit: int = LINE, *, keep: str = "") -> list[Piece]:
         Never holds a control, format, surrogate or unassigned character except those in ``keep``.
     """
     head = text if len(text) <= limit + 40 else text[:limit]
-    runs = [Piece(head, False)] if head.isascii() and head.isprintable() else _runs(head, keep)
+    runs, start = list[Piece](), 0
+    for found in _COMMAND.finditer(head):
+        stop = found.end() - 1
+        runs += [*_shown(head[start:stop], keep), Piece(rf"\x{ord(head[stop]):02x}", True)]
+        start = found.end()
+    runs += _shown(head[start:], keep)
     if len(head) < len(text):
         runs.append(Piece(f"… {len(text) - len(head):,} characters more ({len(text):,} in all)", True))
     return runs

@@ -70,6 +70,42 @@ def test_an_audit_with_a_pack_is_the_audit_with_the_models(
     assert ran.code == 0, ran.err
 
 
+@pytest.mark.parametrize("named", ["folder", "folder/tokenizer.json", "folder/named.json"])
+def test_a_named_tokenizer_stays_named_in_a_pack(run: Run, tmp_path: Path, named: str) -> None:
+    """Its class (Qwen2's, which splits figures) and its file (which joins them) read the texts otherwise."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    tokenizer = build_tokenizer(400)
+    bare = Qwen2Config(vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
+                       num_attention_heads=2, num_key_value_heads=2, bos_token_id=0, eos_token_id=0)  # fmt: skip
+    models = {name: save_gpt2(tmp_path / name, seed=i, tokenizer=tokenizer) for i, name in enumerate(("target", "b"))}
+    Qwen2ForCausalLM(bare).save_pretrained(tmp_path / "reference")  # no tokenizer of its own
+    tokenizer.save_pretrained(tmp_path / "folder")
+    bare.save_pretrained(tmp_path / "folder")
+    settings = json.loads((tmp_path / "folder" / "tokenizer_config.json").read_text())
+    (tmp_path / "folder" / "tokenizer_config.json").write_text(
+        json.dumps(settings | {"tokenizer_class": "PreTrainedTokenizerFast"})
+    )
+    shutil.copy(tmp_path / "folder" / "tokenizer.json", tmp_path / "folder" / "named.json")
+    texts = make_texts(40, seed=4)
+    world = models | {"reference": tmp_path / "reference", "members": write_jsonl(tmp_path / "m.jsonl", texts[:20]),
+                      "non_members": write_jsonl(tmp_path / "n.jsonl", texts[20:], prefix="n")}  # fmt: skip
+    more = ("--reference", models["b"], "--reference-tokenizer", tmp_path / named)
+    expected = audit(run, world, "whole", *more, models=True)
+    path = make(run, world, *more)
+    shutil.rmtree(tmp_path / "folder")
+    shutil.rmtree(tmp_path / "reference")
+    found = audit(run, world, "packed", "--pack", path)
+    assert {key: part for key, part in found.items() if key not in FROM_ELSEWHERE} == {
+        key: part for key, part in expected.items() if key not in FROM_ELSEWHERE
+    }
+    for one, other in zip(found["provenance"]["models"], expected["provenance"]["models"], strict=True):
+        assert {**one, "scoring_path": ""} == {**other, "scoring_path": ""}
+    assert found["provenance"]["models"][1]["tokenizer"] == str(tmp_path / named)
+    (check,) = [one for one in found["soundness"]["checks"] if one["name"] == "tokenizer_file"]
+    assert check["verdict"] == ("warn" if named == "folder" else "pass")
+
+
 def test_nothing_is_left_of_the_texts(run: Run, world: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     root = world["members"].parent
     (root / "temporary").mkdir()

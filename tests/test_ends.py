@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -360,3 +361,13 @@ def test_other_systems_are_refused_in_one_line(run: Run, monkeypatch: pytest.Mon
     ran = run("attacks")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "Linux and macOS" in ran.err
+
+
+@pytest.mark.parametrize("form", ["html", "md", "json"])
+@pytest.mark.parametrize("text", ["##[error]others", "##vso[task.x]others", "::error::others", "a\n::error::others"])
+def test_a_printed_report_holds_no_command_to_a_ci_system(run: Run, tmp_path: Path, form: str, text: str) -> None:
+    (tmp_path / "result.json").write_text(to_text(build_poisoned(text)))
+    ran = run("report", tmp_path, "--format", form)
+    assert ran.code == 0, ran.err
+    assert "others" in ran.out
+    assert not re.search(r"##\w*\[|^\s*::error", ran.out, re.MULTILINE)

@@ -151,6 +151,13 @@ def originals(
     (root / "gates.json").write_text(call("gate", root / "full", "--json"))
     call("split", write_jsonl(root / "corpus.jsonl", make_texts(60, seed=9)), "--out", root / "split")
     call("pack", *common, "--out", root / "texts.pack")
+    for name, path in tiny_data.items():
+        shutil.copy(path, root / f"{name}.jsonl")
+    call("shadows", "--target", tiny_models["target"], *sides, "--models", 4, "--steps", 2, "--workers", 1,
+         "--out", root / "shadows")  # fmt: skip
+    for kind in FIGURES:  # with scores, so that what reads a mutated document runs no model
+        for command in commands(kind, root, tiny_models, random.Random(0)):
+            (root / f"{kind}.figures").write_text(json.dumps(FIGURES[kind](json.loads(call(*command)))))
     for name in ("capacity", "calibration"):
         shutil.copy(next((ROOT / "docs" / "data").glob(f"{name}*.json")), root / f"{name}.json")
     return root
@@ -164,6 +171,12 @@ def commands(kind: str, place: Path, models: dict[str, Path], rng: random.Random
     policy = ("--policy", place / "policy.toml")
     verify = ("verify", place / "old", "--no-data", "--no-models")
     audit = ("audit", "--target", models["target"], "--out", place / "out")
+    shadows = ("audit", "--target", models["target"], "--out", place / "shadowed", "--shadows", place / "shadows",
+               "--members", place / "members.jsonl", "--non-members", place / "non_members.jsonl",
+               "--attack", "lira", "--attack", "reference", "--json")  # fmt: skip
+    split = ("audit", "--target", models["target"], "--out", place / "splitted", "--split-manifest",
+             place / "split" / "manifest.json", "--members", place / "split" / "members.jsonl", "--non-members",
+             place / "split" / "non_members.jsonl", "--attack", "loss", "--json")  # fmt: skip
     return {
         "full": [
             ("gate", place / "full", *policy, *forms),
@@ -181,15 +194,25 @@ def commands(kind: str, place: Path, models: dict[str, Path], rng: random.Random
         "calibration": [("predict", "--params", "1M", "--samples", "1M", "--calibration", place / "calibration.json")],
         "policy": [("gate", place / "full", *policy, "--json"), ("gate", "--check-policy", place / "policy.toml")],
         "pack": [(*audit, "--pack", place / "texts.pack")],
+        "shadows": [shadows],
+        "shadow": [shadows],
+        "split": [split],
     }[kind]
 
 
 FILES = {
     "full": "full/result.json", "result": "old/result.json", "samples": "old/samples.parquet",
     "checksums": "old/checksums.json", "policy": "policy.toml", "pack": "texts.pack",
+    "shadows": "shadows/manifest.json", "shadow": "shadows/shadow-01/shadow.json", "split": "split/manifest.json",
 }  # fmt: skip
 KINDS = ("full", "full", "full", "result", "samples", "checksums", "gates", "comparison", "prediction", "curve",
-         "capacity", "calibration", "policy", "policy")  # fmt: skip
+         "capacity", "calibration", "policy", "policy", "shadows", "shadow", "split")  # fmt: skip
+FIGURES: dict[str, Callable[[Any], Any]] = {
+    "shadows": lambda result: [result["attacks"], result["memorization"], result["warnings"]],
+    "shadow": lambda result: [result["attacks"], result["memorization"], result["warnings"]],
+    "split": lambda result: [one for one in result["soundness"]["checks"] if one["name"] == "split_manifest"],
+}
+"""What an audit makes of a document that it takes as evidence: a mutated one is refused, or changes nothing of it."""
 
 
 def check(ran: Ran, command: tuple[object, ...], what: str) -> None:
@@ -230,6 +253,9 @@ def fuzz(run: Run, originals: Path, place: Path, models: dict[str, Path], *, see
             check(ran, command, f"{kind} {seed}")
             if kind in ("result", "samples") and file.read_bytes() != before:  # checksums.json lies beside it
                 assert ran.code == 2, f"{kind} {seed}: altered, and {command[0]} takes it"
+            if kind in FIGURES and ran.code == 0:
+                expected = json.loads((place / f"{kind}.figures").read_text())
+                assert FIGURES[kind](ran.document) == expected, f"{kind} {seed}: altered, and believed"
             if kind == "pack":
                 assert ran.code == 2 or file.read_bytes() == before, f"{kind} {seed}: altered, and used"
     finally:

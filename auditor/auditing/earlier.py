@@ -9,10 +9,8 @@ from ..data import SampleSet, Side
 from ..documents.files import read_document
 from ..documents.result import SCHEMA_VERSION, AuditResult, SideData
 from ..documents.salt import Salt, read_salt
-from ..engine.loading.held import open_held
-from ..engine.loading.models import open_model
+from ..engine.loading.models import ModelFiles
 from ..errors import ConfigError, ResultError
-from ..in_memory import NOTHING, InMemory
 
 __all__ = ["Earlier", "find_earlier", "refuse_other_policy"]
 
@@ -26,28 +24,32 @@ class Earlier:
     folder: Path
     result: AuditResult
 
-    def refuse_other(self, config: AuditConfig, data: SampleSet, given: InMemory = NOTHING) -> None:
-        """Refuse to replace this audit by one of another model or of other texts, before anything is scored.
-
-        Models are the same if their weights are, wherever they lie. Texts are the same if ids and texts are, or if they
-        come from one source and only --drop-ids changed. Settings, references and attacks may change.
+    def refuse_other_model(self, files: ModelFiles) -> None:
+        """Refuse to replace this audit by one of another model; they are the same if their weights are.
 
         Raises
         ------
         ConfigError
-            If model or texts differ.
+            If so.
         """
         target = self.result.provenance.models[0]
-        in_memory = given.models.get(config.target.path)
-        if in_memory is None:
-            files = open_model(config.target, trust_remote_code=config.trust_remote_code)
-        else:
-            files = open_held(config.target, in_memory)
         if files.weights_sha256 != target.weights_sha256:
             raise ConfigError(
                 f"--out {self.folder} holds the audit of another model ({target.path}, weights "
                 f"{target.weights_sha256[:12]}, not {files.weights_sha256[:12]}): {_WAY_OUT}"
             )
+
+    def refuse_other_texts(self, config: AuditConfig, data: SampleSet) -> None:
+        """Refuse to replace this audit by one of other texts, or with hashes that are keyed otherwise.
+
+        Texts are the same if ids and texts are, or if they come from one source and only --drop-ids changed. Settings,
+        references and attacks may change.
+
+        Raises
+        ------
+        ConfigError
+            If so.
+        """
         salt = read_salt(config.salt)
         if self.result.provenance.salt != (None if salt is None else salt.name):
             raise ConfigError(f"--out {self.folder} holds an audit with another --salt, or with none: {_WAY_OUT}")

@@ -12,6 +12,7 @@ from ..config import AuditConfig, ExtractSpec
 from ..data import SampleSet
 from ..data.rarity import count_copies, text_rarity
 from ..documents.sample_table import SampleTable
+from ..engine.loading.models import ModelFiles
 from ..engine.ranks import Rank
 from ..engine.scoring import ScoringProgress
 from ..engine.signals import Collected, collect_signals
@@ -80,9 +81,14 @@ class Evidence:
 
 
 def gather(
-    inputs: Inputs, *, scores_folder: Path, on_progress: Callable[[ScoringProgress], None] | None, rank: Rank
+    inputs: Inputs,
+    *,
+    scores_folder: Path,
+    on_progress: Callable[[ScoringProgress], None] | None,
+    rank: Rank,
+    check_target: Callable[[ModelFiles], None] | None = None,
 ) -> Evidence:
-    """Score every sample, and compare the texts with each other.
+    """Score every sample, unless the target's files are refused, and compare the texts with each other.
 
     Raises
     ------
@@ -90,7 +96,8 @@ def gather(
         If a model cannot be used, or an attack cannot score.
     """
     config, data = inputs.config, inputs.data
-    collected = collect_signals(config, inputs.request, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
+    request = replace(inputs.request, check_target=check_target)
+    collected = collect_signals(config, request, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
     attacks, left_out = without_misaligned(inputs.attacks, inputs.headline, aligned=collected.plan.aligned)
     cut = ExtractSpec.parse(config.extract, window=collected.models[0].encoder.window)
     scores = score_samples(attacks, collected, cut=cut)

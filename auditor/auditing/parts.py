@@ -14,6 +14,7 @@ from ..documents.salt import read_salt
 from ..engine.loading.tokenizer_files import stated_class
 from ..engine.models import OpenedModel
 from ..engine.plan import Plan
+from ..engine.signals import Collected
 from ..estimates.attacks import attack_results
 from ..estimates.code_lengths import SampleBits, mixture_bits, separate_references
 from ..estimates.combination import Combination, combine
@@ -51,6 +52,7 @@ def judge_soundness(
     *,
     reference_bits: NDArray[np.float64] | None,
     signed_bits: NDArray[np.float64] | None,
+    retrained: Collected | None = None,
 ) -> SoundnessResult:
     """Run the soundness checks.
 
@@ -60,6 +62,8 @@ def judge_soundness(
         The target first.
     reference_bits, signed_bits : ndarray of float64, shape (n_samples,), bits, or None
         None without a reference; signed bits also before the target was run.
+    retrained : Collected, optional
+        What the retrained model made of the texts, if there is one.
     """
     manifest = inputs.config.split_manifest
     target, *references = model_facts(models)
@@ -71,6 +75,7 @@ def judge_soundness(
             aligned=plan.aligned,
             unread=plan.unread,
             readings=_tokenizer_readings(models, plan),
+            retrained=None if retrained is None else _tokenizer_readings(retrained.models, retrained.plan)[0],
         ),
         reference_bits=reference_bits,
         signed_bits=signed_bits,

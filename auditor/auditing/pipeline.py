@@ -94,8 +94,14 @@ def audit(
     started_at, started = datetime.now(UTC), monotonic()
     constants, salt, inputs = read_constants(config), read_salt(config.salt), read_inputs(config, given)
     _check_before_scoring(config, inputs, replaces)
-    evidence = gather(inputs, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
-    retrained = _compare_with_retrained(evidence, scores_folder, on_progress, rank)
+    evidence = gather(
+        inputs,
+        scores_folder=scores_folder,
+        on_progress=on_progress,
+        rank=rank,
+        check_target=None if replaces is None else replaces.refuse_other_model,
+    )
+    retrained = _score_retrained(evidence, scores_folder, on_progress, rank)
     canaries = _look_for_canaries(config, scores_folder, on_progress, rank)
 
     rng = np.random.default_rng(config.seed)
@@ -107,6 +113,7 @@ def audit(
         evidence.compared,
         reference_bits=evidence.table.reference_bits,
         signed_bits=evidence.table.signed_bits,
+        retrained=retrained,
     )
     combination, risk = combine_attacks(evidence), who_is_at_risk(evidence)
     memorization = estimate_memorization(evidence, capacity, rng, soundness=soundness, stand_out=risk.result.stand_out)
@@ -128,7 +135,7 @@ def audit(
         risk=risk.result,
         extraction=drawn,
         grade=grade_signal(headline, risk.result, soundness=soundness),
-        retrained=retrained,
+        retrained=_compare_with_retrained(evidence, retrained),
         prediction=_prediction(evidence, config, constants, data, attacks, memorization),
         canaries=canaries,
         epsilon=bound_epsilon(evidence, soundness),
@@ -169,7 +176,7 @@ def help_audit(config: AuditConfig, *, scores_folder: Path, rank: Rank) -> None:
 def _check_before_scoring(config: AuditConfig, inputs: Inputs, replaces: Earlier | None) -> None:
     """Refuse what would only be found out after hours of scoring."""
     if replaces is not None:
-        replaces.refuse_other(config, inputs.data, inputs.given)
+        replaces.refuse_other_texts(config, inputs.data)
     check_stated_size(config, inputs.data.n_distinct("members"))
     if config.canaries is not None:
         canary_request(config)
@@ -199,17 +206,21 @@ def _look_for_canaries(config: AuditConfig, scores_folder: Path, on_progress: Wa
     )
 
 
-def _compare_with_retrained(
-    evidence: Evidence, scores_folder: Path, on_progress: Watch, rank: Rank
-) -> RetrainedResult | None:
-    """Set the target beside a model that never saw the members, if there is one."""
-    config, ours = evidence.config, evidence.scores
-    if config.retrained is None:
+def _score_retrained(evidence: Evidence, scores_folder: Path, on_progress: Watch, rank: Rank) -> Collected | None:
+    """Score the texts under a model that never saw the members, if there is one."""
+    if evidence.config.retrained is None:
         return None
-    retrained, its_rank = _turns(config, rank)[1]
-    collected = collect_signals(
+    retrained, its_rank = _turns(evidence.config, rank)[1]
+    return collect_signals(
         retrained, evidence.inputs.request, scores_folder=scores_folder, on_progress=on_progress, rank=its_rank
     )
+
+
+def _compare_with_retrained(evidence: Evidence, collected: Collected | None) -> RetrainedResult | None:
+    """Set the target beside a model that never saw the members, if there is one."""
+    config, ours = evidence.config, evidence.scores
+    if collected is None:
+        return None
     attacks, _ = without_misaligned(evidence.attacks, evidence.inputs.headline, aligned=collected.plan.aligned)
     theirs = score_samples(attacks, collected)
     return compare_with_retrained(

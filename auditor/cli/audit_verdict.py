@@ -39,10 +39,11 @@ def run_until_decided(config: "AuditConfig", policy: "Policy", out: Path, *, as_
     """Score until every gate is decided, write and print the verdict."""
     quiet_libraries()
     from ..auditing.until_decided import audit_until_decided
+    from ..documents.checksums import CHECKSUMS, VERDICT
     from .progress import scoring_progress
 
     make_folder(out, folders=("scores",))
-    check_files(out / "gates.json")
+    check_files(out / VERDICT, out / CHECKSUMS)
     with scoring_progress(make_console(stderr=True)) as on_progress:
         report = audit_until_decided(
             config,
@@ -55,10 +56,13 @@ def run_until_decided(config: "AuditConfig", policy: "Policy", out: Path, *, as_
 
 
 def _tell(report: "GateReport", out: Path, *, stderr: bool, as_json: bool) -> int:
-    """Write a verdict and print it; return the exit code."""
+    """Write a verdict, with checksums if it is all that the audit wrote, and print it; return the exit code."""
+    from ..documents.checksums import VERDICT, write_checksums
     from ..documents.files import to_text
 
-    write(out / "gates.json", to_text(report))
+    write(out / VERDICT, to_text(report))
+    if report.early_stop is not None:
+        write_checksums(out, [VERDICT])
     print_verdict(report, as_json=as_json, stderr=stderr)
     deliver_verdict(report, {}, annotations=False, as_json=as_json)
     return report.exit_code

@@ -157,6 +157,7 @@ def _earlier_verdict(data: bytes, file: Path, warn_only: bool) -> "GateReport | 
     """Read a verdict that was given before; None if this is a document that is still to be judged."""
     import json
 
+    from ..documents.checksums import is_vouched_for
     from ..documents.files import from_text
     from ..documents.gates import GATES_VERSION, GateReport
 
@@ -172,6 +173,8 @@ def _earlier_verdict(data: bytes, file: Path, warn_only: bool) -> "GateReport | 
         raise ResultError(f"cannot read {file}: {error}") from error
     if report.early_stop is None:
         _refuse_stale(report, file)
+    elif file is not STDIN:
+        report = replace(report, checksums="matched" if is_vouched_for(file) else "absent")
     return replace(report, warn_only=True, exit_code=0) if warn_only else report
 
 

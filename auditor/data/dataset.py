@@ -25,6 +25,9 @@ __all__ = ["Sample", "SampleSet", "Side", "load_corpus", "load_samples", "load_t
 
 Side = Literal["members", "non_members"]
 
+_MOST_FAULTS = 10_000
+"""Rows that cannot be samples after which no more are looked for: a column of nothing has any number of rows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
@@ -289,7 +292,7 @@ def _read_side(
     left_out = [] if left_out is None else left_out
     found: list[str] = []
     faults: defaultdict[str, list[str]] = defaultdict(list)
-    n_samples = 0
+    n_samples = n_faults = 0
     if held and spec.path in held:
         rows = held_rows(held[spec.path], Columns(spec.text_field, keep_others), spec.path)
     else:
@@ -299,6 +302,9 @@ def _read_side(
         fault = _fault(row)
         if fault:
             faults[fault].append(f"{_shown_id(row, label)} ({row.place})")
+            n_faults += 1
+            if n_faults == _MOST_FAULTS:
+                break
         elif not faults and isinstance(row.text, str):
             sample_id = label if _is_null(row.id) else str(row.id)
             if sample_id in drop_ids:
@@ -318,6 +324,7 @@ def _read_side(
             )
     if faults:
         listed = "; ".join(f"{fault}: {listing(where)}" for fault, where in faults.items())
+        listed += f"; reading stopped after {n_faults:,} of them" * (n_faults == _MOST_FAULTS)
         raise DataError(f"{side}: {listed}; correct or remove them, as nothing is dropped silently")
     if left_out:
         found.append(f"left out {counted(len(left_out), 'sample')} named with --drop-ids")

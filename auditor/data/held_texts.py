@@ -41,7 +41,7 @@ def held_rows(texts: Any, columns: Columns, where: str) -> Iterator[Row]:
         wanted = chosen_columns(texts.schema.names, columns, where, "schema")
         table = texts.select(wanted)
         starts = range(0, table.num_rows, _BATCH_ROWS)
-        yield from batch_rows((table.slice(start, _BATCH_ROWS) for start in starts), columns, where)
+        yield from batch_rows((table.slice(start, _BATCH_ROWS) for start in starts), columns, where, table.nbytes)
     elif _is_a(texts, "pandas", "DataFrame") or _is_a(texts, "polars", "DataFrame"):
         yield from _frame_rows(texts, columns, where)
     elif isinstance(texts, Mapping):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..config import DataSpec
 from ..documents.coins import COINS, Coins, coin, commitment, new_coins, of_group, of_text, write_coins
-from ..documents.files import to_text, whole_file
+from ..documents.files import sealed, to_text, whole_file
 from ..documents.salt import Salt
 from ..documents.split import SplitManifest, SplitSide
 from ..errors import ConfigError, DataError
@@ -49,7 +49,7 @@ class Split:
             if (side := getattr(manifest, name)) is not None
         }
         keyed = replace(manifest, source_sha256=salt.keyed(manifest.source_sha256), salt=salt.name, **sides)
-        return replace(self, manifest=keyed)
+        return replace(self, manifest=sealed(keyed))
 
 
 def make_split(
@@ -149,7 +149,7 @@ def make_split(
         notes=notes,
         coins_sha256=None if thrown is None else commitment(thrown.seed),
     )
-    return Split(manifest=manifest, corpus=corpus, rows=rows, coins=thrown)
+    return Split(manifest=sealed(manifest), corpus=corpus, rows=rows, coins=thrown)
 
 
 def write_split(split: Split, folder: Path) -> list[Path]:

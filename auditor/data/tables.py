@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import DataSpec
+from ..documents.unpacked import decoded_bytes, dictionary_columns, refuse_arrow_bomb, refuse_bomb, refuse_parquet_bomb
 from ..errors import DataError
 from .quoting import listing, plain, quoted, reason
 from .rows import Columns, Row, chosen_columns, column_rows
@@ -34,24 +35,28 @@ def read_parquet(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row
     """Read a Parquet file in batches."""
     import pyarrow.parquet as pq
 
-    where = plain(path)
-    with path.open("rb") as file, _refusals(f"{where} as Parquet"), pq.ParquetFile(file) as table:
-        wanted = chosen_columns(table.schema_arrow.names, columns, where, "schema")
-        yield from batch_rows(table.iter_batches(_BATCH_ROWS, columns=wanted), columns, where)
+    where, size = plain(path), path.stat().st_size
+    with path.open("rb") as file, _refusals(f"{where} as Parquet"):
+        metadata = pq.read_metadata(file)
+        wanted = chosen_columns(metadata.schema.to_arrow_schema().names, columns, where, "schema")
+        refuse_parquet_bomb(metadata, wanted, size)
+        with pq.ParquetFile(file, read_dictionary=dictionary_columns(metadata, wanted)) as table:
+            yield from batch_rows(table.iter_batches(_BATCH_ROWS, columns=wanted), columns, where, size)
 
 
 def read_arrow(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row]:
     """Read the file form or the stream form of Arrow; ``datasets`` keeps its caches in the latter."""
     import pyarrow as pa
 
-    where = plain(path)
+    where, size = plain(path), path.stat().st_size
     with path.open("rb") as file, _refusals(f"{where} as Arrow"):
+        _refuse_bomb(path)
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
         with pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file) as table:
             wanted = chosen_columns(table.schema.names, columns, where, "schema")
             batches = map(table.get_batch, range(table.num_record_batches)) if is_file else table
-            yield from batch_rows((batch.select(wanted) for batch in batches), columns, where)
+            yield from batch_rows((batch.select(wanted) for batch in batches), columns, where, size)
 
 
 def is_saved_dataset(folder: Path) -> bool:
@@ -65,6 +70,9 @@ def read_saved_dataset(spec: DataSpec, columns: Columns) -> Iterator[Row]:
     import datasets
 
     where = plain(spec.path)
+    with _refusals(f"{where} as a saved dataset"):
+        for file in Path(spec.path).rglob("*.arrow"):
+            _refuse_bomb(file)
     try:
         saved = datasets.load_from_disk(spec.path)
     except Exception as error:  # whatever a damaged folder makes it raise
@@ -106,17 +114,31 @@ def dataset_rows(dataset: "datasets.Dataset", columns: Columns, where: str) -> I
     wanted = chosen_columns(dataset.column_names, columns, where, "schema")
     with _refusals(f"{where} as a dataset"):
         tables = dataset.select_columns(wanted).with_format("arrow").iter(_BATCH_ROWS)
-        yield from batch_rows(tables, columns, where)
+        size = sum(Path(file["filename"]).stat().st_size for file in dataset.cache_files) or dataset.data.nbytes
+        yield from batch_rows(tables, columns, where, size)
 
 
-def batch_rows(batches: Iterable["pa.RecordBatch | pa.Table"], columns: Columns, where: str) -> Iterator[Row]:
-    """Read batches of Arrow, of which every byte is checked first."""
-    start = 0
-    for batch in batches:
-        batch.validate(full=True)  # of UTF-8 too, and of offsets that would read outside the buffers
-        found = {name: batch.column(name).to_pylist() for name in batch.schema.names}
-        yield from column_rows(found, columns, where, start=start)
-        start += batch.num_rows
+def batch_rows(
+    batches: Iterable["pa.RecordBatch | pa.Table"], columns: Columns, where: str, n_packed: int
+) -> Iterator[Row]:
+    """Take the rows out of batches, a few at a time, as long as they are not far more than the bytes they lie in."""
+    start = n_bytes = 0
+    for whole in batches:
+        whole.validate(full=True)  # of UTF-8 too, and of offsets that would read outside the buffers
+        for first in range(0, whole.num_rows, _BATCH_ROWS):
+            batch = whole.slice(first, _BATCH_ROWS)
+            n_bytes += sum(map(decoded_bytes, batch.columns))
+            refuse_bomb(n_bytes, n_packed)
+            found = {name: batch.column(name).to_pylist() for name in batch.schema.names}
+            yield from column_rows(found, columns, where, start=start)
+            start += batch.num_rows
+
+
+def _refuse_bomb(path: Path) -> None:
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as file:
+        refuse_arrow_bomb(file.read_buffer())
 
 
 @contextmanager

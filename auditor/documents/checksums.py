@@ -9,7 +9,8 @@ from ..errors import ResultError
 from .files import document, read_document, to_text, whole_file
 
 __all__ = [
-    *("CHECKSUMS", "OUTPUTS", "Checksums", "file_sha256", "is_vouched_for", "read_checksums", "write_checksums"),
+    *("CHECKSUMS", "OUTPUTS", "VERDICT", "Checksums", "file_sha256", "is_vouched_for", "read_checksums"),
+    "write_checksums",
 ]
 
 CHECKSUMS = "checksums.json"
@@ -18,6 +19,9 @@ OUTPUTS = ("result.json", "samples.parquet", "report.html", "report.md", "drop-i
 
 EVIDENCE = OUTPUTS[:2]
 """Files that a verdict rests on; the others are drawn from them."""
+
+VERDICT = "gates.json"
+"""File that is vouched for where it is all that an audit wrote, as it stopped early."""
 
 VERSION = "1.0"
 
@@ -71,7 +75,7 @@ def is_vouched_for(result: Path) -> bool:
     """Whether the checksums beside a result agree with it and with its samples; False if there are none.
 
     Samples are looked at where they lie beside the result. A result under another name than the audit gave it is
-    nobody's to vouch for.
+    nobody's to vouch for, and neither is the verdict beside a whole audit.
 
     Raises
     ------
@@ -79,9 +83,10 @@ def is_vouched_for(result: Path) -> bool:
         If one of the two is not what the checksums say, or they leave it out.
     """
     stated = read_checksums(result.parent)
-    if stated is None or result.name not in EVIDENCE:
+    names = (VERDICT,) if result.name == VERDICT else EVIDENCE
+    if stated is None or result.name not in names or (names != EVIDENCE and EVIDENCE[0] in stated):
         return False
-    for file in (result.with_name(name) for name in EVIDENCE):
+    for file in (result.with_name(name) for name in names):
         if file.is_file() and file_sha256(file) != stated.get(file.name):
             raise ResultError(
                 f"{file} is not the file that {CHECKSUMS} beside it vouches for (SHA-256): it was changed after the "

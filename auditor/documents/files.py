@@ -1,11 +1,12 @@
 """Documents as files: frozen dataclasses written without loss, read back only if they are what they claim to be."""
 
+import hashlib
 import json
 import math
 import os
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, dataclass_transform, runtime_checkable
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("Contradictable", "document", "document_schema", "folder_for_owner", "for_owner", "from_text", "read_document"),
-    *("refuse_contradictions", "to_text", "whole_file"),
+    *("refuse_contradictions", "sealed", "to_text", "whole_file"),
 ]
 
 Document = TypeVar("Document")
+
+_SEAL = "content_sha256"
+"""Field of some documents: the SHA-256 of all their other fields, as the file has them."""
 
 
 @runtime_checkable
@@ -100,6 +104,7 @@ def from_text(text: str, kind: type[Document], *, version: str, what: str) -> Do
         found: Document = _adapter(cast(Hashable, kind)).validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
         raise ResultError(f"not a {what}: {_explain(error)}") from error
+    _refuse_unsealed(document, what)
     refuse_contradictions(found, what)
     return found
 
@@ -115,6 +120,25 @@ def refuse_contradictions(document: object, what: str) -> None:
     first = next(document.contradictions(), None) if isinstance(document, Contradictable) else None
     if first is not None:
         raise ResultError(f"not a {what}: it contradicts itself: {first}"[:400])
+
+
+def sealed(document: Document) -> Document:
+    """Put the SHA-256 of all its other fields into a document's field ``content_sha256``."""
+    return replace(document, **{_SEAL: _seal_of(_plain(document, "document"))})  # type: ignore[type-var]
+
+
+def _seal_of(plain: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in plain.items() if key != _SEAL}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_unsealed(document: Any, what: str) -> None:
+    """Refuse a document that is not what its seal says; one without a seal is not held to it."""
+    if document.get(_SEAL) not in (None, _seal_of(document)):
+        raise ResultError(
+            f"not a {what} as it was written: its {_SEAL} is not that of the rest; take the file as it was, or make it "
+            "again"
+        )
 
 
 def read_document(path: Path, kind: type[Document], *, version: str, what: str) -> Document:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import ResultError
 from .extraction import SampleExtraction, draws_needed
 from .files import whole_file
+from .unpacked import decoded_bytes, dictionary_columns, refuse_bomb, refuse_parquet_bomb
 
 __all__ = ["SampleColumns", "SampleTable", "read_samples"]
 
@@ -175,8 +176,12 @@ class SampleColumns:
         import pyarrow.parquet as pq
 
         try:
-            names = [name for name in pq.read_schema(file).names if name != "text"]
-            self._table = pq.read_table(file, columns=names)
+            metadata = pq.read_metadata(file)
+            names = [name for name in metadata.schema.to_arrow_schema().names if name != "text"]
+            refuse_parquet_bomb(metadata, names, file.stat().st_size)
+            texts = dictionary_columns(metadata, names)
+            self._table = pq.read_table(file, columns=names, read_dictionary=texts)
+            refuse_bomb(sum(map(decoded_bytes, self._table.columns)), file.stat().st_size)
         except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
             raise ResultError(f"cannot read the samples {file}: {_reason(error)}") from error
 

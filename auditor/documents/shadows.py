@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 MANIFEST, SHADOW = "manifest.json", "shadow.json"
-VERSION = "1.1"
+VERSION = "1.2"
 
 NO_GAP = 0.01
 """Share of the bits of unseen texts that seen ones must cost less, or the shadows have memorised next to nothing."""
@@ -181,6 +181,8 @@ class ShadowManifest:
     """Every shadow model."""
     warnings: tuple[str, ...] = ()
     """Warnings to a reader of the figures."""
+    content_sha256: str | None = None
+    """SHA-256 of all other fields; null in older files."""
 
     def __post_init__(self) -> None:
         if not self.texts or not all(_SHA256.fullmatch(text) for text in self.texts):
@@ -291,7 +293,8 @@ def load_shadows(folder: str | Path) -> ShadowSet:
     for model, run in zip(models, manifest.shadows, strict=True):
         if not any((model / name).is_file() for name in ("config.json", "adapter_config.json")):
             raise ResultError(f"shadows {folder}: the model {model.name} is not there; run `auditor shadows` again")
-        if read_shadow(model) != Shadow(settings=manifest.settings, run=run):
+        found = read_shadow(model)
+        if (found.settings, found.run) != (manifest.settings, run):
             raise ResultError(
                 f"shadows {folder}: {model.name} is not the model that the manifest describes; run `auditor shadows` "
                 "again to finish"

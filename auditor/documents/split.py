@@ -1,11 +1,14 @@
 """The manifest of a split: how a corpus was split. The order of the fields is the file format."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from .files import document, read_document
 
 __all__ = ["SplitManifest", "SplitSide", "read_manifest"]
+
+VERSION = "1.2"
 
 
 @document
@@ -28,7 +31,7 @@ class SplitManifest:
 
     kind: Literal["split"] = "split"
     """Kind of the document."""
-    schema_version: str = "1.2"
+    schema_version: str = VERSION
     """Version of this document's schema, MAJOR.MINOR."""
     auditor_version: str
     """Version of the auditor that wrote the document."""
@@ -66,6 +69,14 @@ class SplitManifest:
     """Name of the salt that all hashes are keyed with (HMAC-SHA256 of the SHA-256); null if they are plain."""
     coins_sha256: str | None = None
     """Commitment to the coins that drew the sides: a hash of their seed, which coins.json holds; null without coins."""
+    content_sha256: str | None = None
+    """SHA-256 of all other fields; null in older files."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Say how the manifest disagrees with itself."""
+        for name, side in (("members", self.members), ("non_members", self.non_members), ("holdout", self.holdout)):
+            if side is not None and side.n_texts != len(side.text_sha256):
+                yield f"{name}: n_texts is {side.n_texts}, and it names {len(side.text_sha256)} texts"
 
 
 def read_manifest(path: Path) -> SplitManifest:
@@ -77,4 +88,4 @@ def read_manifest(path: Path) -> SplitManifest:
         If it is not a manifest.
     """
     file = path / "manifest.json" if path.is_dir() else path
-    return read_document(file, SplitManifest, version="1.2", what="split manifest (`auditor split`)")
+    return read_document(file, SplitManifest, version=VERSION, what="split manifest (`auditor split`)")

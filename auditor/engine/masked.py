@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import nlargest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from ..config import ModelSpec
 from ..errors import ModelError
 from .loading.configs import context_window, first_line, located, refuse_foreign_code
-from .loading.models import fingerprint_config, read_folder, resolve_source
+from .loading.models import config_files, fingerprint_config, read_folder, resolve_source
 from .loading.panics import no_panics
 from .loading.tokenizer_files import load_tokenizer, refuse_made_up
+from .loading.weights import FileStates, file_states, refuse_replaced
 from .tokens import tokenizer_fingerprint
 
 __all__ = ["MaskedFiles", "MaskedModel", "Rewriting", "Swap", "load_masked", "open_masked"]
@@ -24,6 +25,9 @@ _DROPOUT = 0.7
 _N_CANDIDATES = 6
 _CERTAIN = 0.1
 """Stands for ``1 - p`` where the model is certain of the token that is there."""
+
+_WAY_OUT = "give a --neighbour-model whose folder has its own"
+"""What to do about a tokenizer that cannot be used, in words."""
 
 _LOGITS_A_BATCH, _TOKENS_A_BATCH = 2**28, 2**14
 """In float32 the logits are a GiB."""
@@ -61,6 +65,8 @@ class MaskedFiles:
         Most tokens of a text, special ones included, that it reads.
     sha256 : str
         Hash of weights, configuration and tokenizer.
+    states : mapping
+        Tell whether a file was replaced since it was hashed.
     """
 
     spec: ModelSpec
@@ -69,6 +75,7 @@ class MaskedFiles:
     tokenizer: Any
     window: int
     sha256: str
+    states: FileStates = field(default_factory=dict)
 
     def read(self, text: str) -> Any:
         """Tokenize the start of a text that fits into the window, special tokens and offsets included."""
@@ -101,10 +108,11 @@ def open_masked(name: str, *, trust_remote_code: bool = False) -> MaskedFiles:
     source = resolve_source(spec, trust_remote_code=trust_remote_code)
     if spec.adapter is not None or source.is_file():
         raise ModelError(f"{spec}: --neighbour-model takes a folder or hub id of a whole model in safetensors")
+    states = file_states(config_files(source, trust_remote_code=trust_remote_code))
     stored = read_folder(spec, source, trust_remote_code=trust_remote_code)
     config = _masked_config(spec, source, trust_remote_code=trust_remote_code)
-    tokenizer = load_tokenizer(spec, source, trust_remote_code=trust_remote_code)
-    refuse_made_up(tokenizer, source, n_vocabulary=int(config.get_text_config().vocab_size))
+    tokenizer = load_tokenizer(spec, source, trust_remote_code=trust_remote_code, way_out=_WAY_OUT)
+    refuse_made_up(tokenizer, source, n_vocabulary=int(config.get_text_config().vocab_size), way_out=_WAY_OUT)
     if not tokenizer.is_fast:
         raise ModelError(f"{spec}: its tokenizer gives no offsets into the text; take a model with a fast tokenizer")
     parts = (
@@ -119,6 +127,7 @@ def open_masked(name: str, *, trust_remote_code: bool = False) -> MaskedFiles:
         tokenizer=tokenizer,
         window=_window(config, tokenizer),
         sha256=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
+        states={**states, **stored.states},
     )
 
 
@@ -144,6 +153,7 @@ def load_masked(files: MaskedFiles, *, device: str, trust_remote_code: bool = Fa
         weights = weights.to(device)
     except Exception as error:  # damaged files, foreign tensors, no memory: each library has its own kind
         raise ModelError(f"{files.spec}: the weights cannot be loaded: {first_line(error)}") from error
+    refuse_replaced(files.spec, files.states)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"{files.spec}: {len(missing)} tensors are missing from the checkpoint and would be random "

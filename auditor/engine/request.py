@@ -1,6 +1,6 @@
 """The request to the engine: whose signals are wanted, for what, and the texts that serve some attacks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,7 @@ from attacks import Need
 
 from ..documents.shadows import ShadowSet
 from ..in_memory import HeldModel
+from .loading.models import ModelFiles
 
 __all__ = ["ScoringRequest"]
 
@@ -37,6 +38,8 @@ class ScoringRequest:
         Models in memory, by the path of their specifications.
     extract : str
         What is read of extraction (`AuditConfig.extract`), which has to fit into the target's window.
+    check_target : callable, optional
+        Told of the first model's files once they are hashed, before anything is scored; what it raises ends the run.
     """
 
     sample_ids: Sequence[str]
@@ -50,3 +53,4 @@ class ScoringRequest:
     target_called: str = "target"
     held: Mapping[str, HeldModel] = field(default_factory=dict)
     extract: str = "none"
+    check_target: Callable[[ModelFiles], None] | None = None

@@ -207,6 +207,8 @@ def open_and_plan(
     models = open_models(config, local_rank=local_rank, device=device, held=request.held)
     ExtractSpec.parse(request.extract, window=models[0].encoder.window)  # refuses more than fits
     models[0] = replace(models[0], alias=request.target_called)
+    if request.check_target is not None:
+        request.check_target(models[0].files)
     if Need.SHOTS in request.needs:
         models[0] = models[0].with_shots(request.shots, view=AFTER_SHOTS)
     if Need.MEMBER_SHOTS in request.needs:

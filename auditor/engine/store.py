@@ -26,6 +26,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..documents.files import document, folder_for_owner, for_owner, whole_file
+from ..documents.unpacked import refuse_arrow_bomb
 from ..errors import ResultError
 from .forward import COUNTS, STATISTICS, SequenceScores
 
@@ -154,7 +155,7 @@ class ScoreStore:
             if path.is_file() and path.with_suffix(".ledger").is_file():
                 try:
                     yield from _decode(_intact_segments(path), columns)
-                except (pa.ArrowException, MemoryError) as error:  # its ledger vouches for it: somebody made this
+                except (pa.ArrowException, ValueError, MemoryError) as error:  # its ledger vouches: somebody made this
                     raise ResultError(f"{path} holds no scores, though its ledger says so; remove both") from error
                 except OSError as error:
                     raise ResultError(f"cannot read the score store: {path}: {error.strerror or error}") from error
@@ -244,7 +245,9 @@ def _decode(segments: Iterator[bytes], columns: Sequence[str] | None) -> Iterato
     options = pa.ipc.IpcReadOptions(included_fields=fields)
     schema = b""
     for segment in segments:
-        with pa.ipc.open_stream(pa.BufferReader(schema + segment), options=options) as reader:
+        data = pa.py_buffer(schema + segment)
+        refuse_arrow_bomb(data)
+        with pa.ipc.open_stream(pa.BufferReader(data), options=options) as reader:
             if not reader.schema.equals(expected):
                 return  # not a file of ours
             yield from map(_sound, reader)

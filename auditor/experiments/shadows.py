@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..config import ModelSpec
 from ..data import SampleSet
-from ..documents.files import to_text, whole_file
+from ..documents.files import sealed, to_text, whole_file
 from ..documents.shadows import (
     MANIFEST,
     NO_GAP,
@@ -193,6 +193,7 @@ def train_shadows(
         shadows=tuple(runs),
         warnings=tuple(_warnings(runs, texts, halves, settings.window)),
     )
+    manifest = sealed(manifest)
     with whole_file(folder / MANIFEST) as partial:
         partial.write_text(to_text(manifest), encoding="utf-8", newline="\n")
     return manifest, n_reused

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from attacks import BUILTIN
 
 from ..documents.canaries import CANARIES_VERSION, CanaryResult
-from ..documents.checksums import Checksums, is_vouched_for
+from ..documents.checksums import VERDICT, Checksums, is_vouched_for
 from ..documents.comparison import COMPARISON_VERSION, AuditComparison
 from ..documents.epsilon import EpsilonResult
 from ..documents.estimate import Estimate
@@ -49,7 +49,6 @@ NOT_IN_BOTH = "not measured in both audits"
 SINGLE = "no interval: read off single samples"
 LEAST_IN_BOTH = 0.5
 """Share of the smaller audit's texts of a side that both must hold for a verdict on a change."""
-VERDICT = "gates.json"
 FILES = ("result.json", "comparison.json", "prediction.json", "canaries.json", VERDICT)
 
 

@@ -16,6 +16,7 @@ from ..engine.store import PassKey
 __all__ = [
     "MANIFEST",
     "MEMBER",
+    "NAMED_TOKENIZER",
     "SETTINGS",
     "SIDES",
     "TOKENIZER_FILES",
@@ -24,7 +25,7 @@ __all__ = [
     "PackedSide",
 ]
 
-VERSION = "1.1"
+VERSION = "1.2"
 MANIFEST = "manifest.json"
 WARNING = (
     "This file holds the texts of both sides, and says which of them a model was trained on: keep it as confidential "
@@ -40,11 +41,14 @@ TOKENIZER_FILES = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.j
                    "merges.txt", "*.model", "chat_template.jinja")  # fmt: skip
 """Patterns of the files of a reference that are packed beside its ``config.json``: its tokenizer, and nothing else."""
 
+NAMED_TOKENIZER = "tokenizer"
+"""Folder in a pack of the tokenizer that --reference-tokenizer names, which reads for every reference."""
+
 _MODEL_FILE = "|".join(
     re.escape(name).replace(r"\*", "[A-Za-z0-9_.-]{0,80}") for name in ("config.json", *TOKENIZER_FILES)
 )
 MEMBER = re.compile(
-    rf"(members|non_members)\.jsonl|references/(0|[1-9][0-9]{{0,2}})/({_MODEL_FILE})"
+    rf"(members|non_members)\.jsonl|(references/(0|[1-9][0-9]{{0,2}})|{NAMED_TOKENIZER})/({_MODEL_FILE})"
     r"|scores/[0-9a-f]{20}/[0-9a-f]{32}\.(arrow|ledger)"
 )
 
@@ -83,6 +87,8 @@ class PackedReference:
     """Tokenizer that was asked for in place of its own; null if none was."""
     tokenizer_of: Literal["model", "adapter", "option"] | None = None
     """Whose tokenizer read the texts: the model's, its adapter's, or the one that was asked for; null if unknown."""
+    tokenizer_is_file: bool = False
+    """Whether a tokenizer.json was asked for, which is read as it says and not by the class of its model."""
     stored_dtype: str
     """Precision of the stored weights."""
     key: PassKey

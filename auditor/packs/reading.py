@@ -23,9 +23,19 @@ from ..engine.store import SCORING_VERSION, PassKey, ScoreStore
 from ..engine.tokens import tokenizer_fingerprint
 from ..errors import ConfigError, DataError, ResultError
 from .archives import read_member, unpack_members
-from .manifest import MANIFEST, MEMBER, SETTINGS, SIDES, VERSION, PackedSide, PackManifest
+from .manifest import (
+    MANIFEST,
+    MEMBER,
+    NAMED_TOKENIZER,
+    SETTINGS,
+    SIDES,
+    VERSION,
+    PackedReference,
+    PackedSide,
+    PackManifest,
+)
 
-__all__ = ["Unpacked", "opened_pack", "read_pack", "refuse_code"]
+__all__ = ["Unpacked", "opened_pack", "packed_tokenizer", "read_pack", "refuse_code"]
 
 
 _ELSEWHERE = ("references", *SIDES, "text_field", "split", "non_members_split", "drop_ids", "split_manifest",
@@ -83,7 +93,9 @@ class Unpacked:
         held = [side for side in SIDES if getattr(self.manifest, side) is not None]
         sides: dict[str, str] = {side: str(self.folder / f"{side}.jsonl") for side in held}
         references = [str(self.folder / "references" / str(i)) for i in range(len(self.manifest.references))]
-        return {**given, **self.manifest.settings, **sides, "references": references}
+        named = {packed_tokenizer(self.folder, one) for one in self.manifest.references} - {None}
+        tokenizer = {"reference_tokenizer": name for name in named}
+        return {**given, **self.manifest.settings, **sides, "references": references, **tokenizer}
 
     def restated(self, result: AuditResult) -> AuditResult:
         """Name texts and references as what they are, not by the folder that they were in for a while."""
@@ -127,12 +139,13 @@ def opened_pack(path: Path, scores_folder: Path) -> Iterator[Unpacked]:
         unpack_members(path, folder, head=MANIFEST, sha256=manifest.files, pattern=MEMBER)
         _check_members(path, manifest)
         _check_texts(path, folder, manifest)
+        refuse_code(folder / NAMED_TOKENIZER, path)
         for i, reference in enumerate(manifest.references):
             own = folder / "references" / str(i)
             refuse_code(own, path)
             weights = StoredWeights(reference.key.weights_sha256, reference.stored_dtype)
             write_record(own, weights, window=manifest.window_tokens)
-            files = open_model(ModelSpec(path=str(own)), fetch=False)
+            files = open_model(ModelSpec(path=str(own), tokenizer=packed_tokenizer(folder, reference)), fetch=False)
             key = replace(
                 reference.key,
                 config_sha256=files.config_sha256,
@@ -148,10 +161,22 @@ def opened_pack(path: Path, scores_folder: Path) -> Iterator[Unpacked]:
         yield Unpacked(path=path, sha256=file_sha256(path), folder=folder, manifest=manifest)
 
 
+def packed_tokenizer(folder: Path, reference: PackedReference) -> str | None:
+    """Say where an unpacked pack has the tokenizer that a reference was asked to be read with; None if its own."""
+    if reference.tokenizer is None:
+        return None
+    place = folder / NAMED_TOKENIZER
+    return str(place / "tokenizer.json" if reference.tokenizer_is_file else place)
+
+
 def _check_members(path: Path, manifest: PackManifest) -> None:
     """Refuse a pack whose members are not those of its texts and references."""
     folders = [f"references/{i}/" for i in range(len(manifest.references))]
     folders += sorted({f"scores/{one.key.folder_name}/" for one in manifest.references})
+    if len({(one.tokenizer, one.tokenizer_is_file) for one in manifest.references}) > 1:
+        raise DataError(f"{path}: not a pack: its references were read with several tokenizers that were named")
+    if any(one.tokenizer is not None for one in manifest.references):
+        folders.append(f"{NAMED_TOKENIZER}/")
     texts = [f"{side}.jsonl" for side in SIDES if getattr(manifest, side) is not None]
     needed = [*texts, *(f"{folder}config.json" for folder in folders if folder.startswith("references/"))]
     if absent := [name for name in needed if name not in manifest.files]:

@@ -31,8 +31,18 @@ from ..errors import ConfigError
 from ..soundness.texts import compare_texts
 from ..version import __version__
 from .archives import write_archive
-from .manifest import MANIFEST, MEMBER, SETTINGS, SIDES, TOKENIZER_FILES, PackedReference, PackedSide, PackManifest
-from .reading import refuse_code
+from .manifest import (
+    MANIFEST,
+    MEMBER,
+    NAMED_TOKENIZER,
+    SETTINGS,
+    SIDES,
+    TOKENIZER_FILES,
+    PackedReference,
+    PackedSide,
+    PackManifest,
+)
+from .reading import packed_tokenizer, refuse_code
 
 __all__ = ["make_pack"]
 
@@ -160,19 +170,39 @@ def _reference(i: int, model: OpenedModel, config: AuditConfig, folder: Path) ->
     own = folder / "references" / str(i)
     own.mkdir(parents=True)
     shutil.copyfile(source / "config.json", own / "config.json")
-    place = model.files.tokenizer_source
-    for file in {file for pattern in TOKENIZER_FILES for file in place.glob(pattern) if file.is_file()}:
-        shutil.copyfile(file, own / file.name)
+    _copy_tokenizer(model, own if spec.tokenizer is None else folder / NAMED_TOKENIZER)
     refuse_code(own, spec)
     write_record(own, StoredWeights(model.files.weights_sha256, model.files.stored_dtype), window=None)
-    again = open_one(ModelSpec(path=str(own)), model.role, config, model.device)
-    if again.key != model.key or again.files.stored_dtype != model.files.stored_dtype:
-        raise ConfigError(f"reference {spec}: cannot be packed, as its tokenizer is made of more than its usual files")
-    return PackedReference(
+    packed = PackedReference(
         path=spec.path, revision=spec.revision, adapter=spec.adapter, stored_dtype=model.files.stored_dtype,
         tokenizer=spec.tokenizer, tokenizer_of=model.files.tokenizer_of,
+        tokenizer_is_file=spec.tokenizer is not None and model.files.tokenizer_source.is_file(),
         key=model.key,
     )  # fmt: skip
+    again = open_one(ModelSpec(path=str(own), tokenizer=packed_tokenizer(folder, packed)), model.role, config,
+                     model.device)  # fmt: skip
+    if again.key != model.key or again.files.stored_dtype != model.files.stored_dtype:
+        whose = "its tokenizer" if spec.tokenizer is None else f"the tokenizer {spec.tokenizer}"
+        raise ConfigError(f"reference {spec}: cannot be packed, as {whose} is made of more than its usual files")
+    return packed
+
+
+def _copy_tokenizer(model: OpenedModel, folder: Path) -> None:
+    """Copy the files of a tokenizer; with one that was named also those that decide on its class."""
+    place, named = model.files.tokenizer_source, model.files.spec.tokenizer
+    if place.suffix == ".gguf":
+        raise ConfigError(
+            f"reference {model.files.spec}: its tokenizer {named} is a GGUF file, and a pack holds none: name a folder "
+            "or a tokenizer.json with --reference-tokenizer"
+        )
+    folder.mkdir(exist_ok=True)
+    beside = place if place.is_dir() else place.parent
+    patterns = TOKENIZER_FILES if named is None else ("config.json", *TOKENIZER_FILES)
+    for file in {file for pattern in patterns for file in beside.glob(pattern) if file.is_file()}:
+        shutil.copyfile(file, folder / file.name)
+    if place.is_file():
+        shutil.copyfile(place, folder / "tokenizer.json")
+    refuse_code(folder, named or model.files.spec)
 
 
 def _one_dtype(references: Sequence[PackedReference]) -> str:

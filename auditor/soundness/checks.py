@@ -93,6 +93,8 @@ class ComparedModels:
         Characters of each text that the tokenizer of each model has no token for; the target comes first.
     readings : tuple of TokenizerReading, length n_models
         How each tokenizer reads the texts; empty leaves that check out.
+    retrained : TokenizerReading, optional
+        How the tokenizer of the retrained model does, if there is one.
     """
 
     target: ModelFacts
@@ -100,6 +102,7 @@ class ComparedModels:
     aligned: bool
     unread: NDArray[np.int64]
     readings: tuple[TokenizerReading, ...] = ()
+    retrained: TokenizerReading | None = None
 
 
 def check_soundness(
@@ -135,7 +138,7 @@ def check_soundness(
     if two_sided:
         checks += [_length(texts.n_bytes, is_member, groups), *texts.check_blind()]
     if models.readings:
-        checks.append(_tokenizer_file(models.readings, len(is_member)))
+        checks.append(_tokenizer_file(models, len(is_member)))
     if reference_bits is not None:
         checks += [
             _distinct_models(models.target, models.references, signed_bits),
@@ -371,11 +374,16 @@ def _tokenizer(aligned: bool, unread: NDArray[np.int64]) -> CheckResult:
     )
 
 
-def _tokenizer_file(readings: Sequence[TokenizerReading], n_texts: int) -> CheckResult:
+def _tokenizer_file(models: ComparedModels, n_texts: int) -> CheckResult:
     """Compare how tokenizers read the texts with what their own files say: the model was trained on one of the two."""
+    names = ["target", *(f"reference {i}" for i in range(1, len(models.readings)))]
+    readings = list(models.readings)
+    if models.retrained is not None:
+        names.append("retrained model")
+        readings.append(models.retrained)
     told: dict[str, list[str]] = {}
-    for i, one in enumerate(readings):
-        told.setdefault(one.described(n_texts), []).append(f"reference {i}" if i else "target")
+    for name, one in zip(names, readings, strict=True):
+        told.setdefault(one.described(n_texts), []).append(name)
     counts = [one.n_otherwise for one in readings if one.n_otherwise is not None]
     unanswered = max((one.n_otherwise or 0 for one in readings if not one.is_named), default=0)
     verdict: Verdict = "pass"
@@ -394,7 +402,7 @@ def _tokenizer_file(readings: Sequence[TokenizerReading], n_texts: int) -> Check
         verdict=verdict,
         figure=float(max(counts)) if counts else None,
         unit="texts read otherwise than tokenizer.json says",
-        detail="; ".join(f"{_named(names)}: {what}" for what, names in told.items()),
+        detail="; ".join(f"{_named(who)}: {what}" for what, who in told.items()),
         remedy=remedy,
     )
 

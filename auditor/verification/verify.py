@@ -8,7 +8,7 @@ import numpy as np
 
 from ..config import DataSpec, ExtractSpec, ModelSpec
 from ..data import load_samples
-from ..documents.checksums import OUTPUTS, file_sha256, read_checksums
+from ..documents.checksums import OUTPUTS, VERDICT, file_sha256, read_checksums
 from ..documents.estimate import Estimate
 from ..documents.extraction import ExtractionResult
 from ..documents.files import read_document
@@ -37,6 +37,7 @@ from ..stats.metrics import evaluate
 from ..stats.p_values import auc_p_values
 from .coverage import Evidence, unverified
 from .matching import RELATIVE, close, compare, inside, left_out, numbers
+from .verdict import verify_verdict
 
 __all__ = ["verify"]
 
@@ -53,7 +54,7 @@ def verify(path: Path, *, data: bool = True, models: bool = True) -> Verificatio
     Parameters
     ----------
     path : Path
-        ``result.json``, or its folder.
+        ``result.json``, or its folder; or the verdict of an audit that stopped early (`verify_verdict`).
     data, models : bool
         Also read the texts, and hash the weights, where they still lie where the audit found them.
 
@@ -70,6 +71,8 @@ def verify(path: Path, *, data: bool = True, models: bool = True) -> Verificatio
     """
     _refuse_others(path)
     file = path / "result.json" if path.is_dir() else path
+    if file.name == VERDICT or (path.is_dir() and not file.exists() and (path / VERDICT).is_file()):
+        return verify_verdict(file.with_name(VERDICT), models=models)
     samples = file.parent / "samples.parquet"
     claims = list(_files(file))
     try:
@@ -239,7 +242,8 @@ def _attack(result: AuditResult, attack: AttackResult, rows: SampleColumns) -> C
 
 def _stand_out(result: AuditResult, rows: SampleColumns) -> Claim:
     """Count the members who stand out again."""
-    stated, found = result.risk and result.risk.stand_out, _stand_out_again(result, rows)
+    assert result.risk is not None
+    stated, found = result.risk.stand_out, _stand_out_again(result, rows)
     assert stated is not None
     pairs = [("n_beyond_every_non_member", stated.n_beyond_every_non_member, found.n_beyond_every_non_member)]
     if stated.n_above_bits is not None and found.n_above_bits is not None:

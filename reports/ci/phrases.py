@@ -176,7 +176,8 @@ def unvouched(report: GateReport) -> str:
     if report.checksums != "absent":
         return ""
     compared = report.kind == "comparison" or any(gate.metric.startswith("change.") for gate in report.gates)
-    what = "one of the audits" if compared else "the result"
+    alone = "the result" if report.early_stop is None else "the verdict"
+    what = "one of the audits" if compared else alone
     return f"without checksums: no checksums.json lay beside {what}, so a change made after the audit would not be seen"
 
 

@@ -350,3 +350,66 @@ def test_a_record_is_not_taken_for_the_weights(tiny_data: dict[str, Path], tmp_p
         "not_checked",
         "only a record of what its weights hash to is here, not the weights",
     )
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "adapter_model.safetensors"])
+@pytest.mark.parametrize("how", ["written", "replaced", "gone"])
+def test_a_file_that_is_replaced_between_hashing_and_loading_is_named(tmp_path: Path, name: str, how: str) -> None:
+    from auditor.engine.loading.weights import file_states, refuse_replaced
+
+    for file in ("model.safetensors", "config.json", "adapter_model.safetensors"):
+        (tmp_path / file).write_bytes(b"a" * 100)
+    spec, states = ModelSpec(path=str(tmp_path)), file_states(tmp_path.iterdir())
+    refuse_replaced(spec, states)
+    file, times = tmp_path / name, (tmp_path / name).stat()
+    if how == "written":
+        file.write_bytes(b"b" * 100)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    elif how == "replaced":
+        (tmp_path / "new").write_bytes(b"b" * 100)
+        os.utime(tmp_path / "new", ns=(times.st_atime_ns, times.st_mtime_ns))
+        (tmp_path / "new").replace(file)
+    else:
+        file.unlink()
+    with pytest.raises(ModelError, match=f": {name} was replaced or changed after it was hashed"):
+        refuse_replaced(spec, states)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_no_weights_of_a_replaced_file_are_scored(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                  tiny_data: dict[str, Path], name: str) -> None:  # fmt: skip
+    import auditor.engine.loading.models as loading
+
+    model, other = save_gpt2(tmp_path / "model", seed=1), save_gpt2(tmp_path / "other", seed=2)
+    load = loading._load
+
+    def replaced(*arguments: Any) -> Any:
+        shutil.copy(other / name, model / "new")
+        (model / "new").replace(model / name)
+        return load(*arguments)
+
+    monkeypatch.setattr(loading, "_load", replaced)
+    ran = run("audit", "--target", model, "--members", tiny_data["members"], "--out", tmp_path / "out")
+    assert (ran.code, f"{name} was replaced or changed" in ran.err) == (2, True), ran.err
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_the_weights_of_the_target_are_hashed_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                   tiny_data: dict[str, Path]) -> None:  # fmt: skip
+    """Also where an earlier audit is to be replaced, which may be of another model."""
+    import auditor.engine.loading.models as loading
+
+    hashed: list[str] = []
+    read = loading.read_tensors
+
+    def counted(spec: ModelSpec, files: Any) -> StoredWeights:
+        hashed.append(spec.path)
+        return read(spec, files)
+
+    monkeypatch.setattr(loading, "read_tensors", counted)
+    model = save_gpt2(tmp_path / "model", seed=1)
+    command = ("audit", "--target", model, "--members", tiny_data["members"], "--out", tmp_path / "out")
+    for _ in range(2):
+        hashed.clear()
+        assert run(*command).code == 0
+        assert hashed == [str(model)]

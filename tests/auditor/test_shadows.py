@@ -397,6 +397,9 @@ def test_a_manifest_that_cannot_be_is_refused(
         part = part[key]
     part[path[-1]] = value
     file.write_text(json.dumps(document))
+    with pytest.raises(ResultError, match=f"{words}|content_sha256"):
+        load_shadows(tmp_path / "out")
+    file.write_text(json.dumps(document | {"content_sha256": None}))  # as in older files
     with pytest.raises(ResultError, match=words):
         load_shadows(tmp_path / "out")
 

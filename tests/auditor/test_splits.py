@@ -226,6 +226,21 @@ def test_a_manifest_that_is_none(parts: Path, tmp_path: Path) -> None:
         read_manifest(tmp_path / "none.json")
 
 
+def test_a_manifest_that_was_changed_is_refused(parts: Path) -> None:
+    path = parts / "manifest.json"
+    written_as = json.loads(path.read_text())
+    for change in ({"seed": 5}, {"members": written_as["non_members"]}, {"content_sha256": "0" * 64}):
+        path.write_text(json.dumps(written_as | change))
+        with pytest.raises(ResultError, match="content_sha256 is not that of the rest"):
+            read_manifest(path)
+    path.write_text(json.dumps(written_as))  # laid out otherwise
+    assert read_manifest(path).seed == written_as["seed"]
+    side = written_as["members"] | {"text_sha256": written_as["members"]["text_sha256"][1:]}
+    path.write_text(json.dumps(written_as | {"content_sha256": None, "members": side}))  # an older file
+    with pytest.raises(ResultError, match="n_texts is 30, and it names 29 texts"):
+        read_manifest(path)
+
+
 def test_the_manifest_is_read_back_as_it_was(corpus: DataSpec, parts: Path) -> None:
     made = make_split(corpus, holdout_share=0.1, seed=4).manifest
     assert read_manifest(parts) == replace(made, notes=())

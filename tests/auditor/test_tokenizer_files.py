@@ -125,6 +125,26 @@ def test_a_tokenizer_that_is_read_otherwise_than_its_file_says(
     assert len(list((out / "scores").glob("*/pass.json"))) == 2  # one a reading
 
 
+def test_the_retrained_models_tokenizer_is_held_against_its_file_too(
+    run: Callable[..., Ran], sides: list[object], tmp_path: Path
+) -> None:
+    target = save_gpt2(tmp_path / "target", seed=1, tokenizer=build_tokenizer(400))
+    retrained = save_qwen2(tmp_path / "retrained")
+
+    def audit(*more: object) -> Any:
+        ran = run("audit", "--target", target, "--retrained", retrained, *sides, "--attack", "loss",
+                  "--out", tmp_path / "out", "--json", *more)  # fmt: skip
+        return check_of(ran.document)
+
+    found = audit()
+    assert (found["verdict"], found["figure"] > 30) == ("veto", True)
+    assert "target: " in found["detail"]
+    assert f"retrained model: Qwen2Tokenizer reads {found['figure']:.0f} of {len(TEXTS)} texts" in found["detail"]
+    found = audit("--tokenizer", retrained / "tokenizer.json")  # that of target and retrained model
+    assert (found["verdict"], found["figure"]) == ("pass", 0)
+    assert found["detail"].startswith("target, retrained model: ")
+
+
 def test_the_file_is_read_whole(tmp_path: Path) -> None:
     """Truncation and padding that a tokenizer.json carries say nothing of how texts are read."""
     backend = build_tokenizer().backend_tokenizer

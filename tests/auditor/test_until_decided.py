@@ -389,7 +389,7 @@ def test_the_command_line(world: World, tmp_path: Path, run: Run) -> None:
     assert ran.code == 1, ran.err
     assert "decided after" in ran.out
     assert "Exit code 1" in ran.out
-    assert sorted(path.name for path in (tmp_path / "early").iterdir()) == ["gates.json", "scores"]
+    assert sorted(path.name for path in (tmp_path / "early").iterdir()) == ["checksums.json", "gates.json", "scores"]
     document = json.loads((tmp_path / "early" / "gates.json").read_text())
     again = run(*early, "--json")
     printed = json.loads(again.out)
@@ -400,11 +400,26 @@ def test_the_command_line(world: World, tmp_path: Path, run: Run) -> None:
     told = run("gate", tmp_path / "early", "--junit", tmp_path / "junit.xml")
     assert told.code == 1
     assert "decided after" in told.out
+    assert "checksums" not in told.out
+    verified = run("verify", tmp_path / "early", "--json")
+    found = {claim["name"]: claim["status"] for claim in verified.document["claims"]}
+    assert found.pop("the rest") == "not_checked"
+    assert found == dict.fromkeys(("gates.json", "verdict", "policy", "target"), "matches")
+    (tmp_path / "moved").mkdir()
+    shutil.copy(tmp_path / "early" / "gates.json", tmp_path / "moved")
+    assert "no checksums.json lay beside the verdict" in run("gate", tmp_path / "moved").out
     assert "<testcase" in (tmp_path / "junit.xml").read_text()
     assert run("gate", tmp_path / "early" / "gates.json", "--warn-only").code == 0
     assert run("gate", tmp_path / "early", "--policy", policy).code == 2
     (tmp_path / "early" / "gates.json").write_text(json.dumps({**document, "passed": "yes"}))
     assert run("gate", tmp_path / "early").code == 2
+    (tmp_path / "early" / "gates.json").write_text(json.dumps({**document, "subject": "another"}))
+    for command in ("gate", "verify"):
+        changed = run(command, tmp_path / "early")
+        assert changed.code == 2
+        assert "checksums.json" in changed.err
+    (tmp_path / "early" / "checksums.json").write_text('{"schema_version": "1.0", "files": {}}')
+    assert run("gate", tmp_path / "early").code == run("verify", tmp_path / "early").code == 2
 
     full = run("audit", "--target", world["target"], *common, "--attack", "loss", "--attack", "reference", "--out",
                tmp_path / "full", "--json")  # fmt: skip

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,12 +28,13 @@ from .gguf_files import GgufFacts, check_rotary, find_gguf, read_gguf
 from .quantization import quantization_of, require, require_quantizer, stored_precision
 from .recorded import read_record
 from .tokenizer_files import find_tokenizer, load_tokenizer, refuse_made_up
-from .weights import StoredWeights, fingerprint, read_tensors, weight_files
+from .weights import FileStates, StoredWeights, file_states, fingerprint, read_tensors, refuse_replaced, weight_files
 
 __all__ = [
     "ModelFiles",
     "choose_device",
     "choose_dtype",
+    "config_files",
     "fingerprint_config",
     "input_device",
     "load_weights",
@@ -52,8 +53,9 @@ class ModelFiles:
 
     ``source`` is its folder or its GGUF file, ``tokenizer_source`` that of its tokenizer: its own, its adapter's, or
     another that was named. ``stored_dtype`` is the precision of its weights on disk; ``compute_dtype`` is the one they
-    are meant to be used in, which differs for quantised weights. ``held`` is the model itself if it is in memory
-    already; source and tokenizer_source are then words, and no places.
+    are meant to be used in, which differs for quantised weights. ``states`` tell whether a file was replaced since it
+    was hashed. ``held`` is the model itself if it is in memory already; source and tokenizer_source are then words, and
+    no places.
     """
 
     spec: ModelSpec
@@ -73,6 +75,7 @@ class ModelFiles:
     quantization: Mapping[str, Any] | None = None
     gguf: GgufFacts | None = None
     held: HeldModel | None = None
+    states: FileStates = field(default_factory=dict)
 
     @property
     def depends_on_batch(self) -> bool:
@@ -119,6 +122,7 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False, fetch: bool 
     source = resolve_source(spec, trust_remote_code=trust_remote_code, fetch=fetch)
     file = find_gguf(spec, source)
     source = file or source
+    states = file_states(config_files(source, trust_remote_code=trust_remote_code))
     gguf = None if file is None else read_gguf(spec, file)
     stored = read_record(source) if gguf is None else _read_gguf(spec, source, gguf)
     stored = stored or read_folder(spec, source, trust_remote_code=trust_remote_code)
@@ -151,6 +155,7 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False, fetch: bool 
         rope_boundary=rope_boundary(text_config),
         quantization=quantization,
         gguf=gguf,
+        states={**states, **stored.states},
     )
 
 
@@ -195,6 +200,7 @@ def load_weights(
         raise ModelError(f"{files.spec}: the weights cannot be loaded: {_why(error)}") from error
     if offload is not None:
         weakref.finalize(model, shutil.rmtree, offload, ignore_errors=True)
+    refuse_replaced(files.spec, files.states)
     _refuse_missing(files.spec, report["missing_keys"])
     if files.quantization and str(model.dtype) != f"torch.{dtype}":
         raise ModelError(
@@ -315,16 +321,25 @@ def _read_gguf(spec: ModelSpec, path: Path, facts: GgufFacts) -> StoredWeights:
     """Fingerprint a GGUF file, with the tensors of an adapter."""
     if (path.parent / "adapter_config.json").exists():  # transformers would put that adapter on, unasked
         raise ModelError(f"{spec.path}: a GGUF file beside an adapter; move {path.name} to a folder of its own")
+    states = file_states([path])
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if spec.adapter:
-        digest = hashlib.sha256((digest + read_tensors(spec, adapter_files(spec.adapter)).sha256).encode()).hexdigest()
-    return StoredWeights(digest, facts.dtype)
+        adapter = read_tensors(spec, adapter_files(spec.adapter))
+        digest, states = hashlib.sha256((digest + adapter.sha256).encode()).hexdigest(), {**states, **adapter.states}
+    return StoredWeights(digest, facts.dtype, states)
 
 
 def fingerprint_config(folder: Path, *, trust_remote_code: bool) -> str:
     """Hash what decides, besides the weights, what the model computes."""
-    return fingerprint([folder / "config.json", *(sorted(folder.glob("*.py")) if trust_remote_code else ())])
+    return fingerprint(config_files(folder, trust_remote_code=trust_remote_code))
+
+
+def config_files(source: Path, *, trust_remote_code: bool) -> list[Path]:
+    """List what decides, besides the weights, what the model in a folder computes; of a GGUF file that is itself."""
+    if source.is_file():
+        return [source]
+    return [source / "config.json", *(sorted(source.glob("*.py")) if trust_remote_code else ())]
 
 
 def _stated_dtype(config: Any) -> str:

@@ -63,7 +63,12 @@ def find_tokenizer(
 
 
 def load_tokenizer(
-    spec: ModelSpec, place: Path | None = None, *, config: Any = None, trust_remote_code: bool = False
+    spec: ModelSpec,
+    place: Path | None = None,
+    *,
+    config: Any = None,
+    trust_remote_code: bool = False,
+    way_out: str = TOKENIZER_OPTIONS,
 ) -> Any:
     """Load a tokenizer: of a folder as transformers does, of a ``tokenizer.json`` as the file says.
 
@@ -75,6 +80,8 @@ def load_tokenizer(
         Where it is; found if not given.
     config : transformers.PretrainedConfig, optional
         The model's, whose type decides on the class where the place has no configuration of its own.
+    way_out : str
+        What to do if there is none, in words.
 
     Raises
     ------
@@ -101,16 +108,16 @@ def load_tokenizer(
     except Exception as error:  # a missing or damaged tokenizer fails in many ways
         refuse_foreign_code(spec, error, trust_remote_code=trust_remote_code)
         if place.is_dir() and not _has_vocabulary(place):
-            raise ModelError(_none_here(place)) from error
+            raise ModelError(_none_here(place, way_out)) from error
         raise ModelError(f"{place}: the tokenizer cannot be loaded: {first_line(error)}") from error
     names = getattr(type(tokenizer), "vocab_files_names", {}).values()  # tokenizers of bytes have no vocabulary
     if names and place.is_dir() and not _has_vocabulary(place, names):
         made_up = f"; the {type(tokenizer).__name__} of {_entries(len(tokenizer))} that transformers gives is made up"
-        raise ModelError(_none_here(place, made_up))
+        raise ModelError(_none_here(place, way_out, made_up))
     return tokenizer
 
 
-def refuse_made_up(tokenizer: Any, place: Path, *, n_vocabulary: int) -> None:
+def refuse_made_up(tokenizer: Any, place: Path, *, n_vocabulary: int, way_out: str = TOKENIZER_OPTIONS) -> None:
     """Refuse a tokenizer that has a handful of entries beside the model's many.
 
     Raises
@@ -122,7 +129,7 @@ def refuse_made_up(tokenizer: Any, place: Path, *, n_vocabulary: int) -> None:
     if n < _HANDFUL and n * 10 < n_vocabulary:
         raise ModelError(
             f"{place}: the tokenizer there ({type(tokenizer).__name__}) has {_entries(n)}, and the model's vocabulary "
-            f"{n_vocabulary:,}: it is not this model's; {TOKENIZER_OPTIONS}"
+            f"{n_vocabulary:,}: it is not this model's; {way_out}"
         )
 
 
@@ -206,10 +213,10 @@ def _has_vocabulary(folder: Path, more: Sequence[str] | Any = ()) -> bool:
     return any(file.is_file() for name in names for file in folder.glob(name))
 
 
-def _none_here(folder: Path, more: str = "") -> str:
+def _none_here(folder: Path, way_out: str, more: str = "") -> str:
     return (
         f"{folder}: this folder has no tokenizer (no tokenizer.json, tokenizer.model or vocabulary{more}); put its "
-        f"files there, or {TOKENIZER_OPTIONS}"
+        f"files there, or {way_out}"
     )
 
 

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,10 @@ from typing import Any
 from ...config import ModelSpec
 from ...errors import ModelError
 
-__all__ = ["PICKLED", "StoredWeights", "fingerprint", "read_header", "read_tensors", "weight_files"]
+__all__ = [
+    *("PICKLED", "FileStates", "StoredWeights", "file_states", "fingerprint", "read_header", "read_tensors"),
+    *("refuse_replaced", "weight_files"),
+]
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _STATED = "transformers_weights"
@@ -26,15 +29,19 @@ PICKLED = (
 _MOST_HEADER_BYTES = 100_000_000
 """The limit of the library safetensors."""
 
+FileStates = Mapping[Path, tuple[int, int, int]]
+"""Size, time of the last change in ns, and inode of files: all that can be told of them without reading them again."""
+
 _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
 
 
 @dataclass(frozen=True, slots=True)
 class StoredWeights:
-    """What a checkpoint's tensors are, however they are spread over files."""
+    """What a checkpoint's tensors are, however they are spread over files, and the state of these when it was hashed."""
 
     sha256: str
     dtype: str
+    states: FileStates = field(default_factory=dict, compare=False)
 
 
 def weight_files(spec: ModelSpec, folder: Path) -> list[Path]:
@@ -119,7 +126,8 @@ def read_tensors(spec: ModelSpec, files: Iterable[Path]) -> StoredWeights:
     ModelError
         If a file is not what its name says.
     """
-    digests: list[tuple[str, str]] = []
+    files = list(files)
+    digests, states = list[tuple[str, str]](), file_states(files)
     n_bytes: dict[str, int] = {}
     for path in files:
         if path.suffix != ".safetensors":
@@ -142,7 +150,36 @@ def read_tensors(spec: ModelSpec, files: Iterable[Path]) -> StoredWeights:
             raise ModelError(f"{spec}: the weights cannot be loaded: {path.name} is not a safetensors file") from error
     total = hashlib.sha256(json.dumps(sorted(digests, key=itemgetter(0))).encode())
     stored = max(n_bytes, key=lambda kind: n_bytes[kind], default="F32")
-    return StoredWeights(total.hexdigest(), _DTYPES.get(stored, stored))
+    return StoredWeights(total.hexdigest(), _DTYPES.get(stored, stored), states)
+
+
+def file_states(files: Iterable[Path]) -> FileStates:
+    """Note what tells whether a file was replaced or changed; links are followed, and what is gone has no state."""
+    return {path: (-1, -1, -1) if (found := _stat(path)) is None else found for path in files}
+
+
+def refuse_replaced(spec: ModelSpec, before: FileStates) -> None:
+    """Refuse a model of which a file is not the one that was hashed: what was loaded may be another.
+
+    Raises
+    ------
+    ModelError
+        Naming the first such file.
+    """
+    for path, state in before.items():
+        if _stat(path) != state:
+            raise ModelError(
+                f"{spec}: {path.name} was replaced or changed after it was hashed, so that what was loaded may be "
+                f"another; leave the folder alone while it is audited, and run again ({path})"
+            )
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def fingerprint(files: Iterable[Path]) -> str:
