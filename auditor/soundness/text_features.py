@@ -5,17 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.feature_extraction.text import HashingVectorizer
 
 from ..stats.clusters import Ids
 
-__all__ = ["FAMILIES", "HASHED", "READ_CHARACTERS", "Features", "features_of", "in_blocks", "rows"]
+__all__ = ["FAMILIES", "HASHED", "READ_CHARACTERS", "Features", "count_runs", "features_of", "in_blocks"]
 
 READ_CHARACTERS = 20_000
 """Characters of a text whose n-grams are counted."""
-N_HASHES = 2**18
+_HASH_BITS = 18
+N_HASHES = 2**_HASH_BITS
+_STEP = np.uint32(0x9E3779B1)  # odd, so that no character of a run is lost
 _BLOCK = 512
 
 Features = dict[str, Any]
@@ -29,20 +30,11 @@ FAMILIES: Mapping[str, str] = {
 }
 """Families of features, in words for the reader."""
 
-HASHED = {
-    "words": HashingVectorizer(
-        ngram_range=(1, 2), n_features=N_HASHES, alternate_sign=False, norm=None, dtype=np.float32
-    ),
-    "characters": HashingVectorizer(
-        analyzer="char_wb",
-        ngram_range=(2, 5),
-        lowercase=False,
-        n_features=N_HASHES,
-        alternate_sign=False,
-        norm=None,
-        dtype=np.float32,
-    ),
-}
+HASHED = frozenset({"words", "characters"})
+"""Families whose features are counts of n-grams, each under its hash."""
+
+_WORDS = HashingVectorizer(ngram_range=(1, 2), n_features=N_HASHES, alternate_sign=False, norm=None, dtype=np.float32)
+_RUNS = range(2, 6)
 
 
 def features_of(texts: Sequence[str], places: Ids) -> Features:
@@ -64,11 +56,6 @@ def features_of(texts: Sequence[str], places: Ids) -> Features:
     return {name: stack[name]([part[name] for part in parts]) for name in FAMILIES}
 
 
-def rows(features: Features, chosen: NDArray[np.bool_]) -> Features:
-    """Take some rows of every family."""
-    return {name: sparse.csr_matrix(v)[chosen] if name in HASHED else v[chosen] for name, v in features.items()}
-
-
 def in_blocks(places: Ids) -> Iterator[Ids]:
     """Cut places into blocks that are read at a time."""
     for start in range(0, places.size, _BLOCK):
@@ -77,12 +64,46 @@ def in_blocks(places: Ids) -> Iterator[Ids]:
 
 def _block_features(texts: Sequence[str]) -> Features:
     beginnings = [text[:READ_CHARACTERS] for text in texts]
-    counted = {name: hashing.transform(beginnings) for name, hashing in HASHED.items()}
     plain = [_plain(text) for text in texts]
-    return counted | {
+    return {
+        "words": _WORDS.transform(beginnings),
+        "characters": count_runs(beginnings),
         "length": np.array([length for length, _ in plain]),
         "form": np.array([form for _, form in plain]),
     }
+
+
+def count_runs(texts: Sequence[str]) -> Any:
+    """Count the runs of 2-5 characters inside the words of each text, a space standing at both ends of a word.
+
+    Parameters
+    ----------
+    texts : sequence of str
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix of float32, shape (n_texts, N_HASHES)
+        Runs as scikit-learn's ``char_wb`` has them, a word shorter than a run counting once; two runs may share a hash.
+    """
+    words = [" ".join(text.split()) for text in texts]
+    lengths = np.array([len(one) + 1 for one in words])  # with the space before it, which ends the text before, too
+    codes = np.frombuffer((" " + " ".join(words) + " ").encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    place = np.arange(codes.size - 1)
+    is_space = codes == ord(" ")
+    spaces = np.flatnonzero(is_space)
+    word_end = spaces[np.cumsum(is_space)[:-1]]  # the next space after each place
+    starts = ~(is_space[:-1] & is_space[1:])
+    row = np.repeat(np.arange(len(texts), dtype=np.uint64), lengths) * np.uint64(N_HASHES)
+    run, keys = codes[:-1] * _STEP, []
+    for n in _RUNS:
+        whole = starts & (place + n - 1 <= word_end)
+        place, word_end, starts, row, run = (one[whole] for one in (place, word_end, starts, row, run))
+        run = (run + codes[place + n - 1]) * _STEP
+        keys.append(row + ((run ^ (run >> np.uint32(15))) * _STEP >> np.uint32(32 - _HASH_BITS)))
+    found, counts = np.unique(np.concatenate(keys), return_counts=True)
+    ends = np.searchsorted(found, np.arange(len(texts) + 1, dtype=np.uint64) * np.uint64(N_HASHES))
+    columns = (found % np.uint64(N_HASHES)).astype(np.int32)
+    return sparse.csr_matrix((counts.astype(np.float32), columns, ends), shape=(len(texts), N_HASHES))
 
 
 _KINDS = ("0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", ".,;:!?", "'\"()[]{}<>", "#$%&*+-/=@\\^_`|~", " ", "\n", "\t")
