@@ -25,6 +25,7 @@ __all__ = [
     "ExtractSpec",
     "LongTexts",
     "ModelSpec",
+    "Score",
     "is_count",
     "load_config_file",
 ]
@@ -32,6 +33,7 @@ __all__ = [
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 LongTexts = Literal["cut", "stride"]
 Engine = Literal["local", "ray"]
+Score = Literal["completion", "all"]
 
 DEVICE_MAPS = ("auto", "balanced", "sequential")
 """Ways to spread a model over devices; ``auto`` and ``balanced`` fill them evenly, ``sequential`` one after another."""
@@ -247,6 +249,11 @@ class AuditConfig:
     long_texts : {"cut", "stride"}
         Cut texts beyond the context window at the same character for all models, or score all of them in
         windows that overlap by half.
+    score : {"completion", "all"}
+        Which tokens of conversations, and of prompts with completions, are scored: those of the completion (all turns
+        of the assistant), as they are usually trained on, or all. Of plain texts, all are.
+    chat_template : str, optional
+        File of the chat template with which every model reads conversations, instead of its tokenizer's own.
     prefix_token : str
         ``auto``, ``none``, ``bos``, ``eos`` or a token id: what stands before the first token of each text.
     dtype : {"auto", "float32", "bfloat16", "float16"}
@@ -316,6 +323,8 @@ class AuditConfig:
     attack_files: tuple[str, ...] = ()
     max_tokens: int | None = None
     long_texts: LongTexts = "cut"
+    score: Score = "completion"
+    chat_template: str | None = None
     prefix_token: str = "auto"
     dtype: Dtype = "auto"
     device: str = "auto"
@@ -393,6 +402,8 @@ class AuditConfig:
             raise ConfigError("device meta holds no weights, so it cannot score; use auto, cpu, cuda, cuda:N or mps")
         if self.long_texts not in get_args(LongTexts):
             raise ConfigError(f"long-texts must be one of {', '.join(get_args(LongTexts))}, got {self.long_texts!r}")
+        if self.score not in get_args(Score):
+            raise ConfigError(f"score must be one of {', '.join(get_args(Score))}, got {self.score!r}")
         if self.seed < 0:
             raise ConfigError(f"seed must not be negative, got {self.seed}")
         if self.prefix_token not in ("auto", "none", "bos", "eos") and not is_count(self.prefix_token):

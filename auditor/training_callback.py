@@ -13,7 +13,7 @@ from typing import Any
 from transformers import Trainer, TrainerCallback
 
 from .auditing.probe import FIGURES, Probe, Texts, read_probe, undisturbed, whole_model
-from .config import AuditConfig, DataSpec, ModelSpec
+from .config import AuditConfig, DataSpec, ModelSpec, Score
 from .documents.estimate import Estimate
 from .errors import ConfigError
 from .gates.policy import Policy, read_policy
@@ -110,8 +110,8 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
     ----------
     members, non_members : str, Path or sequence of str
         Texts that training uses, and texts of the same distribution that it does not: both as files that ``auditor
-        audit`` takes, or both as texts. They should be what the loss sees: with a chat template on it if that is
-        trained on.
+        audit`` takes, or both as lists of texts, or of rows such as ``{"messages": [...]}``. Conversations are read
+        with the tokenizer's chat template and scored where TRL trains on them.
     every_steps : int
         Optimizer steps from one audit to the next.
     reference : str or Path, optional
@@ -134,6 +134,10 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
         Score at most so many tokens of a text.
     prefix_token : str
         As in :class:`AuditConfig`.
+    score : {"completion", "all"}
+        Which tokens of conversations are scored, as in :class:`AuditConfig`.
+    chat_template : str, optional
+        File of a chat template, instead of the tokenizer's own.
     level : float
         Confidence level of the intervals in the log, each on its own.
     batch_tokens : int
@@ -190,6 +194,8 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
         tokenizer: Any = None,
         max_tokens: int | None = None,
         prefix_token: str = "auto",
+        score: Score = "completion",
+        chat_template: str | None = None,
         level: float = 0.95,
         batch_tokens: int = 2048,
         scores_folder: Path | None = None,
@@ -208,6 +214,8 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
             members=DataSpec(path="in memory"),
             max_tokens=max_tokens,
             prefix_token=prefix_token,
+            score=score,
+            chat_template=chat_template,
             confidence=level,
             batch_tokens=batch_tokens,
         )

@@ -198,7 +198,9 @@ def main(sizes: str, max_tokens: int | None, json_path: Path | None) -> None:
     table.add_column("phase")
     for row in rows:
         table.add_column(f"{row['n']:,} texts", justify="right")
-    for phase in sorted({phase for row in rows for phase in row["phases"]}, key=lambda p: -rows[-1]["phases"].get(p, 0)):
+    for phase in sorted(
+        {phase for row in rows for phase in row["phases"]}, key=lambda p: -rows[-1]["phases"].get(p, 0)
+    ):
         table.add_row(phase, *(f"{1e6 * row['phases'].get(phase, 0) / row['n']:,.0f}" for row in rows))
     table.add_section()
     for called, form in {

@@ -64,7 +64,11 @@ def p_values(sources: Sources, n: int, share: float, runs: int, seed: int) -> tu
 @click.option("--json", "json_path", metavar="FILE", type=click.Path(path_type=Path), help="Write all p-values.")
 def main(runs: int, n: int, shares: str, json_path: Path | None) -> None:
     """Judge splits with each difference and print how often they are found."""
-    sources, table, rows = Sources(), Table(title=f"{n} texts, {runs} splits each: share with p up to"), dict[str, Any]()
+    sources, table, rows = (
+        Sources(),
+        Table(title=f"{n} texts, {runs} splits each: share with p up to"),
+        dict[str, Any](),
+    )
     for column in ("difference", *map(str, LEVELS), "mean AUC"):
         table.add_column(column, justify="right")
     for share in shares.split(","):

@@ -123,7 +123,7 @@ def passage_groups(data: str) -> list[list[str]]:
     """Cut documents into passages, each text once, and these into runs of four of one document."""
     seen: set[str] = set()
     runs = []
-    for document in load_texts(DataSpec(path=data))[0]:
+    for document in load_texts(DataSpec(path=data))[0].words:
         passages = [passage for passage in cut([document], n_words=WORDS) if passage not in seen]
         seen.update(passages)
         runs += [passages[i : i + GROUP] for i in range(0, len(passages) - GROUP + 1, GROUP)]

@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    texts = cut(load_texts(DataSpec(path=args.data))[0], n_words=args.words)
+    texts = cut(load_texts(DataSpec(path=args.data))[0].words, n_words=args.words)
     rng = np.random.default_rng(args.seed)
     texts = [texts[i] for i in rng.permutation(len(texts))]
     tokenizer = train_tokenizer(texts, n_vocabulary=VOCABULARY)

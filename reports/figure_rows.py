@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from auditor.documents.result import AuditResult, MemorizationResult, ModelProvenance, SideData
+from auditor.documents.result import AuditResult, DataResult, MemorizationResult, ModelProvenance, SideData
 
 from . import (
     attacks,
@@ -35,6 +35,7 @@ __all__ = [
     "models",
     "references_word",
     "run_rows",
+    "scored_part",
     "side_rows",
     "under_reading",
     "unseen_line",
@@ -48,7 +49,7 @@ CAPACITY_USED = "Capacity used by audited members"
 CERTIFIED = "Certified lower bound, on average"
 
 _PLAIN_OPTIONS = (
-    *("max_tokens", "long_texts", "prefix_token", "dtype", "device", "batch_tokens"),
+    *("max_tokens", "long_texts", "score", "chat_template", "prefix_token", "dtype", "device", "batch_tokens"),
     *("bits_per_parameter", "capacity", "train_samples", "train_tokens", "epochs", "calibration"),
     *("confirm_extraction", "confidence", "seed"),
 )
@@ -261,10 +262,14 @@ def side_rows(side: SideData) -> tuple[Row, ...]:
     """Describe the texts of one side and what was done to them."""
     units = f" in {plural(side.n_groups, 'group')}" if side.n_groups is not None else ""
     none = "none"
+    said = (("Completions", plural(side.n_turns, "turn")),) if side.n_turns is not None else ()
+    calls = (("Tool calls", plural(side.n_tool_calls, "call")),) if side.n_tool_calls else ()
     cut = f"{plural(side.n_cut, 'text')}, {plural(side.n_bytes_cut, 'byte')} left out"
     return (
         ("Source", side.path),
         ("Texts", f"{plural(side.n_samples, 'text')}{units}"),
+        *said,
+        *calls,
         ("Size", f"{plural(side.n_tokens, 'scored token')}, {plural(side.n_bytes, 'byte')}"),
         ("Cut to fit", cut if side.n_cut else none),
         ("Scored in windows", plural(side.n_windowed, "text") if side.n_windowed else none),
@@ -272,6 +277,14 @@ def side_rows(side: SideData) -> tuple[Row, ...]:
         ("Repeated texts", plural(side.n_repeated, "text") if side.n_repeated else none),
         ("SHA-256", side.sha256),
     )
+
+
+def scored_part(data: DataResult) -> str:
+    """Say which part of conversations was scored."""
+    if data.score == "all":
+        return "Conversations: every token of them was scored."
+    marks = "and the marks that end them" if data.end_marks_scored else "and no mark of a chat template"
+    return f"Conversations: only the completions (turns of the assistant) were scored, {marks}."
 
 
 MODELS = 4

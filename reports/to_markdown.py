@@ -416,6 +416,7 @@ def _provenance(result: AuditResult) -> list[str]:
                 "",
                 *_rows(figure_rows.side_rows(side)),
                 *(f"- {escaped(note)}" for note in side.notes),
+                *([f"- {figure_rows.scored_part(result.data)}"] if side.n_turns is not None else []),
                 "",
             ]
     for model in figure_rows.described(result):

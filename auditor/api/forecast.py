@@ -226,8 +226,14 @@ class _Data:
         from ..engine.counting import count_texts
 
         spec = DataSpec(path=options["data"], text_field=options["text_field"], split=options["split"])
-        texts, notes = load_texts(spec)
-        size = count_texts(texts, ModelSpec.parse(options["tokenizer"] or options["model"]))
+        read, notes = load_texts(spec)
+        size = count_texts(
+            read.texts,
+            ModelSpec.parse(options["tokenizer"] or options["model"]),
+            form=read.form,
+            score=options.get("score") or "completion",
+            chat_template=options.get("chat_template"),
+        )
         if not size.n_tokens:
             raise ConfigError(f"--data {options['data']}: the tokenizer makes no tokens of these texts")
         self.tokens = float(size.n_tokens)

@@ -58,7 +58,11 @@ def score(
         config, given = asked.config, asked.given
         read, _ = load_texts(config.members, given.texts)
         request = ScoringRequest(
-            sample_ids=[f"text-{i}" for i in range(len(read))], texts=read, held=given.models, target_called="model"
+            sample_ids=[f"text-{i}" for i in range(len(read))],
+            texts=read.texts,
+            form=read.form,
+            held=given.models,
+            target_called="model",
         )
         with undisturbed(*(held.model for held in given.models.values())), shown(progress) as on_progress:
             collected = collect_signals(

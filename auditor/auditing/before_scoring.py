@@ -83,7 +83,7 @@ def prepare(inputs: Inputs, topics: list[Topic], scores_folder: Path, on_progres
     attacks, left_out = without_misaligned(attacks, inputs.headline, aligned=plan.aligned)
     topics = _still_asked(topics, attacks)
     notes = score_references(plan, models, config, scores_folder=scores_folder, on_progress=on_progress)
-    compared = compare_texts(data, plan.texts, plan.text_keys, plan.n_bytes, seed=config.seed)
+    compared = compare_texts(data, plan.words, plan.text_keys, plan.n_bytes, seed=config.seed)
     reference_bits = _reference_bits(plan, inputs.seen, scores_folder)
     order = _random_order(inputs, compared.groups)
     ordered = taken(plan, order)

@@ -71,8 +71,8 @@ class Evidence:
 
     @property
     def texts(self) -> Sequence[str]:
-        """The texts as scored; read from disk a block at a time."""
-        return self.collected.plan.texts
+        """What the texts say, as far as models are given them; read from disk a block at a time."""
+        return self.collected.plan.words
 
     @property
     def groups(self) -> Sequence[str | None] | None:
@@ -102,7 +102,7 @@ def gather(
     cut = ExtractSpec.parse(config.extract, window=collected.models[0].encoder.window)
     scores = score_samples(attacks, collected, cut=cut)
     plan = collected.plan
-    texts, text_keys = plan.texts, plan.text_keys
+    texts, text_keys = plan.words, plan.text_keys
     compared = compare_texts(data, texts, text_keys, plan.n_bytes, seed=config.seed)
 
     def blocks() -> Iterator[Sequence[str]]:
@@ -148,5 +148,5 @@ def sample_table(config: AuditConfig, data: SampleSet, collected: Collected, sco
         generalization_bits=None if bits is None else uniform - np.maximum(bits.target, bits.reference),
         scores=scores.attacks,
         extraction=scores.extraction,
-        text=tuple(plan.texts) if config.include_text else None,
+        text=tuple(plan.words) if config.include_text else None,
     )

@@ -1,6 +1,5 @@
 """The inputs of an audit, read before a model is opened: texts of both sides and of the attacks, and who saw what."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from attacks import Attack, Need
 
 from ..config import AuditConfig, DataSpec, ModelSpec
 from ..data import SampleSet, load_samples, load_texts
+from ..data.chat import FORMS
 from ..documents.coins import Coins
 from ..documents.salt import read_salt
 from ..documents.shadows import ShadowSet, load_shadows
@@ -81,6 +81,7 @@ class Inputs:
         return ScoringRequest(
             sample_ids=self.data.ids,
             texts=self.data.texts,
+            form=self.data.form,
             needs=needs_of(self.attacks, self.config),
             shots=self.shots,
             member_shots=self.member_shots,
@@ -186,15 +187,19 @@ def _other_texts(
     """
     if spec is None:
         return (), ()
-    texts, notes = load_texts(spec, given.texts)
+    found, notes = load_texts(spec, given.texts)
+    if found.form != data.form and {found.form, data.form} != {"messages", "conversations"}:
+        raise ConfigError(
+            f"{option}: {FORMS[found.form]}, and the members are {FORMS[data.form]}: give them in the same form"
+        )
     evaluated = set(data.text_sha256)
-    shared = sum(hashlib.sha256(text.encode()).hexdigest() in evaluated for text in texts)
+    shared = sum(one in evaluated for one in found.text_sha256)
     if shared:
         raise ConfigError(
-            f"{option}: {shared} of {len(texts)} texts are among the members or non-members; texts that are evaluated "
+            f"{option}: {shared} of {len(found)} texts are among the members or non-members; texts that are evaluated "
             "too fake an AUC: take other texts"
         )
-    return texts, notes
+    return tuple(found.texts), notes
 
 
 def _refuse_same_shots(config: AuditConfig) -> None:

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from attacks import Loss, Reference, Signals, TokenScores
 
 from ..config import AuditConfig, DataSpec
-from ..data import Sample, SampleSet, load_samples
+from ..data import SampleSet, load_samples, samples_in_memory
 from ..documents.estimate import Estimate
 from ..engine.batches import Budget, make_batches
 from ..engine.forward import STATISTICS, OutOfMemory, Scorer, SequenceScores
 from ..engine.loading.configs import context_window, rope_boundary
+from ..engine.models import chat_reader
 from ..engine.request import ScoringRequest
 from ..engine.scoring import check_scorer
 from ..engine.signals import collect_signals
-from ..engine.tokens import Encoder, TokenSequence, check_scorable, cut_to_fit
+from ..engine.tokens import Encoder, TokenSequence, check_scorable
 from ..errors import ConfigError, DataError, ModelError
 from ..estimates.code_lengths import sample_bits
 from ..estimates.memorization import dataset_memorization
@@ -34,11 +35,11 @@ __all__ = ["FIGURES", "Probe", "Texts", "read_probe", "undisturbed", "whole_mode
 FIGURES = ("loss_auc", "reference_auc", "bits_per_member", "bits_per_token", "capacity_used")
 """What is estimated, by name."""
 
-Texts = str | Path | Sequence[str]
+Texts = str | Path | Sequence[str | Mapping[str, Any]]
 
 
 def read_probe(members: Texts, non_members: Texts, text_field: str = "text") -> SampleSet:
-    """Read two sides, both from files or both from texts in memory.
+    """Read two sides, both from files or both from rows in memory: texts, or conversations by their columns.
 
     Raises
     ------
@@ -55,30 +56,10 @@ def read_probe(members: Texts, non_members: Texts, text_field: str = "text") -> 
         return load_samples(specs[0], specs[1])
     if isinstance(members, str | Path) or isinstance(non_members, str | Path):
         raise ConfigError("members and non_members must be two files, or two lists of texts")
-    data = SampleSet.of(
-        (
-            Sample(id=f"{side}-{i}", text=_checked(text, f"{side}-{i}"), is_member=side == "member")
-            for side, texts in (("member", members), ("non_member", non_members))
-            for i, text in enumerate(texts)
-        ),
-        {"members": (), "non_members": ()},
-    )
+    data = samples_in_memory({"members": members, "non_members": non_members})
     if not 0 < data.is_member.sum() < len(data):
         raise DataError("a probe set needs members and non-members; one side has no text")
-    hashes = np.array(data.text_sha256)
-    if n_shared := len(set(hashes[data.is_member]) & set(hashes[~data.is_member])):
-        raise DataError(f"{n_shared} texts are both members and non-members: remove them from one side")
     return data
-
-
-def _checked(text: object, sample_id: str) -> str:
-    """Refuse what is no text, naming its place only."""
-    try:
-        if isinstance(text, str) and text.encode():
-            return text
-    except UnicodeEncodeError:
-        pass
-    raise DataError(f"{sample_id} is not a text, is empty, or holds a lone surrogate; a probe set is of strings")
 
 
 def whole_model(model: Any) -> Any:
@@ -136,7 +117,7 @@ class Probe:
     ----------
     data : SampleSet
     texts : tuple of str
-        As scored: cut so that they fit into the window of the model and of the reference.
+        As scored: cut so that they fit into the window of the model and of the reference; what is scored of them.
     sequences : tuple of TokenSequence
         One a text.
     reference : TokenScores
@@ -177,19 +158,29 @@ class Probe:
             n_vocabulary=int(text_config.vocab_size),
             context_window=context_window(text_config),
             max_tokens=config.max_tokens,
+            form=data.form,
+            chat=chat_reader(tokenizer, form=data.form, score=config.score, template_file=config.chat_template),
         )
         window = encoder.window
         texts = list(data.texts)
         if window is not None:
-            texts = [cut_to_fit(text, lambda some: len(encoder.encode([some])[0]) <= window) for text in texts]
+            texts = [encoder.cut(text, lambda some: len(encoder.encode([some])[0]) <= window)[0] for text in texts]
         reference = None
         if has_reference:
-            found = collect_signals(
-                config, ScoringRequest(sample_ids=data.ids, texts=texts), scores_folder=folder
-            ).signals
-            texts, reference = list(found.texts), found.target
-        sequences = tuple(encoder.sequences(ids)[0] for ids in encoder.encode(texts))
-        check_scorable([one.n_scored for one in sequences], data.ids, has_prefix=bool(encoder.prefix.ids))
+            request = ScoringRequest(sample_ids=data.ids, texts=texts, form=data.form)
+            found = collect_signals(config, request, scores_folder=folder)
+            texts, reference = list(found.plan.texts), found.signals.target
+        sequences = tuple(encoder.sequences(*encoded)[0] for encoded in encoder.read(texts))
+        lost = [i for i, text in enumerate(texts) if text != data.texts[i] and encoder.chat is not None]
+        check_scorable(
+            [one.n_scored for one in sequences],
+            data.ids,
+            has_prefix=bool(encoder.prefix.ids),
+            cut=lost,
+            window=window,
+        )
+        if encoder.chat is not None:
+            texts = [encoder.chat.scored_words(text) for text in texts]
         budget = Budget(config.batch_tokens or 2048)
         if reference is None:
             reference = _score(model, sequences, budget)

@@ -53,7 +53,7 @@ def _roles(collected: Collected) -> list[_Role]:
 
 def _model_provenance(model: OpenedModel, role: _Role, n_otherwise: int | None) -> ModelProvenance:
     """Record which model scored, and how."""
-    files, prefix = model.files, model.encoder.prefix
+    files, prefix, chat = model.files, model.encoder.prefix, model.encoder.chat
     return ModelProvenance(
         role=role,
         path=files.spec.path,
@@ -76,6 +76,7 @@ def _model_provenance(model: OpenedModel, role: _Role, n_otherwise: int | None) 
         tokenizer_class=type(files.tokenizer).__name__,
         tokenizer_file_class=stated_class(files.tokenizer_source),
         n_read_otherwise=n_otherwise,
+        chat_template_sha256=None if chat is None else chat.template_sha256,
     )
 
 
@@ -89,11 +90,12 @@ def _package_version(name: str) -> str:
 
 def describe_data(config: AuditConfig, data: SampleSet, collected: Collected, table: SampleTable) -> DataResult:
     """Describe the texts of both sides and what was cut."""
+    reader = collected.models[0].encoder.chat
     windows = [model.encoder.window for model in collected.models if model.encoder.window is not None]
 
     def side(name: Literal["members", "non_members"], path: str) -> SideData:
         here = table.is_member == (name == "members")
-        cut = (data.text_bytes - table.n_bytes)[here]
+        cut, is_chat = collected.plan.n_bytes_cut[here], data.form != "text"
         return SideData(
             path=path,
             n_samples=int(here.sum()),
@@ -105,6 +107,8 @@ def describe_data(config: AuditConfig, data: SampleSet, collected: Collected, ta
             n_bytes_cut=int(cut.sum()),
             n_windowed=int(collected.plan.windowed[here].sum()),
             n_repeated=data.n_repeated(name),
+            n_turns=int(data.n_turns[here].sum()) if is_chat else None,
+            n_tool_calls=int(data.n_tool_calls[here].sum()) if is_chat else None,
             n_dropped=data.n_dropped(name),
             notes=tuple(data.notes.get(name, ())),
         )
@@ -114,4 +118,7 @@ def describe_data(config: AuditConfig, data: SampleSet, collected: Collected, ta
         non_members=None if config.non_members is None else side("non_members", str(config.non_members)),
         window_tokens=min(windows, default=None),
         long_texts=config.long_texts,
+        form=data.form,
+        score="all" if reader is None else reader.score,
+        end_marks_scored=None if reader is None else reader.with_marks,
     )

@@ -101,7 +101,7 @@ def make_canaries(plan: CanaryPlan) -> CanarySet:
     if plan.base is not None:
         writer = HotWriter(plan.base, device=plan.device, seed=randomness.randbits(62))
     tokenizer = writer.tokenizer if writer else load_tokenizer(ModelSpec(path=plan.tokenizer or "").with_base())
-    texts = () if plan.data is None else load_texts(plan.data)[0]
+    texts = () if plan.data is None else tuple(load_texts(plan.data)[0].words)
     prefixes = _prefixes(tokenizer, texts, plan, n, rng) if texts and plan.prefix_tokens else [""] * n
     if writer is not None:
         secrets = _hot(writer, prefixes, plan)

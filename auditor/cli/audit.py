@@ -65,7 +65,7 @@ __all__ = ["audit"]
 @shared("--long-texts", help=(
     "Texts beyond a context window: cut at the same character for all models, or scored whole in windows that "
     "overlap by half."))  # fmt: skip
-@shared("--prefix-token", "--dtype", "--device")
+@shared("--score", "--chat-template", "--prefix-token", "--dtype", "--device")
 @click.option("--device-map", metavar="auto|balanced|sequential",
               help="Spread each model over all devices, memory and disk.")  # fmt: skip
 @shared("--batch-tokens", metavar="N|auto")
@@ -109,7 +109,8 @@ def audit(
 
     DATA is a .jsonl, .json, .csv, .tsv, .parquet, .txt or .arrow file (.gz and .zst too), a folder of them, a local
     clone of a data set, or a `datasets` id (name:config); with a column `text`, and optionally `id`, `group` (an empty
-    group is none) and `copies` (how often a member stood in the training set).
+    group is none) and `copies` (how often a member stood in the training set). Instead of `text`, conversations are
+    read from `messages`, `conversations`, or `prompt` and `completion`, with the chat template of each model.
 
     Of several checkpoints each has its report in OUT/NAME; curve.html, curve.md and curve.json say how bits and
     attacks change from one to the next, text by text.

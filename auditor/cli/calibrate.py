@@ -67,7 +67,8 @@ def _prepare(data: str, options: dict[str, Any]) -> tuple[Any, Any]:
     from ..experiments.corpus import cut_corpus, train_tokenizer
     from ..experiments.sweep import CalibrationPlan, default_configs, largest_cell
 
-    texts, _ = load_texts(DataSpec(path=data, text_field=options["text_field"], split=options["split"]))
+    read, _ = load_texts(DataSpec(path=data, text_field=options["text_field"], split=options["split"]))
+    texts = read.words
     if options["tokenizer"] is not None:
         tokenizer, tokenizer_name = load_tokenizer(ModelSpec.parse(options["tokenizer"])), options["tokenizer"]
     else:

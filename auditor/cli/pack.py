@@ -28,7 +28,7 @@ __all__ = ["pack"]
 @click.option("--max-tokens", type=int, metavar="N",
               help="Score at most N tokens of a text: no more than the shortest window of a target.")  # fmt: skip
 @shared("--long-texts", help="Texts beyond that.")
-@shared("--prefix-token")
+@shared("--score", "--chat-template", "--prefix-token")
 @shared("--dtype", help="Precision of the weights, also of the target's.")
 @shared("--device")
 @shared("--batch-tokens", type=int, metavar="N")

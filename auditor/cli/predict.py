@@ -20,7 +20,9 @@ __all__ = ["predict"]
 @click.option("--tokens", type=AMOUNT, help="Tokens of the training set, each counted once: 300B, 2T.")
 @click.option("--data", metavar="DATA", help="Count samples and tokens of these texts (with --tokenizer).")
 @click.option("--tokenizer", metavar="M", help="Tokenizer for --data.  [default: that of --model]")
-@shared("--text-field", filled=True, help="Column of --data.")
+@shared("--text-field", filled=True, help="Column of --data; without it, conversations are looked for.")
+@shared("--score", filled=True, help="Of conversations, count what was completed, or everything.")
+@shared("--chat-template", help="Chat template of the conversations, instead of the tokenizer's own.")
 @shared("--split", filled=True)
 @click.option("--sample-tokens", type=AMOUNT, help=(
     "Tokens of a sample; other than 64 is an extrapolation.  [default: 64, or the mean of --data]"))  # fmt: skip

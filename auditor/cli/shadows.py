@@ -30,6 +30,8 @@ __all__ = ["shadows"]
     "[default: 2.2/sqrt(parameters); from a base a quarter of it; ten times that with --lora]"))  # fmt: skip
 @click.option("--max-tokens", type=int, metavar="N", help="Train on at most N tokens of a text, as the audit scores.")
 @shared("--prefix-token", filled=True, help="What stands before a text, as in the audit.")
+@shared("--score", filled=True, help="Of conversations, train on what was completed, or on everything; as the audit.")
+@shared("--chat-template", help="Chat template of the target, instead of its tokenizer's own.")
 @shared("--text-field", "--split", filled=True)
 @shared("--non-members-split")
 @click.option("--seed", type=int, default=0, help="Of the halves, first weights and orders.")
@@ -84,8 +86,10 @@ def _next_command(options: dict[str, Any], out: Path) -> str:
         "non_members_split",
         "max_tokens",
         "prefix_token",
+        "score",
+        "chat_template",
     )
-    usual = {"text_field": "text", "split": "train", "prefix_token": "auto"}
+    usual = {"text_field": "text", "split": "train", "prefix_token": "auto", "score": "completion"}
     given = [(name, options[name]) for name in named if options[name] not in (None, usual.get(name))]
     words = [word for name, value in given for word in (f"--{name.replace('_', '-')}", str(value))]
     return visible(shlex.join(["auditor", "audit", *words, "--shadows", str(out)]), 4000)
@@ -98,7 +102,8 @@ def _plan(options: dict[str, Any]) -> tuple[Any, Any, Any]:
     from ..experiments.shadows import ShadowPlan
 
     field, split = options["text_field"], options["split"]
-    names = ("n_models", "lora_rank", "epochs", "steps", "batch_size", "learning_rate", "max_tokens", "prefix_token")
+    names = ("n_models", "lora_rank", "epochs", "steps", "batch_size", "learning_rate", "max_tokens", "prefix_token",
+             "score", "chat_template")  # fmt: skip
     plan = ShadowPlan(
         target=ModelSpec.parse(options["target"], tokenizer=options["tokenizer"]),
         base=None if options["base"] is None else ModelSpec.parse(options["base"], tokenizer=options["tokenizer"]),

@@ -19,6 +19,8 @@ CONDITIONED = "attacks that use it differ for that reason too"
 CAUTIONS = {
     "max_tokens": SCORED,
     "long_texts": SCORED,
+    "score": SCORED,
+    "chat_template": SCORED,
     "shots": CONDITIONED,
     "member_shots": CONDITIONED,
     "neighbour_model": CONDITIONED,

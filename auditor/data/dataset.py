@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 
 from ..config import DataSpec, is_count
 from ..errors import DataError
+from .chat import FORMS, Chat
 from .drops import read_drop_ids
 from .held_texts import held_rows
 from .json_values import as_json
-from .lazy_texts import TextSpool
+from .lazy_texts import LazyTexts, TextSpool
 from .quoting import counted, listing, plain, quoted
 from .readers import read_rows
-from .rows import Columns, Row
+from .rows import Columns, Row, record_row
 
-__all__ = ["Sample", "SampleSet", "Side", "load_corpus", "load_samples", "load_texts"]
+__all__ = ["PlainWords", "Sample", "SampleSet", "Side", "load_corpus", "load_samples", "load_texts",
+           "samples_in_memory"]  # fmt: skip
 
 Side = Literal["members", "non_members"]
 
@@ -38,7 +40,8 @@ class Sample:
     id : str
         Unique in the audit.
     text : str
-        As given: never normalised, trimmed or repaired. Not empty, and valid Unicode.
+        As given: never normalised, trimmed or repaired. Not empty, and valid Unicode. A conversation is written as
+        `Chat.packed` does.
     is_member : bool
         Whether the target trained on it.
     group : str or None
@@ -47,6 +50,8 @@ class Sample:
         How often the text stands in the training set, if the data says so; 0 for a non-member.
     others : str or None
         The other columns as a JSON object, where they are kept.
+    form : str
+        Form that the text had in the data, one of `auditor.data.chat.FORMS`.
     """
 
     id: str
@@ -55,11 +60,21 @@ class Sample:
     group: str | None = None
     copies: int | None = None
     others: str | None = None
+    form: str = "text"
+
+    @property
+    def words(self) -> str:
+        """The text without anything that a template adds: of a conversation, what is said in it."""
+        return self.text if self.form == "text" else Chat.read(self.text).words()
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns that the text is read from again: ``text``, or those of a conversation."""
+        return {"text": self.text} if self.form == "text" else Chat.read(self.text).columns()
 
     @property
     def text_sha256(self) -> str:
-        """Hash of the whole text, UTF-8."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        """Hash of the whole text, UTF-8; of a conversation, of its words: the roles have no part in it."""
+        return hashlib.sha256(self.words.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +100,10 @@ class SampleSet:
         How often each text stands in the training set, where the data says so.
     others : sequence of str
         The other columns of each text as a JSON object, read from disk when asked for; empty where they are not kept.
+    form : str
+        Form of all texts, one of `auditor.data.chat.FORMS`.
+    n_turns, n_tool_calls : ndarray of int64, shape (n_samples,)
+        Scored messages of each conversation, and tool calls; one and none of a plain text.
     """
 
     ids: tuple[str, ...]
@@ -97,19 +116,27 @@ class SampleSet:
     dropped: Mapping[Side, int] = field(default_factory=dict)
     copies: tuple[int | None, ...] = ()
     others: Sequence[str] = ()
+    form: str = "text"
+    n_turns: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    n_tool_calls: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @classmethod
     def of(cls, samples: Iterable[Sample], notes: Mapping[Side, tuple[str, ...]]) -> "SampleSet":
         """Collect samples, which are consumed one by one."""
         texts, ids, groups, is_member, hashes = TextSpool(), [], [], [], []
         n_bytes, copies, others = array("q"), [], TextSpool()
+        form, n_turns, n_calls = "text", array("q"), array("q")
         for sample in samples:
+            form = sample.form
+            turns, calls = _turns(sample)
+            n_turns.append(turns)
+            n_calls.append(calls)
             texts.append(sample.text)
             ids.append(sample.id)
             groups.append(sample.group)
             is_member.append(sample.is_member)
             hashes.append(sample.text_sha256)
-            n_bytes.append(len(sample.text.encode()))
+            n_bytes.append(len(sample.words.encode()))
             copies.append(sample.copies)
             if sample.others is not None:
                 others.append(sample.others)
@@ -123,7 +150,15 @@ class SampleSet:
             notes=notes,
             copies=tuple(copies),
             others=others if len(others) else (),
+            form=form,
+            n_turns=np.array(n_turns, dtype=np.int64),
+            n_tool_calls=np.array(n_calls, dtype=np.int64),
         )
+
+    @property
+    def words(self) -> Sequence[str]:
+        """The texts without anything that a template adds; read from disk when asked for."""
+        return self.texts if self.form == "text" else PlainWords(self.texts)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -137,6 +172,7 @@ class SampleSet:
             group=self.groups[index],
             copies=self.copies[index],
             others=self.others[index] if self.others else None,
+            form=self.form,
         )
 
     def rows(self, side: Side) -> list[int]:
@@ -212,7 +248,11 @@ def load_samples(
 
     Notes
     -----
-    The text is in the column ``text_field``. An optional ``id`` and ``group`` are cast to str; a null or NaN is
+    The text is in the column ``text_field``. Where there is no column ``text``, conversations are looked for: in
+    ``prompt`` with ``completion`` (strings, or lists of messages), in ``messages`` (or ``conversations``, ShareGPT's),
+    with ``tools`` and ``chat_template_kwargs`` beside them; see `auditor.data.chat`. All rows are of one form.
+
+    An optional ``id`` and ``group`` are cast to str; a null or NaN is
     no id or no group, and an empty group is none: texts without one do not belong together. A sample without an
     id is called ``member-N`` or ``non_member-N``, N being its position in the side, from 0, across the files of
     a folder in the order of their names. A text may occur several times in a side, as it may in training: see
@@ -229,6 +269,7 @@ def load_samples(
     places: list[str] = []
     notes: dict[Side, tuple[str, ...]] = {"members": (), "non_members": ()}
     left_out: dict[Side, list[str]] = {"members": [], "non_members": []}
+    forms: list[str] = []
     drop_ids = {} if drop is None else read_drop_ids(drop)
 
     sides: tuple[tuple[DataSpec | None, Side], ...] = ((members, "members"), (non_members, "non_members"))
@@ -236,9 +277,10 @@ def load_samples(
     def both() -> Iterator[Sample]:
         for spec, side in sides:
             if spec is not None:
-                yield from _read_side(spec, side, places, notes, drop_ids, left_out[side], held=held)
+                yield from _read_side(spec, side, places, notes, drop_ids, left_out[side], held=held, forms=forms)
 
     data = SampleSet.of(both(), notes)
+    _refuse_two_forms(data, forms)
     dropped = set().union(*left_out.values())
     data = replace(data, dropped={side: len(ids) for side, ids in left_out.items()})
     _refuse_unknown_ids({line for one, line in drop_ids.items() if one not in dropped}, drop)
@@ -247,8 +289,10 @@ def load_samples(
     return data
 
 
-def load_texts(spec: DataSpec, held: Mapping[str, Any] | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def load_texts(spec: DataSpec, held: Mapping[str, Any] | None = None) -> tuple[SampleSet, tuple[str, ...]]:
     """Read the texts of one source of any form that `load_samples` takes, and the notes made on the way.
+
+    They are samples without a side; an id may come twice.
 
     Raises
     ------
@@ -256,8 +300,37 @@ def load_texts(spec: DataSpec, held: Mapping[str, Any] | None = None) -> tuple[t
         As `load_samples` does.
     """
     notes: dict[str, tuple[str, ...]] = {}
-    texts = tuple(sample.text for sample in _read_side(spec, "data", [], notes, held=held))
-    return texts, notes["data"]
+    data = SampleSet.of(_read_side(spec, "data", [], notes, held=held), {})
+    return data, notes["data"]
+
+
+def samples_in_memory(sides: Mapping[Side, Sequence[object]]) -> SampleSet:
+    """Take samples from rows in memory: strings, or mappings with the columns of a file.
+
+    Raises
+    ------
+    DataError
+        As `load_samples` does.
+    """
+    notes: dict[Side, tuple[str, ...]] = {"members": (), "non_members": ()}
+    places: list[str] = []
+    forms: list[str] = []
+
+    def rows(side: Side, given: Sequence[object]) -> Iterator[Row]:
+        for i, row in enumerate(given):
+            place = f"row {i} of {side}"
+            yield record_row(row, Columns("text"), place) if isinstance(row, Mapping) else Row(place, row)
+
+    def both() -> Iterator[Sample]:
+        for side, given in sides.items():
+            spec = DataSpec(path=f"{side} in memory")
+            yield from _samples(rows(side, given), spec, side, places, notes, [], forms=forms)
+
+    data = SampleSet.of(both(), notes)
+    _refuse_two_forms(data, forms)
+    _refuse_shared_texts(data)
+    _refuse_shared_ids(data.ids, places)
+    return data
 
 
 def load_corpus(spec: DataSpec) -> tuple[SampleSet, tuple[str, ...]]:
@@ -287,16 +360,37 @@ def _read_side(
     *,
     keep_others: bool = False,
     held: Mapping[str, Any] | None = None,
+    forms: list[str] | None = None,
 ) -> Iterator[Sample]:
-    """Yield the samples of one side; the place of each, the notes and the ids left out are added on the way."""
-    left_out = [] if left_out is None else left_out
+    """Read the samples of one side; the place of each, the notes, the ids left out and the form are added."""
     found: list[str] = []
-    faults: defaultdict[str, list[str]] = defaultdict(list)
-    n_samples = n_faults = 0
     if held and spec.path in held:
         rows = held_rows(held[spec.path], Columns(spec.text_field, keep_others), spec.path)
     else:
         rows = read_rows(spec, found, keep_others=keep_others)
+    return _samples(rows, spec, side, places, notes, found, drop_ids, left_out, forms=forms)
+
+
+def _samples(
+    rows: Iterable[Row],
+    spec: DataSpec,
+    side: Literal[Side, "data"],
+    places: list[str],
+    notes: MutableMapping[Any, tuple[str, ...]],
+    found: list[str],
+    drop_ids: Container[str] = (),
+    left_out: list[str] | None = None,
+    *,
+    forms: list[str] | None = None,
+) -> Iterator[Sample]:
+    """Yield the samples of rows, of which ``found`` is noted already.
+
+    Many parameters: what is found out on the way goes to lists of the caller, as samples are yielded one by one.
+    """
+    left_out = [] if left_out is None else left_out
+    faults: defaultdict[str, list[str]] = defaultdict(list)
+    first_of: dict[str, str] = {}
+    n_samples = n_faults = 0
     for number, row in enumerate(rows):
         label = f"{side.removesuffix('s')}-{number}"
         fault = _fault(row)
@@ -305,6 +399,8 @@ def _read_side(
             n_faults += 1
             if n_faults == _MOST_FAULTS:
                 break
+        elif first_of.setdefault(row.form, row.place) and len(first_of) > 1:
+            continue  # told at the end
         elif not faults and isinstance(row.text, str):
             sample_id = label if _is_null(row.id) else str(row.id)
             if sample_id in drop_ids:
@@ -321,7 +417,9 @@ def _read_side(
                 group=group,
                 copies=copies,
                 others=None if row.others is None else as_json(row.others),
+                form=row.form,
             )
+    _refuse_mixed(first_of, side)
     if faults:
         listed = "; ".join(f"{fault}: {listing(where)}" for fault, where in faults.items())
         listed += f"; reading stopped after {n_faults:,} of them" * (n_faults == _MOST_FAULTS)
@@ -332,11 +430,18 @@ def _read_side(
         raise DataError(f"{side}: --drop-ids names every sample of {plain(spec.path)}; keep some")
     if not n_samples:
         raise DataError(f"{side}: {plain(spec.path)} holds no texts")
+    (form,) = first_of
+    if form != "text":
+        found.append(f"read as {FORMS[form]}")
+    if forms is not None:
+        forms.append(form)
     notes[side] = tuple(found)
 
 
 def _fault(row: Row) -> str | None:
     """Say why a row cannot be a sample."""
+    if row.fault:
+        return row.fault
     if not isinstance(row.text, str):
         kind = "null" if row.text is None else type(row.text).__name__
         return f"a text must be a string, not {kind}"
@@ -368,6 +473,46 @@ def _is_null(value: object) -> bool:
 
 def _shown_id(row: Row, label: str) -> str:
     return quoted(str(row.id)) if isinstance(row.id, str | int) else label
+
+
+def _refuse_mixed(first_of: Mapping[str, str], side: str) -> None:
+    """Refuse rows of several forms on one side: what is scored of them would differ."""
+    if len(first_of) > 1:
+        shown = "; ".join(f"{FORMS[form]} (first: {place})" for form, place in first_of.items())
+        raise DataError(f"{side}: rows of mixed forms: {shown}; write all of them in one form")
+
+
+def _refuse_two_forms(data: SampleSet, forms: Sequence[str]) -> None:
+    """Refuse sides that were written in two forms of which other parts are scored."""
+    alike = {"conversations": "messages"}
+    if len({alike.get(form, form) for form in forms}) > 1:
+        members, others = (FORMS[form] for form in forms)
+        raise DataError(
+            f"members are {members}, non-members {others}: other parts of them would be scored; write both sides in "
+            "one form"
+        )
+
+
+def _turns(sample: Sample) -> tuple[int, int]:
+    """Count the scored messages of a conversation, and the tool calls in it."""
+    if sample.form == "text":
+        return 1, 0
+    chat = Chat.read(sample.text)
+    return len(chat.scored("completion")), sum(len(message.get("tool_calls") or []) for message in chat.messages)
+
+
+class PlainWords(LazyTexts):
+    """The words of conversations, or of the part of them that is scored, read when asked for."""
+
+    def __init__(self, packed: Sequence[str], score: str = "all") -> None:
+        self._packed, self._score = packed, score
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def text(self, index: int) -> str:
+        """Return the words of the conversation at a place, counted from 0."""
+        return Chat.read(self._packed[index]).words(self._score)
 
 
 def _refuse_unknown_ids(lines: set[int], drop: Path | None) -> None:

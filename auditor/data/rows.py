@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from ..errors import DataError
+from .chat import CHAT_COLUMNS, as_chat, chat_columns
 from .quoting import listing, plain, quoted
 
 __all__ = ["Columns", "Row", "chosen_columns", "column_rows", "record_row"]
@@ -12,7 +13,6 @@ __all__ = ["Columns", "Row", "chosen_columns", "column_rows", "record_row"]
 _LIKE_A_NAME = re.compile(r"[^\W\d][\w.-]{0,28}")
 _Source = Literal["schema", "keys", "header"]
 _OPTIONAL = ("id", "group", "copies")
-_CHATS = frozenset({"messages", "conversations", "conversation"})
 
 
 class Columns(NamedTuple):
@@ -20,6 +20,10 @@ class Columns(NamedTuple):
 
     text: str
     keep_others: bool = False
+
+    def of(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Choose, of the columns that there are, those that the text is made of; none if there is no text."""
+        return chat_columns(names, self.text)
 
 
 class Row(NamedTuple):
@@ -30,7 +34,11 @@ class Row(NamedTuple):
     place : str
         File and line, or file and row, for messages.
     text, id, group, copies : object
-        Values as read; all but ``text`` are None where the data has none.
+        Values as read; all but ``text`` are None where the data has none. A conversation is packed into one string.
+    form : str
+        Form of the text, one of `auditor.data.chat.FORMS`.
+    fault : str or None
+        Why there is no text, if a conversation cannot be made of the row.
     others : dict of str to object, or None
         The other columns by name, where they are kept.
     """
@@ -41,26 +49,42 @@ class Row(NamedTuple):
     group: object = None
     copies: object = None
     others: object = None
+    form: str = "text"
+    fault: str | None = None
 
 
 def record_row(record: Mapping[str, object], columns: Columns, place: str) -> Row:
     """Take text, id, group and copies out of one object; a column that is the text is not also the id."""
-    if columns.text not in record:
+    named = columns.of(list(record))
+    if not named:
         raise _no_column(list(record), columns.text, place, "keys")
-    found = Row(
-        place, record[columns.text], *(None if columns.text == name else record.get(name) for name in _OPTIONAL)
-    )
+    text, form, fault = _text(record, named)
+    own, group, copies = (None if name in named else record.get(name) for name in _OPTIONAL)
+    found = Row(place, text, own, group, copies, form=form, fault=fault)
     if not columns.keep_others:
         return found
-    used = {columns.text, *_OPTIONAL}
+    used = {*named, *_OPTIONAL}
     return found._replace(others={name: value for name, value in record.items() if name not in used})
+
+
+def _text(record: Mapping[str, object], named: Sequence[str]) -> tuple[object, str, str | None]:
+    """Make the text of a row; also say its form, and what is wrong with it."""
+    first = record[named[0]]
+    is_list = isinstance(first, list) and bool(first) and isinstance(first[0], dict)
+    if not is_list and named[0] not in CHAT_COLUMNS and "completion" not in named:
+        return first, "text", None
+    try:
+        form, text = as_chat(record, named)
+    except ValueError as error:
+        return None, "text", str(error)
+    return text, form, None
 
 
 def column_rows(
     found: Mapping[str, Sequence[object]], columns: Columns, where: str, *, start: int = 0
 ) -> Iterator[Row]:
     """Turn the chosen columns into rows, which are numbered from ``start``."""
-    n_rows = len(found[columns.text])
+    n_rows = len(found[columns.of(list(found))[0]])
     if any(len(column) != n_rows for column in found.values()):
         raise DataError(f"{where}: the columns {listing(list(map(plain, found)))} are not of one length")
     for number, values in enumerate(zip(*found.values(), strict=True), start=start):
@@ -75,7 +99,7 @@ def chosen_columns(names: Sequence[str], columns: Columns, where: str, source: _
     names : sequence of str
         The columns there are.
     columns : Columns
-        The column of the texts must be there, besides an optional ``id``, ``group`` and ``copies``, and others.
+        The columns of the texts must be there, besides an optional ``id``, ``group`` and ``copies``, and others.
     where : str
         What has these columns, for messages.
     source : {"schema", "keys", "header"}
@@ -83,9 +107,10 @@ def chosen_columns(names: Sequence[str], columns: Columns, where: str, source: _
         of the keys of an object those that look like names; of the first row of a CSV file, which may have no
         header, these and only if one of them is a column that is looked for.
     """
-    if columns.text not in names:
+    text_columns = columns.of(names)
+    if not text_columns:
         raise _no_column(names, columns.text, where, source)
-    wanted = [name for name in dict.fromkeys((columns.text, *_OPTIONAL)) if name in names]
+    wanted = [name for name in dict.fromkeys((*text_columns, *_OPTIONAL)) if name in names]
     if columns.keep_others:
         wanted = list(dict.fromkeys((*wanted, *names)))
     for name in wanted:
@@ -102,13 +127,7 @@ def _no_column(names: Sequence[str], text_field: str, where: str, source: _Sourc
     held = [listing(named, limit=20)] if named else []
     if others:
         held.append(f"{others} not shown, as {'it' if others == 1 else 'they'} may be text")
-    chats = sorted(_CHATS.intersection(names))
-    way_out = (
-        f"a column {chats[0]} holds chats, not texts: write each as one text, as the tokenizer's chat template does "
-        f"(apply_chat_template(..., tokenize=False)), into a column {quoted(text_field)}"
-        if chats
-        else "name the column of the texts with --text-field"
-    )
     return DataError(
-        f"{where}: no column {quoted(text_field)}; columns there are: {' and '.join(held) or 'none'}; {way_out}"
+        f"{where}: no column {quoted(text_field)}; columns there are: {' and '.join(held) or 'none'}; name the column "
+        "of the texts with --text-field (conversations are found in messages, conversations, or prompt and completion)"
     )

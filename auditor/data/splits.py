@@ -95,7 +95,7 @@ def make_split(
             f"--coins are fair, so about half of the texts are members: leave --member-share out, got {member_share:g}"
         )
     corpus, notes = load_corpus(source)
-    if corpus.others and any("text" in json.loads(one) for one in corpus.others):
+    if corpus.form == "text" and corpus.others and any("text" in json.loads(one) for one in corpus.others):
         raise ConfigError(
             f"--text-field {source.text_field}: {source.path} has a column 'text' too, and that is what the parts name "
             "the column of the texts: rename one of the two"
@@ -106,7 +106,7 @@ def make_split(
     distinct.sort()
     kept, n_unchecked = distinct, 0
     if near_duplicates is not None:
-        pairs = near_duplicate_pairs(ChosenTexts(corpus.texts, distinct), threshold=near_duplicates)
+        pairs = near_duplicate_pairs(ChosenTexts(corpus.words, distinct), threshold=near_duplicates)
         kept = distinct[np.unique(pairs.clusters(), return_index=True)[1]]
         n_unchecked = pairs.n_unchecked
     if by_group and len({corpus.groups[row] for row in kept}) == 1:
@@ -249,7 +249,7 @@ def _for_json(path: Path) -> TextIO:
 
 def _json_line(sample: Sample) -> dict[str, object]:
     """Keep what a later audit reads, and every other column."""
-    row: dict[str, object] = {"id": sample.id, "text": sample.text, "group": sample.group}
+    row: dict[str, object] = {"id": sample.id, **sample.columns(), "group": sample.group}
     if sample.copies is not None:
         row["copies"] = sample.copies
     return row if sample.others is None else row | json.loads(sample.others)

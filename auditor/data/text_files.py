@@ -84,7 +84,7 @@ def read_json(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row]:
 
 def read_csv(path: Path, columns: Columns, notes: list[str]) -> Iterator[Row]:
     """Read rows below a header, between commas, semicolons, tabs or bars: whatever gives the column of the texts."""
-    delimiter = _delimiter(path, columns.text)
+    delimiter = _delimiter(path, columns)
     if delimiter != ",":
         notes.append(f"read {plain(path.name)} as separated by {_DELIMITERS[delimiter]}")
     yield from _delimited(path, columns, notes, delimiter)
@@ -113,7 +113,8 @@ def _delimited(path: Path, columns: Columns, notes: list[str], delimiter: str) -
                 raise DataError(f"{place}: the row has {counted(len(cells), 'cell')}, the header {len(header)}")
             else:
                 record = zip(header, cells, strict=True)
-                named = {name: cell if name == columns.text else cell or None for name, cell in record}
+                texts = columns.of(header)
+                named = {name: cell if name in texts else cell or None for name, cell in record}
                 yield record_row(named, columns, place)
     except csv.Error as error:
         raise DataError(f"{where}: not valid CSV in the row from line {start}: {reason(error)}") from error
@@ -125,7 +126,7 @@ def _csv_reader(path: Path, delimiter: str) -> "_csv.Reader":
     return csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
 
 
-def _delimiter(path: Path, text_field: str) -> str:
+def _delimiter(path: Path, columns: Columns) -> str:
     """Find what stands between the cells: with one of the delimiters the header has the column of the texts.
 
     Raises
@@ -134,7 +135,7 @@ def _delimiter(path: Path, text_field: str) -> str:
         If it has with several of them.
     """
     headers = {delimiter: _header(path, delimiter) for delimiter in _DELIMITERS}
-    found = [delimiter for delimiter, header in headers.items() if text_field in header]
+    found = [delimiter for delimiter, header in headers.items() if columns.of(header)]
     if len(found) > 1 and any(len(headers[delimiter]) > 1 for delimiter in found):
         raise DataError(
             f"{plain(path)} (whose first row is its header): cells may be separated by "

@@ -524,6 +524,10 @@ class SideData:
     """Number of samples whose text, as scored, occurs more than once."""
     n_dropped: int = 0
     """Number of samples left out by a drop list."""
+    n_turns: int | None = None
+    """Number of completions (turns of the assistant) in conversations; null for plain texts."""
+    n_tool_calls: int | None = None
+    """Number of tool calls in conversations; null for plain texts."""
     notes: tuple[str, ...] = ()
     """Remarks on what was left out or done on the way."""
 
@@ -540,6 +544,12 @@ class DataResult:
     """Most tokens of a text that were scored; null without a limit."""
     long_texts: str
     """What was done to texts that do not fit: cut, or stride."""
+    form: str = "text"
+    """Form of the texts: text, messages, conversations, prompt_completion or prompt_completion_messages."""
+    score: str = "all"
+    """Which tokens were scored: all, or those of the completion."""
+    end_marks_scored: bool | None = None
+    """Whether the marks of a chat template that end a scored turn were scored; null for plain texts."""
 
 
 @document
@@ -588,6 +598,8 @@ class ModelProvenance:
     """Class that the files of the tokenizer name; null if they name none."""
     n_read_otherwise: int | None = None
     """Number of texts that it reads otherwise than its tokenizer.json says; null without such a file."""
+    chat_template_sha256: str | None = None
+    """SHA-256 of the chat template that it read conversations with; null without one."""
 
 
 @document

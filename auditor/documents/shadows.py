@@ -73,6 +73,10 @@ class ShadowSettings:
     """Seed of the halves, and with a shadow's number of its weights and its order."""
     data_sha256: str
     """SHA-256 of texts, their copies, and which of them belong together."""
+    score: str = "all"
+    """Which tokens the shadows were trained on: all, or those of the completion."""
+    chat_template_sha256: str | None = None
+    """SHA-256 of the chat template on the conversations; null for plain texts."""
 
     def differences(self, other: "ShadowSettings") -> list[str]:
         """Name what differs in another one: ``learning-rate (0.01 there, 0.001 now)``, this being there."""
@@ -89,6 +93,7 @@ _HASHED = {
     "tokenizer_sha256": "the tokenizer",
     "base_sha256": "the weights of the base",
     "data_sha256": "the texts or their groups",
+    "chat_template_sha256": "the chat template",
 }
 
 

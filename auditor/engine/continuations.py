@@ -14,7 +14,7 @@ from attacks.samia import rouge_1_recall
 from ..errors import ModelError
 from .loading.models import input_device
 from .models import OpenedModel
-from .tokens import Encoder
+from .tokens import Encoder, encode
 
 __all__ = ["N_CONTINUATIONS", "SAMPLING", "Writer", "halves", "refuse_without_generate"]
 
@@ -102,7 +102,7 @@ class Writer:
             the zlib size of each, bytes of UTF-8. A text without halves gives recall 0 and the size of nothing.
         """
         written = self._write(text)
-        truth = halves(text)[1].split()
+        truth = self._encoder.halves(text, halves)[1].split()
         recall = [rouge_1_recall(truth, candidate.split()) for candidate in written]
         return [*recall, *(float(len(zlib.compress(candidate.encode()))) for candidate in written)]
 
@@ -140,7 +140,10 @@ def prompt_of(text: str, encoder: Encoder) -> tuple[Sequence[int], int]:
 
     Of a text beyond the window (scored in several), the prompt keeps its end: half the window at least.
     """
-    first, second = encoder.encode(halves(text))
+    if encoder.chat is None:
+        first, second = encoder.encode(halves(text))
+    else:
+        first, second = encode(encoder.tokenizer, encoder.halves(text, halves))
     if not second or not (first or encoder.prefix.ids):
         return (), 0
     n_new, window = len(second), encoder.window

@@ -64,7 +64,7 @@ def divergence(
 def _logits(model: Any, sequence: TokenSequence) -> torch.Tensor:
     """Run a model; return the logits of each scored token, shape (n_scored, n_vocabulary)."""
     ids = torch.tensor(sequence.ids, device=input_device(model))
-    logits: torch.Tensor = model(input_ids=ids[None], use_cache=False).logits[0, sequence.first_scored - 1 : -1]
+    logits: torch.Tensor = model(input_ids=ids[None], use_cache=False).logits[0, sequence.predicting]
     return logits
 
 

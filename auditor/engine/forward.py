@@ -306,7 +306,7 @@ class Scorer:
         predicting = torch.zeros((len(batch), longest), dtype=torch.bool)
         for row, sequence in enumerate(batch):
             ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
-            predicting[row, sequence.first_scored - 1 : len(sequence.ids) - 1] = True
+            predicting[row, sequence.predicting] = True
         return _Layout(ids.to(self._device), predicting, {})
 
     def _after_shared(self, batch: Sequence[TokenSequence]) -> _Layout:
@@ -317,7 +317,7 @@ class Scorer:
             self._shared = (shared, self._read(shared))
         cache = copy.deepcopy(self._shared[1])
         cache.batch_repeat_interleave(len(batch))
-        rest = self._padded([TokenSequence(one.ids[n_shared:], one.first_scored - n_shared) for one in batch])
+        rest = self._padded([one.after(n_shared) for one in batch])
         return _Layout(rest.ids, rest.predicting, {"past_key_values": cache, "use_cache": True})
 
     def _read(self, ids: tuple[int, ...]) -> Any:
@@ -332,8 +332,10 @@ class Scorer:
         """Lay all sequences end to end in one row."""
         assert self._packing is not None
         ids = torch.tensor([[token for sequence in batch for token in sequence.ids]])  # (1, n_columns)
-        places = [[False] * (one.first_scored - 1) + [True] * one.n_scored + [False] for one in batch]
-        predicting = torch.tensor([[predicts for sequence in places for predicts in sequence]])
+        predicting = torch.zeros((len(batch), max(len(one.ids) for one in batch)), dtype=torch.bool)
+        for row, one in enumerate(batch):
+            predicting[row, one.predicting] = True
+        predicting = torch.cat([row[: len(one.ids)] for row, one in zip(predicting, batch, strict=True)])[None]
         arguments = self._packing.arguments([len(sequence.ids) for sequence in batch], self._device)
         return _Layout(ids.to(self._device), predicting, arguments, self._packing.exchanged)
 
@@ -343,8 +345,8 @@ class Scorer:
 
     def _whole(self, sequence: TokenSequence) -> TokenStatistics:
         ids = torch.tensor(sequence.ids, device=self._device)  # (n_tokens,)
-        logits = self._model(input_ids=ids[None], use_cache=False).logits[0, sequence.first_scored - 1 : -1]
-        return token_statistics(logits.clone(), ids[sequence.first_scored :].to(logits.device))
+        logits = self._model(input_ids=ids[None], use_cache=False).logits[0, sequence.predicting]
+        return token_statistics(logits.clone(), ids[sequence.scored].to(logits.device))
 
     def _refuse_undefined(self, logprob: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
         """Stop rather than report a number made of NaN or of an impossible token."""

@@ -123,8 +123,8 @@ def _of_adapter(weights: Any, everything: list[tuple[str, Any]]) -> list[tuple[s
 def _total_nll(weights: Any, sequence: TokenSequence, device: torch.device) -> torch.Tensor:
     """Sum the negative log-likelihood of the scored tokens of one sequence, nats, shape ()."""
     ids = torch.tensor(sequence.ids, device=device)  # (n_tokens,)
-    logits = weights(input_ids=ids[None], use_cache=False).logits[0, sequence.first_scored - 1 : -1]
-    return F.cross_entropy(logits.float(), ids[sequence.first_scored :].to(logits.device), reduction="sum")
+    logits = weights(input_ids=ids[None], use_cache=False).logits[0, sequence.predicting]
+    return F.cross_entropy(logits.float(), ids[sequence.scored].to(logits.device), reduction="sum")
 
 
 def _mean_norms(parameters: Sequence[torch.nn.Parameter]) -> list[float]:

@@ -59,8 +59,15 @@ def taken(plan: Plan, places: Counts) -> Plan:
         )
         for one in plan.passes
     )
-    texts = ScoredTexts(_Taken(plan.texts, places))
-    return replace(plan, passes=passes, texts=texts, n_bytes=plan.n_bytes[places], unread=plan.unread[:, places])
+    texts = ScoredTexts(_Taken(plan.texts, places), are_chats=plan.texts.are_chats)
+    return replace(
+        plan,
+        passes=passes,
+        texts=texts,
+        n_bytes=plan.n_bytes[places],
+        n_bytes_cut=plan.n_bytes_cut[places],
+        unread=plan.unread[:, places],
+    )
 
 
 def score_references(

@@ -1,6 +1,7 @@
 """Greedy writing: the beginnings of texts, written on by the target and compared with their ends token for token."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,8 +54,6 @@ def writes_suffixes(
     ModelError
         If the target's code cannot generate, or does not fit in memory.
     """
-    from transformers import GenerationConfig
-
     one = plan.passes[0]
     progress = Progress(int(suffix_tokens[list(places)].sum()), on_progress)
     progress.add(0, "loading the target")
@@ -65,22 +64,36 @@ def writes_suffixes(
         sequence = one.sequences([plan.texts[place]])[0][0]
         n_new = int(suffix_tokens[place])
         is_whole = one.n_scored[place] >= cut.prefix + cut.suffix
-        start = sequence.first_scored + (cut.prefix if is_whole else int(one.n_scored[place]) // 2)
-        prompt, truth = sequence.ids[:start], sequence.ids[start : start + n_new]
-        ids = torch.tensor([prompt], device=device)  # (1, n_prompt)
-        settings = GenerationConfig(do_sample=False, max_new_tokens=n_new, min_new_tokens=n_new, pad_token_id=0)
-        weights.generation_config = settings
+        first = cut.prefix if is_whole else int(one.n_scored[place]) // 2
         try:
-            with torch.no_grad():
-                rows = weights.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings)
+            turns = _turns(sequence.scored[first : first + n_new])
+            wrote.append(all(_writes(weights, sequence.ids, turn, device) for turn in turns))
         except (RuntimeError, IndexError, ValueError, MemoryError) as error:
             what = "ran out of memory" if is_out_of_memory(error, device) else "failed"
             raise ModelError(
                 f"{one.model.files.spec}: writing a claim of extraction {what}: {first_line(error)}; leave out "
                 "--confirm-extraction"
             ) from error
-        wrote.append(tuple(rows[0, start:].tolist()) == tuple(truth))
         progress.add(n_new, "writing what extraction claims")
     del weights
     free_memory()
     return np.array(wrote, dtype=np.bool_)
+
+
+def _turns(places: Sequence[int]) -> list[range]:
+    """Group places into runs: the suffix of a conversation may go on in a later turn, past what another one says."""
+    ends = [i for i, place in enumerate(places) if i + 1 == len(places) or places[i + 1] != place + 1]
+    starts = [0, *(end + 1 for end in ends[:-1])]
+    return [range(places[start], places[end] + 1) for start, end in zip(starts, ends, strict=True)]
+
+
+def _writes(weights: Any, ids: Sequence[int], turn: range, device: torch.device) -> bool:
+    """Whether a model, given all ids before, writes those of a turn greedily."""
+    from transformers import GenerationConfig
+
+    prompt, n_new = torch.tensor([ids[: turn.start]], device=device), len(turn)  # (1, n_prompt)
+    settings = GenerationConfig(do_sample=False, max_new_tokens=n_new, min_new_tokens=n_new, pad_token_id=0)
+    weights.generation_config = settings
+    with torch.no_grad():
+        rows = weights.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), generation_config=settings)
+    return tuple(rows[0, turn.start :].tolist()) == tuple(ids[turn.start : turn.stop])

@@ -271,7 +271,7 @@ def _continuations(weights: Any, model: OpenedModel) -> Measure:
 def _gradients(weights: Any, model: OpenedModel) -> Measure:
     """Make the measure of gradient norms."""
     parameters, encoder = choose_parameters(weights, model.files), model.encoder
-    return lambda text, _place: gradient_norms(weights, parameters, encoder.sequences(encoder.encode([text])[0]))
+    return lambda text, _place: gradient_norms(weights, parameters, encoder.sequences(*encoder.read([text])[0]))
 
 
 class _Todo:
@@ -358,7 +358,7 @@ def _notes(plan: Plan, model: OpenedModel, needs: frozenset[Need]) -> list[str]:
         notes.append(
             "small gradients vanish in float16: gradient norms are more exact with --dtype bfloat16 or float32"
         )
-    if Need.CONTINUATIONS in needs and (n_short := sum(not halves(text)[1] for text in plan.texts)):
+    if Need.CONTINUATIONS in needs and (n_short := sum(not halves(text)[1] for text in plan.scored_words)):
         notes.append(f"{n_short} of {len(plan.texts)} texts have fewer than two words, so no second half: recall 0")
     return notes
 

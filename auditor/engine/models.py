@@ -2,19 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from attacks.base import AFTER_MEMBER_SHOTS, AFTER_SHOTS
 
 from ..config import AuditConfig, ModelSpec
 from ..errors import ConfigError
 from ..in_memory import HeldModel
+from .chat import ChatReader, agreed, choose_template, read_template
 from .loading.adapters import changes_its_base, why_not_its_base
 from .loading.held import held_device, open_held, refuse_unready
 from .loading.models import ModelFiles, choose_device, choose_dtype, open_model
 from .store import PassKey
 from .tokens import Encoder, tokenizer_fingerprint
 
-__all__ = ["OpenedModel", "Shots", "open_models", "open_one"]
+__all__ = ["OpenedModel", "Shots", "chat_reader", "open_models", "open_one", "reading_alike"]
 
 _OPTION = {AFTER_SHOTS: "--shots", AFTER_MEMBER_SHOTS: "--member-shots"}
 
@@ -120,6 +122,7 @@ def open_models(
     local_rank: int | None = None,
     device: str | None = None,
     held: Mapping[str, HeldModel] | None = None,
+    form: str = "text",
 ) -> list[OpenedModel]:
     """Open the target and each reference; no weights are loaded.
 
@@ -132,6 +135,8 @@ def open_models(
         Where models will run if not in this process; it need not exist here.
     held : mapping of str to HeldModel, optional
         Models in memory, by the path of their specifications; they stay on the device where they are.
+    form : str
+        Form of the texts, one of `auditor.data.chat.FORMS`.
 
     Raises
     ------
@@ -142,12 +147,56 @@ def open_models(
     if local_rank is not None and device == "cuda":
         device = choose_device(f"cuda:{local_rank}")
     specs = [("target", config.target), *(("reference", spec) for spec in config.references)]
-    models = [open_one(spec, role, config, device, held=(held or {}).get(spec.path)) for role, spec in specs]
+    models = [open_one(spec, role, config, device, held=(held or {}).get(spec.path), form=form) for role, spec in specs]
     return _same_windows(models) if config.long_texts == "stride" else models
 
 
+def reading_alike(models: Sequence[OpenedModel]) -> tuple[list[OpenedModel], list[str]]:
+    """Settle how the models of one audit read its conversations, so that the same characters are scored; and notes.
+
+    Raises
+    ------
+    ConfigError
+        If conversations are to be read and there is no chat template.
+    """
+    readers = [model.encoder.chat for model in models if model.encoder.chat is not None]
+    if not readers:
+        return list(models), []
+    if readers[0].form != "prompt_completion" and readers[0].template is None:
+        raise ConfigError(
+            f"{models[0].files.spec}: its tokenizer has no chat template, and the texts are conversations: give the "
+            "one that it was trained with by --chat-template FILE (such as chat_template.jinja of a chat model), or "
+            "give plain texts"
+        )
+    readers, notes = agreed(readers)
+    return [
+        replace(model, encoder=replace(model.encoder, chat=reader))
+        for model, reader in zip(models, readers, strict=True)
+    ], notes
+
+
+def chat_reader(tokenizer: Any, *, form: str, score: str, template_file: str | None) -> ChatReader | None:
+    """Say how conversations of a form are read with a tokenizer; None for plain texts.
+
+    Raises
+    ------
+    ConfigError
+        If the file of the template cannot be read.
+    """
+    if form == "text":
+        return None
+    given = None if template_file is None else read_template(template_file)
+    return ChatReader(tokenizer=tokenizer, form=form, template=choose_template(tokenizer, given), score=score)
+
+
 def open_one(
-    spec: ModelSpec, role: str, config: AuditConfig, device: str, *, held: HeldModel | None = None
+    spec: ModelSpec,
+    role: str,
+    config: AuditConfig,
+    device: str,
+    *,
+    held: HeldModel | None = None,
+    form: str = "text",
 ) -> OpenedModel:
     """Open a model's files and settle how an audit that runs it on a device reads texts with it."""
     if held is None:
@@ -164,6 +213,8 @@ def open_one(
         context_window=files.context_window,
         max_tokens=config.max_tokens,
         adds_bos=files.adds_bos,
+        form=form,
+        chat=chat_reader(files.tokenizer, form=form, score=config.score, template_file=config.chat_template),
     )
     key = PassKey(
         weights_sha256=files.weights_sha256,

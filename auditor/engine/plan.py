@@ -15,16 +15,18 @@ from numpy.typing import NDArray
 
 from attacks.base import Need
 
-from ..data import LazyTexts
+from ..data import LazyTexts, TextSpool
+from ..data.chat import Chat
 from ..errors import ConfigError, ModelError
+from .chat import check_use
 from .loading.models import ModelFiles
 from .loading.tokenizer_files import TOKENIZER_OPTIONS, file_reader
 from .models import OpenedModel
 from .store import PassKey, ScoreStore
-from .tokens import Encoder, TokenSequence, check_scorable, cut_to_fit
+from .tokens import Encoded, Encoder, TokenSequence, check_scorable, cut_text
 from .views import View, has_words_to_swap, original_views, swapped_views
 
-__all__ = ["Pass", "Plan", "Rewriter", "ScoredTexts", "Stored", "make_plan", "measure_texts"]
+__all__ = ["Pass", "Plan", "Rewriter", "ScoredTexts", "Stored", "Words", "make_plan", "measure_texts"]
 
 _BLOCK = 1024
 """Texts held at once."""
@@ -32,29 +34,50 @@ _BLOCK = 1024
 _KEY = np.dtype("S32")
 _ALL = slice(None)
 
-Ids = list[list[int]]
+Ids = list[Encoded]
 Counts = NDArray[np.int64]
 Stored = Mapping[PassKey, NDArray[np.bytes_]]
 Rewriter = Callable[[Sequence[str]], tuple[list[View], list[str]]]
 
 
 class ScoredTexts(LazyTexts):
-    """The texts as they are scored: each up to the character where it was cut, if it was."""
+    """The texts as they are given to models: each up to the character where it was cut, if it was."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._texts = texts
+    def __init__(self, texts: Sequence[str], *, are_chats: bool = False) -> None:
+        self._texts, self.are_chats = texts, are_chats
         self._stops: dict[int, int] = {}
 
     def cut(self, place: int, stop: int) -> None:
         """Cut a text at a character."""
         self._stops[place] = stop
 
+    @property
+    def cut_places(self) -> list[int]:
+        """Places of the texts that were cut."""
+        return sorted(self._stops)
+
     def __len__(self) -> int:
         return len(self._texts)
 
     def text(self, index: int) -> str:
         """Return the text at a place, counted from 0, as it is scored."""
-        return self._texts[index][: self._stops.get(index)]
+        stop = self._stops.get(index)
+        text = self._texts[index]
+        return text if stop is None else cut_text(text, stop, is_chat=self.are_chats)
+
+
+class Words(LazyTexts):
+    """What texts say, without anything that a chat template adds: all of it, or of what is scored."""
+
+    def __init__(self, texts: Sequence[str], words: Callable[[str], str]) -> None:
+        self._texts, self._words = texts, words
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def text(self, index: int) -> str:
+        """Return the words of the text at a place, counted from 0."""
+        return self._words(self._texts[index])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,26 +118,26 @@ class Pass:
 
     def show(self, texts: Sequence[str]) -> list[str]:
         """Return this view of each text."""
-        return [self.view.change(text) for text in texts]
+        return [self.encoder.show(text, self.view.change) for text in texts]
 
     def encode(self, texts: Sequence[str]) -> Ids:
-        """Token ids of this view of each text, without the prefix."""
-        return self.encoder.encode(self.show(texts))
+        """Token ids of this view of each text, without the prefix, and which of them are scored."""
+        return self.encoder.read(self.show(texts))
 
     def sequences(self, texts: Sequence[str]) -> list[list[TokenSequence]]:
         """Sequences of each text, as the model is given them."""
         encoder = self.encoder
-        return [encoder.sequences(ids) for ids in self.encode(texts)]
+        return [encoder.sequences(*encoded) for encoded in self.encode(texts)]
 
     def scored_ids(self, texts: Sequence[str]) -> Counts:
         """Return the token ids that are scored, text after text, shape (n_tokens,)."""
         windows = [sequence for sequences in self.sequences(texts) for sequence in sequences]
-        return np.concatenate([np.array(one.ids[one.first_scored :], dtype=np.int64) for one in windows])
+        return np.concatenate([np.array(one.scored_ids, dtype=np.int64) for one in windows])
 
     def fits(self, text: str) -> bool:
         """Whether this view of a text can be scored in one window."""
         window = self.encoder.window
-        return window is None or len(self.encode([text])[0]) <= window
+        return window is None or len(self.encode([text])[0].ids) <= window
 
     def distinct(self) -> Counts:
         """Return one place of each distinct text, longest first."""
@@ -143,8 +166,12 @@ class Plan:
     Parameters
     ----------
     texts : ScoredTexts
+    words, scored_words : sequence of str
+        What each text says, and what is scored of it: the text itself, but for conversations.
     n_bytes : ndarray of int64, shape (n_samples,)
-        UTF-8 bytes of each text as scored.
+        UTF-8 bytes of each text as scored; of a conversation, of the words that are scored.
+    n_bytes_cut : ndarray of int64, shape (n_samples,)
+        Bytes of the same that a cut left unread.
     unread : ndarray of int64, shape (n_models, n_samples)
         Characters of each text that no token of a model stands for.
     n_otherwise : tuple of (int or None), length n_models
@@ -158,10 +185,21 @@ class Plan:
     passes: tuple[Pass, ...]
     texts: ScoredTexts
     n_bytes: Counts
+    n_bytes_cut: Counts
     unread: Counts
     n_otherwise: tuple[int | None, ...]
     aligned: bool
     notes: tuple[str, ...]
+
+    @property
+    def words(self) -> Sequence[str]:
+        """What each text says."""
+        return Words(self.texts, lambda text: Chat.read(text).words()) if self.texts.are_chats else self.texts
+
+    @property
+    def scored_words(self) -> Sequence[str]:
+        """What is scored of each text, without any mark of a template."""
+        return _scored_words(self.passes[0].encoder, self.texts)
 
     def stored(self, scores_folder: Path) -> Stored:
         """Read the keys of the rows that the store has now, once for all passes of a model."""
@@ -225,7 +263,10 @@ def make_plan(
     references = tuple(_empty(model, views[0], n) for model in models[1:])
     passes = originals + references
     readers = (originals[0], *references)
-    scored, n_bytes = ScoredTexts(texts), np.zeros(n, dtype=np.int64)
+    scored = ScoredTexts(texts, are_chats=models[0].encoder.chat is not None)
+    n_bytes, n_bytes_cut = np.zeros((2, n), dtype=np.int64)
+    notes = [note for model in _distinct_readers(models) for note in _said_of_templates(model, texts, sample_ids)]
+    before_cut = _scored_words(models[0].encoder, texts)
     unread = np.zeros((len(readers), n), dtype=np.int64)
     files = [file_reader(one.model.files.tokenizer_source) for one in readers]
     n_special, n_otherwise, n_unknown, n_tokens = np.zeros((4, len(readers)), dtype=np.int64)
@@ -237,26 +278,33 @@ def make_plan(
         else:
             ids = [one.encode(scored[places]) for one in passes]
         block = scored[places]
-        n_bytes[places] = [len(text.encode()) for text in block]
+        n_bytes[places] = _sizes(_scored_words(models[0].encoder, block)[:])
+        n_bytes_cut[places] = np.array(_sizes(before_cut[places])) - n_bytes[places]
         for one, encoded in zip(passes, ids, strict=True):
             _measure(one, places, one.show(block), encoded)
         read = [ids[0], *ids[len(originals) :]]
-        aligned &= all(encoded == read[0] for encoded in read[1:])
-        used.update(*read[0])
+        scored_ids = [[one.scored_ids for one in encoded] for encoded in read]
+        aligned &= all(ids == scored_ids[0] for ids in scored_ids[1:])
+        used.update(*scored_ids[0])
         for i, (one, encoded) in enumerate(zip(readers, read, strict=True)):
             unread[i, places] = one.encoder.unread(block)
-            n_special[i] += sum(not one.encoder.special_ids.isdisjoint(tokens) for tokens in encoded)
-            n_unknown[i] += sum(tokens.count(one.model.files.tokenizer.unk_token_id) for tokens in encoded)
-            n_tokens[i] += sum(map(len, encoded))
+            n_special[i] += sum(not one.encoder.special_ids.isdisjoint(_said(one, tokens)) for tokens in encoded)
+            n_unknown[i] += sum(tokens.ids.count(one.model.files.tokenizer.unk_token_id) for tokens in encoded)
+            n_tokens[i] += sum(len(tokens.ids) for tokens in encoded)
             if (read_file := files[i]) is not None:
-                n_otherwise[i] += sum(a != b for a, b in zip(encoded, read_file(block), strict=True))
+                n_otherwise[i] += sum(
+                    a.ids != b for a, b in zip(encoded, read_file(one.encoder.render(block)), strict=True)
+                )
     for one, unknown, total in zip(readers, n_unknown, n_tokens, strict=True):
         _refuse_unknown(one.model.files, int(unknown), int(total))
     for one in passes:
-        check_scorable(one.n_scored, sample_ids, has_prefix=bool(one.encoder.prefix.ids))
+        check_scorable(
+            one.n_scored, sample_ids, has_prefix=bool(one.encoder.prefix.ids),
+            cut=scored.cut_places if scored.are_chats else (), window=one.encoder.window,
+        )  # fmt: skip
     aligned = aligned and _same_pieces(readers, sorted(used))
     _refuse_misaligned(readers, needs, aligned)
-    notes = [_special_note(one.model.role, count, n) for one, count in zip(readers, n_special, strict=True) if count]
+    notes += [_special_note(one.model.role, count, n) for one, count in zip(readers, n_special, strict=True) if count]
     if n_cut_by_shots:
         notes.append(models[0].cut_by_shots_note(n_cut_by_shots, n))
     rewritten, more = _rewritten(originals[0], scored, needs, rewrite)
@@ -264,6 +312,7 @@ def make_plan(
         passes=(*originals, *rewritten, *references),
         texts=scored,
         n_bytes=n_bytes,
+        n_bytes_cut=n_bytes_cut,
         unread=unread,
         n_otherwise=tuple(None if file is None else int(n) for file, n in zip(files, n_otherwise, strict=True)),
         aligned=aligned,
@@ -285,12 +334,12 @@ def _rewritten(
     views, notes, n = list[View](), list[str](), len(scored)
     if Need.SWAPS in needs:
         views += swapped_views()
-        if n_short := sum(not has_words_to_swap(text) for text in scored):
+        if n_short := sum(not has_words_to_swap(text) for text in _scored_words(original.encoder, scored)):
             notes.append(
                 f"{n_short} of {n} texts have fewer than two words: their swapped copies are the texts themselves"
             )
     if Need.NEIGHBOURS in needs:
-        neighbours, more = rewrite(scored)
+        neighbours, more = rewrite(_contents(original.encoder, scored))
         views += neighbours
         notes += more
     passes = [_empty(original.model, view, n) for view in views]
@@ -298,7 +347,7 @@ def _rewritten(
         block = scored[places]
         for one in passes:
             shown = one.show(block)
-            _measure(one, places, shown, one.encoder.encode(shown))
+            _measure(one, places, shown, one.encoder.read(shown))
     n_longer = sum(int((one.n_sequences > original.n_sequences).sum()) for one in passes)
     if n_longer:
         notes.append(
@@ -306,6 +355,38 @@ def _rewritten(
             "beyond are scored after half a window"
         )
     return passes, notes
+
+
+def _said(one: Pass, encoded: Encoded) -> list[int]:
+    """Return the ids in which special tokens are remarkable: those of a conversation's template are not."""
+    return encoded.ids if one.encoder.chat is None else []
+
+
+def _sizes(texts: Sequence[str]) -> list[int]:
+    return [len(text.encode()) for text in texts]
+
+
+def _scored_words(encoder: Encoder, texts: Sequence[str]) -> Sequence[str]:
+    """Return what is scored of texts, without any mark of a template."""
+    return texts if encoder.chat is None else Words(texts, encoder.chat.scored_words)
+
+
+def _contents(encoder: Encoder, texts: Sequence[str]) -> Sequence[str]:
+    """Return what is rewritten of texts: of conversations, each scored content for itself."""
+    if encoder.chat is None:
+        return texts
+    return TextSpool(content for text in texts for content in encoder.chat.scored_contents(text))
+
+
+def _distinct_readers(models: Sequence[OpenedModel]) -> list[OpenedModel]:
+    """List one model for each way in which conversations are read; none if they are plain texts."""
+    ways = {(one.encoder.chat.template, one.key.tokenizer_sha256): one for one in reversed(models) if one.encoder.chat}
+    return list(reversed(ways.values()))
+
+
+def _said_of_templates(model: OpenedModel, texts: Sequence[str], sample_ids: Sequence[str]) -> Iterator[str]:
+    assert model.encoder.chat is not None
+    return check_use(model.encoder.chat, model.role, texts, sample_ids)
 
 
 def _empty(model: OpenedModel, view: View, n: int) -> Pass:
@@ -334,11 +415,14 @@ def _fitting(passes: Sequence[Pass], scored: ScoredTexts, places: slice) -> tupl
 
     windows = [one.encoder.window for one in passes]
     for row, place in enumerate(range(places.start, places.stop)):
-        if any(w is not None and len(encoded[row]) > w for w, encoded in zip(windows, ids, strict=True)):
+        if any(w is not None and len(encoded[row].ids) > w for w, encoded in zip(windows, ids, strict=True)):
             text = scored[place]
-            stop = len(cut_to_fit(text, fits))
+            _, stop = passes[0].encoder.cut(text, fits)
+            if stop is None:
+                continue
             if len(without_shots) < len(passes):
-                n_cut_by_shots += all(one.fits(text[: stop + 1]) for one in without_shots)
+                one_more = cut_text(text, stop + 1, is_chat=scored.are_chats)
+                n_cut_by_shots += all(one.fits(one_more) for one in without_shots)
             scored.cut(place, stop)
             for one, encoded in zip(passes, ids, strict=True):
                 encoded[row] = one.encode([scored[place]])[0]
@@ -348,7 +432,7 @@ def _fitting(passes: Sequence[Pass], scored: ScoredTexts, places: slice) -> tupl
 def _measure(one: Pass, places: slice, shown: Sequence[str], ids: Ids) -> None:
     """Note key and sizes of a block of texts, as its view shows them, in a pass."""
     encoder, files = one.encoder, one.model.files
-    top = max(max(tokens, default=0) for tokens in [*ids, encoder.prefix.ids])
+    top = max(max(tokens, default=0) for tokens in [*(one.ids for one in ids), encoder.prefix.ids])
     if top >= files.n_vocabulary:
         raise ModelError(
             f"{files.spec}: the tokenizer of {files.tokenizer_source} gives id {top}, but the model's vocabulary ends "
@@ -360,7 +444,7 @@ def _measure(one: Pass, places: slice, shown: Sequence[str], ids: Ids) -> None:
             )
         )
     for place, text, tokens in zip(range(places.start, places.stop), shown, ids, strict=True):
-        sequences = encoder.sequences(tokens)
+        sequences = encoder.sequences(*tokens)
         one.keys[place] = _row_key(text, sequences)
         one.n_scored[place] = sum(max(0, sequence.n_scored) for sequence in sequences)
         one.longest[place] = max(len(sequence.ids) - sequence.n_shared for sequence in sequences)
@@ -372,6 +456,8 @@ def _row_key(text: str, sequences: Sequence[TokenSequence]) -> bytes:
     digest = hashlib.blake2b(text.encode(), digest_size=_KEY.itemsize // 2)
     for sequence in sequences:
         digest.update(np.array([len(sequence.ids), sequence.first_scored, *sequence.ids], dtype="<i8").tobytes())
+        if sequence.skipped:
+            digest.update(np.array(sequence.skipped, dtype="<i8").tobytes())
     return digest.hexdigest().encode()
 
 
@@ -407,7 +493,8 @@ def _refuse_misaligned(readers: Sequence[Pass], needs: frozenset[Need], aligned:
             "an attack compares target and reference token by token, but they read the texts as different tokens; "
             "leave that attack out, or take a reference with the target's tokenizer"
         )
-    if not all(one.encoder.prefix.ids for one in readers):
+    scores_all = readers[0].encoder.chat is None or readers[0].encoder.chat.score == "all"
+    if scores_all and not all(one.encoder.prefix.ids for one in readers):
         raise ConfigError(
             "target and reference read the texts as different tokens, and without a prefix token each would "
             "leave a different first token unscored: choose a --prefix-token that both tokenizers have"

@@ -169,6 +169,9 @@ class _Run:
             role=model.role,
             device=model.device,
             window=model.encoder.window,
+            form="text" if model.encoder.chat is None else model.encoder.chat.form,
+            template=None if model.encoder.chat is None else model.encoder.chat.template,
+            with_marks=model.encoder.chat is None or model.encoder.chat.with_marks,
             shots=model.shots,
             key=model.key,
             tried=ends(self.plan, model),
@@ -242,6 +245,9 @@ class _Job:
     role: str
     device: str
     window: int | None
+    form: str
+    template: str | None
+    with_marks: bool
     shots: Mapping[str, Shots]
     key: PassKey
     tried: Ends
@@ -296,14 +302,18 @@ class _Loaded:
 
 def _open_same(job: _Job) -> OpenedModel:
     """Open the model on a worker, and refuse one that is not the driver's: it would score silently, and wrongly."""
-    model = open_one(job.spec, job.role, job.config, choose_device(job.device))
+    config = replace(job.config, chat_template=None)  # its file need not be on this node; the driver read it
+    model = open_one(job.spec, job.role, config, choose_device(job.device), form=job.form)
     ours, theirs = asdict(model.key), asdict(job.key)
     if differing := [name.removesuffix("_sha256") for name in ours if ours[name] != theirs[name]]:
         raise ModelError(
             f"{job.spec}: not the driver's model (other {', '.join(differing)}); give a folder that all nodes share, "
             "or a hub id with its revision, ID@REVISION"
         )
-    return replace(model, encoder=replace(model.encoder, window=job.window), shots=job.shots)
+    chat = model.encoder.chat
+    if chat is not None:
+        chat = replace(chat, template=job.template, with_marks=job.with_marks)
+    return replace(model, encoder=replace(model.encoder, window=job.window, chat=chat), shots=job.shots)
 
 
 def _pack(scores: Mapping[str, SequenceScores], told: Mapping[str, Any]) -> Any:

@@ -32,6 +32,8 @@ class ScoringRequest:
         What the last references are, if they are shadow models.
     seen : ndarray of bool, shape (n_references, n_samples), or None
         Whether a reference trained on a text; None if none did on any.
+    form : str
+        Form of all texts, one of `auditor.data.chat.FORMS`: what is not plain text is a conversation, packed.
     target_called : str
         What the first model is called to whoever waits.
     held : mapping of str to HeldModel
@@ -50,6 +52,7 @@ class ScoringRequest:
     frequency_texts: Sequence[str] = ()
     shadows: ShadowSet | None = None
     seen: NDArray[np.bool_] | None = None
+    form: str = "text"
     target_called: str = "target"
     held: Mapping[str, HeldModel] = field(default_factory=dict)
     extract: str = "none"

@@ -42,6 +42,13 @@ def check_shadows(models: Sequence[OpenedModel], plan: Plan, shadows: ShadowSet,
                 f"--shadows: {run.folder} was trained with the tokens {list(settings.prefix_ids)} before every text, "
                 f"and this audit puts {list(prefix.ids)} there; give --prefix-token {_option(settings.prefix_ids)}"
             )
+        chat = model.encoder.chat
+        score = "all" if chat is None else chat.score
+        if (score, None if chat is None else chat.template_sha256) != (settings.score, settings.chat_template_sha256):
+            raise ConfigError(
+                f"--shadows: {run.folder} was trained with --score {settings.score}, and this audit scores {score}, or "
+                "they have different chat templates: give --score and --chat-template as to `auditor shadows`"
+            )
         window = text_window(prefix, model.files.context_window, max_tokens)
         if window != settings.window:
             raise ConfigError(

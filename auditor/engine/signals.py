@@ -16,7 +16,7 @@ from ..errors import ConfigError, ResultError
 from .frequencies import counts_needed
 from .loading.recorded import refuse_unscored
 from .measures import Measures, check_measurable, measure_missing
-from .models import OpenedModel, open_models
+from .models import OpenedModel, open_models, reading_alike
 from .neighbours import neighbour_views
 from .plan import Pass, Plan, Stored, make_plan
 from .ranks import ALONE, Rank
@@ -88,7 +88,7 @@ class Collected:
         texts = self.plan.texts[places]
         return Signals(
             sample_ids=self.sample_ids[places],
-            texts=tuple(texts),
+            texts=tuple(self.plan.scored_words[places]),
             target=scores[0],
             references=tuple(scores[n_views:]),
             seen=None if self.seen is None else self.seen[:, places],
@@ -204,7 +204,8 @@ def open_and_plan(
         raise ConfigError("engine ray starts its workers itself: run it without torchrun or accelerate launch")
     device = cluster_device(config) if config.engine == "ray" else None
     local_rank = rank.local_rank if rank.world > 1 else None
-    models = open_models(config, local_rank=local_rank, device=device, held=request.held)
+    models = open_models(config, local_rank=local_rank, device=device, held=request.held, form=request.form)
+    models, said = reading_alike(models)
     ExtractSpec.parse(request.extract, window=models[0].encoder.window)  # refuses more than fits
     models[0] = replace(models[0], alias=request.target_called)
     if request.check_target is not None:
@@ -231,6 +232,7 @@ def open_and_plan(
         cut=config.long_texts == "cut",
         rewrite=rewrite,
     )
+    plan = replace(plan, notes=(*said, *plan.notes))
     if request.shadows is not None:
         check_shadows(models, plan, request.shadows, max_tokens=config.max_tokens)
     return models, plan

@@ -50,6 +50,7 @@ class Trial:
         boundary : int, optional
             Length at which the model changes its rotary factors for a whole batch: no sequence goes beyond it.
         """
+        longest, shortest = replace(longest, skipped=()), replace(shortest, skipped=())  # all of them is tried
         n_shared, first = longest.n_shared, longest.first_scored
         limits = [max(_LEAST_TOKENS, budget.tokens // 3)] if budget else []
         limits += [boundary] if boundary else []

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..data import SampleSet
 from ..documents.files import for_owner
 from ..engine.loading.models import ModelFiles
-from ..engine.tokens import Encoder, check_scorable, cut_to_fit
+from ..engine.tokens import Encoded, Encoder, TokenSequence, check_scorable
 from ..errors import DataError
 
 __all__ = ["TrainingTexts", "draw_halves", "prepare_texts", "read_tokens", "token_file"]
@@ -25,13 +25,14 @@ class TrainingTexts:
     """The different texts of an audit, by increasing hash, as a model is trained on them.
 
     ``copies`` counts each (rows, or what their column ``copies`` says), ``units`` numbers what belongs together,
-    ``sequences`` are token ids with the prefix.
+    ``sequences`` are token ids with the prefix, ``predicted`` says of each whether it is trained on.
     """
 
     sha256: tuple[str, ...]
     copies: NDArray[np.int64]
     units: NDArray[np.int64]
     sequences: list[list[int]]
+    predicted: list[list[bool]]
     n_cut: int
 
     @property
@@ -54,18 +55,28 @@ def prepare_texts(data: SampleSet, files: ModelFiles, encoder: Encoder) -> Train
     stated = [max(1, 1 if copies is None else copies) for copies in data.copies]
     copies = np.bincount(place, weights=stated)
     kept = [_cut(encoder, data.texts[i]) for i in first.tolist()]
-    scored = [encoder.sequences(ids)[0] for ids, _ in kept]
-    check_scorable([one.n_scored for one in scored], [data.ids[i] for i in first], has_prefix=bool(encoder.prefix.ids))
+    scored = [encoder.sequences(*encoded)[0] for encoded, _ in kept]
+    is_chat = encoder.chat is not None
+    check_scorable(
+        [one.n_scored for one in scored],
+        [data.ids[i] for i in first],
+        has_prefix=bool(encoder.prefix.ids),
+        cut=[i for i, (_, is_whole) in enumerate(kept) if is_chat and not is_whole],
+        window=encoder.window,
+    )
     sequences = [list(one.ids) for one in scored]
+    predicted = [_predicted(one) for one in scored]
     end, window = files.tokenizer.eos_token_id, files.context_window
-    for sequence, (_, is_whole) in zip(sequences, kept, strict=True):
-        if end is not None and is_whole and (window is None or len(sequence) < window):
-            sequence.append(int(end))
+    for sequence, places, (_, is_whole) in zip(sequences, predicted, kept, strict=True):
+        if not is_chat and end is not None and is_whole and (window is None or len(sequence) < window):
+            sequence.append(int(end))  # a conversation ends as its template says
+            places.append(True)
     return TrainingTexts(
         sha256=tuple(hashes.tolist()),
         copies=copies.astype(np.int64),
         units=_units(place, data.groups, n_texts=len(hashes)),
         sequences=sequences,
+        predicted=predicted,
         n_cut=sum(not is_whole for _, is_whole in kept),
     )
 
@@ -116,25 +127,34 @@ def token_file(texts: TrainingTexts, folder: Path) -> Iterator[Path]:
     try:
         path.unlink(missing_ok=True)  # left by a run that was killed, or another's
         with open(path, "xb", opener=for_owner) as file:
-            np.savez(file, tokens=tokens, lengths=lengths, copies=texts.copies)
+            predicted = np.concatenate([np.array(places, dtype=np.bool_) for places in texts.predicted])
+            np.savez(file, tokens=tokens, predicted=predicted, lengths=lengths, copies=texts.copies)
         yield path
     finally:
         path.unlink(missing_ok=True)
 
 
-def read_tokens(path: Path) -> tuple[list[NDArray[np.int32]], NDArray[np.int64]]:
-    """Read the token ids of each text, and how often it occurs."""
+def read_tokens(path: Path) -> tuple[list[NDArray[np.int32]], list[Bools], NDArray[np.int64]]:
+    """Read the token ids of each text, which of them are trained on, and how often it occurs."""
     with np.load(path) as parts:
-        tokens, lengths, copies = parts["tokens"], parts["lengths"], parts["copies"]
-    return np.split(tokens, np.cumsum(lengths)[:-1]), copies
+        tokens, predicted, lengths, copies = (parts[name] for name in ("tokens", "predicted", "lengths", "copies"))
+    ends = np.cumsum(lengths)[:-1]
+    return np.split(tokens, ends), np.split(predicted, ends), copies
 
 
-def _cut(encoder: Encoder, text: str) -> tuple[list[int], bool]:
+def _predicted(sequence: TokenSequence) -> list[bool]:
+    """Say of each id whether it is predicted."""
+    scored = set(sequence.scored)
+    return [place in scored for place in range(len(sequence.ids))]
+
+
+def _cut(encoder: Encoder, text: str) -> tuple[Encoded, bool]:
     """Token ids of as much of a text as the window holds, and whether that is all of it."""
-    ids, window = encoder.encode([text])[0], encoder.window
-    if window is None or len(ids) <= window:
-        return ids, True
-    return encoder.encode([cut_to_fit(text, lambda part: len(encoder.encode([part])[0]) <= window)])[0], False
+    encoded, window = encoder.read([text])[0], encoder.window
+    if window is None or len(encoded.ids) <= window:
+        return encoded, True
+    kept, _ = encoder.cut(text, lambda part: len(encoder.encode([part])[0]) <= window)
+    return encoder.read([kept])[0], False
 
 
 def _units(place: NDArray[np.intp], groups: Sequence[str | None], *, n_texts: int) -> NDArray[np.int64]:

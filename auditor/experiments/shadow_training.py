@@ -57,14 +57,16 @@ def train_shadow(job: ShadowJob, on_share: Callable[[float], None]) -> ShadowRun
     """Train one shadow, see what it says of some texts of both halves, and put it in its folder, whole."""
     started = monotonic()
     files = open_model(job.start)
-    tokens, copies = read_tokens(Path(job.tokens))
+    tokens, masks, copies = read_tokens(Path(job.tokens))
     sequences = [torch.from_numpy(ids.astype(np.int64)) for ids in tokens]
+    predicted = [torch.from_numpy(places) for places in masks]
     seen = unpack_seen(job.saw, len(copies))
     model = _fresh(files, job)
-    stream = [sequences[i] for i in np.flatnonzero(seen) for _ in range(copies[i])]
+    stream = [i for i in np.flatnonzero(seen) for _ in range(copies[i])]
     done = train(
         model,
-        stream,
+        [sequences[i] for i in stream],
+        predicted=[predicted[i] for i in stream],
         steps=job.steps,
         batch_size=job.settings.batch_size,
         learning_rate=job.settings.learning_rate,
@@ -74,7 +76,9 @@ def train_shadow(job: ShadowJob, on_share: Callable[[float], None]) -> ShadowRun
     )
     order = np.random.default_rng([job.settings.seed, job.index // 2, 1]).permutation(len(copies))
     checked = [order[seen[order] == side][:_CHECKED] for side in (True, False)]
-    seen_bits, unseen_bits = (_bits_per_token(model, [sequences[i] for i in places]) for places in checked)
+    seen_bits, unseen_bits = (
+        _bits_per_token(model, [(sequences[i], predicted[i]) for i in places]) for places in checked
+    )
     with _whole_folder(Path(job.folder)) as partial:
         _save(model, files, partial)
         saved = open_model(ModelSpec.parse(str(partial), tokenizer=job.start.tokenizer))
@@ -134,13 +138,13 @@ def _stated(file: Path) -> dict[str, Any]:
     return found
 
 
-def _bits_per_token(model: Any, sequences: Sequence[torch.Tensor]) -> float:
-    """Mean code length of the predicted tokens of some texts."""
-    ordered = sorted(sequences, key=len)
-    nats = sum(
-        float(sequence_nll(model, torch.stack(list(rows)), batch_size=8).sum()) for _, rows in groupby(ordered, key=len)
-    )
-    return nats / math.log(2) / sum(len(one) - 1 for one in sequences)
+def _bits_per_token(model: Any, texts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> float:
+    """Mean code length of the predicted tokens of some texts: ids, and which of them are predicted."""
+    nats = 0.0
+    for _, rows in groupby(sorted(texts, key=lambda text: len(text[0])), key=lambda text: len(text[0])):
+        ids, predicted = (torch.stack(part) for part in zip(*rows, strict=True))
+        nats += float(sequence_nll(model, ids, predicted, batch_size=8).sum())
+    return nats / math.log(2) / sum(int(predicted[1:].sum()) for _, predicted in texts)
 
 
 @contextmanager

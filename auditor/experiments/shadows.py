@@ -29,6 +29,7 @@ from ..documents.shadows import (
     read_shadow,
 )
 from ..engine.loading.models import ModelFiles, open_model
+from ..engine.models import chat_reader
 from ..engine.tokens import Encoder, tokenizer_fingerprint
 from ..errors import ConfigError
 from .shadow_texts import TrainingTexts, draw_halves, prepare_texts, token_file
@@ -63,7 +64,7 @@ class ShadowPlan:
         LoRA ten times that, as Schulman et al. 2025 (*LoRA Without Regret*) find.
     max_tokens : int, optional
         Train on at most so many tokens of a text, besides the context window; best what the audit scores.
-    prefix_token : str
+    prefix_token, score, chat_template : str
         As in an audit.
     seed : int
     device : str
@@ -80,6 +81,8 @@ class ShadowPlan:
     learning_rate: float | None = None
     max_tokens: int | None = None
     prefix_token: str = "auto"
+    score: str = "completion"
+    chat_template: str | None = None
     seed: int = 0
     device: str = "cpu"
 
@@ -170,7 +173,14 @@ def train_shadows(
         context_window=files.context_window,
         max_tokens=plan.max_tokens,
         adds_bos=files.adds_bos,
+        form=data.form,
+        chat=chat_reader(files.tokenizer, form=data.form, score=plan.score, template_file=plan.chat_template),
     )
+    if encoder.chat is not None and encoder.chat.template is None and data.form != "prompt_completion":
+        raise ConfigError(
+            f"{plan.start}: its tokenizer has no chat template, and the texts are conversations: give --chat-template "
+            "FILE"
+        )
     texts = prepare_texts(data, files, encoder)
     settings = _settings(plan, files, encoder, texts)
     halves = draw_halves(texts.units, texts.copies, n_pairs=plan.n_models // 2, seed=plan.seed)
@@ -242,6 +252,8 @@ def _settings(plan: ShadowPlan, files: ModelFiles, encoder: Encoder, texts: Trai
         learning_rate=plan.learning_rate or float(f"{rate:.2g}"),
         seed=plan.seed,
         data_sha256=texts.fingerprint,
+        score="all" if encoder.chat is None else encoder.chat.score,
+        chat_template_sha256=None if encoder.chat is None else encoder.chat.template_sha256,
     )
 
 

@@ -86,6 +86,7 @@ def train(
     batch_size: int,
     learning_rate: float,
     seed: int,
+    predicted: Sequence[torch.Tensor] | None = None,
     warmup: int = 50,
     weight_decay: float = 0.0,
     max_gradient_norm: float | None = 1.0,
@@ -112,6 +113,8 @@ def train(
         Updates; ``steps_in`` converts from epochs. Each epoch has its own random order; a batch may span two.
     seed : int
         Of the order of the sequences, the only randomness. Global generators are neither read nor changed.
+    predicted : sequence of bool tensors, optional
+        Which tokens of each sequence the loss is over; by default all but the first.
     warmup : int
         Steps of the linear warm-up.
     max_gradient_norm : float or None
@@ -128,7 +131,7 @@ def train(
         If the loss stops being finite.
     """
     data = _tensors(sequences)
-    n_predicted = [len(row) - 1 for row in data]
+    n_predicted = [len(row) - 1 for row in data] if predicted is None else [int(row[1:].sum()) for row in predicted]
     if not n_predicted or min(n_predicted) < 1:
         raise ValueError("train needs at least one sequence, and at least two tokens in each")
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -137,7 +140,7 @@ def train(
     tokens = 0
     with _training_state(model):
         for step, rows in zip(range(steps), _batches(len(data), batch_size, seed=seed), strict=False):
-            ids, labels = _batch(data, rows, model.device)
+            ids, labels = _batch(data, rows, model.device, predicted)
             with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
                 loss = _loss(model, ids, labels)
             losses.append(_finite(loss.item(), step=step))
@@ -161,20 +164,24 @@ def save(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder:
         tokenizer.save_pretrained(folder)
 
 
-def sequence_nll(model: "PreTrainedModel", sequences: torch.Tensor, *, batch_size: int = 64) -> NDArray[np.float64]:
+def sequence_nll(
+    model: "PreTrainedModel", sequences: torch.Tensor, predicted: torch.Tensor | None = None, *, batch_size: int = 64
+) -> NDArray[np.float64]:
     """Code length of each sequence: summed negative log-likelihood of its tokens, the first of which is given.
 
     Parameters
     ----------
     model : PreTrainedModel
     sequences : tensor of long, shape (n_sequences, n_tokens)
+    predicted : tensor of bool, shape (n_sequences, n_tokens), optional
+        Tokens that count; all but the first by default.
 
     Returns
     -------
     ndarray of float64, shape (n_sequences,), nats
         Summed in float64 from the log-softmax of the model's logits in float64.
     """
-    return code_sequences(model, sequences, batch_size=batch_size).nats
+    return code_sequences(model, sequences, predicted, batch_size=batch_size).nats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,15 +201,19 @@ class CodedSequences:
     recited: NDArray[np.bool_]
 
 
-def code_sequences(model: "PreTrainedModel", sequences: torch.Tensor, *, batch_size: int = 64) -> CodedSequences:
+def code_sequences(
+    model: "PreTrainedModel", sequences: torch.Tensor, predicted: torch.Tensor | None = None, *, batch_size: int = 64
+) -> CodedSequences:
     """Code sequences with a model, and see which second halves it recites; see `sequence_nll`."""
     nats, recited = [], []
     half = sequences.shape[1] // 2
     with _training_state(model), torch.no_grad():
-        for ids in torch.split(sequences.to(model.device), batch_size):
+        wanted = torch.ones_like(sequences, dtype=torch.bool) if predicted is None else predicted
+        pairs = zip(torch.split(sequences, batch_size), torch.split(wanted, batch_size), strict=True)
+        for ids, counts in ((one.to(model.device), other.to(model.device)) for one, other in pairs):
             logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[:, :-1]
             logprobs = logits.double().log_softmax(-1).gather(2, ids[:, 1:, None]).squeeze(2)
-            nats.append(-logprobs.sum(1).cpu().numpy())
+            nats.append(-(logprobs * counts[:, 1:]).sum(1).cpu().numpy())
             likeliest = logits.argmax(-1) == ids[:, 1:]
             recited.append(likeliest[:, half - 1 :].all(1).cpu().numpy())
     return CodedSequences(nats=np.concatenate(nats), recited=np.concatenate(recited))
@@ -226,9 +237,16 @@ def _tensors(sequences: Sequence[Tokens] | torch.Tensor) -> Sequence[torch.Tenso
 
 
 def _batch(
-    data: Sequence[torch.Tensor] | torch.Tensor, rows: list[int], device: torch.device
+    data: Sequence[torch.Tensor] | torch.Tensor,
+    rows: list[int],
+    device: torch.device,
+    predicted: Sequence[torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return inputs and labels of some rows."""
+    if predicted is not None:
+        ids, _ = _pad([data[row] for row in rows], device)
+        labels = [torch.where(predicted[row], data[row], IGNORED) for row in rows]
+        return ids, torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORED).to(device)
     if isinstance(data, torch.Tensor):
         ids = data[rows].to(device)
         return ids, ids

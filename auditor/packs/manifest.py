@@ -31,8 +31,8 @@ WARNING = (
     "This file holds the texts of both sides, and says which of them a model was trained on: keep it as confidential "
     "as the texts."
 )
-SETTINGS = ("attacks", "headline", "max_tokens", "long_texts", "prefix_token", "dtype", "confidence", "fpr_targets",
-            "seed", "bits_per_parameter")  # fmt: skip
+SETTINGS = ("attacks", "headline", "max_tokens", "long_texts", "score", "prefix_token", "dtype", "confidence",
+            "fpr_targets", "seed", "bits_per_parameter")  # fmt: skip
 """Keys of an audit's configuration that a pack settles."""
 
 SIDES: tuple[Side, ...] = ("members", "non_members")

@@ -20,7 +20,7 @@ from ..documents.result import CheckResult
 from ..engine.forward import SequenceScores
 from ..engine.loading.recorded import RECORD, write_record
 from ..engine.loading.weights import StoredWeights
-from ..engine.models import OpenedModel, open_models, open_one
+from ..engine.models import OpenedModel, open_models, open_one, reading_alike
 from ..engine.plan import make_plan
 from ..engine.private_folder import private_folder
 from ..engine.request import ScoringRequest
@@ -80,7 +80,10 @@ def make_pack(
         collected = collect_signals(
             references_only,
             ScoringRequest(
-                sample_ids=inputs.data.ids, texts=_cut_texts(references_only, inputs), target_called="reference"
+                sample_ids=inputs.data.ids,
+                texts=_cut_texts(references_only, inputs),
+                form=inputs.data.form,
+                target_called="reference",
             ),
             scores_folder=scores_folder or folder / "store",
             on_progress=on_progress,
@@ -124,7 +127,7 @@ def _cut_texts(config: AuditConfig, inputs: Inputs) -> Sequence[str]:
     """Cut long texts where an audit will: some attacks show a target views that are longer than the text."""
     needs = needs_of(inputs.attacks, inputs.config) & {Need.LOWERCASE}
     plan = make_plan(
-        open_models(config),
+        reading_alike(open_models(config, form=inputs.data.form))[0],
         sample_ids=inputs.data.ids,
         texts=inputs.data.texts,
         needs=needs,
@@ -143,7 +146,7 @@ def _write_texts(data: SampleSet, folder: Path) -> None:
         with open(folder / f"{side}.jsonl", "w", encoding="ascii") as file:
             for row in rows:
                 sample = data[row]
-                kept = {"id": sample.id, "text": sample.text, "group": sample.group, "copies": sample.copies}
+                kept = {"id": sample.id, **sample.columns(), "group": sample.group, "copies": sample.copies}
                 file.write(json.dumps({key: value for key, value in kept.items() if value is not None}) + "\n")
 
 
@@ -171,6 +174,10 @@ def _reference(i: int, model: OpenedModel, config: AuditConfig, folder: Path) ->
     own.mkdir(parents=True)
     shutil.copyfile(source / "config.json", own / "config.json")
     _copy_tokenizer(model, own if spec.tokenizer is None else folder / NAMED_TOKENIZER)
+    chat = model.encoder.chat
+    if chat is not None and chat.template is not None:
+        place = own if spec.tokenizer is None else folder / NAMED_TOKENIZER
+        (place / "chat_template.jinja").write_text(chat.template, encoding="utf-8", newline="\n")
     refuse_code(own, spec)
     write_record(own, StoredWeights(model.files.weights_sha256, model.files.stored_dtype), window=None)
     packed = PackedReference(
@@ -179,8 +186,9 @@ def _reference(i: int, model: OpenedModel, config: AuditConfig, folder: Path) ->
         tokenizer_is_file=spec.tokenizer is not None and model.files.tokenizer_source.is_file(),
         key=model.key,
     )  # fmt: skip
+    form = "text" if chat is None else chat.form
     again = open_one(ModelSpec(path=str(own), tokenizer=packed_tokenizer(folder, packed)), model.role, config,
-                     model.device)  # fmt: skip
+                     model.device, form=form)  # fmt: skip
     if again.key != model.key or again.files.stored_dtype != model.files.stored_dtype:
         whose = "its tokenizer" if spec.tokenizer is None else f"the tokenizer {spec.tokenizer}"
         raise ConfigError(f"reference {spec}: cannot be packed, as {whose} is made of more than its usual files")
@@ -229,5 +237,5 @@ def _side(data: SampleSet, spec: DataSpec, side: Side) -> PackedSide:
 def _soundness(inputs: Inputs, collected: Collected) -> tuple[CheckResult, ...]:
     """Check what can be checked without a target: what the sides have in common, and whether texts alone tell them."""
     plan = collected.plan
-    texts = compare_texts(inputs.data, plan.texts, plan.text_keys, plan.n_bytes, seed=inputs.config.seed)
+    texts = compare_texts(inputs.data, plan.words, plan.text_keys, plan.n_bytes, seed=inputs.config.seed)
     return (*texts.check_overlap(), *texts.check_blind())

@@ -174,7 +174,7 @@ def test_recall_and_size_by_hand(tiny_models: dict[str, Path]) -> None:
 
 def test_prompt_stays_within_the_window() -> None:
     class Letters:
-        prefix, window = SimpleNamespace(ids=(7,)), None
+        prefix, window, chat = SimpleNamespace(ids=(7,)), None, None
 
         def encode(self, texts: list[str]) -> list[list[int]]:
             return [[ord(one) - ord("a") for one in "".join(text.split())] for text in texts]

@@ -780,11 +780,11 @@ def test_tsv_and_ndjson(tmp_path: Path) -> None:
     assert (list(data.texts), data.ids) == (["one, two;three", "four"], ("x", "y"))
 
 
-@pytest.mark.parametrize("column", ["messages", "conversations"])
-def test_chats_are_hinted_at(column: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("column", ["messages", "conversations", "prompt"])
+def test_without_texts_conversations_are_looked_for(column: str, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({column: [{"role": "user", "content": "secret"}]}) + "\n")
-    with pytest.raises(DataError, match="apply_chat_template") as refused:
+    with pytest.raises(DataError, match=r"turn of the assistant|found in messages, conversations") as refused:
         load_samples(DataSpec(path=str(path)), None)
     assert "secret" not in str(refused.value)
 
