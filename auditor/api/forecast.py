@@ -94,7 +94,14 @@ _AMOUNTS = ("params", "samples", "tokens", "sample_tokens", "epochs", "copies", 
 _DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(("model", "data", "tokenizer", "trainable", "precision", "capacity_file", "calibration_file")),
     **dict.fromkeys((*_AMOUNTS, "target_f1", "target_auc")),
-    **{"text_field": "text", "split": "train", "fine_tuning": False, "trust_remote_code": False},
+    **{
+        "text_field": "text",
+        "split": "train",
+        "score": "completion",
+        "chat_template": None,
+        "fine_tuning": False,
+        "trust_remote_code": False,
+    },
 }
 
 
@@ -231,8 +238,8 @@ class _Data:
             read.texts,
             ModelSpec.parse(options["tokenizer"] or options["model"]),
             form=read.form,
-            score=options.get("score") or "completion",
-            chat_template=options.get("chat_template"),
+            score=options["score"],
+            chat_template=options["chat_template"],
         )
         if not size.n_tokens:
             raise ConfigError(f"--data {options['data']}: the tokenizer makes no tokens of these texts")
