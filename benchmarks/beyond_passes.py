@@ -32,7 +32,7 @@ WORDS = 40
 
 PASSES = "forward passes"
 PHASES = {
-    "reading texts": ["auditor.audit.pipeline:read_inputs"],
+    "reading texts": ["auditor.auditing.pipeline:read_inputs"],
     "opening models": ["auditor.engine.signals:open_models"],
     "planning": ["auditor.engine.signals:make_plan"],
     "scoring beyond passes": ["auditor.engine.signals:score_missing"],
@@ -42,12 +42,12 @@ PHASES = {
         "auditor.engine.scoring:load_weights",
     ],
     "gathering": ["auditor.engine.signals:gather_pass"],
-    "attacks": ["auditor.audit.evidence:score_samples"],
+    "attacks": ["auditor.auditing.evidence:score_samples"],
     "overlap": ["auditor.soundness.texts:find_overlap", "auditor.soundness.texts:near_duplicate_groups"],
     "blind baseline": ["auditor.soundness.texts:blind_baseline"],
-    "rarity": ["auditor.audit.evidence:text_rarity", "auditor.audit.evidence:count_copies"],
+    "rarity": ["auditor.auditing.evidence:text_rarity", "auditor.auditing.evidence:count_copies"],
     "estimates": [
-        f"auditor.audit.pipeline:{name}"
+        f"auditor.auditing.pipeline:{name}"
         for name in (
             "judge_soundness",
             "estimate_memorization",

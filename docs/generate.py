@@ -1,5 +1,6 @@
 """Write the documentation that follows from the code, or with ``--check`` say what has drifted."""
 
+import inspect
 import json
 import sys
 import textwrap
@@ -9,6 +10,7 @@ from pathlib import Path
 import click
 from made_by import made_by_tables
 
+import auditor
 from attacks import BUILTIN, Need
 from auditor.auditing.attack_choice import when_run
 from auditor.cli import cli
@@ -118,6 +120,30 @@ def architecture_page() -> str:
     return f"{before}{begin}\n{made_by_tables()}\n\n{end}{after}"
 
 
+def python_page() -> str:
+    """Return the page on the library, with the reference between its two marks made anew."""
+    before, begin, rest = (HERE / "python.md").read_text(encoding="utf-8").partition("<!-- reference -->\n")
+    _, end, after = rest.partition("<!-- end of reference -->")
+    parts = [_described(f"auditor.{name}", getattr(auditor, name)) for name in auditor.__all__ if name != "__version__"]
+    return f"{before}{begin}\n" + "\n\n".join(parts) + f"\n\n{end}{after}"
+
+
+def _described(name: str, value: object) -> str:
+    """Describe a function, or a class with its public methods, by its signature and docstring."""
+    if inspect.isfunction(value):
+        signature = str(inspect.signature(value)).replace("'", "").replace('"', "")
+        return f"### `{name}`\n\n```text\n{_folded(name + signature)}\n\n{inspect.getdoc(value)}\n```"
+    parts = [f"### `{name}`\n\n```text\n{inspect.getdoc(value)}\n```"]
+    for method, one in vars(value).items():
+        if inspect.isfunction(one) and not method.startswith("_"):
+            parts.append("#" + _described(f"{name.removeprefix('auditor.')}.{method}", one))
+    return "\n\n".join(parts)
+
+
+def _folded(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, 110, subsequent_indent="    ", break_long_words=False))
+
+
 def _default(value: object) -> str:
     """Write a default as TOML would."""
     if isinstance(value, tuple):
@@ -132,6 +158,7 @@ def pages() -> dict[Path, str]:
         HERE / "architecture.md": architecture_page(),
         HERE / "attacks.md": attack_page(),
         HERE / "config.md": config_page(),
+        HERE / "python.md": python_page(),
         HERE / "landmarks.md": landmarks_page(),
         HERE / "result.schema.json": json.dumps(json_schema(), indent=1) + "\n",
         HERE / "comparison.schema.json": json.dumps(comparison_schema(), indent=1) + "\n",

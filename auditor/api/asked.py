@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from attacks import Attack
+from attacks import BUILTIN, Attack
 
 from ..auditing.own_attacks import as_attack
 from ..config import AttackSpec, AuditConfig, ModelSpec
@@ -90,8 +90,9 @@ class Asked:
                 self._attacks.append(AttackSpec.parse(one))
                 continue
             kind, spec = as_attack(one)
-            if self.attacks.setdefault(kind.name, kind) is not kind and not callable(one):
-                raise ConfigError(f"attacks: there are two different attacks {kind.name!r}; rename one")
+            known = BUILTIN.get(kind.name) or self.attacks.setdefault(kind.name, kind)
+            if known is not kind:
+                raise ConfigError(f"attacks: there are two attacks {kind.name!r}; rename one")
             self._attacks.append(spec)
 
     @property
@@ -114,8 +115,7 @@ class Asked:
     @property
     def given(self) -> InMemory:
         """What the configuration's words stand for."""
-        own = {name: kind for name, kind in self.attacks.items()}
-        return InMemory(models=self.models, texts=self.texts, attacks=own)
+        return InMemory(models=self.models, texts=self.texts, attacks=self.attacks)
 
 
 def settled(

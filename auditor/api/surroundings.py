@@ -3,13 +3,20 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING
 
 from ..engine.loading.held import same_random_states
 from ..engine.scoring import ScoringProgress
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 __all__ = ["Watch", "shown", "unnoticed"]
 
 Watch = Callable[[ScoringProgress], None]
+
+_SECONDS_BETWEEN_LINES = 0.2
 
 
 @contextmanager
@@ -32,7 +39,7 @@ def unnoticed() -> Iterator[None]:
 
 @contextmanager
 def shown(progress: bool | Watch) -> Iterator[Watch | None]:
-    """Yield who is told of every batch: a bar on stderr or in a notebook, the caller's function, or nobody.
+    """Yield who is told of every batch: a line in a notebook, a bar on a terminal, the caller's function, or nobody.
 
     Where there is neither a terminal nor a notebook nothing is shown.
     """
@@ -40,17 +47,46 @@ def shown(progress: bool | Watch) -> Iterator[Watch | None]:
         yield progress
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    if not progress or not (console.is_terminal or console.is_jupyter):
+    if progress and console.is_jupyter:
+        with _line() as show:
+            yield show
+    elif progress and console.is_terminal:
+        with _bar(console) as show:
+            yield show
+    else:
         yield None
-        return
+
+
+@contextmanager
+def _line() -> Iterator[Watch]:
+    """Yield who writes one line beneath the cell of a notebook over and over, and clears it at the end."""
+    from IPython.display import display
+
+    handle = display({"text/plain": ""}, raw=True, display_id=True)
+    last = 0.0
+
+    def show(done: ScoringProgress) -> None:
+        nonlocal last
+        if (now := monotonic()) - last < _SECONDS_BETWEEN_LINES and done.done_tokens < done.total_tokens:
+            return
+        last = now
+        share = done.done_tokens / done.total_tokens if done.total_tokens else 1.0
+        handle.update({"text/plain": f"{done.label}: {share:.0%} of {done.total_tokens:,} tokens"}, raw=True)
+
+    try:
+        yield show
+    finally:
+        handle.update({"text/plain": ""}, raw=True)
+
+
+@contextmanager
+def _bar(console: "Console") -> Iterator[Watch]:
+    """Yield who draws a bar on a terminal, which is gone at the end."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.percentage:.0f}%"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task("scoring", total=None)
-
-        def show(done: ScoringProgress) -> None:
-            bar.update(task, description=done.label, completed=done.done_tokens, total=done.total_tokens)
-
-        yield show
+        yield lambda done: bar.update(task, description=done.label, completed=done.done_tokens, total=done.total_tokens)
