@@ -365,7 +365,10 @@ class AuditConfig:
             if value is not None and value < 1:
                 raise ConfigError(f"{name.replace('_', '-')} must be at least 1, got {value}")
         if ExtractSpec.parse(self.extract) is None and self.confirm_extraction is not None:
-            raise ConfigError("confirm-extraction writes out what extraction claims: leave it out, or extract none")
+            raise ConfigError(
+                "confirm-extraction tests what extraction claims, and extract is none: give extract PREFIX/SUFFIX, or "
+                "leave confirm-extraction out"
+            )
         if not 0 <= self.delta < 1:
             raise ConfigError(f"delta must be in [0, 1), far below one in the number of coins, got {self.delta:g}")
         if not 0 < self.guess_share <= 1:

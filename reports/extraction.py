@@ -123,11 +123,9 @@ def facts(part: ExtractionResult) -> tuple[str, ...]:
     if guessable.defined:
         lines.append(f"{guessable.label}: {guessable.text}.")
     if part.n_windows_members:
-        said = f"{count(part.n_windows_extractable_members)} of {count(part.n_windows_members)} in members"
+        said = _of(part.n_windows_extractable_members, part.n_windows_members, "members")
         if part.n_windows_non_members:
-            said += (
-                f", {count(part.n_windows_extractable_non_members)} of {count(part.n_windows_non_members)} in others"
-            )
+            said += f", {_of(part.n_windows_extractable_non_members, part.n_windows_non_members, 'non-members')}"
         lines.append(f"Places of a text where the next {count(part.suffix_tokens)} tokens can be drawn out: {said}.")
     if part.confirmed is not None:
         lines.append(_confirmed(part))

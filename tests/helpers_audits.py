@@ -8,6 +8,7 @@ from statistics import NormalDist
 import numpy as np
 
 from auditor.documents.estimate import Estimate, Histogram, RocCurve, TprAtFpr
+from auditor.documents.extraction import DrawsPoint, ExtractionByBits, ExtractionConfirmed, ExtractionResult
 from auditor.documents.prediction import PredictionBesideMeasurement
 from auditor.documents.result import (
     AttackResult,
@@ -592,6 +593,42 @@ def full_attacks() -> tuple[AttackResult, ...]:
     return (*found[:2], replace(found[2], auc_within_strata=few), *found[3:])
 
 
+def extraction() -> ExtractionResult:
+    """What can be drawn out: some members by heart, one text that anybody could guess; generation confirms most."""
+
+    def rates(name: str, members: float, non_members: float) -> dict:
+        return {
+            f"{name}_members": estimate(members, 0.8 * members, 1.25 * members + 0.01, "Clopper-Pearson"),
+            f"{name}_non_members": estimate(non_members, 0.5 * non_members, non_members + 0.01, "Clopper-Pearson"),
+            f"{name}_beyond": estimate(
+                members - non_members, 0.7 * members - non_members, 1.3 * members, "two intervals joined (Zou)"
+            ),
+        }
+
+    def share(value: float) -> Estimate:
+        return estimate(value, 0.7 * value, min(1.0, 1.3 * value + 0.01), "Clopper-Pearson")
+
+    return ExtractionResult(
+        prefix_tokens=50, suffix_tokens=50, sampler="top-k 40 at temperature 1", least_probability=0.001,
+        n_members=488, n_non_members=471, n_halved=214, n_too_short=21,
+        **rates("rate", 0.102, 0.002), **rates("greedy_rate", 0.061, 0.0), **rates("unrestricted_rate", 0.094, 0.002),
+        **rates("by_heart_rate", 0.098, 0.0), **rates("any_window_rate", 0.12, 0.004),
+        guessable_rate_members=estimate(0.004, 0.0005, 0.0147, "Clopper-Pearson"),
+        n_windows_members=4120, n_windows_non_members=3981,
+        n_windows_extractable_members=310, n_windows_extractable_non_members=7,
+        longest_run_members=163, longest_run_non_members=12,
+        draws_for_half=estimate(31.0, 9.0, 120.0, "order statistics"),
+        by_draws=tuple(
+            DrawsPoint(n_draws=10**k, members=share(0.04 + 0.02 * k), non_members=share(0.001 * k)) for k in range(7)
+        ),
+        by_bits=tuple(
+            ExtractionByBits(low=20.0 * i - 30, high=20.0 * i - 10, members=share(0.1 * i * i), non_members=share(0.01))
+            for i in range(4)
+        ),
+        confirmed=ExtractionConfirmed(n_claims=30, n_generated=20, n_confirmed=19, rate=share(0.95)),
+    )  # fmt: skip
+
+
 def build_full() -> AuditResult:
     """Everything was run: shadows, a retrained model, the blind check warns, and 14 samples are to be dropped."""
     result = build()
@@ -621,6 +658,7 @@ def build_full() -> AuditResult:
         ),
         combination=combination(),
         risk=risk(),
+        extraction=extraction(),
         retrained=retrained(),
         prediction=beside(),
     )

@@ -24,6 +24,10 @@ RUNS = {
         "--out OUT/bits.json --runs 4 --largest 100 --laws normal --workers 1",
         "promised laws, 2 cases of 4 audits",
     ),
+    "benchmarks/extraction_cost.py": (
+        "--layers 1 --vocabulary 400 --texts 4 --tokens 30 --rounds 1",
+        "reading extraction off the scores",
+    ),
     "benchmarks/growth.py": ("--sizes 40 --words 4 --threads 1", "peak RSS, MiB"),
     "benchmarks/memory.py": (
         "--models gpt2-124m --n 2 --median-tokens 16 --contenders ours,loop --threads 1",

@@ -77,7 +77,7 @@ class Collected:
 
     @cached_property
     def signals(self) -> Signals:
-        """The signals of all samples at once, in memory: 20 bytes a token and pass, and the texts."""
+        """The signals of all samples at once, in memory: 28 bytes a token and pass, and the texts."""
         return self.read(slice(0, len(self.sample_ids)))
 
     def read(self, places: slice) -> Signals:

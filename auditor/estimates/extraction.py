@@ -248,7 +248,9 @@ def _mixed(signals: Signals, windows: "_Windows", column: Callable[[TokenScores]
     """Log-probability of each suffix under the even mixture of the references that never saw the text, bits."""
     each = np.stack([windows.first(windows.totals(column(one))) for one in signals.references])
     each = np.where(signals.unseen, each, -np.inf)  # (n_references, n_samples)
-    return np.asarray(np.logaddexp2.reduce(each, axis=0) - np.log2(signals.unseen.sum(axis=0)))
+    with np.errstate(invalid="ignore"):  # of -inf and -inf, and of the NaN of texts that are too short
+        mixed = np.logaddexp2.reduce(each, axis=0)
+    return np.asarray(mixed - np.log2(signals.unseen.sum(axis=0)))
 
 
 class _Windows:

@@ -197,13 +197,18 @@ def _refusal(path: str, judged: Judged) -> str | None:
     if path.startswith("change."):
         named = ", ".join(judged.change_vetoes)
         return f"nothing may be concluded from this comparison: {named}" if named else None
-    if judged.kind != "audit" or path in _OF_NO_SAMPLES or path.startswith(_SAID_APART):
+    if judged.kind != "audit" or path in _OF_NO_SAMPLES or _is_apart(path):
         return None
     if judged.soundness is None:
         return "the audit holds no soundness checks, so its figures may not be judged"
     if vetoes := _vetoes(path, judged):
         return explain_unsound(vetoes)
     return None if path.startswith(_RETRAINED) else inversion(judged)  # with sides swapped, members are others, too
+
+
+def _is_apart(path: str) -> bool:
+    """Whether a figure stands whatever the checks say: what is written token for token needs no exchangeable sides."""
+    return path.startswith(_SAID_APART) and not path.endswith("_beyond")
 
 
 def explain_unsound(vetoes: Sequence[str]) -> str:
@@ -213,7 +218,7 @@ def explain_unsound(vetoes: Sequence[str]) -> str:
 
 def _vetoes(path: str, judged: Judged) -> tuple[str, ...]:
     """Name the soundness checks of an audit that refuse a figure a verdict."""
-    if judged.kind != "audit" or path in _OF_NO_SAMPLES or path.startswith((*_SAID_APART, "change.")):
+    if judged.kind != "audit" or path in _OF_NO_SAMPLES or _is_apart(path) or path.startswith("change."):
         return ()
     if path in _OF_MEMBERS_ALONE:  # against the reference: non-members do not matter; the models do, and who is one
         return tuple(name for name in judged.vetoes if name in _CHECKS_OF_MEMBERS)
