@@ -271,6 +271,37 @@ def test_models_of_hostile_size_are_refused_at_once(
     assert time.monotonic() - started < 20  # 5 on a machine of one's own
 
 
+def test_models_of_hostile_size_are_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    """By every command that takes a model."""
+    (tmp_path / "config.json").write_text('{"num_hidden_layers": 10000000}')
+    members = write_jsonl(tmp_path / "m.jsonl", ["a text"])
+    commands = [
+        ["audit", "--target", tmp_path, "--members", members],
+        ["pack", "--reference", tmp_path, "--members", members],
+        ["shadows", "--target", tmp_path, "--members", members, "--non-members", members],
+        ["capacity", "--model", tmp_path / "config.json"],
+        ["calibrate", "--data", members, "--model", tmp_path],
+        ["predict", "--model", tmp_path, "--samples", 10],
+    ]
+    code = (
+        "import json, sys\n"
+        "from auditor.cli import main\n"
+        "for command in json.loads(sys.argv[1]):\n"
+        "    sys.argv = ['auditor', *command]\n"
+        "    try: main()\n"
+        "    except SystemExit as stop: assert stop.code == 2\n"
+        "    print('torch' in sys.modules or 'transformers' in sys.modules)\n"
+    )
+    plain = [[str(one) for one in (*command, *(["--out", tmp_path / "o"] if command[0] != "predict" else []))]
+             for command in commands]  # fmt: skip
+    ran = subprocess.run([sys.executable, "-c", code, json.dumps(plain)], capture_output=True, text=True, check=False,
+                         cwd=ROOT)  # fmt: skip
+    assert ran.stdout.split() == ["False"] * len(commands), ran.stderr
+    errors = ran.stderr.splitlines()
+    assert len(errors) == len(commands)
+    assert all("num_hidden_layers is 10,000,000 in config.json" in line for line in errors)
+
+
 HOSTILE_POLICIES = {
     "gates": ("[[gate]]\nname = 'a'\nmetric = 'attacks.loss.auc'\nmax = 1\n" * 3_000, "at most 500"),
     "key": ("a" * 200_000 + " = 1\n", "line of 200,004 characters"),
@@ -387,10 +418,10 @@ def test_ctrl_c_while_models_are_trained(name: str, workers: int, tmp_path: Path
     corpus = write_jsonl(tmp_path / "corpus.jsonl", make_texts(400, seed=3))
     command, finished = {
         "shadows": (["--target", tiny_models["target"], "--members", tiny_data["members"], "--non-members",
-                     tiny_data["non_members"], "--models", 4, "--steps", 150], "shadow-*/shadow.json"),
-        "capacity": (["--model", "smoke", "--steps", 40], "runs.jsonl"),
-        "calibrate": (["--data", corpus, "--ratios", ".005,.01", "--epochs", 2, "--least-steps", 60,
-                       "--reference-steps", 60, "--reference-samples", 50, "--held-out", 60], "trainings.jsonl"),
+                     tiny_data["non_members"], "--models", 4, "--steps", 40], "shadow-*/shadow.json"),
+        "capacity": (["--model", "smoke", "--steps", 10], "runs.jsonl"),
+        "calibrate": (["--data", corpus, "--ratios", ".005,.01", "--epochs", 2, "--least-steps", 20,
+                       "--reference-steps", 20, "--reference-samples", 50, "--held-out", 60], "trainings.jsonl"),
     }[name]  # fmt: skip
     command = [name, *command, "--workers", workers, "--out", out]
 
