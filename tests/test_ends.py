@@ -271,6 +271,37 @@ def test_models_of_hostile_size_are_refused_at_once(
     assert time.monotonic() - started < 20  # 5 on a machine of one's own
 
 
+def test_models_of_hostile_size_are_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    """By every command that takes a model."""
+    (tmp_path / "config.json").write_text('{"num_hidden_layers": 10000000}')
+    members = write_jsonl(tmp_path / "m.jsonl", ["a text"])
+    commands = [
+        ["audit", "--target", tmp_path, "--members", members],
+        ["pack", "--reference", tmp_path, "--members", members],
+        ["shadows", "--target", tmp_path, "--members", members, "--non-members", members],
+        ["capacity", "--model", tmp_path / "config.json"],
+        ["calibrate", "--data", members, "--model", tmp_path],
+        ["predict", "--model", tmp_path, "--samples", 10],
+    ]
+    code = (
+        "import json, sys\n"
+        "from auditor.cli import main\n"
+        "for command in json.loads(sys.argv[1]):\n"
+        "    sys.argv = ['auditor', *command]\n"
+        "    try: main()\n"
+        "    except SystemExit as stop: assert stop.code == 2\n"
+        "    print('torch' in sys.modules or 'transformers' in sys.modules)\n"
+    )
+    plain = [[str(one) for one in (*command, *(["--out", tmp_path / "o"] if command[0] != "predict" else []))]
+             for command in commands]  # fmt: skip
+    ran = subprocess.run([sys.executable, "-c", code, json.dumps(plain)], capture_output=True, text=True, check=False,
+                         cwd=ROOT)  # fmt: skip
+    assert ran.stdout.split() == ["False"] * len(commands), ran.stderr
+    errors = ran.stderr.splitlines()
+    assert len(errors) == len(commands)
+    assert all("num_hidden_layers is 10,000,000 in config.json" in line for line in errors)
+
+
 HOSTILE_POLICIES = {
     "gates": ("[[gate]]\nname = 'a'\nmetric = 'attacks.loss.auc'\nmax = 1\n" * 3_000, "at most 500"),
     "key": ("a" * 200_000 + " = 1\n", "line of 200,004 characters"),
@@ -361,6 +392,61 @@ def test_other_systems_are_refused_in_one_line(run: Run, monkeypatch: pytest.Mon
     ran = run("attacks")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "Linux and macOS" in ran.err
+
+
+def interrupted(command: list[object], *, after: Callable[[], bool]) -> tuple[int, list[str]]:
+    """Run a command until something is there, send Ctrl-C, and return the exit code and the lines on stderr."""
+    process = subprocess.Popen([*AUDITOR, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, cwd=ROOT)  # fmt: skip
+    end = time.monotonic() + 120
+    while not after() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err.splitlines(keepends=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("name", ["shadows", "capacity", "calibrate"])
+def test_ctrl_c_while_models_are_trained(name: str, workers: int, tmp_path: Path, tiny_models: dict[str, Path],
+                                         tiny_data: dict[str, Path]) -> None:  # fmt: skip
+    """One line, nothing half-written or private left behind, and the same command goes on with what was finished."""
+    from helpers import make_texts
+
+    out = tmp_path / "out"
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", make_texts(400, seed=3))
+    command, finished = {
+        "shadows": (["--target", tiny_models["target"], "--members", tiny_data["members"], "--non-members",
+                     tiny_data["non_members"], "--models", 4, "--steps", 40], "shadow-*/shadow.json"),
+        "capacity": (["--model", "smoke", "--steps", 10], "runs.jsonl"),
+        "calibrate": (["--data", corpus, "--ratios", ".005,.01", "--epochs", 2, "--least-steps", 20,
+                       "--reference-steps", 20, "--reference-samples", 50, "--held-out", 60], "trainings.jsonl"),
+    }[name]  # fmt: skip
+    command = [name, *command, "--workers", workers, "--out", out]
+
+    def some() -> list[Path]:
+        return [path for path in out.glob(finished) if path.stat().st_size]
+
+    code, lines = interrupted(command, after=lambda: bool(some()))
+    assert (code, lines[-1:]) == (2, [INTERRUPTED]), lines
+    assert not any("Traceback" in line or "Error" in line for line in lines[:-1])
+    before = {path: path.read_bytes() for path in some()}
+    assert before
+    assert not [path for path in out.rglob("*") if path.suffix in (".partial", ".npz")]
+    ran = subprocess.run([*AUDITOR, *map(str, command)], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    assert all(path.read_bytes().startswith(content) for path, content in before.items())
+
+
+@pytest.mark.slow
+def test_a_demo_that_is_interrupted_starts_anew(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, lines = interrupted(["demo", "--out", out], after=lambda: (out / "reference" / "config.json").exists())
+    assert (code, lines[-1]) == (2, INTERRUPTED.replace(
+        "what was finished is kept, run the same command again to go on",
+        "a demo goes on from no training: run the same command again to start anew"))  # fmt: skip
+    assert not list(out.rglob("*.partial"))
 
 
 @pytest.mark.parametrize("form", ["html", "md", "json"])

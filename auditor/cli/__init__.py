@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["cli", "main"]
 
-_INTERRUPTED = "Error: interrupted; what was finished is kept, run the same command again to go on\n"
+_INTERRUPTED = "Error: interrupted; {}\n"
+_KEPT = "what was finished is kept, run the same command again to go on"
 
 
 _WINDOWS = sys.platform == "win32"
@@ -43,7 +44,7 @@ def main() -> None:
             arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
             code = _run(arguments, debug=len(arguments) < len(sys.argv) - 1)
     except KeyboardInterrupt:  # between two lines of ours
-        _write(_INTERRUPTED)
+        _write(_INTERRUPTED.format(_KEPT))
     sys.exit(code)
 
 
@@ -51,9 +52,9 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     """Run a command, say in one line why it failed, and return the exit code."""
     try:
         return _call(arguments, debug=debug)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         ignore_signals()
-        _write(_INTERRUPTED)
+        _write(_INTERRUPTED.format(*(stop.args or (_KEPT,))))
         return 2
 
 

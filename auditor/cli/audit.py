@@ -188,6 +188,7 @@ def _audit_configs(
     """Merge the configuration file and the flags, which win; return the target and what to audit by its path."""
     from ..config import AuditConfig, is_count, load_config_file
     from ..engine.loading.checkpoints import expand_checkpoints
+    from ..engine.loading.configs import refuse_at_sight
 
     given = {key: value for key, value in options.items() if value not in (None, ())}
     batch_tokens = given.pop("batch_tokens", None)
@@ -204,4 +205,8 @@ def _audit_configs(
     target = given.get("target")
     if not isinstance(target, str):
         return "", {"": AuditConfig.from_options(given)}  # which says what is missing
-    return target, {path: AuditConfig.from_options(given | {"target": path}) for path in expand_checkpoints(target)}
+    configs = {path: AuditConfig.from_options(given | {"target": path}) for path in expand_checkpoints(target)}
+    for one in configs.values():
+        for spec in (one.target, *one.references, *([] if one.retrained is None else [one.retrained])):
+            refuse_at_sight(spec)
+    return target, configs

@@ -8,7 +8,7 @@ import click
 from ..errors import ConfigError
 from .kinds import FLOATS
 from .options import folder_option, json_option, shared
-from .output import deliver, make_console, make_folder, quiet_libraries
+from .output import deliver, make_console, make_folder, quiet_libraries, refuse_models_at_sight
 
 __all__ = ["calibrate"]
 
@@ -43,6 +43,7 @@ def calibrate(data: str, out: Path, as_json: bool, workers: int | None, **option
     the same random split. Takes about 15 minutes on two cores; a sweep that is interrupted goes on when started
     again. `predict --calibration` and `audit --calibration` use the result.
     """
+    refuse_models_at_sight(*options["models"])
     quiet_libraries()
     from reports import render_calibration
     from reports.plots import calibration_figure

@@ -7,7 +7,7 @@ import click
 
 from ..errors import ConfigError
 from .options import folder_option, json_option, shared
-from .output import deliver, make_console, make_folder, quiet_libraries
+from .output import deliver, make_console, make_folder, quiet_libraries, refuse_models_at_sight
 
 __all__ = ["capacity"]
 
@@ -35,6 +35,7 @@ def capacity(model: str, presets: bool, out: Path, as_json: bool, workers: int |
     about 3 minutes on two cores. A measurement that is interrupted goes on when started again.
     `predict --capacity` and `audit --capacity` use the result.
     """
+    refuse_models_at_sight(model)
     quiet_libraries()
     if presets:
         _list_presets()

@@ -37,8 +37,11 @@ def demo(out: Path, seed: int) -> None:
         "repeated; another, the [bold]reference[/], on records of other people. Then the audit asks: what does the "
         "target remember, and could you tell whose record it saw?"
     )
-    with training_progress(make_console(stderr=True)) as on_progress:
-        made = make_demo(out, seed=seed, on_progress=on_progress)
+    try:
+        with training_progress(make_console(stderr=True)) as on_progress:
+            made = make_demo(out, seed=seed, on_progress=on_progress)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt("a demo goes on from no training: run the same command again to start anew") from stop
     config = AuditConfig.from_options(
         {
             "target": str(made.target),

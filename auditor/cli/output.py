@@ -23,6 +23,7 @@ __all__ = [
     "make_folder",
     "print_document",
     "quiet_libraries",
+    "refuse_models_at_sight",
     "write",
 ]
 
@@ -81,6 +82,16 @@ def make_console(*, stderr: bool) -> "Console":
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False)
+
+
+def refuse_models_at_sight(*models: str | None) -> None:
+    """Refuse models whose configuration is hostile, before libraries are imported that take seconds."""
+    from ..config import ModelSpec
+    from ..engine.loading.configs import refuse_at_sight
+
+    for model in models:
+        if model is not None:
+            refuse_at_sight(ModelSpec.parse(model))
 
 
 def quiet_libraries() -> None:

@@ -7,7 +7,7 @@ import click
 
 from .kinds import PATH
 from .options import json_option, shared
-from .output import check_files, make_console, make_folder, print_document, quiet_libraries
+from .output import check_files, make_console, make_folder, print_document, quiet_libraries, refuse_models_at_sight
 
 if TYPE_CHECKING:
     from ..packs.manifest import PackManifest
@@ -45,6 +45,7 @@ def pack(out: Path, scores_folder: Path | None, as_json: bool, **options: Any) -
     check_files(out)
     if scores_folder is not None:
         make_folder(scores_folder, option="--scores")
+    refuse_models_at_sight(*options["references"])
     quiet_libraries()
     from ..documents.files import to_text
     from ..packs.writing import make_pack

@@ -7,7 +7,7 @@ import click
 
 from .kinds import AMOUNT, PATH
 from .options import json_option, shared
-from .output import check_figure, make_console, print_document, quiet_libraries
+from .output import check_figure, make_console, print_document, quiet_libraries, refuse_models_at_sight
 
 __all__ = ["predict"]
 
@@ -58,6 +58,7 @@ def predict(plot: Path | None, as_json: bool, **options: Any) -> None:
 
     check_figure(plot)
     if options["model"] is not None or options["data"] is not None:
+        refuse_models_at_sight(options["model"])
         quiet_libraries()
     prediction, plan = predict_options(options)
     if plot is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .options import folder_option, json_option, shared
-from .output import make_console, make_folder, print_document, quiet_libraries
+from .output import make_console, make_folder, print_document, quiet_libraries, refuse_models_at_sight
 
 __all__ = ["shadows"]
 
@@ -49,6 +49,7 @@ def shadows(out: Path, as_json: bool, workers: int | None, **options: Any) -> No
     What is interrupted goes on when started again, and --models may be raised later. `audit --shadows` uses the
     folder. Its manifest names texts by hashes only; the models themselves remember texts: keep them as private.
     """
+    refuse_models_at_sight(options["target"], options["base"])
     quiet_libraries()
     from reports.shadows import render_shadows
 

@@ -93,9 +93,11 @@ class Unpacked:
         held = [side for side in SIDES if getattr(self.manifest, side) is not None]
         sides: dict[str, str] = {side: str(self.folder / f"{side}.jsonl") for side in held}
         references = [str(self.folder / "references" / str(i)) for i in range(len(self.manifest.references))]
-        named = {packed_tokenizer(self.folder, one) for one in self.manifest.references} - {None}
-        tokenizer = {"reference_tokenizer": name for name in named}
-        return {**given, **self.manifest.settings, **sides, "references": references, **tokenizer}
+        options = {**given, **self.manifest.settings, **sides, "references": references}
+        for one in self.manifest.references:  # one tokenizer is named for all
+            if (tokenizer := packed_tokenizer(self.folder, one)) is not None:
+                options["reference_tokenizer"] = tokenizer
+        return options
 
     def restated(self, result: AuditResult) -> AuditResult:
         """Name texts and references as what they are, not by the folder that they were in for a while."""

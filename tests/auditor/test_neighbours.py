@@ -332,6 +332,10 @@ def test_no_or_the_wrong_model(
         collect(neighbour_model=str(folder))
     folder = shutil.copytree(bert, tmp_path / "deeper")
     config = json.loads((folder / "config.json").read_text())
+    bare = shutil.copytree(bert, tmp_path / "bare", ignore=shutil.ignore_patterns("tokenizer*", "vocab*"))
+    with pytest.raises(ModelError, match=r"no tokenizer .* or give a --neighbour-model whose folder") as refused:
+        collect(neighbour_model=str(bare))
+    assert "--tokenizer" not in str(refused.value)
     (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
     with pytest.raises(ModelError, match=r"tensors are missing from the checkpoint"):
         collect(neighbour_model=str(folder))

@@ -24,6 +24,7 @@ __all__ = [
     "load_config",
     "located",
     "open_shape",
+    "refuse_at_sight",
     "refuse_code_elsewhere",
     "refuse_foreign_code",
     "rope_boundary",
@@ -185,6 +186,18 @@ def load_config(spec: ModelSpec, source: Path, *, trust_remote_code: bool) -> An
     if getattr(config.get_text_config(), "vocab_size", None) is None:
         raise ModelError(f"{spec}: the configuration names no vocab_size")
     return config
+
+
+def refuse_at_sight(spec: ModelSpec) -> None:
+    """Refuse a local model for what its config.json says, before any library that runs models is imported.
+
+    Raises
+    ------
+    ModelError
+        If the file is none, names a size that would keep a machine busy, or a diffusion language model.
+    """
+    path = Path(spec.path)
+    _refuse_diffusion(spec, _given(spec, path if path.is_file() else path / "config.json"))
 
 
 def _given(spec: ModelSpec, file: Path) -> dict[str, Any]:

@@ -37,7 +37,7 @@ _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float
 
 @dataclass(frozen=True, slots=True)
 class StoredWeights:
-    """What a checkpoint's tensors are, however they are spread over files, and the state of these when it was hashed."""
+    """What a checkpoint's tensors are, however they are spread over files, and the state of these before hashing."""
 
     sha256: str
     dtype: str
