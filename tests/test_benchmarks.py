@@ -21,13 +21,14 @@ RUNS = {
     "benchmarks/beyond_passes.py": ("--sizes 60", "beyond us per text"),
     "benchmarks/blind_power.py": ("--runs 2 --n 60 --shares 0,0.5", "60 texts, 2 splits each"),
     "benchmarks/bits_until_decided.py": (
-        "--out OUT/bits.json --runs 4 --largest 100 --laws normal --workers 1",
+        "--out OUT/bits.json --runs 4 --largest 300 --laws normal --workers 1",
         "promised laws, 2 cases of 4 audits",
     ),
     "benchmarks/extraction_cost.py": (
         "--layers 1 --vocabulary 400 --texts 4 --tokens 30 --rounds 1",
         "reading extraction off the scores",
     ),
+    "benchmarks/few_hold_everything.py": ("--out OUT/few.json --runs 2 --largest 100", "6% hold 100"),
     "benchmarks/growth.py": ("--sizes 40 --words 4 --threads 1", "peak RSS, MiB"),
     "benchmarks/memory.py": (
         "--models gpt2-124m --n 2 --median-tokens 16 --contenders ours,loop --threads 1",
@@ -51,6 +52,7 @@ RUNS = {
         "seconds of the contender / seconds of ours",
     ),
     "benchmarks/token_statistics.py": ("--rows 8 --rounds 1", "compiled against plain"),
+    "benchmarks/twenty_limits.py": ("--out OUT/twenty.json --runs 2", "10 groups a side"),
     "benchmarks/until_decided.py": ("--out OUT/until-decided.json --runs 4 --naive-runs 4", "TPR at 5% FPR"),
     "benchmarks/whole_audit.py": (
         "--target TARGET --reference REFERENCE --n 8 --threads 1",

@@ -2,15 +2,14 @@
 
 import json
 import math
-import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from twenty_limits import n_failed
 
 from auditor.comparison.changes import metric_changes
 from auditor.comparison.pairing import match_samples
@@ -116,12 +115,7 @@ def test_an_estimate_without_degrees_of_freedom_is_read_and_nonsense_is_refused(
 @pytest.mark.parametrize("n_groups", [4, 6, 10])
 def test_twenty_limits_with_few_groups_fail_no_more_often_than_allowed(n_groups: int, kind: str) -> None:
     """The short form of `python benchmarks/twenty_limits.py`."""
-    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-    try:
-        import twenty_limits
-    finally:
-        sys.path.pop(0)
-    failed = twenty_limits.n_failed(kind, n_groups, 300, np.random.default_rng(n_groups))
+    failed = n_failed(kind, n_groups, 300, np.random.default_rng(n_groups))
     assert failed <= stats.binom.isf(0.005, 300, 0.025), failed / 300
 
 
