@@ -30,11 +30,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def plan(scale: Any, **given: Any) -> Any:
         return replace(
-            planned(scale, **given), ratios=(0.004, 0.008), epochs=1, least_steps=3, reference_steps=3,
+            planned(scale, **given), ratios=(0.006, 0.012), epochs=1, least_steps=3, reference_steps=3,
             n_held_out=25, n_reference=20,
         )  # fmt: skip
 
     monkeypatch.setattr(text, "text_plan", plan)
+    monkeypatch.setitem(text._VOCABULARY, "laptop", 300)
 
 
 @pytest.fixture
@@ -83,12 +84,14 @@ def test_what_is_refused_in_one_line(small: None, reproduce: Run, corpus: str, t
     other.mkdir()
     (other / "result.json").write_text("{}")
     few = write_jsonl(tmp_path / "few.jsonl", make_texts(5, seed=0))
+    same = write_jsonl(tmp_path / "same.jsonl", ["the same words and no others"])
     for arguments, words in (
         (["--out", str(tmp_path / "a")], "give them with --data, or --part capacity alone"),
         (["--part", "recital", "--out", str(tmp_path / "a")], "'recital' is not one of"),
         (["--part", "capacity", "--scale", "paper", "--out", str(out)], "begun at --scale laptop"),
         (["--part", "capacity", "--out", str(other)], "is of another command; give another folder"),
-        (["--part", "text", "--data", str(few), "--out", str(tmp_path / "b")], "give more text"),
+        (["--part", "text", "--data", str(few), "--out", str(tmp_path / "b")], "hold 0 different samples of 64 tokens"),
+        (["--part", "text", "--data", str(same), "--out", str(tmp_path / "e")], "the texts give a tokenizer of"),
         (["--part", "capacity", "--device", "cuda:77", "--out", str(tmp_path / "c")], "cannot be used"),
         (["--part", "text", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "d")], "none"),
     ):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...documents.calibration import Calibration
 from ...documents.reproduction import Scale
+from ...errors import DataError
 from ...laws.membership import LAW_SAMPLE_TOKENS
 from ..calibration import calibrate
 from ..corpus import cut_corpus, train_tokenizer
@@ -52,6 +53,11 @@ def sweep_text(
        texts stands for it here, of the same size at the paper's scale.
     """
     tokenizer = train_tokenizer(texts, n_vocabulary=_VOCABULARY[scale])
+    if len(tokenizer) < _VOCABULARY[scale]:
+        raise DataError(
+            f"{name}: the texts give a tokenizer of {len(tokenizer):,} tokens, and the models take "
+            f"{_VOCABULARY[scale]:,}: give more text"
+        )
     plan = text_plan(scale, n_vocabulary=len(tokenizer), sample_tokens=LAW_SAMPLE_TOKENS, device=device)
     corpus = cut_corpus(
         texts,
