@@ -114,6 +114,10 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
         with the tokenizer's chat template and scored where TRL trains on them.
     every_steps : int
         Optimizer steps from one audit to the next.
+    early : bool
+        Also look after a quarter, half and all of the first epoch, as far as they come before the first of these:
+        fine-tunes memorize most in their first epochs (Slack and Al Moubayed 2025, arXiv:2510.11372; read, not
+        measured here).
     reference : str or Path, optional
         A model that never saw the members. Without one, bits are counted against the model as it was when training
         started: what training added, the style of the data included, which the difference to the non-members takes
@@ -121,9 +125,9 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
     stop_when : callable, optional
         Given the figures by name, returns why training should stop, or None; :class:`StopAbove` is one. The intervals
         that it is given are wider than those of the log: Bonferroni's correction for the planned number of looks
-        (``max_steps / every_steps``), without which repeated looks stop harmless runs more and more often, and for
-        the limits of a :class:`StopAbove`. Another rule that reads several figures adds up their false alarms. An
-        audit at the end stops nothing.
+        (``max_steps / every_steps``, and the early ones), without which repeated looks stop harmless runs more and
+        more often, and for the limits of a :class:`StopAbove`. Another rule that reads several figures adds up their
+        false alarms. An audit at the end stops nothing.
     policy : str, Path or Policy, optional
         Stop by the gates of a policy instead; see :meth:`StopAbove.of_policy`.
     at_end : bool
@@ -187,6 +191,7 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
         non_members: Texts,
         *,
         every_steps: int,
+        early: bool = True,
         reference: str | Path | None = None,
         stop_when: StopRule | None = None,
         policy: str | Path | Policy | None = None,
@@ -221,6 +226,7 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
         )
         self._has_reference, self._scores_folder = reference is not None, scores_folder
         self._every_steps, self._at_end, self._stop_when = every_steps, at_end, stop_when
+        self._wants_early, self._early = early, frozenset[int]()
         self._tokenizer, self._prefix = tokenizer, log_prefix
         self._trainer: Any = None
         self._probe: Probe | None = None
@@ -255,7 +261,9 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
         if tokenizer is None:
             raise ConfigError("MemorizationCallback needs a tokenizer: give it one, or the trainer a processing_class")
         whole = whole_model(model)
-        self._n_looks = max(1, (state.max_steps - state.global_step) // self._every_steps)
+        self._early = _early_steps(state, self._every_steps) if self._wants_early else frozenset()
+        n_regular = (state.max_steps - state.global_step) // self._every_steps
+        self._n_looks = max(1, n_regular + len(self._early))
         if not state.is_world_process_zero:
             return
         with undisturbed(whole), tempfile.TemporaryDirectory(prefix="auditor-scores-") as temporary:
@@ -269,7 +277,7 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_others: Any) -> None:
         """Audit if it is time, and stop training if the rule says so."""
-        if state.global_step % self._every_steps == 0:
+        if state.global_step % self._every_steps == 0 or state.global_step in self._early:
             self._audit(state, control, whole_model(model), may_stop=True)
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **_others: Any) -> None:
@@ -327,6 +335,13 @@ class MemorizationCallback(TrainerCallback):  # type: ignore[misc]
                 "model had seen one of them; later figures of the loss are not evidence of memorization",
                 found.value,
             )
+
+
+def _early_steps(state: Any, every_steps: int) -> frozenset[int]:
+    """Return the steps after a quarter, half and all of the first epoch that lie before the first regular look."""
+    epoch = state.max_steps / max(1, state.num_train_epochs)  # of a stream, which has no epochs, next to nothing
+    steps = (round(share * epoch) for share in (0.25, 0.5, 1.0))
+    return frozenset(step for step in steps if state.global_step < step < min(every_steps, state.max_steps))
 
 
 def _from_first_process(reason: str | None, n_processes: int) -> str | None:

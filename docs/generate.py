@@ -15,9 +15,13 @@ from attacks import BUILTIN, Need
 from auditor.auditing.attack_choice import when_run
 from auditor.cli import cli
 from auditor.config import AuditConfig
+from auditor.documents.calibration import read_calibration
+from auditor.documents.capacity import read_capacity
 from auditor.documents.files import document_schema
 from auditor.documents.gates import GateReport
+from auditor.documents.reproduction import read_capacity_sweep
 from reports import comparison_schema, curve_schema, json_schema
+from reports.paper import paper_page as render_paper
 from reports.plots import LANDMARKS
 
 HERE = Path(__file__).parent
@@ -113,6 +117,19 @@ def landmarks_page() -> str:
     )
 
 
+def paper_page() -> str:
+    """Every claim of the paper beside what was measured here: by `auditor reproduce` as far as its data are here."""
+    data = HERE / "data"
+    swept, text = data / "paper-capacity.json", data / "paper-calibration.json"
+    capacity = read_capacity_sweep(swept) if swept.is_file() else read_capacity(data / "capacity-tiny.json")
+    calibration = read_calibration(text if text.is_file() else data / "calibration-kjv.json")
+    figures = {"capacity": "images/capacity.svg", "membership": "images/calibration.svg"}
+    for part in ("capacity", "text", "membership", "extraction"):
+        if (HERE / "images" / f"paper-{part}.svg").is_file():
+            figures[part] = f"images/paper-{part}.svg"
+    return NOTE + render_paper(capacity, calibration, figures=figures)
+
+
 def architecture_page() -> str:
     """Return the page on the house, with the tables between its two marks made anew."""
     before, begin, rest = (HERE / "architecture.md").read_text(encoding="utf-8").partition("<!-- two hops -->\n")
@@ -160,6 +177,7 @@ def pages() -> dict[Path, str]:
         HERE / "config.md": config_page(),
         HERE / "python.md": python_page(),
         HERE / "landmarks.md": landmarks_page(),
+        HERE / "paper.md": paper_page(),
         HERE / "result.schema.json": json.dumps(json_schema(), indent=1) + "\n",
         HERE / "comparison.schema.json": json.dumps(comparison_schema(), indent=1) + "\n",
         HERE / "curve.schema.json": json.dumps(curve_schema(), indent=1) + "\n",

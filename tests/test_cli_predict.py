@@ -186,3 +186,36 @@ def test_plain_numbers_need_nothing_heavy() -> None:
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     subprocess.run([sys.executable, "-c", code, "--json"], check=True)
+
+
+def test_a_repeated_text_is_said_with_its_share(predict: Run) -> None:
+    found = predict("--params", "350M", "--tokens", "1.2B", "--copies", "50")
+    assert found.code == 0
+    assert "A text seen 50 times" in found.out
+    assert "read, not measured" in found.out
+    assert "2510.19811" in found.out
+    refused = predict("--params", "350M", "--tokens", "1.2B", "--copies", "0.5")
+    assert refused.code == 2
+    assert "copies must be at least 1" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}, "mixture of 4 experts"),
+        ({"model_type": "llama", "quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantised"),
+        ({"model_type": "llama"}, None),
+    ],
+)
+def test_what_was_not_measured_of_an_architecture_is_said(
+    predict: Run, tmp_path: Path, changes: dict[str, Any], words: str | None
+) -> None:
+    shape = {"vocab_size": 512, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    shape |= {"num_attention_heads": 4, "num_key_value_heads": 2}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(shape | changes))
+    found = predict("--model", path, "--tokens", "1M", "--json").document
+    said = [text for text in found["warnings"] if text.startswith(("mixture", "quantised"))]
+    assert (said[0].startswith(words) if words else not said) is True
+    experts = 4 if words and "mixture" in words else 1
+    assert found["params"] > 2 * experts * 3 * 32 * 64  # all experts are counted

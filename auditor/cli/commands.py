@@ -15,6 +15,7 @@ from .gate import gate
 from .pack import pack
 from .predict import predict
 from .report import attacks, report
+from .reproduce import reproduce
 from .shadows import shadows
 from .split import split
 from .verify import verify
@@ -47,5 +48,5 @@ def cli(debug: bool) -> None:
 
 
 _COMMANDS = (audit, split, pack, predict, capacity, calibrate, shadows, demo, report, attacks, compare, gate, verify)
-for _one in (*_COMMANDS, canaries, epsilon, doctor):
+for _one in (*_COMMANDS, reproduce, canaries, epsilon, doctor):
     cli.add_command(_one)

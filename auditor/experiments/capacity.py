@@ -26,7 +26,15 @@ from .workers import Ledger, RunProgress, run_jobs
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-__all__ = ["CapacityPlan", "measure_capacity"]
+__all__ = [
+    "EXPECTED_BITS_PER_PARAMETER",
+    "CapacityJob",
+    "CapacityPlan",
+    "coded_bits",
+    "fit_random",
+    "measure_capacity",
+    "round_weights",
+]
 
 EXPECTED_BITS_PER_PARAMETER = 3.6
 SELF_CHECK, BEST, SIZES = 0.4, 1.22, (0.8, 1.0, 1.22, 2.0, 4.0)
@@ -202,7 +210,7 @@ def _base(plan: CapacityPlan, n_parameters: int, folder: Path) -> str:
     job = replace(_jobs(plan, n_parameters)[3], seed=BASE_SEED, precision="fp32")  # the expected capacity's 1.22
 
     def make() -> "PreTrainedModel":
-        model, _ = _fit(job, lambda share: None)
+        model, _ = fit_random(job, lambda share: None)
         return model.cpu()
 
     with one_thread():
@@ -256,7 +264,7 @@ def _jobs(plan: CapacityPlan, n_parameters: int, *, base: str | None = None) -> 
     ]
 
 
-def _fit(job: CapacityJob, on_share: Callable[[float], None]) -> "tuple[PreTrainedModel, torch.Tensor]":
+def fit_random(job: CapacityJob, on_share: Callable[[float], None]) -> "tuple[PreTrainedModel, torch.Tensor]":
     """Train one model to the end of its schedule, and return it with its sequences."""
     from transformers import AutoConfig
 
@@ -284,19 +292,31 @@ def _fit(job: CapacityJob, on_share: Callable[[float], None]) -> "tuple[PreTrain
     return model, sequences
 
 
-def _train(job: CapacityJob, on_share: Callable[[float], None]) -> CapacityRun:
-    """Train one model and measure what it holds."""
-    started = monotonic()
-    model, sequences = _fit(job, on_share)
+def coded_bits(model: "PreTrainedModel", job: CapacityJob, sequences: torch.Tensor) -> tuple[float, float]:
+    """Return the bits that the sequences cost under the trained model, and those of a token of fresh ones.
+
+    Raises
+    ------
+    ModelError
+        If a loss is not finite.
+    """
     n_vocabulary = int(model.config.get_text_config().vocab_size)
     fresh = _random_tokens(N_TEST, job.sample_tokens, n_vocabulary, seed=2000 + job.seed)
-    if job.precision == "bf16":
-        _round_weights(model)
-    dataset_bits = sequences[:, 1:].numel() * math.log2(n_vocabulary)
     code_bits = float(sequence_nll(model, sequences).sum()) / math.log(2.0)
     test_bits = float(sequence_nll(model, fresh).sum()) / math.log(2.0)
     if not math.isfinite(code_bits + test_bits):  # the last update is seen by no loss
         raise ModelError("training diverged: the trained model's losses are not finite; lower the learning rate")
+    return code_bits, test_bits / fresh[:, 1:].numel()
+
+
+def _train(job: CapacityJob, on_share: Callable[[float], None]) -> CapacityRun:
+    """Train one model and measure what it holds."""
+    started = monotonic()
+    model, sequences = fit_random(job, on_share)
+    if job.precision == "bf16":
+        round_weights(model)
+    dataset_bits = sequences[:, 1:].numel() * math.log2(int(model.config.get_text_config().vocab_size))
+    code_bits, test_bits_per_token = coded_bits(model, job, sequences)
     memorized_bits = dataset_bits - code_bits
     return CapacityRun(
         role=job.role,
@@ -308,7 +328,7 @@ def _train(job: CapacityJob, on_share: Callable[[float], None]) -> CapacityRun:
         memorized_bits=memorized_bits,
         bits_per_parameter=memorized_bits / sum(one.numel() for one in model.parameters() if one.requires_grad),
         share_memorized=memorized_bits / dataset_bits,
-        test_bits_per_token=test_bits / fresh[:, 1:].numel(),
+        test_bits_per_token=test_bits_per_token,
         seconds=round(monotonic() - started, 3),
     )
 
@@ -318,7 +338,7 @@ def _random_tokens(n: int, n_tokens: int, n_vocabulary: int, *, seed: int) -> to
     return torch.randint(n_vocabulary, (n, n_tokens), generator=torch.Generator().manual_seed(seed))
 
 
-def _round_weights(model: "PreTrainedModel") -> None:
+def round_weights(model: "PreTrainedModel") -> None:
     """Round every weight to the nearest bfloat16, and keep computing in float32."""
     with torch.no_grad():
         for parameter in model.parameters():

@@ -84,11 +84,12 @@ def open_base(path: str, empty: Callable[[], Any]) -> Any:
         from ..engine.loading.models import load_weights, open_model
 
         return load_weights(open_model(ModelSpec(path=path)), dtype="float32", device="cpu")[0]
+    from safetensors import SafetensorError
     from safetensors.torch import load_model
 
     model = empty()
     try:
         load_model(model, path)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise ModelError(f"{path}: the base of the LoRA cannot be read; remove the file, it is made again") from error
     return model

@@ -9,6 +9,17 @@ from .calibration_figure import calibration_figure
 from .capacity_figure import capacity_figure
 from .landmarks import LANDMARKS, Landmark
 from .prediction_map import prediction_map
+from .reproduction_figures import capacity_sweep_figure, recited_figure, text_figure
 from .sheet import FORMATS
 
-__all__ = ["FORMATS", "LANDMARKS", "Landmark", "calibration_figure", "capacity_figure", "prediction_map"]
+__all__ = [
+    "FORMATS",
+    "LANDMARKS",
+    "Landmark",
+    "calibration_figure",
+    "capacity_figure",
+    "capacity_sweep_figure",
+    "prediction_map",
+    "recited_figure",
+    "text_figure",
+]

@@ -16,9 +16,11 @@ from auditor.documents.files import to_text
 from auditor.errors import ConfigError, ModelError
 from auditor.experiments import capacity
 from auditor.experiments.capacity import CapacityPlan, measure_capacity
+from auditor.experiments.lora import open_base
 from auditor.experiments.presets import PRESETS, Training, default_training
-from auditor.experiments.training import build, sequence_nll, train
+from auditor.experiments.training import build, save, sequence_nll, train
 from auditor.laws.capacity import measured_bits_per_parameter
+from helpers import build_tokenizer
 
 FAST = Training(steps=12, batch_size=16, learning_rate=4e-2, optimizer="soap")
 
@@ -135,7 +137,7 @@ def test_bfloat16_rounds_the_weights() -> None:
     run = capacity._train(job, lambda share: None)
     assert math.isfinite(run.memorized_bits)
     model = build(PRESETS["smoke"].config(), seed=0)
-    capacity._round_weights(model)
+    capacity.round_weights(model)
     for parameter in model.parameters():
         assert torch.equal(parameter, parameter.bfloat16().float())
 
@@ -235,3 +237,49 @@ def test_the_tiny_preset_holds_most_of_what_it_can(tmp_path: Path) -> None:
     assert self_check.share_memorized > 0.99
     at_capacity = capacity._train(replace(jobs[3], steps=1050), lambda share: None)
     assert 2.9 < at_capacity.bits_per_parameter < 4.5
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_a_lora_counts_its_own_parameters_and_leaves_the_rest(tmp_path: Path) -> None:
+    """Its base is trained on other sequences, kept, and found again; only the adapter learns."""
+    measured = measure_capacity(plan(lora_rank=2, n_seeds=1), folder=tmp_path)
+    # rank 2 on the four linear layers of a block of width 8: 2 * (8 + 24 + 8 + 8 + 8 + 32 + 32 + 8) = 256
+    assert (measured.lora_rank, measured.n_trained_parameters) == (2, 256)
+    assert measured.n_parameters == 1528
+    assert measured.bits_per_parameter == pytest.approx(measured.best.memorized_bits / 256)
+    assert measured_bits_per_parameter(measured).lora_rank == 2
+    assert any("bits of each parameter of a LoRA of rank 2" in text for text in measured.warnings)
+    (base,) = tmp_path.glob("base-*.safetensors")
+    job = replace(capacity._jobs(plan(), 256, base=str(base))[0], lora_rank=2, base=str(base), steps=5)
+    model, _ = capacity.fit_random(job, lambda share: None)
+    kept = open_base(str(base), lambda: build(PRESETS["smoke"].config(), seed=9)).state_dict()
+    frozen = {
+        name.removeprefix("base_model.model.").replace(".base_layer", ""): tensor
+        for name, tensor in model.state_dict().items()
+        if "lora_" not in name
+    }
+    assert all(torch.equal(frozen[name], tensor) for name, tensor in kept.items())
+    written = base.stat().st_mtime_ns
+    again = measure_capacity(plan(lora_rank=2, n_seeds=1), folder=tmp_path)
+    assert again.runs == measured.runs
+    assert base.stat().st_mtime_ns == written
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_a_lora_on_the_weights_of_a_folder(tmp_path: Path) -> None:
+    config = PRESETS["smoke"].config()
+    tokenizer = build_tokenizer(64 + 200)
+    config.vocab_size = len(tokenizer)
+    save(build(config, seed=0), tokenizer, tmp_path / "model")
+    measured = measure_capacity(
+        plan(config=config, lora_rank=1, n_seeds=1, weights=tmp_path / "model"), folder=tmp_path / "out"
+    )
+    assert measured.base == "the weights of the model"
+    assert not list((tmp_path / "out").glob("base-*"))
+
+
+def test_a_base_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "base-0.safetensors"
+    broken.write_bytes(b"no weights")
+    with pytest.raises(ModelError, match="the base of the LoRA cannot be read"):
+        open_base(str(broken), lambda: build(PRESETS["smoke"].config(), seed=0))

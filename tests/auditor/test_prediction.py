@@ -159,6 +159,53 @@ def test_a_law_of_other_sizes_is_an_extrapolation() -> None:
     assert not predict(plan(99, 320.0, law=law)).law.in_range
 
 
+def test_a_repeated_text_by_hand() -> None:
+    # 640,000 tokens of 64-token samples on 100,000 parameters; four further copies of one text are 256 tokens more.
+    # Its share 5 * 64 / 640,256 is that of a text that stands once among 128,051.2 tokens: .02000800 samples each.
+    found = predict(plan(100_000, 640_000.0, copies=5.0)).repeated
+    assert found is not None
+    assert found.total_tokens == 640_256
+    assert found.share_of_tokens == pytest.approx(320 / 640_256)
+    assert found.samples_per_parameter == pytest.approx(128_051.2 / 64 / 100_000)
+    assert found.f1 == pytest.approx(PAPER_LAW.f1(found.samples_per_parameter))
+    assert "read, not measured" in found.source
+
+
+def test_one_copy_is_the_law_itself_and_more_are_at_more_risk() -> None:
+    alone = predict(plan(100_000, 640_000.0, copies=1.0))
+    assert alone.repeated is not None
+    assert alone.repeated.f1 == alone.law.f1
+    assert predict(plan()).repeated is None
+    found = [predict(plan(100_000, 640_000.0, copies=float(k))).repeated for k in (1, 2, 4, 8)]
+    aucs = [one.auc for one in found if one is not None]
+    assert aucs == sorted(aucs)
+    assert aucs[0] < aucs[-1]
+
+
+@pytest.mark.parametrize("copies", [0.0, 0.5, -1.0, math.inf, math.nan])
+def test_fewer_copies_than_the_text_itself_are_refused(copies: float) -> None:
+    with pytest.raises(ValueError, match="copies must be at least 1"):
+        plan(copies=copies)
+
+
+def test_what_others_found_is_named_as_read() -> None:
+    lora = " ".join(predict(plan(10**9, 1e6, trainable_params=10_000)).warnings)
+    assert "arXiv:2506.20856" in lora
+    assert "arXiv:2605.30260" in lora
+    assert "capacity --lora" in lora
+    tuned = " ".join(predict(plan(fine_tuning=True)).warnings)
+    assert "arXiv:2510.11372" in tuned
+    assert tuned.count("read, not measured here") == 1
+
+
+def test_a_capacity_of_a_lora_is_of_its_parameters() -> None:
+    held = BitsPerParameter(1.5, "measured", lora_rank=4)
+    found = predict(replace(plan(10**9, 1e6, trainable_params=10_000), capacity=held))
+    assert found.capacity_bits == 15_000
+    assert any("measured with a LoRA of rank 4" in text for text in found.warnings)
+    assert any("give --trainable" in text for text in predict(replace(plan(), capacity=held)).warnings)
+
+
 def test_adapters_count_what_is_trained() -> None:
     found = predict(plan(10**9, 32_000.0, trainable_params=10_000))
     assert found.law.f1 == predict(plan()).law.f1

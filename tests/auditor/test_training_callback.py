@@ -67,6 +67,36 @@ class Recorder:
         self.callback = Callback()
 
 
+EARLY = (1, 2, 3)
+"""A quarter, half and all of an epoch: 20 texts in batches of 8."""
+
+
+@pytest.mark.parametrize(
+    ("start", "most", "epochs", "every", "expected"),
+    [
+        (0, 400, 4, 1000, {25, 50, 100}),
+        (0, 400, 4, 60, {25, 50}),  # the first regular look comes before the end of the epoch
+        (0, 400, 4, 10, set()),
+        (40, 400, 4, 1000, {50, 100}),  # a run that goes on
+        (0, 100, 1, 1000, {25, 50}),  # the end is looked at anyway
+        (0, 500, 2**62, 1000, set()),  # a stream has no epochs
+    ],
+)
+def test_early_looks_by_hand(start: int, most: int, epochs: int, every: int, expected: set[int]) -> None:
+    from auditor.training_callback import _early_steps
+
+    state = SimpleNamespace(global_step=start, max_steps=most, num_train_epochs=epochs)
+    assert _early_steps(state, every) == expected
+
+
+def test_early_looks_can_be_left_out(texts: Any, tokenizer: Any, tmp_path: Path) -> None:
+    from auditor.training_callback import MemorizationCallback
+
+    trainer = make_trainer(texts, tokenizer, tmp_path, steps=4)
+    MemorizationCallback(*texts, every_steps=4, early=False).attach(trainer).train()
+    assert [entry["step"] for entry in audits(trainer.state.log_history)] == [0, 4]
+
+
 @pytest.fixture(scope="module")
 def trained(texts: Any, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """Train once with the callback, and once without."""
@@ -99,7 +129,7 @@ def test_training_is_the_same_to_the_last_bit(trained: Any) -> None:
 
 def test_it_logs_every_figure_at_every_look(trained: Any) -> None:
     entries = audits(trained.watched.state.log_history)
-    assert [entry["step"] for entry in entries] == [0, 20, 40, 60]
+    assert [entry["step"] for entry in entries] == [0, *EARLY, 20, 40, 60]
     for entry in entries:
         assert set(entry) == {*KEYS, "audit/seconds", "epoch", "step"}
         assert all(type(value) in (float, int) and math.isfinite(value) for value in entry.values())
@@ -107,7 +137,7 @@ def test_it_logs_every_figure_at_every_look(trained: Any) -> None:
 
 def test_callbacks_that_were_there_first_see_it(trained: Any) -> None:
     seen = [(step, logs) for step, logs in trained.logged if "audit/loss_auc" in logs]
-    assert [step for step, _ in seen] == [0, 20, 40, 60]
+    assert [step for step, _ in seen] == [0, *EARLY, 20, 40, 60]
     assert all(set(logs) >= KEYS for _, logs in seen)
 
 
@@ -198,8 +228,8 @@ def test_the_rule_sees_intervals_corrected_for_the_number_of_looks(texts: Any, t
 
     callback = MemorizationCallback(*texts, every_steps=2, stop_when=watch, at_end=False)
     callback.attach(make_trainer(texts, tokenizer, tmp_path, steps=10)).train()
-    assert len(seen) == 5
-    assert all(figures["loss_auc"].level == pytest.approx(1 - 0.05 / 5) for figures in seen)
+    assert len(seen) == 6  # at step 1 as well, a quarter of an epoch
+    assert all(figures["loss_auc"].level == pytest.approx(1 - 0.05 / 6) for figures in seen)
     assert callback.figures["loss_auc"].level == 0.95
     logged, given = callback.figures["loss_auc"], seen[-1]["loss_auc"]
     assert given.value == logged.value
@@ -220,7 +250,7 @@ def test_it_works_with(texts: Any, tokenizer: Any, tmp_path: Path, options: dict
     callback.attach(watched).train()
     first, second = map(weights, (plain, watched))
     assert all(first[name].equal(second[name]) for name in first)
-    assert len(audits(watched.state.log_history)) == 3
+    assert [entry["step"] for entry in audits(watched.state.log_history)] == [0, 1, 2, 4]
     assert forward.get("forward") == vars(watched.model).get("forward")
 
 
@@ -329,7 +359,7 @@ def test_it_works_with_the_trainer_of_trl(texts: Any, tokenizer: Any, tmp_path: 
     first, second = weights(plain), weights(watched)
     assert all(first[name].equal(second[name]) for name in first)
     entries = audits(watched.state.log_history)
-    assert [entry["step"] for entry in entries] == [0, 30, 60]
+    assert [entry["step"] for entry in entries] == [0, *EARLY, 30, 60]
     assert entries[-1]["audit/reference_auc"] > 0.9
     others = [entry for entry in watched.state.log_history if "loss" in entry]
     for entry, expected in zip(others, [e for e in plain.state.log_history if "loss" in e], strict=True):

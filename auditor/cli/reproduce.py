@@ -1,0 +1,148 @@
+"""``auditor reproduce``: the paper's experiments again, with data, figures and a page of claims."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import ConfigError
+from .options import folder_option, shared
+from .output import make_console, make_folder, quiet_libraries, write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..documents.reproduction import SweepSettings
+
+__all__ = ["reproduce"]
+
+_STATE = "reproduction.json"
+_PARTS = ("capacity", "text", "membership", "extraction")
+
+
+@click.command()
+@click.option("--part", "parts", type=click.Choice(_PARTS), multiple=True,
+              help="What to reproduce; may be given several times.  [default: all of them]")  # fmt: skip
+@folder_option("data, figures, paper.md and what is needed to go on", default="reproduction")
+@click.option("--scale", type=click.Choice(["laptop", "paper"]), default="laptop",
+              help="Sizes of models and data: minutes to an hour on two cores, or the paper's, for GPUs.")  # fmt: skip
+@click.option("--data", metavar="DATA", help="Texts for all parts but capacity: two million characters do.")
+@shared("--text-field", "--split", filled=True)
+@shared("--device", filled=True, metavar="auto|cpu|cuda|cuda:N", help=None)
+@shared("--workers")
+def reproduce(
+    parts: tuple[str, ...], out: Path, scale: str, data: str | None, device: str, workers: int | None, **options: Any
+) -> None:
+    """Train the experiments of the paper again (Morris et al. 2025), and set its claims beside what they show.
+
+    `capacity` trains models of several sizes on random tokens; `text`, `membership` and `extraction` are drawn from one
+    sweep on your texts. What is interrupted goes on when started again. The page of what was found here: docs/paper.md.
+    """
+    quiet_libraries()
+    chosen = parts or _PARTS
+    on_text = [part for part in chosen if part != "capacity"]
+    if on_text and data is None:
+        raise ConfigError(
+            f"--part {', '.join(on_text)}: trained on texts; give them with --data, or --part capacity alone"
+        )
+    from ..engine.loading.models import choose_device
+    from ..experiments.workers import cores
+
+    device = choose_device(device)
+    workers = workers or (cores() if device == "cpu" else 1)
+    texts = _read_texts(data, options) if on_text and data is not None else None
+    make_folder(out, folders=("capacity", "text"))
+    _claim_folder(out, scale, data if texts else None, texts)
+    if "capacity" in chosen:
+        _capacity(out, scale, device, workers)
+    if texts is not None and data is not None:
+        _text(out, scale, texts, data, device, workers)
+    _write_page(out, chosen)
+
+
+def _read_texts(data: str, options: dict[str, Any]) -> "Sequence[str]":
+    from ..config import DataSpec
+    from ..data import load_texts
+
+    return load_texts(DataSpec(path=data, text_field=options["text_field"], split=options["split"]))[0]
+
+
+def _claim_folder(out: Path, scale: str, data: str | None, texts: "Sequence[str] | None") -> None:
+    """Go on in a folder only if it was asked for the same."""
+    from dataclasses import replace
+    from hashlib import sha256
+
+    from ..documents.files import to_text
+    from ..documents.reproduction import SweepSettings
+
+    digest = None if texts is None else sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
+    asked = SweepSettings(scale=scale, data=data, data_sha256=digest)  # type: ignore[arg-type]
+    earlier = _earlier(out)
+    if earlier is not None:
+        if earlier.scale != asked.scale:
+            raise ConfigError(f"--out {out}: begun at --scale {earlier.scale}; give that, or another folder")
+        if None not in (earlier.data_sha256, digest) and earlier.data_sha256 != digest:
+            raise ConfigError(f"--out {out}: begun with other texts; give those, or another folder")
+        if digest is None:
+            asked = replace(asked, data=earlier.data, data_sha256=earlier.data_sha256)
+    write(out / _STATE, to_text(asked))
+
+
+def _earlier(out: Path) -> "SweepSettings | None":
+    """Read what the folder is of; refuse one that holds something else."""
+    from ..documents.files import read_document
+    from ..documents.reproduction import SweepSettings
+
+    if (out / _STATE).is_file():
+        return read_document(out / _STATE, SweepSettings, version="1.0", what="reproduction")
+    if any(one.is_file() or any(one.iterdir()) for one in out.iterdir()):
+        raise ConfigError(f"--out {out}: it holds files and no {_STATE}: it is of another command; give another folder")
+    return None
+
+
+def _capacity(out: Path, scale: Any, device: str, workers: int) -> None:
+    from ..documents.files import to_text
+    from ..experiments.reproduction.capacity import sweep_capacity
+    from .progress import runs_progress
+
+    with runs_progress(make_console(stderr=True), "capacity over sizes") as on_progress:
+        found = sweep_capacity(scale, folder=out / "capacity", device=device, workers=workers, on_progress=on_progress)
+    write(out / "capacity-sweep.json", to_text(found))
+
+
+def _text(out: Path, scale: Any, texts: "Sequence[str]", name: str, device: str, workers: int) -> None:
+    from ..documents.files import to_text
+    from ..experiments.reproduction.text import sweep_text
+    from .progress import runs_progress
+
+    with runs_progress(make_console(stderr=True), "the sweep on text") as on_progress:
+        found = sweep_text(
+            scale, texts, name=Path(name).name, folder=out / "text", device=device, workers=workers,
+            on_progress=on_progress,
+        )  # fmt: skip
+    write(out / "calibration.json", to_text(found))
+
+
+def _write_page(out: Path, parts: "Sequence[str]") -> None:
+    """Draw the figures of the parts, and write the page of all that the folder holds."""
+    from reports.paper import paper_claims, paper_page, render_claims
+    from reports.plots import calibration_figure, capacity_sweep_figure, recited_figure, text_figure
+
+    from ..documents.calibration import read_calibration
+    from ..documents.reproduction import read_capacity_sweep
+
+    held, swept = out / "capacity-sweep.json", out / "calibration.json"
+    capacity = read_capacity_sweep(held) if held.is_file() else None
+    text = read_calibration(swept) if swept.is_file() else None
+    if capacity is not None and "capacity" in parts:
+        capacity_sweep_figure(capacity, out / "capacity.svg")
+    if text is not None:
+        draw = {"text": text_figure, "membership": calibration_figure, "extraction": recited_figure}
+        for part in (part for part in parts if part in draw):
+            draw[part](text, out / f"{part}.svg")
+    claims = paper_claims(capacity, text)
+    figures = {part: f"{part}.svg" for part in _PARTS if (out / f"{part}.svg").is_file()}
+    write(out / "paper.md", paper_page(capacity, text, figures=figures))
+    console = make_console(stderr=False)
+    console.print(render_claims(claims))
+    console.print(f"\nPage: {out / 'paper.md'}", markup=False, soft_wrap=True)

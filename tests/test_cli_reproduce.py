@@ -1,0 +1,147 @@
+"""``auditor reproduce``: parts, data, figures and page; going on, and every folder and input that it refuses."""
+
+import json
+import math
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auditor.documents.calibration import read_calibration
+from auditor.documents.reproduction import CapacitySweep, SizeRun, read_capacity_sweep
+from auditor.experiments.reproduction import capacity as capacity_module
+from auditor.experiments.reproduction import scales, text
+from helpers import Run, make_texts, write_jsonl
+from reports.paper import paper_claims, paper_page
+from reports.plots import text_figure
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the scale of a laptop one of seconds."""
+    few = replace(
+        scales.CAPACITY["laptop"], shapes=((1, 8), (1, 12), (1, 16)), n_vocabulary=32, sample_tokens=12,
+        multiples=(0.1, 0.4), parameters_per_step=1e9, least_steps=20,
+    )  # fmt: skip
+    monkeypatch.setitem(scales.CAPACITY, "laptop", few)
+    planned = scales.text_plan
+
+    def plan(scale: Any, **given: Any) -> Any:
+        return replace(
+            planned(scale, **given), ratios=(0.006, 0.012), epochs=1, least_steps=3, reference_steps=3,
+            n_held_out=25, n_reference=20,
+        )  # fmt: skip
+
+    monkeypatch.setattr(text, "text_plan", plan)
+    monkeypatch.setitem(text._VOCABULARY, "laptop", 300)
+
+
+@pytest.fixture
+def reproduce(run: Run) -> Run:
+    """Return a function that runs ``auditor reproduce`` in this process, one training at a time."""
+    return partial(run, "reproduce", "--workers", "1")
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> str:
+    texts = [" ".join(make_texts(60, seed=seed)) for seed in range(12)]
+    return str(write_jsonl(tmp_path / "texts.jsonl", texts))
+
+
+def test_every_part_writes_its_data_and_figure_and_goes_on(
+    small: None, reproduce: Run, corpus: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    found = reproduce("--data", corpus, "--out", str(out))
+    assert found.code == 0, found.err
+    for name in ("capacity", "text", "membership", "extraction"):
+        assert (out / f"{name}.svg").read_text(encoding="utf-8").startswith("<?xml")
+    page = (out / "paper.md").read_text(encoding="utf-8")
+    assert all(f"## {part}" in page for part in ("Capacity", "Text", "Membership", "Extraction"))
+    sweep, cells = read_capacity_sweep(out / "capacity-sweep.json"), read_calibration(out / "calibration.json").cells
+    assert [run.params for run in sweep.runs] == sorted(run.params for run in sweep.runs)
+    assert len({run.params for run in sweep.runs}) == 3
+    assert sweep.slope is not None
+    assert all(cell.memorized_bits is not None for cell in cells)
+    assert "agree" in found.out + found.err
+
+    def train(*_: Any) -> None:
+        raise AssertionError("what is finished is not trained again")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(capacity_module, "_train_size", train)
+        again = reproduce("--data", corpus, "--out", str(out))
+    assert again.code == 0, again.err
+    assert (out / "paper.md").read_text(encoding="utf-8") == page
+
+
+def test_what_is_refused_in_one_line(small: None, reproduce: Run, corpus: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert reproduce("--part", "capacity", "--out", str(out)).code == 0
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "result.json").write_text("{}")
+    few = write_jsonl(tmp_path / "few.jsonl", make_texts(5, seed=0))
+    same = write_jsonl(tmp_path / "same.jsonl", ["the same words and no others"])
+    for arguments, words in (
+        (["--out", str(tmp_path / "a")], "give them with --data, or --part capacity alone"),
+        (["--part", "recital", "--out", str(tmp_path / "a")], "'recital' is not one of"),
+        (["--part", "capacity", "--scale", "paper", "--out", str(out)], "begun at --scale laptop"),
+        (["--part", "capacity", "--out", str(other)], "is of another command; give another folder"),
+        (["--part", "text", "--data", str(few), "--out", str(tmp_path / "b")], "hold 0 different samples of 64 tokens"),
+        (["--part", "text", "--data", str(same), "--out", str(tmp_path / "e")], "the texts give a tokenizer of"),
+        (["--part", "capacity", "--device", "cuda:77", "--out", str(tmp_path / "c")], "cannot be used"),
+        (["--part", "text", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "d")], "none"),
+    ):
+        found = reproduce(*arguments)
+        assert found.code == 2, arguments
+        assert words in found.out + found.err
+        assert "Traceback" not in found.out + found.err
+    assert reproduce("--part", "text", "--data", corpus, "--out", str(out)).code == 0  # another part, same folder
+    changed = write_jsonl(tmp_path / "changed.jsonl", [*make_texts(400, seed=3)])
+    assert "begun with other texts" in reproduce("--part", "text", "--data", str(changed), "--out", str(out)).err
+
+
+def sweep(*held: tuple[int, float]) -> CapacitySweep:
+    """Make a sweep of one run a size and amount."""
+    runs = tuple(
+        SizeRun(
+            n_layer=1, n_embd=8, params=params, n_samples=10, dataset_bits=2.0 * 3.6 * params, steps=10,
+            memorized_bits=bits, memorized_bits_bf16=0.9 * bits, test_bits_per_token=10.0, seconds=1.0,
+        )
+        for params, bits in held
+    )  # fmt: skip
+    return CapacitySweep(
+        scale="laptop", n_vocabulary=512, sample_tokens=64, device="cpu", runs=runs,
+        slope=capacity_module._slope(runs, "memorized_bits"), slope_bf16=None, settings={}, packages={}, seconds=3.0,
+    )  # fmt: skip
+
+
+def test_slope_by_hand() -> None:
+    # 1000, 2000, 3000 parameters hold 3000, 5000, 7600 bits: slope sum((x - 2000)(y - mean)) / 2e6 = 4.6e6 / 2e6 = 2.3;
+    # residuals 100, -200, 100: s^2 = 60000 / 1, its error sqrt(60000 / 2e6) = .1732, t(1 degree) at 97.5% 12.706
+    slope = sweep((3000, 7600.0), (1000, 3000.0), (2000, 5000.0)).slope
+    assert slope is not None
+    assert slope.value == pytest.approx(2.3)
+    assert slope.high - slope.value == pytest.approx(12.7062 * math.sqrt(0.03), rel=1e-4)
+    assert sweep((1000, 3000.0), (2000, 5000.0)).slope is None
+
+
+def test_claims_follow_the_data() -> None:
+    full = paper_claims(sweep((1000, 3600.0), (2000, 7250.0), (4000, 14400.0)), None)
+    poor = paper_claims(sweep((1000, 1000.0), (2000, 2010.0), (4000, 4000.0)), None)
+    assert full[0].agrees is True
+    assert poor[0].agrees is False
+    assert "3.6" in full[0].found
+    assert paper_claims(None, None) == ()
+    assert "Capacity" not in paper_page(None, None, figures={})
+
+
+def test_a_calibration_of_an_older_auditor_draws_no_bits(tmp_path: Path) -> None:
+    old = read_calibration(Path("docs/data/calibration-kjv.json"))
+    if old.cells[0].dataset_bits is None:
+        with pytest.raises(ValueError, match="made by an older auditor"):
+            text_figure(old, tmp_path / "a.svg")
+    assert json.loads(Path("docs/data/calibration-kjv.json").read_text())["kind"] == "calibration"
