@@ -19,7 +19,7 @@ __all__ = ["count_canaries", "explain", "read_sequences"]
 
 IGNORED = -100
 _MASKS = ("completion_mask", "assistant_masks", "assistant_mask")
-"""Columns that say which tokens are learned from, beside ``labels``."""
+"""Columns that say which tokens are learned from, before a collator makes ``labels`` of them."""
 
 Ids = NDArray[np.int64]
 
@@ -187,7 +187,8 @@ def _sequences(row: Mapping[str, Any], where: str) -> Iterator[tuple[Ids, NDArra
     if "input_ids" not in row:
         raise _no_ids(where, list(row))
     ids = _matrix(row["input_ids"])
-    masks = {name: _matrix(row[name]) for name in ("labels", "attention_mask", *_MASKS) if row.get(name) is not None}
+    told = ("labels",) if row.get("labels") is not None else _MASKS  # labels are what the masks were made into
+    masks = {name: _matrix(row[name]) for name in ("attention_mask", *told) if row.get(name) is not None}
     for i, tokens in enumerate(ids):
         learned, there = np.ones(tokens.size, dtype=np.bool_), np.ones(tokens.size, dtype=np.bool_)
         for name, matrix in masks.items():
