@@ -362,7 +362,10 @@ def _read_side(
     held: Mapping[str, Any] | None = None,
     forms: list[str] | None = None,
 ) -> Iterator[Sample]:
-    """Read the samples of one side; the place of each, the notes, the ids left out and the form are added."""
+    """Read the samples of one side; the place of each, the notes, the ids left out and the form are added.
+
+    Many parameters: what is found out on the way goes to lists of the caller, as samples are yielded one by one.
+    """
     found: list[str] = []
     if held and spec.path in held:
         rows = held_rows(held[spec.path], Columns(spec.text_field, keep_others), spec.path)

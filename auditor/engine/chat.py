@@ -255,7 +255,8 @@ class _failures:
         if isinstance(error, SecurityError):
             raise TemplateError("it needs code that the sandbox of templates does not run") from error
         line = first_line(error)
-        shown = not any(text.strip() and text.strip() in line for text in self._chat.contents().split("\n"))
+        said = [part.strip() for message in self._chat.messages for part in _lines(message)]
+        shown = not any(part and part[:20] in line for part in said)
         raise TemplateError(line if shown else type(error).__name__) from error
 
 
@@ -401,6 +402,11 @@ def _n_shared(one: str, other: str) -> int:
         if a != b:
             return i
     return min(len(one), len(other))
+
+
+def _lines(message: Mapping[str, Any]) -> list[str]:
+    """Return the lines of everything that a message says."""
+    return [line for text in content_of(message) for line in text.splitlines()]
 
 
 def _named(names: Sequence[str]) -> str:

@@ -1,3 +1,5 @@
+"""Conversations: their forms, what is scored of them, and that both are as TRL trains."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
