@@ -245,7 +245,7 @@ def test_a_polars_frame_is_read_by_its_columns() -> None:
     from auditor.data import load_texts
 
     frame = polars.DataFrame({"text": ["a", "b"], "id": [1, 2]})
-    assert load_texts(DataSpec(path="x"), {"x": frame})[0] == ("a", "b")
+    assert list(load_texts(DataSpec(path="x"), {"x": frame})[0].texts) == ["a", "b"]
 
 
 def test_a_large_data_set_is_never_copied_whole(tmp_path: Path) -> None:

@@ -90,9 +90,9 @@ def test_texts_of_every_layout_are_read(tmp_path: Path, new: Callable[..., Any],
         arrow(path, new, {"text": pa.array(texts).cast(kind), "empty": pa.nulls(50)}, compression=compression)
         with pa.memory_map(str(path)) as file:
             refuse_arrow_bomb(file.read_buffer())
-        assert list(load_texts(DataSpec(path=str(path)))[0]) == texts
+        assert list(load_texts(DataSpec(path=str(path)))[0].texts) == texts
     pq.write_table(pa.table({"text": pa.array(texts).dictionary_encode()}), tmp_path / "a.parquet")
-    assert list(load_texts(DataSpec(path=str(tmp_path / "a.parquet")))[0]) == texts
+    assert list(load_texts(DataSpec(path=str(tmp_path / "a.parquet")))[0].texts) == texts
 
 
 def test_the_limit_and_the_bytes_by_hand() -> None:
