@@ -28,10 +28,7 @@ RUNS = {
         "--layers 1 --vocabulary 400 --texts 4 --tokens 30 --rounds 1",
         "reading extraction off the scores",
     ),
-<<<<<<< HEAD
     "benchmarks/few_hold_everything.py": ("--out OUT/few.json --runs 2 --largest 100", "6% hold 100"),
-=======
->>>>>>> 22843a0 (Method, speed and change log of extraction)
     "benchmarks/growth.py": ("--sizes 40 --words 4 --threads 1", "peak RSS, MiB"),
     "benchmarks/memory.py": (
         "--models gpt2-124m --n 2 --median-tokens 16 --contenders ours,loop --threads 1",
