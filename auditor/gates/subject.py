@@ -434,7 +434,8 @@ def _known_paths() -> dict[Kind, list[PathPattern]]:
     entries = {"attack": rf"(?:headline|{ANY}|(?:{names})(?::.+?)?)"}
     prediction = list(Prediction.__dataclass_fields__)
     audit = path_patterns(AuditResult, AUDIT_PARTS, entries)
-    changed = [_changed(pattern) for pattern in audit if pattern.example.startswith(("attacks.", "memorization."))]
+    compared = ("attacks.", "memorization.", "extraction.rate_", "extraction.greedy_rate_")
+    changed = [_changed(pattern) for pattern in audit if pattern.example.startswith(compared)]
     return {
         "audit": [_exactly(BEST), _exactly(LARGEST), *audit],
         "prediction": path_patterns(Prediction, prediction, {}),

@@ -120,14 +120,16 @@ def rate_change(before: Mask, after: Mask, is_member: Mask, *, level: float, gro
     -------
     Change
         After less before: both intervals joined (Zou's method) by the correlation of the hits of the same texts,
-        where it is positive; a negative one counts as none.
+        where it is positive; a negative one counts as none. Never narrower than what the exact limits of no hit of
+        each side allow: that no text changed does not say that none would.
     """
     first, second = (_beyond(hits, is_member, level, groups) for hits in (before, after))
     if first.value is None or second.value is None:
         return Change(estimate=second if second.value is None else first, p_value=None)
     both = np.stack([before, after]).astype(np.float64)
     correlation = float(np.asarray(np.corrcoef(both))[0, 1]) if (both.std(axis=1) > 0).all() else 0.0
-    down, up = joined_interval(first, second, max(correlation, 0.0))
+    unseen = [_none_of(side, groups, level) for side in (is_member, ~is_member) if side.any()]
+    down, up = (max(arm, math.hypot(*unseen)) for arm in joined_interval(first, second, max(correlation, 0.0)))
     value = second.value - first.value
     low, high = max(value - down, -2.0), min(value + up, 2.0)
     estimate = Estimate(
@@ -135,6 +137,11 @@ def rate_change(before: Mask, after: Mask, is_member: Mask, *, level: float, gro
         method=f"paired by text, {second.method}", n_members=second.n_members, n_non_members=second.n_non_members,
     )  # fmt: skip
     return Change(estimate=estimate, p_value=interval_p_value(value, value - down, value + up, level=level, df=None))
+
+
+def _none_of(side: Mask, groups: Groups, level: float) -> float:
+    """Return the largest rate at which none of the texts of a side might still be hit."""
+    return rate(np.zeros(int(side.sum()), dtype=np.bool_), level=level, groups=pick_groups(groups, side)).high or 0.0
 
 
 def _beyond(hits: Mask, is_member: Mask, level: float, groups: Groups) -> Estimate:

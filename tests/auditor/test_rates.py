@@ -1,5 +1,7 @@
 """Rates of texts and their differences: exact cases, scipy's oracle, and coverage where hits are rare."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -71,6 +73,7 @@ def test_a_change_is_paired() -> None:
     apart = rate_difference(before, sides, level=LEVEL)
     assert apart.high is not None
     assert same.estimate.high is not None
+    assert same.estimate.high == pytest.approx(math.hypot(1 - 0.025**0.01, 1 - 0.025**0.01))  # 0 of 100, twice
     assert same.estimate.high < 2 * apart.high  # texts that stay do not count as chance twice
 
 
