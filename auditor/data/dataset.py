@@ -362,7 +362,10 @@ def _read_side(
     held: Mapping[str, Any] | None = None,
     forms: list[str] | None = None,
 ) -> Iterator[Sample]:
-    """Read the samples of one side; the place of each, the notes, the ids left out and the form are added."""
+    """Read the samples of one side; the place of each, the notes, the ids left out and the form are added.
+
+    Many parameters: what is read, what is collected on the way, and what is left out or kept.
+    """
     found: list[str] = []
     if held and spec.path in held:
         rows = held_rows(held[spec.path], Columns(spec.text_field, keep_others), spec.path)

@@ -1,3 +1,5 @@
+"""Conversations and prompts with completions: read, rendered and scored on what was completed."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
