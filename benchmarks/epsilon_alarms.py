@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from auditor.audit.attack_choice import Headline
-from auditor.audit.coins import bound_epsilon
+from auditor.auditing.attack_choice import Headline
+from auditor.auditing.coins import bound_epsilon
 from auditor.config import DataSpec
 from auditor.data import SampleSet
 from auditor.data.splits import Split, make_split

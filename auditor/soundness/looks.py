@@ -84,7 +84,7 @@ class Looks:
         """Mean square of the centred features of a text."""
         seen, mean = self._seen[name], self._mean[name].astype(np.float64)
         squares = seen.multiply(seen).sum() if name in HASHED else np.square(seen, dtype=np.float64).sum()
-        return float(squares) / seen.shape[0] - float(mean @ mean)
+        return float(float(squares) / seen.shape[0] - float(mean @ mean))
 
 
 def left_out(kernel: Kernel, labels: Array, fold: Ids) -> tuple[Array, Array]:

@@ -17,6 +17,8 @@ import pytest
 
 import auditor
 from attacks import MinK
+from auditor.config import DataSpec
+from auditor.data import load_samples, load_texts
 from auditor.documents.files import to_text
 from helpers import Ran, make_texts
 
@@ -70,7 +72,7 @@ def test_importing_it_is_instant_and_torch_free() -> None:
         "heavy = {'torch', 'transformers', 'datasets', 'numpy', 'scipy', 'pyarrow', 'pydantic', 'matplotlib', 'rich'}; "
         "assert not heavy & set(sys.modules), heavy & set(sys.modules); "
         "assert 'audit' in dir(auditor) and not hasattr(auditor, 'nothing'); "
-        "assert callable(auditor.audit); import auditor.auditing.pipeline; assert callable(auditor.audit)"
+        "import auditor.auditing; assert 'audit' not in vars(auditor)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -162,7 +164,7 @@ def test_everything_comes_back_as_it_was(tiny_models: dict[str, Path], sides: tu
 
     before = state()
     attacks = ["loss", "gradient_norm", "samia", "informia"]
-    auditor.audit(model, tokenizer=tokenizer, members=sides[0][:6], non_members=sides[1][:6], attacks=attacks)
+    auditor.audit(model, tokenizer=tokenizer, members=sides[0][:4], non_members=sides[1][:4], attacks=attacks)
     auditor.score(model, sides[0][:3], tokenizer=tokenizer)
     after = state()
     for part in ("weights", "gradient"):
@@ -207,7 +209,7 @@ def test_the_scores_are_gone_with_the_audit(
 
 @pytest.mark.parametrize("kind", ["tuple", "array", "series", "frame", "rows", "columns", "dataset", "shuffled",
                                   "column", "table", "chunked", "batch"])  # fmt: skip
-def test_texts_of_every_kind_are_the_same_texts(kind: str, tiny_models: dict[str, Path]) -> None:
+def test_texts_of_every_kind_are_the_same_texts(kind: str) -> None:
     import datasets
     import pandas as pd
 
@@ -229,34 +231,27 @@ def test_texts_of_every_kind_are_the_same_texts(kind: str, tiny_models: dict[str
         "chunked": lambda: table["text"],
         "batch": lambda: table.to_batches()[0],
     }[kind]()
-    found = auditor.audit(tiny_models["target"], members=given, attacks=["loss"])
-    wanted = auditor.audit(tiny_models["target"], members=texts, attacks=["loss"])
+    found = load_samples(DataSpec(path="it"), None, held={"it": given})
     ids = [f"member-{i}" for i in range(6)] if kind in ("tuple", "array", "series", "column", "chunked") else (
         [f"i{i}" for i in (order if kind == "shuffled" else range(6))]
     )  # fmt: skip
-    assert list(found.samples.sample_id) == ids
-    scores = wanted.samples.scores["loss"]
-    np.testing.assert_array_equal(found.samples.scores["loss"], scores[order] if kind == "shuffled" else scores)
+    assert list(found.ids) == ids
+    assert list(found.texts) == ([texts[i] for i in order] if kind == "shuffled" else texts)
 
 
 def test_a_polars_frame_is_read_by_its_columns() -> None:
     polars = pytest.importorskip("polars")
-    from auditor.config import DataSpec
-    from auditor.data import load_texts
-
     frame = polars.DataFrame({"text": ["a", "b"], "id": [1, 2]})
     assert list(load_texts(DataSpec(path="x"), {"x": frame})[0].texts) == ["a", "b"]
 
 
-def test_a_large_data_set_is_never_copied_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_a_large_data_set_is_never_copied_whole(n: int, tmp_path: Path) -> None:
     import tracemalloc
 
     import datasets
 
-    from auditor.config import DataSpec
-    from auditor.data import load_samples
-
-    n, n_bytes = 100_000, 2_000
+    n_bytes = 2_000
     file = tmp_path / "large.parquet"
     texts = pa.array([f"{i:09d} " + "x" * (n_bytes - 10) for i in range(1000)])
     with pq.ParquetWriter(file, pa.schema([("text", pa.string())])) as writer:
@@ -272,8 +267,8 @@ def test_a_large_data_set_is_never_copied_whole(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert len(read) == n
-    assert peak < n * n_bytes / 3  # ids and hashes, and a thousand texts at a time
-    assert pa.total_allocated_bytes() - before < n * n_bytes / 10
+    assert peak < n * n_bytes / 2  # ids and hashes, and a thousand texts at a time
+    assert pa.total_allocated_bytes() - before < 10_000_000
 
 
 BAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
@@ -303,9 +298,14 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def loaded(tiny_models: dict[str, Path]) -> tuple[Any, Any]:
+    return load(tiny_models["target"])
+
+
 @pytest.mark.parametrize("what", BAD)
-def test_bad_input_is_told_in_one_line(what: str, tiny_models: dict[str, Path]) -> None:
-    model, tokenizer = load(tiny_models["target"])
+def test_bad_input_is_told_in_one_line(what: str, loaded: tuple[Any, Any]) -> None:
+    model, tokenizer = loaded
     change, said = BAD[what]
     with pytest.raises(auditor.AuditError, match=said) as error:
         auditor.audit(**change({"target": model, "members": make_texts(4, seed=1), "tokenizer": tokenizer}))
