@@ -41,7 +41,7 @@ PHASES = {
         "auditor.engine.forward:Scorer.check",
         "auditor.engine.scoring:load_weights",
     ],
-    "gathering": ["auditor.engine.signals:gather_pass"],
+    "gathering": ["auditor.engine.signals:gather_passes"],
     "attacks": ["auditor.auditing.evidence:score_samples"],
     "overlap": ["auditor.soundness.texts:find_overlap", "auditor.soundness.texts:near_duplicate_groups"],
     "blind baseline": ["auditor.soundness.texts:blind_baseline"],

@@ -112,9 +112,11 @@ class ScoreStore:
 
     def append(self, scores: Mapping[str, SequenceScores]) -> None:
         """Write the texts of one batch durably, each under its key."""
-        columns: dict[str, Any] = {"key": list(scores)}
+        ends = _plain(np.cumsum([0, *(len(score.logprob) for score in scores.values())]), pa.int32())
+        columns = [pa.array(list(scores), pa.string())]
         for name in STATISTICS:
-            columns[name] = [getattr(score, name) for score in scores.values()]
+            values = np.concatenate([getattr(score, name) for score in scores.values()])
+            columns.append(pa.ListArray.from_arrays(ends, _plain(values, _SCHEMA.field(name).type.value_type)))
         try:
             stream = self._stream or self._open()
             self._writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
@@ -145,9 +147,12 @@ class ScoreStore:
     def rows(self) -> Iterator[tuple[bytes, SequenceScores]]:
         """Yield every stored text by its key, one record batch in memory at a time; a text may come twice."""
         for batch in self._batches():
+            stops = np.cumsum(batch.column(STATISTICS[0]).value_lengths().to_numpy())
+            ends = [0, *stops.tolist()]
+            columns = [batch.column(name).flatten().to_numpy() for name in STATISTICS]
             for row, key in enumerate(batch.column("key").to_pylist()):
-                values = (batch.column(name)[row].values.to_numpy() for name in STATISTICS)
-                yield key.encode(), SequenceScores(*values)
+                here = slice(ends[row], ends[row + 1])
+                yield key.encode(), SequenceScores(*(column[here] for column in columns))
 
     def _batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
         """Yield every intact record batch, or some columns of it; what is missing is to be scored again."""
@@ -198,6 +203,12 @@ class _CheckedFile:
         """Close both files."""
         with self._ledger, self._file:
             pass
+
+
+def _plain(values: NDArray[Any], kind: Any) -> Any:
+    """Return numbers as an Arrow array of a kind; ``pyarrow.array`` would import pandas for it."""
+    content = np.ascontiguousarray(values, dtype=kind.to_pandas_dtype())
+    return pa.Array.from_buffers(kind, len(content), [None, pa.py_buffer(content)])
 
 
 def _write_once(path: Path, text: str) -> None:
