@@ -36,7 +36,7 @@ class WBC(Attack):
         return _mean_share_won(advantage, signals.target.offsets)
 
 
-def _mean_share_won(advantage: FloatArray, offsets: NDArray[np.int64]) -> FloatArray:
+def _mean_share_won(advantage: FloatArray, offsets: NDArray[np.integer]) -> FloatArray:
     """Average each text's share of windows with a positive sum over the window sizes, shape (n_texts,).
 
     Sums of every width are made of those one narrower, of all texts at once; those across two texts are not counted.

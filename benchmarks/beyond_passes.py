@@ -3,7 +3,7 @@
     python benchmarks/beyond_passes.py --sizes 1000,10000
 
 Audits generated texts of 20 to 80 words with a tiny target and a tiny reference of random weights, and all attacks that
-are the default, in a child process on one thread. Each phase counts its own CPU seconds, not those of a phase inside it.
+are the default, in a child process on one thread. A phase counts its own CPU seconds, not those of a phase inside it.
 What a model computes (batches laid out, run, reduced to token statistics) and the loading of its weights is a forward
 pass; all else is not, and is given per text. Peak memory is the largest resident set of the child.
 """

@@ -23,9 +23,9 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
-
 from auditor.audit.attack_choice import Headline
 from auditor.audit.coins import bound_epsilon
+
 from auditor.config import DataSpec
 from auditor.data import SampleSet
 from auditor.data.splits import Split, make_split

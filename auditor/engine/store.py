@@ -148,7 +148,7 @@ class ScoreStore:
         """Yield every stored text by its key, one record batch in memory at a time; a text may come twice."""
         for batch in self._batches():
             ends = [0, *np.cumsum(np.from_dlpack(batch.column(STATISTICS[0]).value_lengths())).tolist()]
-            columns = [np.from_dlpack(batch.column(name).flatten()) for name in STATISTICS]
+            columns: list[Any] = [np.from_dlpack(batch.column(name).flatten()) for name in STATISTICS]
             for row, key in enumerate(batch.column("key").to_pylist()):
                 here = slice(ends[row], ends[row + 1])
                 yield key.encode(), SequenceScores(*(column[here] for column in columns))
