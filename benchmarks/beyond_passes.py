@@ -57,11 +57,7 @@ PHASES = {
             "select_attack",
         )
     ],
-    "writing": [
-        "auditor.documents.sample_table:SampleTable.write_parquet",
-        "auditor.cli.audit_folder:write",
-        "auditor.cli.audit_folder:_vouched_for",
-    ],
+    "writing": ["auditor.api.saving:write_audit"],
 }
 """The functions of each phase, as ``module:name``. Start and end, and what no phase has, are `the rest`."""
 
