@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from .base import Attack, FloatArray, Need, Signals
 
@@ -33,10 +33,23 @@ class WBC(Attack):
     def score(self, signals: Signals) -> FloatArray:
         """Return the mean share of windows won by the target."""
         advantage = signals.target.logprob.astype(np.float64) - signals.reference_token_logprob  # (n_tokens,)
-        return np.array([_mean_share_won(values) for values in signals.target.per_text(advantage)], dtype=np.float64)
+        return _mean_share_won(advantage, signals.target.offsets)
 
 
-def _mean_share_won(advantage: FloatArray) -> float:
-    """Average one text's share of windows with a positive sum over the window sizes."""
-    sums = (sliding_window_view(advantage, min(size, len(advantage))).sum(axis=1) for size in WINDOWS)
-    return float(np.mean([(values > 0).mean() for values in sums]))
+def _mean_share_won(advantage: FloatArray, offsets: NDArray[np.integer]) -> FloatArray:
+    """Average each text's share of windows with a positive sum over the window sizes, shape (n_texts,).
+
+    Sums of every width are made of those one narrower, of all texts at once; those across two texts are not counted.
+    """
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    left = np.repeat(offsets[1:], lengths) - np.arange(advantage.size)  # tokens from each one to the end of its text
+    sums, whole_won, shares = advantage.copy(), np.zeros(lengths.size), np.zeros(lengths.size)
+    for width in range(1, max(WINDOWS) + 1):
+        if width > 1:
+            sums[: 1 - width] += advantage[width - 1 :]
+        as_long = lengths == width
+        whole_won[as_long] = sums[starts[as_long]] > 0
+        if width in WINDOWS:
+            won = np.add.reduceat((sums > 0) & (left >= width), starts, dtype=np.int64)
+            shares += np.where(lengths >= width, won / np.maximum(lengths - width + 1, 1), whole_won)
+    return shares / len(WINDOWS)

@@ -3,7 +3,7 @@
     python benchmarks/beyond_passes.py --sizes 1000,10000
 
 Audits generated texts of 20 to 80 words with a tiny target and a tiny reference of random weights, and all attacks that
-are the default, in a child process on one thread. Each phase counts its own CPU seconds, not those of a phase inside it.
+are the default, in a child process on one thread. A phase counts its own CPU seconds, not those of a phase inside it.
 What a model computes (batches laid out, run, reduced to token statistics) and the loading of its weights is a forward
 pass; all else is not, and is given per text. Peak memory is the largest resident set of the child.
 """
@@ -41,7 +41,7 @@ PHASES = {
         "auditor.engine.forward:Scorer.check",
         "auditor.engine.scoring:load_weights",
     ],
-    "gathering": ["auditor.engine.signals:gather_pass"],
+    "gathering": ["auditor.engine.signals:gather_passes"],
     "attacks": ["auditor.auditing.evidence:score_samples"],
     "overlap": ["auditor.soundness.texts:find_overlap", "auditor.soundness.texts:near_duplicate_groups"],
     "blind baseline": ["auditor.soundness.texts:blind_baseline"],
@@ -57,11 +57,7 @@ PHASES = {
             "select_attack",
         )
     ],
-    "writing": [
-        "auditor.documents.sample_table:SampleTable.write_parquet",
-        "auditor.cli.audit_folder:write",
-        "auditor.cli.audit_folder:_vouched_for",
-    ],
+    "writing": ["auditor.api.saving:write_audit"],
 }
 """The functions of each phase, as ``module:name``. Start and end, and what no phase has, are `the rest`."""
 

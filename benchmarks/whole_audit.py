@@ -1,6 +1,6 @@
 """The cost of a whole audit, and of one more attack; ratios only.
 
-    python benchmarks/whole_audit.py --n 40
+    python benchmarks/whole_audit.py --n 16
 
 Audits a target and a reference by `auditor.auditing.pipeline` and compares three things with it, on the same texts:
 
@@ -121,7 +121,8 @@ def pass_per_attack(
 ) -> dict[str, Any]:
     """Run every attack on passes of its own."""
     found = {}
-    for attack in attacks:
+    for number, attack in enumerate(attacks, 1):
+        print(f"    attack {number} of {len(attacks)}: {attack.label}", file=sys.stderr, flush=True)
         moments = Need.VOCAB_STATS in attack.needs
         scores = {one: run_pass(one, folders, texts, moments=moments) for one in passes_of(attack)}
         found[attack.label] = attack_with(attack, scores, ids, texts)
@@ -133,8 +134,10 @@ def shared_passes(
 ) -> dict[str, Any]:
     """Run every pass once, with moments if an attack needs them, and all attacks on them."""
     needed = dict.fromkeys(one for attack in attacks for one in passes_of(attack))
-    moments = any(Need.VOCAB_STATS in attack.needs for attack in attacks)
-    scores = {one: run_pass(one, folders, texts, moments=moments and one == ("target", "text")) for one in needed}
+    moments, scores = any(Need.VOCAB_STATS in attack.needs for attack in attacks), {}
+    for number, one in enumerate(needed, 1):
+        print(f"    pass {number} of {len(needed)}: {', '.join(one)}", file=sys.stderr, flush=True)
+        scores[one] = run_pass(one, folders, texts, moments=moments and one == ("target", "text"))
     return {attack.label: attack_with(attack, scores, ids, texts) for attack in attacks}
 
 
@@ -164,7 +167,7 @@ def timed(name: str, run: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
 @click.option("--reference", metavar="DIR", type=click.Path(path_type=Path), help="Default: random, of --shape.")
 @click.option("--shape", type=click.Choice(["gpt2-124m", "llama-128k"]), default="gpt2-124m", show_default=True)
 @click.option("--attacks", type=click.Choice(["builtin", "ten"]), default="ten", show_default=True)
-@click.option("--n", default=40, show_default=True, help="Texts, half of them members.")
+@click.option("--n", default=16, show_default=True, help="Texts, half of them members.")
 @click.option("--words", default=40, show_default=True, help="Texts have half to twice as many words.")
 @click.option("--threads", default=2, show_default=True, help="Threads of torch.")
 @click.option("--json", "json_path", metavar="FILE", type=click.Path(path_type=Path), help="Write all measurements.")

@@ -15,7 +15,7 @@ from ..engine.frequencies import counts_needed
 from ..engine.gradual import GradualTarget, Watch, score_references, taken
 from ..engine.plan import Plan
 from ..engine.ranks import ALONE
-from ..engine.signals import Collected, gather_pass, open_and_plan
+from ..engine.signals import Collected, gather_passes, open_and_plan
 from ..errors import ConfigError
 from ..estimates.code_lengths import code_bits, mixture_bits
 from ..gates.sequential import Topic
@@ -97,7 +97,7 @@ def prepare(inputs: Inputs, topics: list[Topic], scores_folder: Path, on_progres
             sample_ids=tuple(data.ids[i] for i in order),
             models=tuple(models),
             plan=ordered,
-            files=tuple(gather_pass(one, scores_folder) for one in ordered.passes[ordered.n_views :]),
+            files=gather_passes(ordered.passes[ordered.n_views :], scores_folder),
             n_tokens_scored=0,
             n_tokens_reused=0,
             seconds=0.0,
@@ -126,7 +126,7 @@ def _still_asked(topics: Sequence[Topic], attacks: Sequence[Attack]) -> list[Top
 
 def _reference_bits(plan: Plan, seen: NDArray[np.bool_] | None, scores_folder: Path) -> NDArray[np.float64] | None:
     """Code length of every text under the references that never saw it; None without one."""
-    files = [gather_pass(one, scores_folder) for one in plan.passes[plan.n_views :]]
+    files = gather_passes(plan.passes[plan.n_views :], scores_folder)
     if not files:
         return None
     n = len(plan.texts)

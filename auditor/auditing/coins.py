@@ -1,6 +1,6 @@
 """The bound on epsilon of an audit whose sides coins drew: guesses by the headline attack, and their conditions."""
 
-from scipy import stats
+import scipy
 
 from ..data.splits import unit_name
 from ..documents.epsilon import Condition, EpsilonResult
@@ -79,7 +79,7 @@ def _every_unit(manifest: SplitManifest, n_texts: int, coined: Coined) -> Condit
     n_in, n = int(coined.is_in.sum()), coined.is_in.size
     drawn = manifest.members.n_texts + manifest.non_members.n_texts
     counts = f"{n_texts} of {drawn} texts of the split, {n_in} of {n} coins in"
-    p_value = float(stats.binomtest(n_in, n).pvalue)
+    p_value = float(scipy.stats.binomtest(n_in, n).pvalue)
     if p_value < _CHOSEN:
         return Condition(
             name="every_unit_audited",

@@ -5,7 +5,6 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import HashingVectorizer
 
 __all__ = ["count_copies", "text_rarity"]
 
@@ -45,6 +44,8 @@ def text_rarity(blocks: Callable[[], Iterable[Sequence[str]]], is_member: NDArra
     >>> text_rarity(lambda: [["a b", "a a", "a c"]], np.array([True, False, False])).round(3).tolist()
     [0.549, 0.0, 0.347]
     """
+    from sklearn.feature_extraction.text import HashingVectorizer
+
     vectorizer = HashingVectorizer(n_features=N_HASHES, norm=None, alternate_sign=False, token_pattern=WORD)
     in_corpus = ~is_member if not is_member.all() else np.ones_like(is_member)
     frequency, start = np.zeros(N_HASHES, dtype=np.int64), 0

@@ -1,13 +1,17 @@
 """Documents as files: frozen dataclasses written without loss, read back only if they are what they claim to be."""
 
+import ast
 import hashlib
+import inspect
 import json
 import math
 import os
+import textwrap
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, dataclass_transform, runtime_checkable
 from uuid import uuid4
@@ -47,9 +51,25 @@ def document(kind: type[Document]) -> type[Document]:
     kind.__pydantic_config__ = {  # type: ignore[attr-defined]
         "extra": "forbid",
         "allow_inf_nan": False,
-        "use_attribute_docstrings": True,
+        "json_schema_extra": _describe,
     }
     return dataclass(frozen=True, slots=True, kw_only=True)(kind)
+
+
+def _describe(schema: dict[str, Any], kind: type) -> None:
+    """Add to a schema what the line beneath each field says.
+
+    Only a schema needs the source: pydantic's own ``use_attribute_docstrings`` parses it whenever a document is read,
+    which takes longer than all else of reading it.
+    """
+    for one in reversed(kind.__mro__[:-1]):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0]
+        body = tree.body if isinstance(tree, ast.ClassDef) else []
+        for field, line in pairwise(body):
+            match field, line:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(said))):
+                    if name in schema["properties"]:
+                        schema["properties"][name]["description"] = inspect.cleandoc(said)
 
 
 @cache

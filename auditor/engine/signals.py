@@ -1,7 +1,7 @@
 """Signals of texts: open the models, plan the fewest passes, score what is not stored yet, hand over scores."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from .shadows import check_shadows
 from .store import ScoreStore
 from .token_file import TokenFile
 
-__all__ = ["Collected", "collect_signals", "gather_pass", "open_and_plan", "score_share"]
+__all__ = ["Collected", "collect_signals", "gather_passes", "open_and_plan", "score_share"]
 
 _BLOCK = 1024
 """Texts whose token scores are in memory at once."""
@@ -166,7 +166,7 @@ def collect_signals(
         sample_ids=tuple(request.sample_ids),
         models=tuple(scored),
         plan=plan,
-        files=tuple(gather_pass(one, scores_folder) for one in plan.passes),
+        files=gather_passes(plan.passes, scores_folder),
         n_tokens_scored=n_missing,
         n_tokens_reused=n_tokens - n_missing,
         seconds=time.monotonic() - started,
@@ -252,9 +252,22 @@ def _outdated_note(plan: Plan, stored: Stored, scores_folder: Path) -> list[str]
     ] * bool(again)
 
 
-def gather_pass(one: Pass, scores_folder: Path) -> TokenFile:
-    """Put the stored scores of a pass in the order of the texts."""
-    try:
-        return TokenFile(one.keys, one.n_scored, ScoreStore(scores_folder, one.model.key).rows())
-    except LookupError as error:
-        raise ResultError(f"{error.args[0]} in {scores_folder}: something else changed it; run again") from error
+def gather_passes(passes: Sequence[Pass], scores_folder: Path) -> tuple[TokenFile, ...]:
+    """Put the stored scores of passes in the order of the texts; the store of a model is read once for all its passes.
+
+    Raises
+    ------
+    ResultError
+        If a text has no stored scores any more.
+    """
+    files = [TokenFile(one.keys, one.n_scored, (), whole=False) for one in passes]
+    for key in dict.fromkeys(one.model.key for one in passes):
+        ours = [file for one, file in zip(passes, files, strict=True) if one.model.key == key]
+        for row in ScoreStore(scores_folder, key).rows():
+            for file in ours:
+                file.fill([row])
+    if lost := sum(int(file.missing.sum()) for file in files):
+        raise ResultError(
+            f"{lost} texts have no stored scores in {scores_folder}: something else changed it; run again"
+        )
+    return tuple(files)

@@ -112,9 +112,11 @@ class ScoreStore:
 
     def append(self, scores: Mapping[str, SequenceScores]) -> None:
         """Write the texts of one batch durably, each under its key."""
-        columns: dict[str, Any] = {"key": list(scores)}
+        ends = _plain(np.cumsum([0, *(len(score.logprob) for score in scores.values())]), pa.int32())
+        columns = [_texts(list(scores))]
         for name in STATISTICS:
-            columns[name] = [getattr(score, name) for score in scores.values()]
+            values = np.concatenate([getattr(score, name) for score in scores.values()])
+            columns.append(pa.ListArray.from_arrays(ends, _plain(values, _SCHEMA.field(name).type.value_type)))
         try:
             stream = self._stream or self._open()
             self._writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
@@ -145,9 +147,11 @@ class ScoreStore:
     def rows(self) -> Iterator[tuple[bytes, SequenceScores]]:
         """Yield every stored text by its key, one record batch in memory at a time; a text may come twice."""
         for batch in self._batches():
+            ends = [0, *np.cumsum(np.from_dlpack(batch.column(STATISTICS[0]).value_lengths())).tolist()]
+            columns: list[Any] = [np.from_dlpack(batch.column(name).flatten()) for name in STATISTICS]
             for row, key in enumerate(batch.column("key").to_pylist()):
-                values = (batch.column(name)[row].values.to_numpy() for name in STATISTICS)
-                yield key.encode(), SequenceScores(*values)
+                here = slice(ends[row], ends[row + 1])
+                yield key.encode(), SequenceScores(*(column[here] for column in columns))
 
     def _batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
         """Yield every intact record batch, or some columns of it; what is missing is to be scored again."""
@@ -198,6 +202,19 @@ class _CheckedFile:
         """Close both files."""
         with self._ledger, self._file:
             pass
+
+
+def _plain(values: NDArray[Any], kind: Any) -> Any:
+    """Return numbers as an Arrow array of a kind; ``pyarrow.array`` would import pandas for it."""
+    content = np.ascontiguousarray(values, dtype=kind.to_pandas_dtype())
+    return pa.Array.from_buffers(kind, len(content), [None, pa.py_buffer(content)])
+
+
+def _texts(values: Sequence[str]) -> Any:
+    """Return strings as an Arrow array, likewise."""
+    content = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, content)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(ends), pa.py_buffer(b"".join(content)))
 
 
 def _write_once(path: Path, text: str) -> None:
@@ -268,7 +285,7 @@ def _sound(batch: Any) -> Any:
     lists = [column for column in batch.columns if pa.types.is_list(column.type)]
     for column in lists:
         values = column.flatten()
-        if values.null_count or not np.isfinite(values.to_numpy(zero_copy_only=False)).all():
+        if values.null_count or not np.isfinite(np.from_dlpack(values)).all():
             raise pa.ArrowInvalid("not finite")
         if not column.value_lengths().equals(lists[0].value_lengths()):
             raise pa.ArrowInvalid("statistics of one text differ in length")

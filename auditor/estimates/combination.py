@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
-from sklearn.linear_model import LogisticRegression
 
 from ..documents.result import CombinationResult
 from ..stats.calibration import calibration
@@ -109,7 +108,7 @@ def combine(
     features = np.stack(table)  # (n_attacks, n_samples)
     fold = group_folds(is_member, groups, rng=np.random.default_rng(seed))
     log_odds = _out_of_fold_log_odds(features, is_member, fold)
-    posterior = np.asarray(special.expit(log_odds))
+    posterior = np.asarray(scipy.special.expit(log_odds))
     _, best_single = best_of_folds(features, is_member, fold)
     pooled = [tpr_at_fpr(log_odds, is_member, fpr=fpr, level=level, groups=groups) for fpr in fpr_targets]
     result = CombinationResult(
@@ -154,6 +153,8 @@ def _out_of_fold_log_odds(features: Array, is_member: NDArray[np.bool_], fold: I
 def _trained(features: Array, is_member: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> Array:
     """Train on all but the held-out samples and score these, shape (n_held_out,)."""
     z = np.stack([_gaussian_ranks(row, np.sort(row[~held_out])) for row in features], axis=1)  # (n_samples, n_attacks)
+    from sklearn.linear_model import LogisticRegression
+
     model = LogisticRegression(C=PENALTY_C, class_weight="balanced", max_iter=1000)
     model.fit(z[~held_out], is_member[~held_out])
     return np.asarray(model.decision_function(z[held_out]), dtype=np.float64)
@@ -161,6 +162,8 @@ def _trained(features: Array, is_member: NDArray[np.bool_], held_out: NDArray[np
 
 def _platt(decision: Array, is_member: NDArray[np.bool_]) -> tuple[float, float]:
     """Slope and intercept of the line that turns decisions into log-odds; both 0 if it would fall."""
+    from sklearn.linear_model import LogisticRegression
+
     line = LogisticRegression(C=CALIBRATION_C, class_weight="balanced", max_iter=1000)
     line.fit(decision[:, None], is_member)
     slope = float(line.coef_[0, 0])
@@ -174,5 +177,5 @@ def _gaussian_ranks(values: Array, trained_on: Array) -> Array:
     """
     below = np.searchsorted(trained_on, values, side="left")
     not_above = np.searchsorted(trained_on, values, side="right")
-    z: Array = special.ndtri(((below + not_above) / 2 + 0.5) / (trained_on.size + 1))
+    z: Array = scipy.special.ndtri(((below + not_above) / 2 + 0.5) / (trained_on.size + 1))
     return z

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from ..documents.estimate import CountAtFpr
 from ..documents.result import RiskResult, StabilityResult, StandOutResult, TailResult
@@ -223,7 +223,7 @@ def stability(member_bits: Sequence[Array]) -> StabilityResult | None:
     if n_worst < LEAST_IN_TAIL or any(np.ptp(bits) == 0 for bits in member_bits):
         return None
     worst = [set(np.argsort(-bits, kind="stable")[:n_worst].tolist()) for bits in member_bits]
-    correlations = [float(stats.spearmanr(a, b).statistic) for a, b in combinations(member_bits, 2)]
+    correlations = [float(scipy.stats.spearmanr(a, b).statistic) for a, b in combinations(member_bits, 2)]
     overlaps = [len(a & b) / n_worst for a, b in combinations(worst, 2)]
     return StabilityResult(
         n_references=len(member_bits),

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from ..documents.estimate import Estimate
 from ..documents.result import RiskBreakdown, RiskGroup
@@ -238,7 +238,7 @@ def _equal_areas(samples: Scored, strata: Sequence[_Group]) -> tuple[float | Non
     between = float(np.sum(weights * (areas - np.sum(shares * areas)) ** 2)) / (n - 1)
     wobble = float(np.sum((1 - shares) ** 2 / df))
     scale = 1 + 2 * (n - 2) / (n**2 - 1) * wobble
-    return float(stats.f.sf(between / scale, n - 1, (n**2 - 1) / (3 * wobble))), None
+    return float(scipy.stats.f.sf(between / scale, n - 1, (n**2 - 1) / (3 * wobble))), None
 
 
 def _stratum_area(samples: Scored, here: _Mask) -> tuple[float, float, float] | None:
@@ -263,7 +263,7 @@ def _stratum_area(samples: Scored, here: _Mask) -> tuple[float, float, float] | 
 
 def _equal_scores(samples: Scored, groups: Sequence[_Group]) -> tuple[float | None, str | None]:
     """P-value of equal scores in all groups of members, or why there is none."""
-    ranks = stats.rankdata(samples.scores)
+    ranks = scipy.stats.rankdata(samples.scores)
     cluster = cluster_ids(samples.is_member.size, samples.clusters)
     cells = [_cluster_means(ranks, cluster, here & samples.is_member) for _, here in groups]
     told = [cell for cell in cells if cell.size >= LEAST_IN_GROUP]
@@ -271,7 +271,7 @@ def _equal_scores(samples: Scored, groups: Sequence[_Group]) -> tuple[float | No
         return None, f"at least 2 groups of {LEAST_IN_GROUP} independent members are needed, got {len(told)}"
     if np.ptp(np.concatenate(told)) == 0:
         return None, "all members have the same score"
-    return float(stats.kruskal(*told).pvalue), None
+    return float(scipy.stats.kruskal(*told).pvalue), None
 
 
 def _cluster_means(values: Array, cluster: Ids, here: _Mask) -> Array:

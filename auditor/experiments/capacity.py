@@ -11,8 +11,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import scipy
 import torch
-from scipy import optimize
 
 from ..config import ModelSpec
 from ..documents.capacity import CapacityMeasurement, CapacityRun, Extrapolation, Precision
@@ -382,7 +382,7 @@ def _extrapolations(schedules: Sequence[CapacityRun]) -> tuple[Extrapolation, ..
     found = [Extrapolation(form=form, bits_per_parameter=limit(power)) for form, power in _POWERS.items()]
     low, high = 0.05, 4.0
     if curvature(low) * curvature(high) < 0:
-        power = float(optimize.brentq(curvature, low, high))
+        power = float(scipy.optimize.brentq(curvature, low, high))
         found.append(Extrapolation(form=f"a - b / steps^{power:.2f}", bits_per_parameter=limit(power)))
     return tuple(found)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize
 
 from ..documents.calibration import AttackCalibration, Calibration, CalibrationCell, TrainingEffect
 from ..errors import ResultError
@@ -179,7 +179,7 @@ def _fit(points: _Points, form: Form) -> ProbitLaw | LogisticLaw:
 
     start = np.array([np.log(0.03), 0.0] if form == "probit" else [0.0])
     bound = 12.0  # keeps the search where numbers are finite
-    found = optimize.least_squares(errors, start, bounds=(-bound, bound), xtol=1e-12)
+    found = scipy.optimize.least_squares(errors, start, bounds=(-bound, bound), xtol=1e-12)
     return law(np.asarray(found.x, dtype=np.float64))
 
 

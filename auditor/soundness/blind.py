@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.sparse.linalg import eigsh
-from sklearn.isotonic import IsotonicRegression
 
 from ..documents.result import CheckResult, Verdict
 from ..stats.clusters import Array, Groups, Ids, cluster_ids
@@ -262,6 +260,8 @@ def _p_values(areas: Array, null: Array) -> Array:
 
 def _detectable(is_found: Labels) -> float | None:
     """Smallest planted share that is found often enough, the shares of found splits being made to rise."""
+    from sklearn.isotonic import IsotonicRegression
+
     power = is_found.reshape(PLANTED.size, N_PLANTED).mean(axis=1)
     enough = np.flatnonzero(IsotonicRegression().fit_transform(PLANTED, power) >= FOUND)
     return float(PLANTED[enough[0]]) if enough.size else None
@@ -269,6 +269,8 @@ def _detectable(is_found: Labels) -> float | None:
 
 def _kind(kernel: Kernel, cluster: Ids, rng: np.random.Generator) -> Labels:
     """Whether each sample is of one kind of looks: half of the clusters, by their leading principal component."""
+    from scipy.sparse.linalg import eigsh
+
     leading = eigsh(kernel, k=1, v0=rng.standard_normal(len(kernel)))[1][:, 0]
     mean = np.bincount(cluster, weights=leading) / np.bincount(cluster)
     return np.asarray((mean > np.median(mean))[cluster])
@@ -378,7 +380,7 @@ class _Units:
 
 def _areas(scores: NDArray[Any], labels: Labels) -> Array:
     """AUC of each column of scores for the labels in the same column; ties count one half."""
-    ranks = stats.rankdata(scores, axis=0)
+    ranks = scipy.stats.rankdata(scores, axis=0)
     n_members = labels.sum(axis=0, dtype=np.float64)
     above = (ranks * labels).sum(axis=0) - n_members * (n_members + 1) / 2
     return np.asarray(above / (n_members * (len(labels) - n_members)))

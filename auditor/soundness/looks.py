@@ -8,11 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import linalg
-from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, QuantileTransformer, StandardScaler
 
 from ..stats.clusters import Array, Ids
 from .text_features import FAMILIES, HASHED, Features
@@ -84,7 +81,7 @@ class Looks:
         """Mean square of the centred features of a text."""
         seen, mean = self._seen[name], self._mean[name].astype(np.float64)
         squares = seen.multiply(seen).sum() if name in HASHED else np.square(seen, dtype=np.float64).sum()
-        return float(float(squares) / seen.shape[0] - float(mean @ mean))
+        return float(squares / seen.shape[0] - mean @ mean)
 
 
 def left_out(kernel: Kernel, labels: Array, fold: Ids) -> tuple[Array, Array]:
@@ -122,7 +119,7 @@ def left_out(kernel: Kernel, labels: Array, fold: Ids) -> tuple[Array, Array]:
     predicted, dual = np.empty_like(labels), []
     for k in range(int(fold.max()) + 1):
         here = np.flatnonzero(fold == k)
-        residual = linalg.solve(inverse[np.ix_(here, here)], whole[here], assume_a="pos", check_finite=False)
+        residual = scipy.linalg.solve(inverse[np.ix_(here, here)], whole[here], assume_a="pos", check_finite=False)
         predicted[here] = labels[here] - residual
         without = whole[:, 0] - inverse[:, here] @ residual[:, 0]
         without[here] = 0
@@ -163,8 +160,8 @@ def left_out_by_steps(kernel: Kernel, labels: Array, fold: Ids) -> Array:
 
 def _inverted(matrix: Kernel) -> Kernel:
     """Invert a symmetric positive definite matrix in its own place."""
-    factor = linalg.cholesky(matrix, lower=False, overwrite_a=True, check_finite=False)
-    inverse, failed = linalg.lapack.spotri(factor, lower=0, overwrite_c=1)
+    factor = scipy.linalg.cholesky(matrix, lower=False, overwrite_a=True, check_finite=False)
+    inverse, failed = scipy.linalg.lapack.spotri(factor, lower=0, overwrite_c=1)
     if failed:
         raise ValueError("the kernel is not positive definite")
     for rows in _in_steps(len(inverse), _ROWS):
@@ -200,7 +197,11 @@ def _in_steps(n: int, step: int) -> Iterator[slice]:
     return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
 
-def _pipeline(family: str) -> Pipeline:
+def _pipeline(family: str) -> Any:
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import PolynomialFeatures, QuantileTransformer, StandardScaler
+
     if family in HASHED:
         return make_pipeline(TfidfTransformer(sublinear_tf=True))
     quantiles = QuantileTransformer(n_quantiles=16, subsample=None)

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from sklearn.feature_extraction.text import HashingVectorizer
+import scipy
 
 from ..stats.clusters import Ids
 
@@ -33,7 +32,6 @@ FAMILIES: Mapping[str, str] = {
 HASHED = frozenset({"words", "characters"})
 """Families whose features are counts of n-grams, each under its hash."""
 
-_WORDS = HashingVectorizer(ngram_range=(1, 2), n_features=N_HASHES, alternate_sign=False, norm=None, dtype=np.float32)
 _RUNS = range(2, 6)
 
 
@@ -52,7 +50,7 @@ def features_of(texts: Sequence[str], places: Ids) -> Features:
         By family, ``n_rows`` rows each.
     """
     parts = [_block_features([texts[int(place)] for place in block]) for block in in_blocks(places)]
-    stack = {name: sparse.vstack if name in HASHED else np.vstack for name in FAMILIES}
+    stack = {name: scipy.sparse.vstack if name in HASHED else np.vstack for name in FAMILIES}
     return {name: stack[name]([part[name] for part in parts]) for name in FAMILIES}
 
 
@@ -66,11 +64,21 @@ def _block_features(texts: Sequence[str]) -> Features:
     beginnings = [text[:READ_CHARACTERS] for text in texts]
     plain = [_plain(text) for text in texts]
     return {
-        "words": _WORDS.transform(beginnings),
+        "words": _count_words(beginnings),
         "characters": count_runs(beginnings),
         "length": np.array([length for length, _ in plain]),
         "form": np.array([form for _, form in plain]),
     }
+
+
+def _count_words(texts: Sequence[str]) -> Any:
+    """Count words and pairs of them, shape (n_texts, N_HASHES)."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    counting = HashingVectorizer(
+        ngram_range=(1, 2), n_features=N_HASHES, alternate_sign=False, norm=None, dtype=np.float32
+    )
+    return counting.transform(texts)
 
 
 def count_runs(texts: Sequence[str]) -> Any:
@@ -103,7 +111,7 @@ def count_runs(texts: Sequence[str]) -> Any:
     found, counts = np.unique(np.concatenate(keys), return_counts=True)
     ends = np.searchsorted(found, np.arange(len(texts) + 1, dtype=np.uint64) * np.uint64(N_HASHES))
     columns = (found % np.uint64(N_HASHES)).astype(np.int32)
-    return sparse.csr_matrix((counts.astype(np.float32), columns, ends), shape=(len(texts), N_HASHES))
+    return scipy.sparse.csr_matrix((counts.astype(np.float32), columns, ends), shape=(len(texts), N_HASHES))
 
 
 _KINDS = ("0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", ".,;:!?", "'\"()[]{}<>", "#$%&*+-/=@\\^_`|~", " ", "\n", "\t")

@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import interpolate, special, stats
 
 from ..documents.estimate import Estimate
 from .clusters import Array, Groups, Ids, cluster_ids, influence_spread, kish_size
@@ -219,7 +219,7 @@ def _spline_columns(covariates: Array, non_member: NDArray[np.bool_]) -> Array:
         knots = np.unique(np.quantile(x[non_member], np.linspace(0.05, 0.95, N_KNOTS)))
         if knots.size < 2:
             continue  # the same for nearly all non-members: nothing to learn from
-        spline = interpolate.CubicSpline(knots, np.eye(knots.size)[:, 1:], bc_type="natural")
+        spline = scipy.interpolate.CubicSpline(knots, np.eye(knots.size)[:, 1:], bc_type="natural")
         inside = np.clip(x, knots[0], knots[-1])
         basis = spline(inside) + spline(inside, 1) * (x - inside)[:, None]
         columns += list(((basis - basis[non_member].mean(axis=0)) / basis[non_member].std(axis=0)).T)
@@ -265,8 +265,8 @@ def _interval(
     if spread.variance == 0 or not 0 < area < 1:
         low, high = newcombe
     else:
-        half = float(stats.t.ppf((1 + level) / 2, spread.df)) * math.sqrt(spread.variance) / (area * (1 - area))
-        low, high = (float(special.expit(special.logit(area) + side * half)) for side in (-1, 1))
+        half = float(scipy.stats.t.ppf((1 + level) / 2, spread.df)) * math.sqrt(spread.variance) / (area * (1 - area))
+        low, high = (float(scipy.special.expit(scipy.special.logit(area) + side * half)) for side in (-1, 1))
         if min(area, 1 - area) * min(m, n) < 10:
             low, high = min(low, newcombe[0]), max(high, newcombe[1])
     low, high = min(low, area), max(high, area)

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
 
 from .clusters import Array
 
@@ -14,7 +14,7 @@ __all__ = ["LARGEST_BLOCK", "BettingCapital", "bernoulli_log_capital", "bernoull
 LARGEST_BLOCK = 32  # pairs; the products of a larger block leave the range of a float64
 SMALLEST_MEAN = 1e-6
 TOLERANCE = 1e-7
-STAKES = special.expit(np.linspace(-8.0, 3.5, 16))
+STAKES = scipy.special.expit(np.linspace(-8.0, 3.5, 16))
 """Shares of the capital at risk in a bet, 0.03 to 97 percent. The gambler splits the capital evenly over them once
 and lets each part ride, so that no stake has to be tuned and none depends on what was seen."""
 
@@ -58,7 +58,7 @@ class BettingCapital:
             return
         self._sizes.append(np.full(n_blocks, n, dtype=np.int64))
         if n < self._degree:  # written with more factors (u + 1 - u) = 1, so that all blocks have one width
-            ones = special.binom(self._degree - n, np.arange(self._degree - n + 1))
+            ones = scipy.special.binom(self._degree - n, np.arange(self._degree - n + 1))
             moments = np.stack([np.convolve(row, ones) for row in moments])
         self._rows.append(moments)
 
@@ -161,5 +161,5 @@ def _largest_refuted(log_capital: Callable[[float], float], error: float) -> flo
     threshold = -math.log(error)
     if log_capital(SMALLEST_MEAN) < threshold:
         return 0.0
-    root = optimize.brentq(lambda mean: log_capital(mean) - threshold, SMALLEST_MEAN, 1.0, xtol=TOLERANCE)
+    root = scipy.optimize.brentq(lambda mean: log_capital(mean) - threshold, SMALLEST_MEAN, 1.0, xtol=TOLERANCE)
     return max(float(root) - 2 * TOLERANCE, 0.0)

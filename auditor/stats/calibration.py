@@ -1,8 +1,8 @@
 """Calibration: whether stated probabilities of membership can be taken at their word."""
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from ..documents.estimate import Estimate
 from ..documents.result import CalibrationBin, CalibrationResult
@@ -100,8 +100,8 @@ def _observed(is_member: NDArray[np.bool_], cluster: Ids, here: Ids, level: floa
     k, size, tail = int(hits.sum()), here.size, (1 - level) / 2
     n_eff = effective_size(hits, ids)
     k_eff = k * n_eff / size
-    low = float(stats.beta.ppf(tail, k_eff, n_eff - k_eff + 1)) if k > 0 else 0.0
-    high = float(stats.beta.ppf(1 - tail, k_eff + 1, n_eff - k_eff)) if k < size else 1.0
+    low = float(scipy.stats.beta.ppf(tail, k_eff, n_eff - k_eff + 1)) if k > 0 else 0.0
+    high = float(scipy.stats.beta.ppf(1 - tail, k_eff + 1, n_eff - k_eff)) if k < size else 1.0
     odds = float((~is_member).sum() / is_member.sum())
     method = "Clopper-Pearson, at equal prior odds"
     if np.unique(cluster).size < cluster.size:

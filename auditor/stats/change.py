@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from ..documents.estimate import Estimate
 from .clusters import Array, Groups, Ids, cluster_ids, influence_spread
@@ -161,7 +161,7 @@ def _change(
     if of_means:
         down, up = (float(arm) for arm in reach(spread.kinds, spread.df, level, independent=spread.independent))
     else:
-        down = up = float(stats.t.isf((1 - level) / 2, spread.df)) * math.sqrt(spread.variance)
+        down = up = float(scipy.stats.t.isf((1 - level) / 2, spread.df)) * math.sqrt(spread.variance)
     low, high = value - down, value + up
     clustered = ", cluster-robust" if np.unique(cluster).size < cluster.size else ""
     estimate = Estimate(

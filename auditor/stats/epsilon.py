@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
 
 __all__ = [
     "betting_epsilon",
@@ -195,7 +195,7 @@ def refuted_mu(*, n_canaries: int, n_guesses: int, n_correct: int, confidence: f
 
 def _p_value(m: int, r: int, v: int, epsilon: float, delta: float) -> float:
     """Return the p-value of corollary 5.4; ``f`` over all counts is one call."""
-    q = special.expit(epsilon)
+    q = scipy.special.expit(epsilon)
     tail = float(_at_least(v, r, q))
     if delta == 0 or v == 0:
         return min(1.0, tail)
@@ -207,7 +207,7 @@ def _p_value(m: int, r: int, v: int, epsilon: float, delta: float) -> float:
 def _at_least(v: ArrayLike, r: int, q: float) -> NDArray[np.float64]:
     """P[Bin(r, q) >= v] by the incomplete beta function: a hundred times faster than a distribution's methods."""
     k = np.asarray(v, dtype=np.float64)
-    return np.where(k > 0, special.betainc(np.maximum(k, 1), r - k + 1, q), 1.0)
+    return np.where(k > 0, scipy.special.betainc(np.maximum(k, 1), r - k + 1, q), 1.0)
 
 
 def _delta_of_group(epsilon: float, delta: float, copies: int) -> float:
@@ -222,18 +222,18 @@ def _delta_of_group(epsilon: float, delta: float, copies: int) -> float:
 
 def _log_capital(v: NDArray[np.float64], w: NDArray[np.float64], epsilon: float) -> NDArray[np.float64]:
     """Logarithm of the capital after v right and w wrong guesses, bets mixed uniformly over theta in (q, 1)."""
-    q = special.expit(epsilon)
+    q = scipy.special.expit(epsilon)
     with np.errstate(divide="ignore"):  # where nothing of the mixture is left there is no capital
-        log_mass = special.betaln(v + 1, w + 1) + np.log(special.betaincc(v + 1, w + 1, q))
-    against = v * special.log_expit(epsilon) + w * special.log_expit(-epsilon)
-    return np.asarray(log_mass - special.log_expit(-epsilon) - against)
+        log_mass = scipy.special.betaln(v + 1, w + 1) + np.log(scipy.special.betaincc(v + 1, w + 1, q))
+    against = v * scipy.special.log_expit(epsilon) + w * scipy.special.log_expit(-epsilon)
+    return np.asarray(log_mass - scipy.special.log_expit(-epsilon) - against)
 
 
 def _refutes_gaussian(m: int, r: int, v: int, mu: float, alpha: float) -> bool:
     """Whether a Gaussian mechanism of mu could not have let so many guesses be right."""
     held, missed = alpha * v / m, alpha * (r - v) / m
     for i in range(v - 1, -1, -1):
-        more = max(missed, float(special.ndtr(special.ndtri(held) - mu)))
+        more = max(missed, float(scipy.special.ndtr(scipy.special.ndtri(held) - mu)))
         held += i / (r - i) * (more - missed)
         missed = more
     return held + missed > r / m
@@ -247,7 +247,7 @@ def _smallest_kept(margin: Callable[[float], float]) -> float:
     low = 0.0
     while low < LARGEST_EPSILON:
         if margin(low + step) >= 0:
-            return float(optimize.bisect(margin, low, low + step, xtol=1e-9))
+            return float(scipy.optimize.bisect(margin, low, low + step, xtol=1e-9))
         low += step
     return LARGEST_EPSILON
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
 
 from ..documents.estimate import Estimate, RocCurve, TprAtFpr
 from .bootstrap import N_REPLICATES, gap_deviations
@@ -322,9 +322,9 @@ def _advantage(sides: ScoredSides, level: float, rng: np.random.Generator) -> Es
 def placements(sides: ScoredSides) -> tuple[Array, Array]:
     """Share of the other side that each member beats, and that beats each non-member; ties one half."""
     m, n = sides.members.size, sides.non_members.size
-    ranks = stats.rankdata(np.concatenate([sides.members, sides.non_members]))
-    above = (ranks[:m] - stats.rankdata(sides.members)) / n
-    below = 1 - (ranks[m:] - stats.rankdata(sides.non_members)) / m
+    ranks = scipy.stats.rankdata(np.concatenate([sides.members, sides.non_members]))
+    above = (ranks[:m] - scipy.stats.rankdata(sides.members)) / n
+    below = 1 - (ranks[m:] - scipy.stats.rankdata(sides.non_members)) / m
     return above, below
 
 
@@ -334,14 +334,14 @@ def newcombe_auc(area: float, m: float, n: float, level: float) -> tuple[float, 
 
 
 def _newcombe_auc_low(area: float, m: float, n: float, level: float) -> float:
-    z, half_total = float(stats.norm.ppf((1 + level) / 2)), (m + n) / 2
+    z, half_total = float(scipy.stats.norm.ppf((1 + level) / 2)), (m + n) / 2
 
     def excess(theta: float) -> float:
         spread = 1 + (half_total - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta))
         return area - theta - z * math.sqrt(theta * (1 - theta) * spread / (m * n))
 
     # an area of 1 is a root itself, the end of the interval the other one
-    return float(optimize.brentq(excess, 0.0, min(area, 1 - 1e-9))) if area > 0 else 0.0
+    return float(scipy.optimize.brentq(excess, 0.0, min(area, 1 - 1e-9))) if area > 0 else 0.0
 
 
 def _newcombe_difference_high(tpr: Array, fpr: Array, m: int, n: int, level: float) -> Array:
@@ -353,7 +353,7 @@ def _newcombe_difference_high(tpr: Array, fpr: Array, m: int, n: int, level: flo
 
 
 def _wilson(rate: Array, n: int, level: float) -> tuple[Array, Array]:
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = float(scipy.stats.norm.ppf((1 + level) / 2))
     centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
     return centre - half, centre + half
@@ -389,7 +389,7 @@ def _effective(sides: ScoredSides) -> str:
 
 
 def _t(level: float, df: float) -> float:
-    return float(stats.t.ppf((1 + level) / 2, df))
+    return float(scipy.stats.t.ppf((1 + level) / 2, df))
 
 
 def _few_clusters(sides: ScoredSides, level: float) -> float:

@@ -4,11 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from .clusters import Array, Groups, influence_spread, kish_size
-from .metrics import FEW_MISRANKED, placements
 from .roc import score_sides
 
 __all__ = ["auc_p_value", "auc_p_values", "exceedance_p_value", "holm", "interval_p_value"]
@@ -76,8 +75,10 @@ def exceedance_p_value(
     arm = value - low if (beyond > 0) == above else high - value
     p_value = half if beyond > 0 else 1.0
     if arm > 0:
-        t = stats.norm if df is None else stats.t(df)
-        p_value = float(t.sf(beyond / arm * t.isf(half)))
+        special = scipy.special  # as scipy.stats does, which takes a second to import
+        quantile = -float(special.ndtri(half)) if df is None else -float(special.stdtrit(df, half))
+        reached = beyond / arm * quantile
+        p_value = float(special.ndtr(-reached) if df is None else special.stdtr(df, -reached))
     excluded = low > limit if above else high < limit
     return min(p_value, float(np.nextafter(half, 0))) if excluded else max(p_value, half)
 
@@ -156,13 +157,15 @@ def auc_p_value(scores: ArrayLike, is_member: NDArray[np.bool_], groups: Groups 
     sides = score_sides(scores, is_member, groups)
     if sides.problem:
         return None
+    from .metrics import FEW_MISRANKED, placements
+
     above, below = placements(sides)
     area, m, n = float(above.mean()), kish_size(sides.cluster_members), kish_size(sides.cluster_non_members)
     influences = (above - area) / above.size, (below - area) / below.size
     spread = influence_spread(*influences, sides.cluster_members, sides.cluster_non_members)
-    newcombe = float(stats.norm.sf((area - 0.5) / math.sqrt((m + n + 1) / (12 * m * n))))
+    newcombe = float(scipy.stats.norm.sf((area - 0.5) / math.sqrt((m + n + 1) / (12 * m * n))))
     if spread.variance == 0 or not 0 < area < 1:
         return newcombe
     error = math.sqrt(spread.variance) / (area * (1 - area))
-    delong = float(stats.t.sf(math.log(area / (1 - area)) / error, spread.df))
+    delong = float(scipy.stats.t.sf(math.log(area / (1 - area)) / error, spread.df))
     return max(delong, newcombe) if min(area, 1 - area) * min(m, n) < FEW_MISRANKED else delong

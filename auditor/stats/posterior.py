@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize
 
 from .clusters import Array, Ids
 from .intervals import finite_vector
@@ -74,10 +74,10 @@ def fit_posterior_map(scores: ArrayLike, is_member: NDArray[np.bool_]) -> Poster
     steps, which = np.unique(finite_vector(scores, "scores"), return_inverse=True)
     weight = balanced_weights(is_member)
     mass, hits = (np.bincount(which, weights=part) for part in (weight, weight * is_member))
-    starts = optimize.isotonic_regression(hits / mass, weights=mass).blocks[:-1]
+    starts = scipy.optimize.isotonic_regression(hits / mass, weights=mass).blocks[:-1]
     mass, hits, length = (np.add.reduceat(part, starts) for part in (mass, hits, np.ones(steps.size)))
     shrunk = (hits + PSEUDO_SAMPLES) / (mass + 2 * PSEUDO_SAMPLES)
-    blocks = np.asarray(optimize.isotonic_regression(shrunk, weights=mass).x)
+    blocks = np.asarray(scipy.optimize.isotonic_regression(shrunk, weights=mass).x)
     return PosteriorMap(score=steps, probability=np.repeat(blocks, length.astype(np.int64)))
 
 

@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from ..documents.estimate import Estimate
 from .change import Change, joined_interval
@@ -181,7 +181,9 @@ def median_with_infinities(values: Array, *, level: float, groups: Groups = None
     ordered = np.sort(values)
     cluster: Ids = cluster_ids(values.size, groups)
     n = math.floor(kish_size(cluster)) if values.size else 0
-    first = int(stats.binom.ppf((1 - level) / 2, n, 0.5)) if n else 0  # the order statistic at the low end, from 1
+    first = (
+        int(scipy.stats.binom.ppf((1 - level) / 2, n, 0.5)) if n else 0
+    )  # from 1: the order statistic at the low end
     if first < 1:
         reason = f"an interval of a median takes more texts, or clusters of them, than {n}"
         return Estimate.undefined(reason, level=level, n_members=values.size)

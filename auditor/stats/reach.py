@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
 
 from .clusters import Array, Ids, kish_size
 
@@ -56,7 +56,7 @@ def reach(kinds: Sequence[Array], df: ArrayLike, level: float, *, independent: S
     variance = np.sum([np.sum(totals**2, axis=-1) for totals in kinds], axis=0)
     third = np.sum([np.sum(totals**3, axis=-1) for totals in kinds], axis=0)
     error = (1 - level) / 2
-    student, normal = stats.t.isf(error, np.asarray(df, dtype=np.float64)), stats.norm.isf(error)
+    student, normal = scipy.stats.t.isf(error, np.asarray(df, dtype=np.float64)), scipy.stats.norm.isf(error)
     arms = []
     for sign in (-1, 1):
         more = [_one_more(sign * totals, n) for totals, n in zip(kinds, independent, strict=True)]
@@ -116,5 +116,5 @@ def _gamma_arm(variance: Array, third: Array, error: float) -> Array:
     deviation = np.sqrt(variance)
     skewness = np.divide(third, deviation**3, out=np.zeros_like(deviation), where=deviation > 0)
     shape = np.maximum(skewness, LEAST_SKEWNESS) ** -2.0
-    arm: Array = deviation / np.sqrt(shape) * (special.gammainccinv(shape, error) - shape)
-    return np.where(skewness > LEAST_SKEWNESS, arm, stats.norm.isf(error) * deviation)
+    arm: Array = deviation / np.sqrt(shape) * (scipy.special.gammainccinv(shape, error) - shape)
+    return np.where(skewness > LEAST_SKEWNESS, arm, scipy.stats.norm.isf(error) * deviation)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import optimize, special
+import scipy
 
 from .clusters import Array, effective_size
 from .roc import ScoredSides
@@ -65,15 +65,17 @@ class RocTest:
         n = self.n_non_members
         reach = 8 * math.sqrt(n * fpr * (1 - fpr)) + 32  # leaves out less than 1e-12 on either side
         counts = np.arange(max(math.floor(n * fpr - reach), 0), min(math.ceil(n * fpr + reach), n) + 1)
-        log_choose = special.gammaln(n + 1) - special.gammaln(counts + 1) - special.gammaln(n - counts + 1)
-        log_weight = log_choose + special.xlogy(counts, fpr) + special.xlog1py(n - counts, -fpr)
+        log_choose = (
+            scipy.special.gammaln(n + 1) - scipy.special.gammaln(counts + 1) - scipy.special.gammaln(n - counts + 1)
+        )
+        log_weight = log_choose + scipy.special.xlogy(counts, fpr) + scipy.special.xlog1py(n - counts, -fpr)
         return int(counts[0]), np.exp(log_weight)
 
 
 def _chance_of_at_least(hits: Array, n: float, rate: float) -> Array:
     """Chance that a Binomial(n, rate) is at least ``hits``; n and the hits may be fractions."""
     certain = np.ones_like(hits)
-    chance: Array = special.betainc(hits, n - hits + 1, rate, out=certain, where=hits > 1e-9)
+    chance: Array = scipy.special.betainc(hits, n - hits + 1, rate, out=certain, where=hits > 1e-9)
     return chance
 
 
@@ -84,7 +86,7 @@ def _crossing(p_value: Callable[[float], float], error: float, *, rising: bool) 
         return least
     if p_value(greatest) <= error:
         return greatest
-    return float(optimize.brentq(lambda rate: p_value(rate) - error, 0.0, 1.0, xtol=1e-10))
+    return float(scipy.optimize.brentq(lambda rate: p_value(rate) - error, 0.0, 1.0, xtol=1e-10))
 
 
 def roc_test(sides: ScoredSides, *, threshold: float, ties: Literal["step", "chord"]) -> RocTest:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from ..documents.estimate import Estimate, TprAtFpr
 from .betting import BettingCapital, bernoulli_log_capital, bernoulli_lower_end, pairing_moments
@@ -236,7 +236,7 @@ class AucSequence:
         method = "confidence sequence by betting on pairs, averaged over all pairings of a block"
         if not self._n_used[0]:
             return Estimate.undefined("no block of texts is full yet", level=self._level, method=method, **counts)
-        ranks = stats.rankdata(np.concatenate([members, non_members]))[: members.size]
+        ranks = scipy.stats.rankdata(np.concatenate([members, non_members]))[: members.size]
         area = (float(ranks.mean()) - (members.size + 1) / 2) / non_members.size
         error = (1 - self._level) / 2
         return _estimate(
@@ -363,7 +363,7 @@ def asymptotic_difference(
     if min(x.size, y.size) < ASYMPTOTIC_FROM:
         reason = f"an asymptotic interval needs {ASYMPTOTIC_FROM} samples a side, got {min(x.size, y.size)}"
         return Estimate.undefined(reason, level=level, method=method, **counts)
-    at_one_look = 2 * float(stats.norm.sf(_boundary(x.size + y.size, level, tightest_at)))
+    at_one_look = 2 * float(scipy.stats.norm.sf(_boundary(x.size + y.size, level, tightest_at)))
     found = mean_difference(x, y, level=1 - at_one_look)
     if found.low == found.high:
         return Estimate.undefined("the values do not vary", level=level, method=method, **counts)

@@ -4,8 +4,8 @@ import math
 from bisect import bisect_left
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from ..documents.estimate import Estimate
 from .clusters import Groups, cluster_ids, effective_size, kish_size
@@ -137,7 +137,7 @@ def n_identified(
     descending = np.sort(y)[::-1]
     n_eff = effective_size(y > descending[allowed], cluster) if allowed < y.size else kish_size(cluster)
     error, scale = (1 - level) / 2, y.size / n_eff
-    fewest, most = (float(stats.binom.ppf(p, math.floor(n_eff), fpr)) for p in (error, 1 - error))
+    fewest, most = (float(scipy.stats.binom.ppf(p, math.floor(n_eff), fpr)) for p in (error, 1 - error))
     strictest, mildest = math.floor(fewest * scale + 1e-9), math.ceil(most * scale - 1e-9)
     low = int((x >= descending[strictest - 1]).sum()) if fewest >= 1 else 0
     high = int((x > descending[mildest]).sum()) if mildest < y.size else x.size
@@ -153,7 +153,7 @@ def _most_by_chance(n: int, n_members: int, others_beyond: int, n_others: int, e
 
     def is_no_chance(taken: int) -> bool:
         both, beyond = n_members + n_others, others_beyond + taken
-        return float(stats.hypergeom.cdf(others_beyond, both, n_others, beyond)) <= error
+        return float(scipy.stats.hypergeom.cdf(others_beyond, both, n_others, beyond)) <= error
 
     return bisect_left(range(1, n + 1), True, key=is_no_chance)
 

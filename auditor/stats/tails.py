@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from ..documents.estimate import Estimate
 from .clusters import Array, Groups, Ids, cluster_ids, effective_size, influence_spread, kish_size
@@ -107,7 +107,7 @@ def tail_quantile(values: ArrayLike, share: float, *, level: float, groups: Grou
     value = float(descending[k])
     n_eff = effective_size(x > value, cluster)
     error, scale = (1 - level) / 2, x.size / n_eff
-    fewest, most = (float(stats.binom.ppf(p, math.floor(n_eff), share)) for p in (error, 1 - error))
+    fewest, most = (float(scipy.stats.binom.ppf(p, math.floor(n_eff), share)) for p in (error, 1 - error))
     if fewest < 1:
         reason = f"too few members for an upper end at a level of {level:g}: none may exceed the true value"
         return Estimate.undefined(reason, level=level, n_members=x.size)

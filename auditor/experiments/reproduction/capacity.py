@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Literal, cast
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from ...config import ModelSpec
 from ...documents.reproduction import CapacitySweep, Scale, SizeRun, Slope
@@ -126,8 +126,8 @@ def _slope(runs: Sequence[SizeRun], name: str) -> Slope | None:
     if len(held) < 3:
         return None
     params, bits = np.array(sorted(held)), np.array([held[one] for one in sorted(held)])
-    line = stats.linregress(params, bits)
-    arm = float(stats.t.ppf((1 + _LEVEL) / 2, len(params) - 2)) * float(line.stderr)
+    line = scipy.stats.linregress(params, bits)
+    arm = float(scipy.stats.t.ppf((1 + _LEVEL) / 2, len(params) - 2)) * float(line.stderr)
     return Slope(
         value=float(line.slope),
         low=float(line.slope) - arm,
