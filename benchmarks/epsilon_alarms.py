@@ -53,8 +53,8 @@ class Setting(NamedTuple):
 
 SETTINGS = (
     *(Setting(200, epsilon, delta) for epsilon in (0.0, 1.0, 3.0) for delta in (0.0, 1e-5)),
-    *(Setting(1000, epsilon) for epsilon in (0.0, 1.0)),
     Setting(200, 0.25, copies=4),
+    *(Setting(1000, epsilon) for epsilon in (0.0, 1.0)),
 )
 
 
@@ -65,8 +65,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0, help="of the answers; coins come from the operating system")
     args = parser.parse_args()
-    document = {"runs": args.runs, "nominal": NOMINAL, "settings": list(run(args))}
-    args.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    document: dict[str, Any] = {"runs": args.runs, "nominal": NOMINAL, "settings": []}
+    for setting in run(args):
+        document["settings"].append(setting)
+        args.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(render(document))
 
 

@@ -29,6 +29,7 @@ RUNS = {
         "reading extraction off the scores",
     ),
     "benchmarks/few_hold_everything.py": ("--out OUT/few.json --runs 2 --largest 100", "6% hold 100"),
+    "benchmarks/epsilon_alarms.py": ("--out OUT/alarms.json --runs 2", "betting along the order"),
     "benchmarks/growth.py": ("--sizes 40 --words 4 --threads 1", "peak RSS, MiB"),
     "benchmarks/memory.py": (
         "--models gpt2-124m --n 2 --median-tokens 16 --contenders ours,loop --threads 1",

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import epsilon_alarms
 import null_calibration
 import pytest
 
@@ -30,6 +31,24 @@ def test_the_counts_say_what_the_rows_say() -> None:
         }
         again = null_calibration.described(counts, per_side=setting["per_side"], n_groups=setting["n_groups_per_side"])
         assert again == setting
+
+
+def test_no_bound_on_epsilon_lies_above_the_truth_more_often_than_it_may() -> None:
+    measured = json.loads((ROOT / "docs" / "data" / "epsilon-alarms.json").read_text(encoding="utf-8"))
+    assert {one["epsilon"] for one in measured["settings"]} >= {0.0, 1.0}
+    assert not epsilon_alarms.worst(measured)
+    assert epsilon_alarms.render(measured) in (ROOT / "docs" / "validation.md").read_text(encoding="utf-8")
+
+
+def test_a_rule_that_alarms_too_often_is_told() -> None:
+    setting = {"n": 200, "epsilon": 1.0, "delta": 0.0, "copies": 1}
+    alarms = {"the command": 90, "betting along the order": 50, "contrast: best of 4 attacks": 200}
+    document = {"runs": 1000, "settings": [setting | {"alarms": alarms}]}
+    assert epsilon_alarms.worst(document) == ["the command"]
+    table = epsilon_alarms.render(document)
+    assert "| the command | 9.0% (7.3% to 10.9%) | 5% | FAILS |" in table
+    assert "| betting along the order | 5.0% (3.7% to 6.5%) | 5% | ok |" in table
+    assert "20.0% (17.6% to 22.6%) | 5% | unsound |" in table
 
 
 @pytest.mark.parametrize(
