@@ -5,7 +5,7 @@
 Twenty figures of one kind, each with its gate exactly at the true value, are judged as `auditor gate` does, with Holm's
 correction; a failure of any is wrong and may come in 2.5% of the policies. 4, 6 and 10 groups a side hold five texts
 each; half of the variance is between groups. Kinds: net bits (normal values), net bits where 5% of the members hold 20
-more, and the AUC of an attack (.75 in truth). Takes some ten minutes.
+more, and the AUC of an attack (.75 in truth). Takes some eight minutes.
 """
 
 import argparse
