@@ -14,10 +14,11 @@ _MEMBER = "bits a member"
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of the bar: the bits of an average member that are of one kind, and the sign that fills it in text."""
+    """A piece of the bar: the bits of an average member that are of one kind, in words, a word, and a sign for text."""
 
     css: str
     label: str
+    word: str
     bits: float
     glyph: str
 
@@ -31,16 +32,16 @@ def pieces(memory: MemorizationResult) -> tuple[Piece, ...]:
     clipped = _value(memory.clipped_bits_per_member)
     if shared is None or whole is None or clipped is None or shared < 0:
         return ()
-    cut = [Piece("shared", "shared with the reference", shared, "█")]
+    cut = [Piece("shared", "shared with the reference", "shared", shared, "█")]
     if memory.calibrated:
         everyone = min(clipped, _value(memory.clipped_bits_per_non_member) or 0.0)
         cut += [
-            Piece("common", "unintended, as of non-members", everyone, "▓"),
-            Piece("own", "unintended, beyond those", clipped - everyone, "▒"),
+            Piece("common", "unintended, as of non-members", "as of others", everyone, "▓"),
+            Piece("own", "unintended, beyond those", "unintended", clipped - everyone, "▒"),
         ]
     else:
-        cut.append(Piece("own", "unintended, uncalibrated", clipped, "▒"))
-    return (*cut, Piece("rest", "not known", max(0.0, whole - shared - clipped), "░"))
+        cut.append(Piece("own", "unintended, uncalibrated", "unintended", clipped, "▒"))
+    return (*cut, Piece("rest", "not known", "unknown", max(0.0, whole - shared - clipped), "░"))
 
 
 def sentence(memory: MemorizationResult) -> str:

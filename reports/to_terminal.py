@@ -6,7 +6,6 @@ Everything is plain ``Text``: no string of the audit is read as rich markup, and
 import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -145,22 +144,19 @@ def _memory(result: AuditResult) -> list[RenderableType]:
     return [_title("How much is remembered", result), table, *note, *bars]
 
 
-def _split(memory: MemorizationResult, width: int = 60) -> list[RenderableType]:
-    """Draw what is known of an average member as one bar, with its key beneath."""
+def _split(memory: MemorizationResult, width: int = 14) -> list[RenderableType]:
+    """Draw what is known of an average member as one bar with its key, in a line."""
     cut = knowledge.pieces(memory)
-    said: list[RenderableType] = [_text(f"  {line}", "dim", 300) for line in (knowledge.sentence(memory),) if line]
     if not cut:
-        return said
+        return [_text(f"  {line}", "dim", 300) for line in (knowledge.sentence(memory),) if line]
     edges = np.cumsum([0.0, *(piece.bits for piece in cut)])
     ends = np.rint(width * edges / (edges[-1] or 1.0)).astype(int)
-    bar, key = Text("  "), Table.grid(padding=(0, 2))
-    cells = []
+    bar, key = Text(), Text()
     for piece, start, end in zip(cut, ends[:-1], ends[1:], strict=True):
         bar.append(piece.glyph * (end - start), style=_PIECES[piece.css])
-        cells.append(Text(f"  {piece.glyph}", style=_PIECES[piece.css]).append(f" {piece.label}", style="not bold dim"))
-    for start in range(0, len(cells), 2):
-        key.add_row(*cells[start : start + 2])
-    return [*said, bar, key]
+        key.append(f" {piece.glyph}", style=_PIECES[piece.css])
+        key.append(f" {number(piece.bits, 0 if piece.bits >= 10 else 1)} {piece.word}", style="not bold dim")
+    return [bar.append_text(key)]
 
 
 def _spark(counts: tuple[int, ...], width: int = 48) -> str:
@@ -179,7 +175,7 @@ def _sparklines(bars: Histogram) -> list[RenderableType]:
     low, high = (number(edge, 0) for edge in (bars.edges[0], bars.edges[-1]))
     gap = " " * max(1, len(_spark(bars.members)) - len(low) - len(high))
     grid.add_row(Text(""), Text(f"{low}{gap}{high} bits", style="dim"))
-    return [Padding(grid, (1, 0, 0, 0))]
+    return [grid]
 
 
 def _rates(attack: AttackResult | CombinationResult) -> Text:

@@ -64,7 +64,8 @@ def _read_texts(data: str, options: dict[str, Any]) -> "Sequence[str]":
     from ..config import DataSpec
     from ..data import load_texts
 
-    return load_texts(DataSpec(path=data, text_field=options["text_field"], split=options["split"]))[0].words
+    read, _ = load_texts(DataSpec(path=data, text_field=options["text_field"], split=options["split"]))
+    return read.words
 
 
 def _claim_folder(out: Path, scale: str, data: str | None, texts: "Sequence[str] | None") -> None:
