@@ -67,6 +67,7 @@ def test_presets_are_listed(run: Run) -> None:
     assert {line.split()[0] for line in ran.out.splitlines()} >= {"tiny", "table5-1x32", "table5-8x256"}
 
 
+@pytest.mark.slow
 def test_a_calibration_is_used(run: Run, corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "calibration"
     ran = calibrate(run, corpus, out)
@@ -136,6 +137,7 @@ def test_the_audit_sets_prediction_beside_measurement(audit: Callable[..., Any],
     assert "--train-samples" in (tmp_path / "out" / "report.html").read_text()  # the command to reproduce
 
 
+@pytest.mark.slow
 def test_the_audit_uses_measured_constants(audit: Callable[..., Any], run: Run, tmp_path: Path) -> None:
     capacity(run, tmp_path / "capacity")
     path = tmp_path / "capacity" / "capacity.json"
@@ -149,6 +151,7 @@ def test_the_audit_uses_measured_constants(audit: Callable[..., Any], run: Run, 
     assert "measured" in result["memorization"]["bits_per_parameter_source"]
 
 
+@pytest.mark.slow
 def test_without_a_size_there_is_no_prediction(audit: Callable[..., Any], tmp_path: Path) -> None:
     assert audit().code == 0
     assert json.loads((tmp_path / "out" / "result.json").read_text())["prediction"] is None

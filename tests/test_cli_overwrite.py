@@ -53,6 +53,7 @@ def test_another_model_is_refused_and_the_same_goes_on(
     assert result(out)["config"]["target"]["path"] == str(tiny_models["reference"])
 
 
+@pytest.mark.slow
 def test_other_texts_are_refused_but_not_fewer_of_the_same(
     audit: Any, tiny_data: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -71,6 +72,7 @@ def test_other_texts_are_refused_but_not_fewer_of_the_same(
     assert audit().code == 0
 
 
+@pytest.mark.slow
 def test_the_verdict_of_another_policy_is_refused(audit: Any, tmp_path: Path) -> None:
     out, one, two = tmp_path / "out", tmp_path / "one.toml", tmp_path / "two.toml"
     one.write_text(POLICY.format(1.0))

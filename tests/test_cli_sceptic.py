@@ -124,6 +124,7 @@ def test_the_headline_is_declared_before_looking(audit: Run, tmp_path: Path) -> 
     assert (ran.code, "--headline lira needs shadow models" in ran.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_shadows_are_references_for_what_they_did_not_see(
     audit: Run, run: Run, world: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def test_shadows_are_trained_then_used_again(
     assert not any(text in printed for text in texts)
 
 
+@pytest.mark.slow
 def test_adapters_are_trained_and_audited_as_models(
     shadows: Callable[..., Ran], run: Run, tiny_models: dict[str, Path], tiny_data: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -75,6 +76,7 @@ def audit(run: Run, tiny_models: dict[str, Path], tiny_data: dict[str, Path], tm
     return call
 
 
+@pytest.mark.slow
 def test_the_printed_command_reads_texts_as_the_shadows_did(
     shadows: Callable[..., Ran], audit: Callable[..., Ran], tmp_path: Path
 ) -> None:
@@ -177,6 +179,7 @@ def test_other_options_are_refused_by_name(shadows: Callable[..., Ran]) -> None:
     assert "seed (0 there, 4 now)" in ran.err
 
 
+@pytest.mark.slow
 def test_what_shadows_change_beside_a_reference_is_said(
     shadows: Callable[..., Ran], run: Run, tiny_models: dict[str, Path], tiny_data: dict[str, Path], tmp_path: Path
 ) -> None:

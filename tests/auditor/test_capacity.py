@@ -98,6 +98,7 @@ def test_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "lower bound" in measured_bits_per_parameter(first).source
 
 
+@pytest.mark.slow
 def test_two_processes_measure_the_same(measured: CapacityMeasurement, tmp_path: Path) -> None:
     told: list[tuple[float, float]] = []
     found = measure_capacity(plan(), folder=tmp_path, workers=2, on_progress=lambda *both: told.append(both))

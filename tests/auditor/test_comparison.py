@@ -159,6 +159,7 @@ def test_an_audit_with_a_stated_size(run: Callable[..., tuple[AuditResult, Sampl
     assert from_json(RENDERERS["json"](result)).prediction == result.prediction
 
 
+@pytest.mark.slow
 def test_an_adapter_may_be_larger_than_its_base(run: Callable[..., tuple[AuditResult, SampleTable]]) -> None:
     result, table = run()
     config = AuditConfig.from_options({"target": "t", "members": "m", "train_samples": 2000, "adapter": "a"})
@@ -172,6 +173,7 @@ def test_an_adapter_may_be_larger_than_its_base(run: Callable[..., tuple[AuditRe
     assert any("fine-tuning" in warning for warning in found.prediction.warnings)
 
 
+@pytest.mark.slow
 def test_without_non_members_every_row_says_why(run: Callable[..., tuple[AuditResult, SampleTable]]) -> None:
     result, _ = run(train_samples=500, non_members=None)
     assert result.prediction is not None
@@ -181,6 +183,7 @@ def test_without_non_members_every_row_says_why(run: Callable[..., tuple[AuditRe
         assert one.meaning.startswith("Not measured: ")
 
 
+@pytest.mark.slow
 def test_cut_members_and_too_few_tokens_are_said(run: Callable[..., tuple[AuditResult, SampleTable]]) -> None:
     result, _ = run(train_samples=500, max_tokens=8)
     assert result.prediction is not None

@@ -188,6 +188,7 @@ def test_no_match_says_what_was_looked_for(
     assert "nothing matches" in ran.err
 
 
+@pytest.mark.slow
 def test_a_broken_checkpoint_costs_only_itself(
     run: Run, stored: Path, tiny_data: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -217,6 +218,7 @@ def test_if_all_fail_the_reason_is_given_and_nothing_is_written(
     assert not (tmp_path / "curve.json").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_is_finished(
     run: Run, stored: Path, tiny_data: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,7 @@ def test_a_sound_installation_can_audit_and_says_so(run: Run) -> None:
     assert read.versions == document["versions"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stated")
 def test_the_self_test_takes_less_than_20_seconds_and_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("auditor.diagnosis.diagnose.check_kernels", lambda **_: [])

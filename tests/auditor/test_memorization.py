@@ -175,6 +175,7 @@ def test_groups_widen_the_interval() -> None:
     assert width(clustered) > 2 * width(alone)
 
 
+@pytest.mark.slow
 def test_null_audits_find_nothing_that_is_not_there() -> None:
     """Both sides held out: the clipped sum is well above zero, the debiased figures are not."""
     rng = np.random.default_rng(1)

@@ -177,6 +177,7 @@ def test_a_retrained_model_keeps_the_promise(drawn, level: float) -> None:
         keeps_the_promise(attack.change, attack.p_value)
 
 
+@pytest.mark.slow
 @given(drawn=SAMPLES, level=LEVELS)
 def test_a_comparison_keeps_the_promise(drawn, level: float) -> None:
     before, after, is_member, groups = drawn

@@ -246,6 +246,7 @@ def test_shots_are_read_once_and_not_scored(
     assert not [file for file in tmp_path.glob("none/**/*") if file.is_file()]  # told before anything is scored
 
 
+@pytest.mark.slow
 def test_texts_that_are_cut_for_the_shots_are_counted(
     collect: Callable[..., Collected], tiny_models: dict[str, Path]
 ) -> None:
@@ -284,6 +285,7 @@ def test_progress_reaches_the_total(
     assert seen[-1].done_tokens == seen[-1].total_tokens > 0
 
 
+@pytest.mark.slow
 def test_half_precision_is_another_pass(collect: Callable[..., Collected]) -> None:
     texts = ["Ada had 1.", "Bo had 2."]
     full, half = collect(texts), collect(texts, dtype="bfloat16")

@@ -103,6 +103,7 @@ def test_the_p_value_belongs_to_the_interval() -> None:
     assert seen >= {(True, True), (True, False), (False, False)}
 
 
+@pytest.mark.slow
 def test_findings_hold_over_all_attacks_together() -> None:
     """Two hundred pairs of models that do not differ, five attacks each: false findings stay at the level."""
     false_findings = 0

@@ -183,6 +183,7 @@ class TestRisk:
         )
         assert groups_of(repeated, "group").p_value == pytest.approx(once, rel=0.3)
 
+    @pytest.mark.slow
     def test_scores_that_follow_length_without_membership_are_no_difference_of_risk(self):
         """Long texts score higher on both sides: Kruskal and Wallis on the members' scores finds that every time."""
         found, raw = 0, 0

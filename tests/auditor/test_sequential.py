@@ -383,6 +383,7 @@ class TestAsymptotic:
             asymptotic_difference(np.ones(200), np.ones(200), level=LEVEL).undefined_reason == "the values do not vary"
         )
 
+    @pytest.mark.slow
     def test_covers_at_all_looks(self):
         n_missed, rng = 0, make_rng()
         for _ in range(200):

@@ -322,6 +322,7 @@ def test_all_weights_of_a_base_are_trained_from_where_it_is(
     assert distance(1e-2) > 1e-4  # every tensor moved
 
 
+@pytest.mark.slow
 def test_shadows_that_memorise_nothing_are_warned_about(make: Callable[..., Made]) -> None:
     idle, _ = make("idle", steps=1, learning_rate=1e-9, n_models=4)
     assert [warning.split(":")[0] for warning in idle.warnings] == ["no gap"]

@@ -189,6 +189,7 @@ def check_kills(audits: Audits, n_kills: int, seed: int) -> None:
     print(n_killed, [len(run) for run in runs], len(unbroken))
 
 
+@pytest.mark.slow
 def test_an_audit_killed_three_times_ends_as_if_unbroken(audits: Audits) -> None:
     check_kills(audits, 3, seed=0)
 

@@ -136,6 +136,7 @@ def test_a_leaky_target_fails_before_all_texts_are_scored_with_the_scores_of_a_f
         assert gate.description == f"AUC of {label}"
 
 
+@pytest.mark.slow
 def test_an_innocent_target_does_not_fail_and_what_is_open_in_the_end_is_inconclusive(
     world: World, folder: Path
 ) -> None:
@@ -156,6 +157,7 @@ def test_an_innocent_target_does_not_fail_and_what_is_open_in_the_end_is_inconcl
     assert mild.early_stop.n_texts_scored < mild.early_stop.n_texts
 
 
+@pytest.mark.slow
 def test_the_target_is_not_run_if_a_check_vetoes(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [json.loads(line) for line in world["non_members"].read_text().splitlines()]
     for row in rows:
@@ -492,6 +494,7 @@ def test_gates_that_want_at_least_something_by_the_command_line(world: World, tm
     assert "wanted" in wrong.err
 
 
+@pytest.mark.slow
 def test_a_verdict_on_part_of_the_texts_and_a_full_audit_share_no_folder(
     world: World, tmp_path: Path, run: Run
 ) -> None:
@@ -531,6 +534,7 @@ def test_a_verdict_on_part_of_the_texts_and_a_full_audit_share_no_folder(
     assert json.loads(early)["checksums"] is None
 
 
+@pytest.mark.slow
 def test_a_pack_and_nothing_else_is_read_of_the_reference(world: World, folder: Path, tmp_path: Path, run: Run) -> None:
     policy, pack = tmp_path / "policy.toml", tmp_path / "probe.pack"
     policy.write_text(gates("attacks.headline.auc"))
@@ -618,6 +622,7 @@ def test_a_gate_on_bits_passes_early_only_where_holders_of_the_whole_cap_could_n
     assert question.estimate.unseen_below is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leaf", early_gates.BITS)
 def test_a_gate_on_bits_fails_early_from_200_texts_a_side(rng: np.random.Generator, leaf: str) -> None:
     bits = rng.normal(0, 3, 3200) + np.tile([30.0, 0.0], 1600)
