@@ -415,7 +415,7 @@ def test_ctrl_c_while_models_are_trained(name: str, workers: int, tmp_path: Path
     from helpers import make_texts
 
     out = tmp_path / "out"
-    corpus = write_jsonl(tmp_path / "corpus.jsonl", make_texts(400, seed=3))
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", make_texts(400, seed=3, words=200))
     command, finished = {
         "shadows": (["--target", tiny_models["target"], "--members", tiny_data["members"], "--non-members",
                      tiny_data["non_members"], "--models", 4, "--steps", 40], "shadow-*/shadow.json"),
