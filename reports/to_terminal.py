@@ -412,15 +412,15 @@ def _findings(result: AuditResult) -> list[tuple[Tone, str]]:
 
 def _in_brief(result: AuditResult) -> _Screen:
     findings = _findings(result)
-    also = [_title("What else was found", result), _bullets(findings, limit=escaping.LINE)] if findings else []
-    warned = [("warn", plural(len(result.warnings), "warning") + " in the report")] if result.warnings else []
+    also = Group(_title("What else was found", result), _bullets(findings, limit=escaping.LINE))
+    warned: list[tuple[Tone, str]] = [("warn", f"{plural(len(result.warnings), 'warning')} in the report")]
     return _Screen(
         first=(_heading(result), _trust(result, _CHECKS_IN_BRIEF), _verdict(result), Group(*_next(result))),
         rest=(
             _memory_in_brief(result),
             _attacks_in_brief(result),
-            *([Group(*also)] if also else []),
-            *([_bullets(warned)] if warned else []),
+            *([also] if findings else []),
+            *([_bullets(warned)] if result.warnings else []),
         ),
     )
 

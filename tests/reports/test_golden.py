@@ -33,7 +33,11 @@ def terminal(result: AuditResult, *, verbose: bool) -> str:
 )
 def test_golden(name: str, audit: str, results: dict[str, AuditResult]) -> None:
     result = results[audit]
-    text = terminal(result, verbose=name != "terminal.txt") if name.endswith(".txt") else RENDERERS[name.rpartition(".")[2]](result)
+    text = (
+        terminal(result, verbose=name != "terminal.txt")
+        if name.endswith(".txt")
+        else RENDERERS[name.rpartition(".")[2]](result)
+    )
     if os.environ.get("UPDATE_GOLDEN"):
         (GOLDEN / name).write_text(text, encoding="utf-8", newline="\n")
     assert text == (GOLDEN / name).read_text(encoding="utf-8")

@@ -37,7 +37,13 @@ def test_trust_verdict_and_what_to_do_are_always_shown(any_result: AuditResult) 
 def test_what_is_verbose_leaves_no_part_out(full: AuditResult) -> None:
     brief, whole = printed(full, width=100), printed(full, width=100, verbose=True)
     assert len(whole.splitlines()) > 2 * len(brief.splitlines())
-    for part in ("How much is remembered", "Who is at risk", "What can be drawn out", "Compared with a model", "expect"):
+    for part in (
+        "How much is remembered",
+        "Who is at risk",
+        "What can be drawn out",
+        "Compared with a model",
+        "expect",
+    ):
         assert part in whole
 
 
