@@ -33,7 +33,7 @@ class InfoRMIA(Attack):
     per_sample: ClassVar[bool] = True
 
     def score(self, signals: Signals) -> FloatArray:
-        """Return the mean over the scored tokens, bits a token."""
+        """Return the mean over the scored tokens, bits per token."""
         assert signals.divergence is not None
         tokens = np.stack([scores.logprob.astype(np.float64) for scores in signals.references])
         seen = np.repeat(~signals.unseen, signals.target.n_tokens, axis=1)  # (n_references, n_tokens)

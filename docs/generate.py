@@ -31,10 +31,22 @@ NOTE = "<!-- Written by docs/generate.py from the code; edit the code, then run 
 def command_pages() -> str:
     """Every command with its help, as the command line prints it."""
     parts = [NOTE + "# Command line\n"]
-    root = click.Context(cli, info_name="auditor", max_content_width=100, show_default=True)
+    root = cli.context_class(cli, info_name="auditor", max_content_width=100, show_default=True)
     root.terminal_width = 100
     parts.append(f"```text\n{cli.get_help(root)}\n```\n")
     parts += _helps(cli, root, "##")
+    parts.append(
+        "## Completion\n\nCommands, options, choices and files are completed by the Tab key once the shell has been "
+        "told, for bash, zsh and fish:\n\n```text\n"
+        'eval "$(_AUDITOR_COMPLETE=bash_source auditor)"       # in ~/.bashrc\n'
+        'eval "$(_AUDITOR_COMPLETE=zsh_source auditor)"        # in ~/.zshrc\n'
+        "_AUDITOR_COMPLETE=fish_source auditor | source         # in ~/.config/fish/completions/auditor.fish\n```\n"
+    )
+    parts.append(
+        "## How much is printed\n\nA summary has at most 40 lines; `--verbose` prints the whole of it, `--quiet` "
+        "nothing but errors and one line of a verdict. Of both the last one counts. Progress goes to stderr: numbered phases "
+        "on a terminal, and as lines in a log.\n"
+    )
     parts.append(
         "## Exit codes and streams\n\n"
         "`0` done, `1` only a failed gate, `2` anything else, with one line `Error: ...` on stderr (`--debug` adds "
@@ -49,7 +61,7 @@ def _helps(group: click.Group, parent: click.Context, mark: str) -> list[str]:
     """Write the help of every command of a group, and of the commands of those that are groups."""
     parts = []
     for name, command in sorted(group.commands.items()):
-        context = click.Context(command, info_name=name, parent=parent, max_content_width=100)
+        context = command.context_class(command, info_name=name, parent=parent, max_content_width=100)
         context.terminal_width = 100
         parts.append(f"{mark} `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```\n")
         if isinstance(command, click.Group):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Group, RenderableType
 
     from auditor.documents.calibration import Calibration
     from auditor.documents.capacity import CapacityMeasurement
@@ -195,11 +195,11 @@ def curve_schema() -> dict[str, Any]:
     return document_schema(Curve)
 
 
-def render_terminal(result: "AuditResult") -> "Group":
+def render_terminal(result: "AuditResult", *, verbose: bool = False) -> "RenderableType":
     """Render the summary that the command line prints (see :mod:`reports.to_terminal`)."""
     from .to_terminal import render_terminal as render
 
-    return render(result)
+    return render(result, verbose=verbose)
 
 
 def render_demo(rows: "Sequence[CopiesRow]") -> "Group":

@@ -180,7 +180,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "Capacity",
-        "The most a model of this size has been measured to memorize, about 3.6 bits a parameter (Morris et al., "
+        "The most a model of this size has been measured to memorize, about 3.6 bits per parameter (Morris et al., "
         "arXiv:2505.24832). The share used counts only what the audited members hold.",
     ),
 )

@@ -53,7 +53,7 @@ def finding(curve: Curve) -> Finding:
         change = Change(label="", unit="bits", estimate=rise.change)
         tone, title = "warn", "Bits rise during training"
         grows = (
-            f"Bits rise most from {rise.before} to {rise.after}: by {change.value} bits a member [{change.span}] "
+            f"Bits rise most from {rise.before} to {rise.after}: by {change.value} bits per member [{change.span}] "
             f"(adjusted p {_p(rise.p_value)})."
         )
     elif any(after.bits_change_p is not None for _, after in neighbours):
@@ -67,7 +67,7 @@ def finding(curve: Curve) -> Finding:
         tone, title = "info", "No rise was tested"
         grows = "There are no two checkpoints with bits to compare."
     bits, head = bits_of(curve, last), headline(curve, last)
-    end = [f"{bits.value_with_unit} a member {bits.interval}"] if bits.defined else []
+    end = [f"{bits.value_with_unit} per member {bits.interval}"] if bits.defined else []
     if head is not None and head.auc.value is not None:
         end.append(f"the attack {head.attack} picks the member of a pair {times_in_100(head.auc.value)}")
     return Finding(tone, title, f"{grows} At {last.label}: {'; '.join(end)}." if end else grows)
@@ -111,7 +111,7 @@ def methods(curve: Curve) -> list[str]:
 
 def bits_of(curve: Curve, point: CurvePoint) -> Quantity:
     """Put the bits of a checkpoint under their name."""
-    label = "Bits a member" if curve.calibrated else "Bits a member, clipped, UNCALIBRATED"
+    label = "Bits per member" if curve.calibrated else "Bits per member, clipped, UNCALIBRATED"
     return Quantity(label=label, unit="bits", estimate=point.bits_per_member)
 
 
@@ -166,7 +166,7 @@ def attack_cells(curve: Curve, point: CurvePoint) -> list[tuple[Quantity, Quanti
 
 def headings(curve: Curve) -> list[str]:
     """Heads of the columns of `cells`."""
-    bits = "Bits a member" if curve.calibrated else "Bits a member, uncalibrated"
+    bits = "Bits per member" if curve.calibrated else "Bits per member, uncalibrated"
     drawn = ["Drawn out"] * _has_extraction(curve)
     return [bits, "Change", "Capacity used", f"AUC, {curve.headline_attack or 'no attack'}", "Change", *drawn]
 
@@ -197,7 +197,7 @@ def bits_figure(curve: Curve) -> Markup:
     places, ticks, axis = _places(curve)
     estimates = [point.bits_per_member for point in curve.points]
     return figures.trace(
-        "curve-bits", "Bits a member over training", _spoken("Bits a member", curve, estimates), ticks,
+        "curve-bits", "Bits per member over training", _spoken("Bits per member", curve, estimates), ticks,
         [("s0", places, estimates)], level=0.0, axis=axis,
     )  # fmt: skip
 

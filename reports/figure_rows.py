@@ -19,6 +19,7 @@ from .numbers import Quantity, count, plain, plural, size, unseen
 
 __all__ = [
     "CAPACITY_USED",
+    "IN_FEW_LINES",
     "MODELS",
     "agreement",
     "capacity_line",
@@ -60,14 +61,14 @@ def headline_bits(memory: MemorizationResult) -> Quantity:
     if memory.calibrated:
         return Quantity(
             label="Bits of a member, debiased",
-            unit="bits a member",
+            unit="bits per member",
             estimate=memory.debiased_bits_per_member,
             note="Headline. Mean of max(0, bits) over members minus the same over non-members: "
             f"what noise and domain adaptation give to unseen texts is taken off. {under_reading(memory)}".rstrip(),
         )
     return Quantity(
         label="Clipped mean of members, uncalibrated",
-        unit="bits a member",
+        unit="bits per member",
         estimate=memory.clipped_bits_per_member,
         note="An upper figure: without non-members, noise and domain adaptation are counted in.",
     )
@@ -130,12 +131,12 @@ def _certified(memory: MemorizationResult) -> Quantity:
             f" With {plural(bound.n_non_members, 'non-member')} no such bound can exceed about "
             f"{plain(bound.high)} bits; the same figure without a guarantee is {plain(bound.value)} bits."
         )
-    return Quantity(label=CERTIFIED, unit="bits a member", estimate=bound, note=note, one_sided=True)
+    return Quantity(label=CERTIFIED, unit="bits per member", estimate=bound, note=note, one_sided=True)
 
 
 def memory_quantities(memory: MemorizationResult) -> tuple[Quantity, ...]:
     """List the estimates of memorization, headline first."""
-    each, total = "bits a member", "bits"
+    each, total = "bits per member", "bits"
     debiased = (
         Quantity(
             label="Net gap",
@@ -156,7 +157,7 @@ def memory_quantities(memory: MemorizationResult) -> tuple[Quantity, ...]:
         label="Clipped mean, members",
         unit=each,
         estimate=memory.clipped_bits_per_member,
-        note="Mean of max(0, bits): the paper's figure a sample.",
+        note="Mean of max(0, bits): the paper's figure per sample.",
     )
     return (
         headline_bits(memory),
@@ -168,7 +169,7 @@ def memory_quantities(memory: MemorizationResult) -> tuple[Quantity, ...]:
         ),
         Quantity(
             label="Mean signed bits, non-members",
-            unit="bits a non-member",
+            unit="bits per non-member",
             estimate=memory.mean_bits_non_members,
             note="Above 0: the target codes even unseen texts of this kind better (domain adaptation).",
         ),
@@ -176,7 +177,7 @@ def memory_quantities(memory: MemorizationResult) -> tuple[Quantity, ...]:
         *([clipped] if memory.calibrated else []),
         Quantity(
             label="Clipped mean, non-members",
-            unit="bits a non-member",
+            unit="bits per non-member",
             estimate=memory.clipped_bits_per_non_member,
             note="What the paper's figure would report for texts that were never trained on.",
         ),
@@ -187,14 +188,14 @@ def memory_quantities(memory: MemorizationResult) -> tuple[Quantity, ...]:
             note="Sum of max(0, bits) over members as printed in the paper; noise is rectified into it.",
         ),
         Quantity(
-            label="Memorized bits a token",
-            unit="bits a token",
+            label="Memorized bits per token",
+            unit="bits per token",
             estimate=memory.bits_per_token,
             note="The headline figure over the scored tokens of the members.",
         ),
         Quantity(
-            label="Memorized bits a byte",
-            unit="bits a byte",
+            label="Memorized bits per byte",
+            unit="bits per byte",
             estimate=memory.bits_per_byte,
             note="The same over bytes: comparable between tokenizers.",
         ),
@@ -224,6 +225,10 @@ def in_brief(memory: MemorizationResult) -> tuple[Quantity, ...]:
     kept |= {"Paper's clipped sum", CAPACITY_USED}
     first, *rest = memory_quantities(memory)
     return (first, *(q for q in rest if q.defined and q.label in kept))
+
+
+IN_FEW_LINES = (CERTIFIED, "Debiased total", CAPACITY_USED)
+"""The labels of what stands beside the headline where only a few lines can."""
 
 
 def capacity_line(memory: MemorizationResult) -> str:

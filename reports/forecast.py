@@ -77,7 +77,7 @@ def _plan(prediction: Prediction) -> Text:
     return Text(
         f"A model of {amount(prediction.params)} parameters{trained} on {amount(prediction.tokens)} tokens: "
         f"{amount(prediction.samples)} samples of {plain(prediction.sample_tokens)} tokens, "
-        f"{plain(prediction.tokens_per_parameter)} tokens a parameter"
+        f"{plain(prediction.tokens_per_parameter)} tokens per parameter"
     )
 
 
@@ -128,7 +128,7 @@ def _capacity_rows(prediction: Prediction) -> list[Row]:
         ("Capacity", f"{amount(prediction.capacity_bits)} bits", f"all it can hold ({size(prediction.capacity_bits)})"),
         ("Information in the data", data, "what there is to hold"),
         ("Memorised bits", f"{least}{amount(prediction.memorized_bits)}", smaller),
-        ("Bits a sample", f"{least}{plain(prediction.bits_per_sample)}", "20 bits pick one in a million"),
+        ("Bits per sample", f"{least}{plain(prediction.bits_per_sample)}", "20 bits pick one in a million"),
     ]
 
 
@@ -177,7 +177,7 @@ def _basis(prediction: Prediction) -> Text:
     """Say what the figures rest on."""
     law = prediction.law
     lines = (
-        f"Capacity: {plain(prediction.bits_per_parameter)} bits a parameter. {prediction.bits_per_parameter_source}.",
+        f"Capacity: {plain(prediction.bits_per_parameter)} bits per parameter. {prediction.bits_per_parameter_source}.",
         f"Data: {prediction.dataset_bits_source}.",
         f"Law: {law.source}. Band: {law.band}.",
         f"Reference attack: {prediction.reference_attack.source}.",
@@ -198,7 +198,7 @@ def _inverse(inverse: Inverse) -> Text:
 
 
 def render_capacity(measured: CapacityMeasurement) -> Group:
-    """Say how many bits a parameter an architecture was measured to hold, and how far to trust it."""
+    """Say how many bits per parameter an architecture was measured to hold, and how far to trust it."""
     best = measured.best
     rows: list[Row] = [
         (
@@ -257,7 +257,7 @@ def _capacity_runs(measured: CapacityMeasurement) -> Group:
             number(run.test_bits_per_token, 2),
         )
     ignorance = number(math.log2(measured.n_vocabulary), 2)
-    legend = f"data, held: bits a parameter. test: bits a fresh token; {ignorance} is ignorance."
+    legend = f"data, held: bits per parameter. test: bits a fresh token; {ignorance} is ignorance."
     return Group(Text(""), table, Text(legend, style="dim"))
 
 
@@ -301,7 +301,7 @@ def _cells(calibration: Calibration) -> Group:
             *(_with_interval(one) for one in (cell.loss_f1, cell.reference_f1)),
         )
     level = percent(calibration.cells[0].loss_f1.level) if calibration.cells else "95%"
-    legend = f"F1 = Φ(d'/2) at equal error, {level} interval; x: 64-token samples a parameter."
+    legend = f"F1 = Φ(d'/2) at equal error, {level} interval; x: 64-token samples per parameter."
     return Group(Text(""), table, Text(legend, style="dim"))
 
 

@@ -1,5 +1,7 @@
 """The verdict of the gates on the terminal: the worst first, one line a gate, and what the run does about it."""
 
+from collections.abc import Iterator, Mapping
+
 from rich.console import Group
 from rich.text import Text
 
@@ -11,32 +13,50 @@ from .ci import phrases
 from .numbers import plain
 from .tones import STYLES, SYMBOLS, Tone
 
-__all__ = ["figure_line", "render_gates"]
+__all__ = ["figure_lines", "last_line", "render_gates"]
 
 _NOTES: dict[Tone, str] = {"warn": "yellow", "info": "dim"}
 _IDS = 5
 _NAME = 60
+_LINES = 35
 
 
-def render_gates(report: GateReport) -> Group:
-    """Compose the lines; print them with ``soft_wrap``, so that a gate stays on one line."""
+def render_gates(report: GateReport, *, verbose: bool = True) -> Group:
+    """Compose the lines; print them with ``soft_wrap``, so that a gate stays on one line.
+
+    Parameters
+    ----------
+    verbose : bool
+        Show every gate; otherwise the worst, as many as fit in a summary.
+    """
     width = max((len(_name(gate)) for gate in report.gates), default=0)
     lines = [line for gate in phrases.worst_first(report) for line in _gate(gate, width)]
     notes = [Text(f"{SYMBOLS[tone]} {escaping.visible(note)}", _NOTES[tone]) for tone, note in phrases.notes(report)]
-    return Group(_heading(report), *lines, *notes, Text(f"Correction: {report.correction}", style="dim"), _last(report))
+    shown = lines if verbose else lines[: max(1, _LINES - len(notes))]
+    if len(shown) < len(lines):
+        shown = [*shown, Text(f"{len(lines) - len(shown):,} lines more: --verbose", style="dim")]
+    said = Text(f"Correction: {report.correction}", style="dim")
+    return Group(_heading(report), *shown, *notes, said, last_line(report))
 
 
-def figure_line(path: str, figures: tuple[Figure, ...]) -> str:
-    """Write what ``auditor gate --list`` says of a path: the figure, or how many there are."""
-    name = escaping.visible(path, escaping.PATH)
+def figure_lines(figures: Mapping[str, tuple[Figure, ...]], *, aligned: bool) -> Iterator[str]:
+    """Write what ``auditor gate --list`` says of each path, in columns for people or after a tab for programs."""
+    names = [escaping.visible(path, escaping.PATH) for path in figures]
+    width = max(map(len, names), default=0)
+    for name, (path, found) in zip(names, figures.items(), strict=True):
+        yield f"{name:<{width}}  {_figure(path, found)}" if aligned else f"{name}\t{_figure(path, found)}"
+
+
+def _figure(path: str, figures: tuple[Figure, ...]) -> str:
+    """Write a figure, or how many there are."""
     if len(figures) > 1:
-        return f"{name}\t{len(figures)} figures, a gate each"
+        return f"{len(figures)} figures, a gate each"
     (figure,) = figures
     if figure.value is None or figure.low is None or figure.high is None:
-        return f"{name}\tnot defined: {escaping.visible(figure.undefined_reason or '', escaping.LINE)}"
+        return f"not defined: {escaping.visible(figure.undefined_reason or '', escaping.LINE)}"
     ends = "" if figure.low == figure.high else f" [{plain(figure.low)} to {plain(figure.high)}]"
     sign = "+" if path.startswith("change.") and figure.level is not None and figure.value > 0 else ""
-    return f"{name}\t{sign}{plain(figure.value)}{ends} {figure.unit}".rstrip()
+    return f"{sign}{plain(figure.value)}{ends} {figure.unit}".rstrip()
 
 
 def _heading(report: GateReport) -> Text:
@@ -77,6 +97,7 @@ def _measured(gate: GateOutcome) -> str:
     return f"{phrases.figure(gate)} [{span}]" if span else phrases.figure(gate)
 
 
-def _last(report: GateReport) -> Text:
+def last_line(report: GateReport) -> Text:
+    """Say what the run does: all that ``--quiet`` prints."""
     style = "green" if report.passed else "yellow" if report.warn_only else "red"
     return Text(f"{phrases.title(report)} Exit code {report.exit_code}.", style=f"bold {style}")

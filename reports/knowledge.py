@@ -9,7 +9,7 @@ from .numbers import Quantity, plain
 
 __all__ = ["Piece", "pieces", "quantities", "sentence"]
 
-_MEMBER = "bits a member"
+_MEMBER = "bits per member"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def quantities(memory: MemorizationResult) -> tuple[Quantity, ...]:
          "the target's. The paper's total memorization."),
         (memory.generalization_bits_per_member, "Generalization, members", _MEMBER,
          "What the reference saves too: the saved bits less the clipped ones, in the paper intended memorization."),
-        (memory.generalization_bits_per_non_member, "Generalization, non-members", "bits a non-member",
+        (memory.generalization_bits_per_non_member, "Generalization, non-members", "bits per non-member",
          "The same of texts that were never trained on."),
         (memory.generalization_share, "Generalization, share of the saved bits", "%",
          "The rest is unintended: noise and domain adaptation are in it (see the clipped mean of non-members)."),

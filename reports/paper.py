@@ -24,12 +24,12 @@ __all__ = ["NOMINAL_BITS", "PaperClaim", "paper_claims", "paper_page", "render_c
 T = TypeVar("T")
 
 NOMINAL_BITS = 3.6
-"""Bits a parameter that data are set against: the paper's round figure."""
+"""Bits per parameter that data are set against: the paper's round figure."""
 
-_ESTIMATE = "(six operations a parameter and token, at 40% of its peak: an estimate, not run)"
+_ESTIMATE = "(six operations per parameter and token, at 40% of its peak: an estimate, not run)"
 
 _TABLE_5 = (2.86, 4.23)
-"""Least and most bits a parameter of a configuration in the paper's table 5."""
+"""Least and most bits per parameter of a configuration in the paper's table 5."""
 
 _FULL = "Below capacity a model holds all of its data, beyond it no more than its capacity (section 3)"
 _DESCENT = "The test loss peaks where the data just fill the model: double descent (section 4)"
@@ -97,8 +97,8 @@ def _of_one_size(found: CapacityMeasurement) -> Iterator[PaperClaim]:
     low, high = _TABLE_5
     yield PaperClaim(
         part="capacity",
-        paper=f"A model holds about 3.64 bits a parameter (section 3; float32 mean 3.83, each {low} to {high})",
-        found=f"at least {number(math.floor(100 * found.bits_per_parameter) / 100, 2)} bits a parameter of "
+        paper=f"A model holds about 3.64 bits per parameter (section 3; float32 mean 3.83, each {low} to {high})",
+        found=f"at least {number(math.floor(100 * found.bits_per_parameter) / 100, 2)} bits per parameter of "
         f"{plural(found.n_parameters, 'parameter')}, after {count(best.steps)} steps",
         agrees=found.bits_per_parameter >= low,
         why="a lower bound within the paper's range; "
@@ -109,7 +109,7 @@ def _of_one_size(found: CapacityMeasurement) -> Iterator[PaperClaim]:
             part="capacity",
             paper=_FULL,
             found=f"{percent(round(check, 4))} of a set at 0.4 times the nominal capacity; beyond it at most "
-            f"{plain(found.bits_per_parameter)} bits a parameter",
+            f"{plain(found.bits_per_parameter)} bits per parameter",
             agrees=check > 0.99,
             why="one size of model; the amounts of data are those of the figure",
         )
@@ -119,7 +119,7 @@ def _of_one_size(found: CapacityMeasurement) -> Iterator[PaperClaim]:
     yield PaperClaim(
         part="capacity",
         paper=_DESCENT,
-        found=f"fresh sequences cost most, {plain(worst.test_bits_per_token)} bits a token, at {plain(ratio)} times "
+        found=f"fresh sequences cost most, {plain(worst.test_bits_per_token)} bits per token, at {plain(ratio)} times "
         f"the nominal capacity ({plain(math.log2(found.n_vocabulary))} is what knowing nothing costs)",
         agrees=0.4 <= ratio <= 1.3,
         why=f"{plural(len(sizes), 'amount')} of data: coarse",
@@ -145,7 +145,7 @@ def _of_sizes(found: CapacitySweep) -> Iterator[PaperClaim]:
             part="capacity",
             paper=_FULL,
             found=f"far below capacity every size holds at least {percent(round(least, 4))} of it; at most "
-            f"{plain(max(run.memorized_bits / run.params for run in found.runs))} bits a parameter beyond",
+            f"{plain(max(run.memorized_bits / run.params for run in found.runs))} bits per parameter beyond",
             agrees=least > 0.99,
             why="the runs at half the nominal capacity",
         )
@@ -186,7 +186,7 @@ def _of_bits(found: Calibration) -> Iterator[PaperClaim]:
         "(section 4)",
         found="; ".join(
             f"{amount(cell.params)} parameters: most at {count(cell.n_samples)} texts, "
-            f"{plain(_value(cell.memorized_bits) / cell.params)} bits a parameter"
+            f"{plain(_value(cell.memorized_bits) / cell.params)} bits per parameter"
             for cell in most
         ),
         agrees=n_rise == len(risen) and n_fall > 0,

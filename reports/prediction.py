@@ -91,9 +91,9 @@ def plan(beside: PredictionBesideMeasurement) -> str:
     memorized = "at most " if p.dataset_bits is None else ""
     return (
         f"{amount(p.params)} parameters{trained} on {amount(p.tokens)} tokens, as stated: {amount(p.samples)} samples "
-        f"of {plain(p.sample_tokens)} tokens, {plain(p.tokens_per_parameter)} tokens a parameter. The model can hold "
+        f"of {plain(p.sample_tokens)} tokens, {plain(p.tokens_per_parameter)} tokens per parameter. The model can hold "
         f"{amount(p.capacity_bits)} bits ({size(p.capacity_bits)}); of this training set {memorized}"
-        f"{amount(p.memorized_bits)} bits, {plain(p.bits_per_sample)} a sample."
+        f"{amount(p.memorized_bits)} bits, {plain(p.bits_per_sample)} per sample."
     )
 
 
@@ -101,7 +101,7 @@ def basis(beside: PredictionBesideMeasurement) -> tuple[str, ...]:
     """Say what the prediction rests on."""
     p = beside.prediction
     return (
-        f"Capacity: {plain(p.bits_per_parameter)} bits a parameter, {p.bits_per_parameter_source}.",
+        f"Capacity: {plain(p.bits_per_parameter)} bits per parameter, {p.bits_per_parameter_source}.",
         f"Information in the training set: {p.dataset_bits_source}.",
         f"Law: {p.law.source}. Band: {p.law.band}.",
         f"Attack with a reference: {p.reference_attack.source}.",

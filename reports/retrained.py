@@ -58,7 +58,7 @@ def bits(part: RetrainedResult) -> Quantity:
     """Give what the target holds of a member beyond the retrained model."""
     return Change(
         label="Net bits beyond the retrained model",
-        unit="bits a member",
+        unit="bits per member",
         estimate=part.net_bits_per_member,
         note="Bits by which the target writes a member shorter than the retrained model does, less the same of a "
         "non-member.",

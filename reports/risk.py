@@ -94,7 +94,7 @@ def tail_rows(risk: RiskResult) -> tuple[TailRow, ...]:
 def _tail(tail: TailResult) -> tuple[Quantity, Quantity]:
     worst = f"worst {percent(tail.share)}"
     return (
-        Quantity(label=f"Mean bits, {worst}", unit="bits a member", estimate=tail.mean_bits),
+        Quantity(label=f"Mean bits, {worst}", unit="bits per member", estimate=tail.mean_bits),
         Quantity(label=f"Least bits, {worst}", unit="bits", estimate=tail.quantile_bits),
     )
 

@@ -44,7 +44,7 @@ def render_shadows(manifest: ShadowManifest, *, n_reused: int) -> Group:
 
 
 def _table(manifest: ShadowManifest) -> Group:
-    """List the shadows, with bits a token."""
+    """List the shadows, with bits per token."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim")
     for name in ("shadow", "texts seen", "steps", "last loss", "seen", "unseen", "gap", "seconds"):
         table.add_column(Text(name), justify="left" if name == "shadow" else "right")

@@ -3,9 +3,12 @@
 Everything is plain ``Text``: no string of the audit is read as rich markup, and none holds an escape code.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -31,7 +34,7 @@ from . import (
 from .numbers import Change, Quantity, number, p_value, percent, plural
 from .tones import STYLES, SYMBOLS, TONES, Tone
 
-__all__ = ["render_terminal"]
+__all__ = ["render_terminal", "verdict_line"]
 
 _PIECES = {"shared": "dim", "common": "yellow", "own": "blue", "rest": "dim"}
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -41,6 +44,11 @@ _WARNINGS = 3
 _STEPS = 2
 _BEST = "best, held out"
 _COMPARED = 4
+_LINES = 37
+"""Lines of a summary in brief, but for the one that says that there is more and the path of the report."""
+_CHECKS_IN_BRIEF = 2
+_ROWS_IN_BRIEF = 4
+_MORE = "\nEvery part of it: --verbose, or the report."
 
 
 def _text(text: str, style: str = "", limit: int = escaping.LINE) -> Text:
@@ -94,15 +102,15 @@ def _verdict(result: AuditResult) -> Panel:
     )  # fmt: skip
 
 
-def _trust(result: AuditResult) -> Table:
+def _trust(result: AuditResult, most: int) -> Table:
     checks = soundness.trust(result)
     lines: list[tuple[Tone, str]] = [(checks.tone, f"Can these numbers be trusted? {checks.answer}")]
     if unseen := soundness.unseen_shift(result):
         lines.append(("info", unseen))
-    for check in checks.remarkable[:_CHECKS]:
+    for check in checks.remarkable[:most]:
         lines.append((TONES[check.verdict], _found(check)))
-    if len(checks.remarkable) > _CHECKS:
-        lines.append(("info", f"{plural(len(checks.remarkable) - _CHECKS, 'more such check')} in the report"))
+    if len(checks.remarkable) > most:
+        lines.append(("info", f"{plural(len(checks.remarkable) - most, 'more such check')} in the report"))
     return _bullets(lines, limit=escaping.LINE)
 
 
@@ -246,7 +254,7 @@ def _risk(result: AuditResult) -> list[RenderableType]:
     ]
     if tails:
         caveat = risk.tails_caveat(result)
-        lines.append(("warn" if caveat else "info", f"Mean bits a member: {'; '.join(tails)}. {caveat}".rstrip()))
+        lines.append(("warn" if caveat else "info", f"Mean bits per member: {'; '.join(tails)}. {caveat}".rstrip()))
     for part in risk.shown_breakdowns(found):
         too_small = risk.too_small_sentence(part)
         if part.p_value is not None or too_small:
@@ -340,11 +348,96 @@ def _next(result: AuditResult) -> list[RenderableType]:
     return [_title("Next"), _bullets(lines, limit=160)]
 
 
-def render_terminal(result: AuditResult) -> Group:
-    """Compose the summary; print it with a :class:`rich.console.Console`, which drops colours off a terminal."""
+@dataclass(frozen=True)
+class _Screen:
+    """Parts, the first of which are always shown; of the rest those that fit, and a line says that there is more."""
+
+    first: Sequence[RenderableType]
+    rest: Sequence[RenderableType]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Show parts while they fit."""
+        yield from self.first
+        left = _LINES - _height(self.first, console, options)
+        for part in self.rest:
+            height = _height([part], console, options)
+            if height <= left:
+                left -= height
+                yield part
+        yield Text(_MORE, style="dim")
+
+
+def _height(parts: Sequence[RenderableType], console: Console, options: ConsoleOptions) -> int:
+    return sum(len(console.render_lines(part, options, pad=False)) for part in parts)
+
+
+def _attacks_in_brief(result: AuditResult) -> Group:
+    ranked = [attack for attack in attacks.ranked(result) if attack.auc.value is not None][:_ROWS_IN_BRIEF]
+    if not ranked:
+        return Group(*_attacks(result))
+    table = _grid("Attack", "AUC", f"{percent(ranked[0].auc.level)} interval", "TPR @FPR")
+    for attack in ranked:
+        label = _text(attack.attack, "bold" if attack is ranked[0] else "", 24)
+        table.add_row(label, *_cells(Quantity(label="AUC", unit="", estimate=attack.auc)), _rates(attack))
+    return Group(_title("Can an attacker tell members apart?", result), table)
+
+
+def _memory_in_brief(result: AuditResult) -> Group:
+    memory = result.memorization
+    if memory is None:
+        return Group(*_memory(result))
+    shown = [figure_rows.headline_bits(memory)]
+    shown += [q for q in figure_rows.in_brief(memory) if q.label in figure_rows.IN_FEW_LINES]
+    table = _grid("", "value", f"{shown[0].level} interval")
+    for quantity in shown:
+        table.add_row(_text(quantity.label), *_cells(quantity))
+    return Group(_title("How much is remembered", result), table)
+
+
+def _findings(result: AuditResult) -> list[tuple[Tone, str]]:
+    """Say in a sentence what each further part of the audit found."""
+    said: list[tuple[Tone, str]] = []
+    if result.extraction is not None:
+        said.append((extraction.tone(result.extraction), extraction.sentence(result.extraction)))
+    if result.retrained is not None:
+        said.append((retrained.tone(result.retrained), retrained.sentence(result)))
+    if result.epsilon is not None:
+        said.append((epsilon.tone(result.epsilon), epsilon.sentence(result.epsilon)))
+    if result.risk is not None and (above := risk.above_sentence(result.risk)):
+        said.append(("info", above))
+    if result.prediction is not None:
+        said.append((prediction.tone(result.prediction), result.prediction.summary))
+    return said
+
+
+def _in_brief(result: AuditResult) -> _Screen:
+    findings = _findings(result)
+    also = Group(_title("What else was found", result), _bullets(findings, limit=escaping.LINE))
+    warned: list[tuple[Tone, str]] = [("warn", f"{plural(len(result.warnings), 'warning')} in the report")]
+    return _Screen(
+        first=(_heading(result), _trust(result, _CHECKS_IN_BRIEF), _verdict(result), Group(*_next(result))),
+        rest=(
+            _memory_in_brief(result),
+            _attacks_in_brief(result),
+            *([also] if findings else []),
+            *([_bullets(warned)] if result.warnings else []),
+        ),
+    )
+
+
+def render_terminal(result: AuditResult, *, verbose: bool = False) -> RenderableType:
+    """Compose the summary; print it with a :class:`rich.console.Console`, which drops colours off a terminal.
+
+    Parameters
+    ----------
+    verbose : bool
+        Show every part; otherwise trust, verdict and what to do, then what fits in a screen of 40 lines.
+    """
+    if not verbose:
+        return _in_brief(result)
     return Group(
         _heading(result),
-        _trust(result),
+        _trust(result, _CHECKS),
         _verdict(result),
         *_memory(result),
         *_attacks(result),
@@ -357,3 +450,10 @@ def render_terminal(result: AuditResult) -> Group:
         *_warnings(result),
         *_next(result),
     )
+
+
+def verdict_line(result: AuditResult) -> Text:
+    """Say the verdict on one line: all that ``--quiet`` prints."""
+    found = verdict.verdict(result)
+    line = Text(f"{SYMBOLS[found.tone]} {escaping.visible(found.title)}", style=f"bold {STYLES[found.tone]}")
+    return line.append(f": {escaping.visible(found.sentence, 2 * escaping.LINE)}", style="not bold default")

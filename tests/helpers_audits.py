@@ -217,7 +217,7 @@ def soundness() -> SoundnessResult:
             check("length", "pass", 0.02, "KS distance", "Both sides have the same lengths."),
             check("sample_size", "pass", 480.0, "texts", "Enough for an AUC to within 0.02."),
             check("tokenizer", "pass", None, "", "Target and reference tokenize identically."),
-            check("precision", "pass", 0.0004, "bits a token", "Scoring twice agrees."),
+            check("precision", "pass", 0.0004, "bits per token", "Scoring twice agrees."),
         ),
     )  # fmt: skip
 

@@ -38,7 +38,7 @@ def test_the_prediction_is_what_the_command_prints(page: str, monkeypatch: pytes
 def test_the_capacity_is_that_of_the_file(page: str) -> None:
     measured = read_capacity(DOCS / "data" / "capacity-tiny.json")
     assert measured.bits_per_parameter == max(run.bits_per_parameter for run in measured.runs)
-    assert f"**{measured.bits_per_parameter:.2f} bits a parameter**" in page
+    assert f"**{measured.bits_per_parameter:.2f} bits per parameter**" in page
     for run in measured.runs:
         assert f"| {run.role} | {run.seed} | {run.n_samples} | {run.steps:,} |" in page
         assert f"{run.bits_per_parameter:.3f}" in page

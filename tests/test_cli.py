@@ -107,6 +107,7 @@ def test_an_audit_writes_what_the_contract_says(audit: Run, tmp_path: Path) -> N
         "prediction",
         "extraction",
         "canaries",
+        "epsilon",
         "gates",
         "warnings",
     ]

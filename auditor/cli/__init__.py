@@ -3,6 +3,7 @@
 Nothing is imported here but what that takes: the commands, and all that they need, come after the signals are handled.
 """
 
+import os
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,10 @@ def _call(arguments: list[str], *, debug: bool) -> int:
         for argument in arguments:
             if any("\ud800" <= char <= "\udfff" for char in argument):
                 raise ConfigError(f"the argument {argument} is not valid in the encoding of the terminal; rename it")
+        if asked := os.environ.get("_AUDITOR_COMPLETE"):  # what a shell asks, see docs/quickstart.md
+            from click.shell_completion import shell_complete
+
+            return 0 if shell_complete(cli, {}, "auditor", "_AUDITOR_COMPLETE", asked) == 0 else 2
         code = 0
         with suppress(click.exceptions.Exit), cli.make_context("auditor", arguments) as context:
             code = int(cli.invoke(context) or 0)  # not `main`, which has ends of its own; --help is an Exit

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from ..errors import ConfigError
 from .audit_curve import run_curve, turn
 from .audit_folder import run_audit
 from .audit_verdict import judge_audit, refuse_beside_audit, run_until_decided
 from .gate import checked_policy
-from .kinds import AMOUNT, PATH
-from .options import folder_option, json_option, shared
+from .kinds import AMOUNT, PATH, PLACE
+from .options import folder_option, grouped, printing_options, shared
 from .output import make_folder, quiet_libraries
 
 if TYPE_CHECKING:
@@ -27,74 +28,194 @@ if TYPE_CHECKING:
 __all__ = ["audit"]
 
 
-@click.command()
-@click.option("--target", metavar="M", help=(
-    "Audited model: a folder of a model or adapter, a .gguf file, or a hub id, ID@REVISION. A pattern in quotes, "
-    "'run/checkpoint-*', audits every checkpoint that it names and draws their curve."))  # fmt: skip
-@shared("--reference", "--members")
-@click.option("--non-members", metavar="DATA", help="Texts of the same distribution that it was not trained on.")
-@click.option("--shots", metavar="DATA", help="Other non-members, which the attack recall puts before every text.")
-@click.option("--member-shots", metavar="DATA", help="Other members, which con_recall puts before every text.")
-@click.option("--neighbour-model", metavar="M", help="Masked language model that rewrites texts for neighbourhood.")
-@click.option("--neighbours", type=int, metavar="N", help="Rewritings of each text.  [default: 10]")
-@click.option("--frequency-corpus", metavar="DATA", help="Other texts, whose token frequencies dc_pdd divides by.")
-@click.option("--shadows", metavar="FOLDER", help="Models trained on random halves of the texts by `auditor shadows`.")
-@click.option("--pack", "pack", type=PATH, metavar="FILE",
-              help="Texts, reference scores and settings of `auditor pack`: only the target is run.")  # fmt: skip
-@click.option("--retrained", metavar="M",
-              help="Model trained like the target, never on the members: what unlearning should lead to.")  # fmt: skip
-@click.option("--retrained-margin", type=float, metavar="D",
-              help="Change of AUC below which both count as the same.  [default: 0.02]")  # fmt: skip
-@click.option("--split-manifest", metavar="FILE", help="Manifest of `auditor split`; the texts are checked against it.")
-@click.option("--coins", metavar="FILE",
-              help="Secret of `auditor split --coins`.  [default: coins.json beside the manifest]")  # fmt: skip
-@shared("--delta", "--guess-share")
-@click.option("--canaries", metavar="FOLDER", help="Look for these canaries of `auditor canaries`, too.")
-@shared("--drop-ids", "--salt")
-@shared("--headline", default="reference if there is one, else loss")
-@folder_option("result.json, samples.parquet, report.html, report.md and scores/", default="audit-results")
-@click.option("--adapter", metavar="PEFT_DIR", help="PEFT adapter on the target; the reference is then its base.")
-@shared("--tokenizer", "--reference-tokenizer")
-@shared("--attack", help="Attack to run; default: all that the inputs allow. See `auditor attacks`.")
-@click.option("--attack-file", "attack_files", metavar="FILE", multiple=True, help=(
-    "Python file that defines an attack of your own, which is run beside the others. Its code is run: name only files "
-    "that you trust."))  # fmt: skip
-@shared("--text-field", "--split", "--non-members-split")
-@click.option("--max-tokens", type=int, metavar="N",
-              help="Score at most N tokens of a text (with --long-texts stride: windows of N tokens).")  # fmt: skip
-@shared("--long-texts", help=(
-    "Texts beyond a context window: cut at the same character for all models, or scored whole in windows that "
-    "overlap by half."))  # fmt: skip
-@shared("--score", "--chat-template", "--prefix-token", "--dtype", "--device")
-@click.option("--device-map", metavar="auto|balanced|sequential",
-              help="Spread each model over all devices, memory and disk.")  # fmt: skip
-@shared("--batch-tokens", metavar="N|auto")
-@click.option("--engine", type=click.Choice(["local", "ray"]),
-              help="Score in this process, or on the workers of a Ray cluster.  [default: local]")  # fmt: skip
-@click.option("--ray-workers", type=int, metavar="N", help="Workers of Ray.  [default: one a GPU, else a node]")
-@click.option("--extract", metavar="PREFIX/SUFFIX", help=(
-    "Tokens of each text that the target is given, and tokens that it must then write, by its scores; none leaves it "
-    "out.  [default: 50/50]"))  # fmt: skip
-@click.option("--confirm-extraction", type=int, metavar="N",
-              help="Let the target write N of the texts that it writes by its scores, and compare.")  # fmt: skip
-@shared("--confidence", "--fpr", "--seed", "--bits-per-parameter", "--capacity")
-@click.option("--train-samples", type=AMOUNT, metavar="N",
-              help="Samples of the target's whole training set: sets prediction beside measurement.")  # fmt: skip
-@click.option("--train-tokens", type=AMOUNT, metavar="N", help="The same in tokens.")
-@click.option("--epochs", type=AMOUNT, metavar="N", help="Passes of the target over its training set.")
-@click.option("--fine-tuned", is_flag=True, default=None, help="The target was not trained from scratch.")
-@shared("--calibration")
-@click.option("--policy", "policy_file", type=PATH, metavar="FILE",
-              help="Judge by this policy, too: writes gates.json; exit code 1 if a gate fails.")  # fmt: skip
-@click.option("--until-decided", is_flag=True, help=(
-    "Score texts in random order until every gate of --policy is decided; gates.json and no report."))  # fmt: skip
-@click.option("--overwrite", is_flag=True,
-              help="Replace an audit of another model, of other texts or under another policy in --out.")  # fmt: skip
-@click.option("--include-text", is_flag=True, default=None, help="Write sample texts into the outputs.")
-@shared("--trust-remote-code", default=None)
-@click.option("--config", "config_file", type=PATH, metavar="TOML",
-              help="File with these settings, by the keys of docs/config.md; flags override it.")  # fmt: skip
-@json_option("result.json (of several checkpoints curve.json) on stdout")
+@cloup.command(short_help="Audit a model, or every checkpoint of a run.")
+@grouped(
+    "Models",
+    click.option(
+        "--target",
+        type=PLACE,
+        metavar="M",
+        help=(
+            "Audited model: a folder of a model or adapter, a .gguf file, or a hub id, ID@REVISION. A pattern in "
+            "quotes, 'run/checkpoint-*', audits every checkpoint that it names and draws their curve."
+        ),
+    ),
+    shared("--reference"),
+    click.option(
+        "--adapter", type=PLACE, metavar="PEFT_DIR", help="PEFT adapter on the target; the reference is then its base."
+    ),
+    shared("--tokenizer", "--reference-tokenizer", "--chat-template"),
+    shared("--trust-remote-code", default=None),
+)
+@grouped(
+    "Texts",
+    shared("--members"),
+    click.option(
+        "--non-members", type=PLACE, metavar="DATA", help="Texts of the same distribution that it was not trained on."
+    ),
+    click.option(
+        "--pack",
+        "pack",
+        type=PATH,
+        metavar="FILE",
+        help="Texts, reference scores and settings of `auditor pack`: only the target is run.",
+    ),
+    shared("--text-field", "--dataset-split", "--non-members-split", "--drop-ids", "--salt", "--score"),
+    click.option(
+        "--max-tokens",
+        type=int,
+        metavar="N",
+        help="Score at most N tokens of a text (with --long-texts stride: windows of N tokens).",
+    ),
+    shared(
+        "--long-texts",
+        help=(
+            "Texts beyond a context window: cut at the same character for all models, or scored whole in windows that "
+            "overlap by half."
+        ),
+    ),
+)
+@grouped(
+    "Attacks",
+    shared("--attack", help="Attack to run; default: all that the inputs allow. See `auditor attacks`."),
+    click.option(
+        "--attack-file",
+        "attack_files",
+        type=PLACE,
+        metavar="FILE",
+        multiple=True,
+        help=(
+            "Python file that defines an attack of your own, which is run beside the others. Its code is run: name "
+            "only files that you trust."
+        ),
+    ),
+    shared("--headline", default="reference if there is one, else loss"),
+    click.option(
+        "--shadows",
+        type=PLACE,
+        metavar="FOLDER",
+        help="Models trained on random halves of the texts by `auditor shadows`.",
+    ),
+    click.option(
+        "--shots", type=PLACE, metavar="DATA", help="Other non-members, which the attack recall puts before every text."
+    ),
+    click.option(
+        "--member-shots", type=PLACE, metavar="DATA", help="Other members, which con_recall puts before every text."
+    ),
+    click.option(
+        "--neighbour-model",
+        type=PLACE,
+        metavar="M",
+        help="Masked language model that rewrites texts for neighbourhood.",
+    ),
+    click.option("--neighbours", type=int, metavar="N", help="Rewritings of each text.  [default: 10]"),
+    click.option(
+        "--frequency-corpus", type=PLACE, metavar="DATA", help="Other texts, whose token frequencies dc_pdd divides by."
+    ),
+    click.option(
+        "--extract",
+        metavar="PREFIX/SUFFIX",
+        help=(
+            "Tokens of each text that the target is given, and tokens that it must then write, by its scores; none "
+            "leaves it out.  [default: 50/50]"
+        ),
+    ),
+    click.option(
+        "--confirm-extraction",
+        type=int,
+        metavar="N",
+        help="Let the target write N of the texts that it writes by its scores, and compare.",
+    ),
+)
+@grouped(
+    "Evidence",
+    click.option(
+        "--split-manifest",
+        type=PLACE,
+        metavar="FILE",
+        help="Manifest of `auditor split`; the texts are checked against it.",
+    ),
+    click.option(
+        "--coins",
+        type=PLACE,
+        metavar="FILE",
+        help="Secret of `auditor split --coins`.  [default: coins.json beside the manifest]",
+    ),
+    shared("--delta", "--guess-share"),
+    click.option(
+        "--canaries", type=PLACE, metavar="FOLDER", help="Look for these canaries of `auditor canaries`, too."
+    ),
+    click.option(
+        "--retrained",
+        type=PLACE,
+        metavar="M",
+        help="Model trained like the target, never on the members: what unlearning should lead to.",
+    ),
+    click.option(
+        "--retrained-margin",
+        type=float,
+        metavar="D",
+        help="Change of AUC below which both count as the same.  [default: 0.02]",
+    ),
+)
+@grouped(
+    "Scoring",
+    shared("--prefix-token", "--dtype", "--device"),
+    click.option(
+        "--device-map", metavar="auto|balanced|sequential", help="Spread each model over all devices, memory and disk."
+    ),
+    shared("--batch-tokens", metavar="N|auto"),
+    click.option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        help="Score in this process, or on the workers of a Ray cluster.  [default: local]",
+    ),
+    click.option("--ray-workers", type=int, metavar="N", help="Workers of Ray.  [default: one a GPU, else a node]"),
+)
+@grouped("Statistics", shared("--confidence", "--fpr", "--seed"))
+@grouped(
+    "Expectation",
+    click.option(
+        "--train-samples",
+        type=AMOUNT,
+        metavar="N",
+        help="Samples of the target's whole training set: sets prediction beside measurement.",
+    ),
+    click.option("--train-tokens", type=AMOUNT, metavar="N", help="The same in tokens."),
+    click.option("--epochs", type=AMOUNT, metavar="N", help="Passes of the target over its training set."),
+    shared("--fine-tuned", default=None, help="The target was not trained from scratch."),
+    shared("--bits-per-parameter", "--capacity", "--calibration"),
+)
+@grouped(
+    "Output",
+    folder_option("result.json, samples.parquet, report.html, report.md and scores/", default="audit-results"),
+    click.option(
+        "--policy",
+        "policy_file",
+        type=PATH,
+        metavar="FILE",
+        help="Judge by this policy, too: writes gates.json; exit code 1 if a gate fails.",
+    ),
+    click.option(
+        "--until-decided",
+        is_flag=True,
+        help=("Score texts in random order until every gate of --policy is decided; gates.json and no report."),
+    ),
+    click.option(
+        "--overwrite",
+        is_flag=True,
+        help="Replace an audit of another model, of other texts or under another policy in --out.",
+    ),
+    click.option("--include-text", is_flag=True, default=None, help="Write sample texts into the outputs."),
+    click.option(
+        "--config",
+        "config_file",
+        type=PATH,
+        metavar="TOML",
+        help="File with these settings, by the keys of docs/config.md; flags override it.",
+    ),
+    printing_options("result.json (of several checkpoints curve.json) on stdout"),
+)
 def audit(
     out: Path,
     config_file: Path | None,

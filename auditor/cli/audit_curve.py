@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, ModelError
-from .audit_folder import audit_into, print_summary, remove_verdict
-from .output import check_files, make_console, make_folder, print_document, write
+from .audit_folder import audit_into, remove_verdict, report_line
+from .output import check_files, make_console, make_folder, print_document, print_summary, write
 
 if TYPE_CHECKING:
     from ..config import AuditConfig
@@ -66,7 +66,7 @@ def run_curve(
         if as_json:
             print_document(CURVE_RENDERERS["json"](tracer.curve()))
         else:
-            print_summary(render_curve(tracer.curve()), "Curve", out / "curve.html")
+            print_summary(render_curve(tracer.curve()), report_line("Curve", out / "curve.html"))
     if tracer.failed:
         first, n = tracer.failed[0], len(tracer.failed)
         more = f" (and {n - 1} more: see curve.json)" if n > 1 and tracer.n_audited else ""

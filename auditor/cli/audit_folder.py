@@ -5,17 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
-from .output import make_console, print_document, quiet_libraries
+from .output import detail, make_console, print_document, print_summary, quiet_libraries
 
 if TYPE_CHECKING:
-    from rich.console import Group
-
     from ..auditing.pipeline import Audit
     from ..config import AuditConfig
     from ..engine.ranks import Rank
     from ..packs.reading import Unpacked
 
-__all__ = ["audit_into", "print_summary", "remove_verdict", "run_audit"]
+__all__ = ["audit_into", "remove_verdict", "report_line", "run_audit"]
 
 
 def run_audit(
@@ -29,12 +27,14 @@ def run_audit(
 ) -> "Audit":
     """Audit, write every output, print the summary."""
     from reports import RENDERERS, render_terminal
+    from reports.to_terminal import verdict_line
 
     done = audit_into(config, out, scores_folder=out / "scores", rank=rank, pack=pack, overwrite=overwrite)
     if as_json:
         print_document(RENDERERS["json"](done.result))
     else:
-        print_summary(render_terminal(done.result), "Report", out / "report.html")
+        summary = render_terminal(done.result, verbose=detail() == "verbose")
+        print_summary(summary, report_line("Report", out / "report.html"), verdict=verdict_line(done.result))
     return done
 
 
@@ -81,10 +81,8 @@ def remove_verdict(out: Path) -> None:
     make_console(stderr=True).print(said, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_summary(summary: "Group", what: str, path: Path) -> None:
-    """Print a summary and where the whole of it lies."""
+def report_line(what: str, path: Path) -> str:
+    """Say where the whole of what was printed lies."""
     from reports.escaping import visible
 
-    console = make_console(stderr=False)
-    console.print(summary)
-    console.print(f"{what}: {visible(str(path), 4000)}", markup=False, highlight=False, soft_wrap=True)
+    return f"{what}: {visible(str(path), 4000)}"

@@ -4,23 +4,26 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
 from ..errors import ConfigError
-from .kinds import FLOATS
-from .options import folder_option, json_option, shared
+from .kinds import FLOATS, PLACE
+from .options import folder_option, printing_options, shared
 from .output import deliver, make_console, make_folder, quiet_libraries, refuse_models_at_sight
 
 __all__ = ["calibrate"]
 
 
-@click.command()
-@click.option("--data", metavar="DATA", required=True, help="Texts of the kind that will be trained on.")
+@cloup.command(short_help="Fit the membership law to your own text.")
+@click.option("--data", type=PLACE, metavar="DATA", required=True, help="Texts of the kind that will be trained on.")
 @folder_option("calibration.json, calibration.svg and what is needed to go on", default="calibration")
-@shared("--text-field", "--split", filled=True)
-@click.option("--tokenizer", metavar="M", help="Tokenizer of a model.  [default: a BPE of --vocabulary on all texts]")
+@shared("--text-field", "--dataset-split", filled=True)
+@click.option(
+    "--tokenizer", type=PLACE, metavar="M", help="Tokenizer of a model.  [default: a BPE of --vocabulary on all texts]"
+)
 @click.option("--vocabulary", type=click.IntRange(min=257), default=512,
               help="Tokens of the BPE that is trained if no tokenizer is given.")  # fmt: skip
-@click.option("--model", "models", metavar="M", multiple=True,
+@click.option("--model", "models", type=PLACE, metavar="M", multiple=True,
               help="Configuration of a model size (config.json, folder or hub id), once for each.  "
                    "[default: two GPT-2 style models]")  # fmt: skip
 @click.option("--ratios", type=FLOATS, help="64-token samples per parameter.  [default: .0125,.025,.05,.1,.2]")
@@ -35,7 +38,7 @@ __all__ = ["calibrate"]
 @click.option("--held-out", type=click.IntRange(min=1), default=2000, help="Non-members.")
 @click.option("--seed", type=click.IntRange(min=0), default=0)
 @shared("--workers", default="the cores")
-@json_option("calibration.json on stdout")
+@printing_options("calibration.json on stdout")
 def calibrate(data: str, out: Path, as_json: bool, workers: int | None, **options: Any) -> None:
     """Fit the membership law to your own architecture, tokenizer and text, by a sweep of small models.
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
 from ..errors import ConfigError, DataError
-from .kinds import PATH
-from .options import folder_option, json_option, shared
+from .kinds import PATH, PLACE
+from .options import folder_option, printing_options, shared
 from .output import check_folder, make_console, make_folder, print_document, quiet_libraries, write
 
 __all__ = ["canaries"]
@@ -16,7 +17,7 @@ __all__ = ["canaries"]
 _FORMS = click.Choice(["text", "prompt-completion", "messages"])
 
 
-@click.group()
+@cloup.group(short_help="Put canaries into training data, look for them.")
 def canaries() -> None:
     """Put canaries into training data by coin flips, and bound epsilon by finding them.
 
@@ -28,17 +29,29 @@ def canaries() -> None:
 
 @canaries.command()
 @folder_option("secrets.json and manifest.json", required=True, metavar="FOLDER")
-@click.option("--base", metavar="M", help="Model that secrets are sampled from, best the one that is fine-tuned.")
-@click.option("--tokenizer", metavar="M", help="Instead of a base: whose rare tokens make the secrets, each used once.")
-@click.option("--data", metavar="DATA", help="Texts like those of training, whose beginnings stand before the secrets.")
-@shared("--text-field", "--split", filled=True)
+@click.option(
+    "--base", type=PLACE, metavar="M", help="Model that secrets are sampled from, best the one that is fine-tuned."
+)
+@click.option(
+    "--tokenizer",
+    type=PLACE,
+    metavar="M",
+    help="Instead of a base: whose rare tokens make the secrets, each used once.",
+)
+@click.option(
+    "--data",
+    type=PLACE,
+    metavar="DATA",
+    help="Texts like those of training, whose beginnings stand before the secrets.",
+)
+@shared("--text-field", "--dataset-split", filled=True)
 @click.option("--number", type=int, default=100, metavar="N", help="Canaries of each tier; coins put in half of them.")
 @click.option("--copies", default="1,4,16", metavar="K,K,...", help="Tiers: copies of each canary that is put in.")
 @click.option("--prefix-tokens", type=int, default=16, metavar="N", help="Tokens of a prefix.")
 @click.option("--secret-tokens", type=int, default=24, metavar="N", help="Tokens of a secret.")
 @click.option("--temperature", type=float, default=1.0, metavar="T", help="Of the sampling, from 0.8.")
 @shared("--device", filled=True)
-@json_option("manifest.json on stdout")
+@printing_options("manifest.json on stdout")
 def make(
     out: Path,
     base: str | None,
@@ -90,8 +103,8 @@ def make(
 @click.option("--canaries", "folder", type=PATH, metavar="FOLDER", required=True, help="What `make` wrote.")
 @click.option("--out", type=PATH, metavar="NEW_DATA", required=True, help="New file or folder, of the same format.")
 @click.option("--form", type=click.Choice(["auto", *_FORMS.choices]), default="auto", help="Form of a row.")
-@shared("--text-field", "--split", filled=True)
-@json_option("insertion.json on stdout")
+@shared("--text-field", "--dataset-split", filled=True)
+@printing_options("insertion.json on stdout")
 def insert(data: Path, folder: Path, out: Path, form: Any, text_field: str, split: str, as_json: bool) -> None:
     """Write training data again, with the canaries whose coin is in, at random rows.
 
@@ -126,9 +139,9 @@ def insert(data: Path, folder: Path, out: Path, form: Any, text_field: str, spli
 @canaries.command()
 @click.argument("data", type=PATH, metavar="TOKENISED")
 @click.option("--canaries", "folder", type=PATH, metavar="FOLDER", required=True, help="What `make` wrote.")
-@click.option("--tokenizer", metavar="M", required=True, help="Tokenizer of the data.")
-@shared("--split", filled=True)
-@json_option("check.json on stdout")
+@click.option("--tokenizer", type=PLACE, metavar="M", required=True, help="Tokenizer of the data.")
+@shared("--dataset-split", filled=True)
+@printing_options("check.json on stdout")
 def check(data: Path, folder: Path, tokenizer: str, split: str, as_json: bool) -> None:
     """Count whole canaries in the data as the trainer reads them, and refuse data that lost some.
 
@@ -157,16 +170,20 @@ def check(data: Path, folder: Path, tokenizer: str, split: str, as_json: bool) -
 
 
 @canaries.command()
-@click.option("--target", metavar="M", required=True, help="Model that was trained on the data with canaries.")
+@click.option(
+    "--target", type=PLACE, metavar="M", required=True, help="Model that was trained on the data with canaries."
+)
 @shared("--reference")
 @click.option("--canaries", "folder", type=PATH, metavar="FOLDER", required=True, help="What `make` wrote.")
 @folder_option("canaries.json and scores/", default="audit-results")
-@click.option("--adapter", metavar="PEFT_DIR", help="PEFT adapter on the target; the reference is then its base.")
+@click.option(
+    "--adapter", type=PLACE, metavar="PEFT_DIR", help="PEFT adapter on the target; the reference is then its base."
+)
 @shared("--tokenizer", "--reference-tokenizer")
 @click.option("--form", type=_FORMS, help="Form in which they were inserted.  [default: as recorded]")
 @shared("--prefix-token", "--dtype", "--device", "--confidence", "--delta", "--guess-share")
 @shared("--trust-remote-code", default=None)
-@json_option("canaries.json on stdout")
+@printing_options("canaries.json on stdout")
 def audit(out: Path, folder: Path, form: Any, as_json: bool, **options: Any) -> None:
     """Look for the canaries in a model: exposure and a lower bound on epsilon, tier by tier.
 

@@ -4,15 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
 from ..errors import ConfigError
-from .options import folder_option, json_option, shared
+from .options import folder_option, printing_options, shared
 from .output import deliver, make_console, make_folder, quiet_libraries, refuse_models_at_sight
 
 __all__ = ["capacity"]
 
 
-@click.command()
+@cloup.command(short_help="Measure bits per parameter of an architecture.")
 @click.option("--model", default="tiny", metavar="PRESET|M",
               help="A preset (see --presets), or a configuration: config.json, a model folder, a hub id.")  # fmt: skip
 @click.option("--presets", is_flag=True, help="List the presets and stop.")
@@ -27,7 +28,7 @@ __all__ = ["capacity"]
 @click.option("--sample-tokens", type=click.IntRange(min=2), help="Tokens of a random sequence.")
 @shared("--device", filled=True, metavar="auto|cpu|cuda|cuda:N", help=None)
 @shared("--workers")
-@json_option("capacity.json on stdout")
+@printing_options("capacity.json on stdout")
 def capacity(model: str, presets: bool, out: Path, as_json: bool, workers: int | None, **options: Any) -> None:
     """Measure bits per parameter by training on uniform random tokens: a lower bound of the capacity.
 

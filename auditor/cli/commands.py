@@ -1,6 +1,7 @@
 """The group of all commands. Nothing heavy is imported before a command needs it."""
 
 import click
+import cloup
 
 from ..version import __version__
 from .audit import audit
@@ -22,6 +23,9 @@ from .verify import verify
 
 __all__ = ["cli"]
 
+_WIDEST = 10_000
+"""Columns of help at most: as wide as the terminal is."""
+
 
 def _print_versions(context: click.Context, _: click.Parameter, asked: bool) -> None:
     """Print the version, and the installed versions that a report of an error needs."""
@@ -35,7 +39,9 @@ def _print_versions(context: click.Context, _: click.Parameter, asked: bool) -> 
     context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@cloup.group(
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": _WIDEST}
+)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_versions,
               help="Show the versions of auditor and of what it runs on, and exit.")  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show the traceback of an error (anywhere on the line).")
@@ -47,6 +53,8 @@ def cli(debug: bool) -> None:
     """
 
 
-_COMMANDS = (audit, split, pack, predict, capacity, calibrate, shadows, demo, report, attacks, compare, gate, verify)
-for _one in (*_COMMANDS, reproduce, canaries, epsilon, doctor):
-    cli.add_command(_one)
+cli.section("Start", demo, doctor)
+cli.section("Before training", predict, split, canaries, capacity, calibrate)
+cli.section("Audit", audit, shadows, pack, attacks, epsilon)
+cli.section("Read and judge", report, gate, compare, verify)
+cli.section("Research", reproduce)

@@ -3,20 +3,21 @@
 from pathlib import Path
 
 import click
+import cloup
 
 from .kinds import PATH
-from .options import folder_option, json_option, shared
-from .output import make_console, make_folder, print_document, write
+from .options import folder_option, printing_options, shared
+from .output import make_folder, print_document, print_summary, write
 
 __all__ = ["compare"]
 
 
-@click.command()
+@cloup.command(short_help="Say what changed between two audits.")
 @click.argument("old", type=PATH)
 @click.argument("new", type=PATH)
 @folder_option("comparison.json, comparison.html and comparison.md")
 @shared("--confidence", filled=True, metavar=None)
-@json_option("comparison.json on stdout")
+@printing_options("comparison.json on stdout")
 def compare(old: Path, new: Path, out: Path | None, confidence: float, as_json: bool) -> None:
     """Say what changed from the audit OLD to the audit NEW (the folders that `auditor audit --out` wrote).
 
@@ -38,7 +39,4 @@ def compare(old: Path, new: Path, out: Path | None, confidence: float, as_json: 
     if as_json:
         print_document(COMPARISON_RENDERERS["json"](comparison))
         return
-    console = make_console(stderr=False)
-    console.print(render_comparison(comparison))
-    if out is not None:
-        console.print(f"\nReport: {out / 'comparison.html'}", markup=False, soft_wrap=True)
+    print_summary(render_comparison(comparison), *([] if out is None else [f"\nReport: {out / 'comparison.html'}"]))

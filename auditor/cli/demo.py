@@ -3,16 +3,18 @@
 from pathlib import Path
 
 import click
+import cloup
 
 from ..errors import ConfigError
 from .audit_folder import run_audit
-from .options import folder_option
+from .options import detail_options, folder_option
 from .output import make_console, make_folder, quiet_libraries
 
 __all__ = ["demo"]
 
 
-@click.command()
+@cloup.command(short_help="Show it all on invented people, in a minute.")
+@detail_options
 @folder_option("the invented data, the two models and the report", default="demo-audit")
 @click.option("--seed", type=int, default=0)
 def demo(out: Path, seed: int) -> None:

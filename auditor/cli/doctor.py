@@ -3,18 +3,19 @@
 from contextlib import suppress
 
 import click
+import cloup
 
 from ..errors import AuditError
-from .options import json_option
-from .output import make_console, print_document, quiet_libraries
+from .options import printing_options
+from .output import make_console, print_document, print_summary, quiet_libraries
 
 __all__ = ["doctor"]
 
 
-@click.command()
+@cloup.command(short_help="Try what an audit needs on this machine.")
 @click.option("--compile", "compile_kernels", is_flag=True,
               help="Also compile the kernel of large jobs and check it (10 s or more).")  # fmt: skip
-@json_option("every finding as JSON on stdout")
+@printing_options("every finding as JSON on stdout")
 def doctor(compile_kernels: bool, as_json: bool) -> None:
     """Try what an audit needs on this machine, and say what to do about what does not work.
 
@@ -34,7 +35,7 @@ def doctor(compile_kernels: bool, as_json: bool) -> None:
     if as_json:
         print_document(to_text(found))
     else:
-        make_console(stderr=False).print(render_diagnosis(found))
+        print_summary(render_diagnosis(found))
     if broken := found.broken:
         first = f"{broken[0].part}, {broken[0].name}: {broken[0].detail}"
         raise AuditError(f"{len(broken)} of {len(found.findings)} findings keep audits from working; {first}")

@@ -1,21 +1,22 @@
 """``auditor epsilon``: the lower bound on epsilon that right guesses of random coins give."""
 
 import click
+import cloup
 
 from ..errors import ConfigError
-from .options import json_option, shared
+from .options import printing_options, shared
 from .output import make_console, print_document
 
 __all__ = ["epsilon"]
 
 
-@click.command()
+@cloup.command(short_help="Bound epsilon from guesses of random coins.")
 @click.option("--canaries", type=int, metavar="M", required=True, help="Records that a fair coin put in or left out.")
 @click.option("--guesses", type=int, metavar="R", required=True, help="Coins guessed, declared before looking.")
 @click.option("--correct", type=int, metavar="V", required=True, help="Guesses that were right.")
 @click.option("--delta", type=float, metavar="D", default=0.0, help="Delta of the claim that is tested.")
 @shared("--confidence", filled=True, metavar="P", help="Chance that the bound does not exceed the true epsilon.")
-@json_option("the bound as JSON on stdout")
+@printing_options("the bound as JSON on stdout")
 def epsilon(canaries: int, guesses: int, correct: int, delta: float, confidence: float, as_json: bool) -> None:
     """Bound epsilon from below: what differential privacy a training run cannot have had.
 

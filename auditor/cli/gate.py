@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
 from ..errors import ConfigError, ResultError
 from .kinds import PATH
-from .options import json_option
-from .output import check_files, make_console, print_document, write
+from .options import printing_options
+from .output import check_files, detail, make_console, print_document, write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,12 +29,12 @@ STDIN = Path("stdin")
 FORMATS = ("junit", "sarif", "summary", "badge", "model_card")
 
 
-@click.command()
+@cloup.command(short_help="Hold a result against a policy.")
 @click.argument("results", metavar="[RESULT]", type=click.Path(path_type=Path, allow_dash=True), nargs=-1)
 @click.option("--policy", "policy_file", type=PATH, metavar="FILE",
               help="Limits, from a TOML file.  [default: a built-in policy]")  # fmt: skip
 @click.option("--baseline", type=PATH, metavar="RESULT", help="An earlier audit to compare with, for gates on change.*")
-@json_option("the verdict as JSON")
+@printing_options("the verdict as JSON")
 @click.option("--junit", type=PATH, metavar="FILE", help="Write JUnit XML: a test case a gate.")
 @click.option("--sarif", type=PATH, metavar="FILE", help="Write SARIF 2.1.0.")
 @click.option("--summary", type=PATH, metavar="FILE",
@@ -209,10 +210,10 @@ def _judged(data: bytes, file: Path, baseline: Path | None) -> "Judged":
 
 
 def _list(judged: "Judged") -> int:
-    from reports.gates import figure_line
+    from reports.gates import figure_lines
 
-    for path, figures in judged.figures.items():
-        click.echo(figure_line(path, figures))
+    for line in figure_lines(judged.figures, aligned=sys.stdout.isatty()):
+        click.echo(line)
     return 0
 
 
@@ -230,9 +231,10 @@ def print_verdict(report: "GateReport", *, as_json: bool, stderr: bool = False) 
 
         print_document(to_text(report))
         return
-    from reports.gates import render_gates
+    from reports.gates import last_line, render_gates
 
-    make_console(stderr=stderr).print(render_gates(report), soft_wrap=True)
+    shown = last_line(report) if detail() == "quiet" else render_gates(report, verbose=detail() == "verbose")
+    make_console(stderr=stderr, always=True).print(shown, soft_wrap=True)
 
 
 def deliver_verdict(

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..amounts import parse_amount
 
-__all__ = ["AMOUNT", "FLOATS", "PATH", "Amount", "FloatList"]
+__all__ = ["AMOUNT", "FLOATS", "PATH", "PLACE", "Amount", "FloatList", "Place"]
 
 
 class FloatList(click.ParamType[tuple[float, ...]]):
@@ -38,4 +39,18 @@ class Amount(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
-FLOATS, AMOUNT, PATH = FloatList(), Amount(), click.Path(path_type=Path)
+class Place(click.ParamType[str]):
+    """A file, a folder or an id: whatever is written, with files to complete it."""
+
+    name = "PLACE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Leave it as it is."""
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Let the shell complete files and folders."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+FLOATS, AMOUNT, PATH, PLACE = FloatList(), Amount(), click.Path(path_type=Path), Place()

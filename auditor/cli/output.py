@@ -12,22 +12,30 @@ from ..documents.places import check_files, make_folder, write
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group
+    from rich.console import Console, Group, RenderableType
 
 __all__ = [
+    "DETAIL",
     "check_figure",
     "check_files",
     "check_folder",
     "deliver",
+    "detail",
     "make_console",
     "make_folder",
     "print_document",
+    "print_summary",
     "quiet_libraries",
     "refuse_models_at_sight",
     "write",
 ]
 
 Document = TypeVar("Document")
+
+DETAIL = "auditor.detail"
+"""Where the context of a command keeps what ``--quiet`` or ``--verbose`` asked for."""
+_LINES = 39
+"""Lines of a summary in brief."""
 
 
 def check_figure(path: Path | None) -> None:
@@ -55,9 +63,7 @@ def deliver(
     if as_json:
         print_document(text)
         return
-    console = make_console(stderr=False)
-    console.print(render(document))
-    console.print(f"\nUse it: auditor predict ... --{name} {out}", markup=False, soft_wrap=True)
+    print_summary(render(document), f"\nUse it: auditor predict ... --{name} {out}")
 
 
 def check_folder(out: Path) -> None:
@@ -77,11 +83,37 @@ def print_document(text: str) -> None:
     click.echo(text.encode())
 
 
-def make_console(*, stderr: bool) -> "Console":
-    """Return a console; results go to stdout, everything else to stderr."""
+def detail() -> str:
+    """Say how much the command that runs prints: ``quiet``, ``brief`` or ``verbose``."""
+    context = click.get_current_context(silent=True)
+    return "brief" if context is None else str(context.meta.get(DETAIL, "brief"))
+
+
+def make_console(*, stderr: bool, always: bool = False) -> "Console":
+    """Return a console; results go to stdout, everything else to stderr, and under ``--quiet`` only what ``always``."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False)
+    return Console(stderr=stderr, highlight=False, quiet=detail() == "quiet" and not always)
+
+
+def print_summary(summary: "RenderableType", *below: str, verdict: "RenderableType | None" = None) -> None:
+    """Print a summary (in brief its beginning) and lines below it; under ``--quiet`` the verdict alone."""
+    if detail() == "quiet":
+        if verdict is not None:
+            make_console(stderr=False, always=True).print(verdict, soft_wrap=True)
+        return
+    from rich.segment import Segments
+
+    console = make_console(stderr=False)
+    lines = console.render_lines(summary, pad=False)
+    most = _LINES - len(below)
+    shown = lines if detail() == "verbose" or len(lines) <= most else lines[: most - 1]
+    for line in shown:
+        console.print(Segments(line), end="\n", soft_wrap=True)
+    if len(shown) < len(lines):
+        console.print(f"{len(lines) - len(shown):,} lines more: --verbose", style="dim")
+    for said in below:
+        console.print(said, markup=False, soft_wrap=True)
 
 
 def refuse_models_at_sight(*models: str | None) -> None:

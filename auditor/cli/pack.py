@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
-from .kinds import PATH
-from .options import json_option, shared
+from .kinds import PATH, PLACE
+from .options import printing_options, shared
 from .output import check_files, make_console, make_folder, print_document, quiet_libraries, refuse_models_at_sight
 
 if TYPE_CHECKING:
@@ -15,16 +16,18 @@ if TYPE_CHECKING:
 __all__ = ["pack"]
 
 
-@click.command()
+@cloup.command(short_help="Put all that an audit needs into one file.")
 @shared("--reference", required=True)
 @shared("--reference-tokenizer",
         help="Tokenizer of every reference, not its own: a folder, a hub id, or a tokenizer.json.")  # fmt: skip
 @shared("--members", required=True, help="Texts that targets are trained on.")
-@click.option("--non-members", metavar="DATA", help="Texts of the same distribution that they are not trained on.")
+@click.option(
+    "--non-members", type=PLACE, metavar="DATA", help="Texts of the same distribution that they are not trained on."
+)
 @click.option("--out", type=PATH, required=True, metavar="FILE", help="Pack to write.")
 @click.option("--scores", "scores_folder", type=PATH, metavar="FOLDER",
               help="Score store to use and to keep, such as scores/ of an audit.  [default: none is kept]")  # fmt: skip
-@shared("--attack", "--headline", "--drop-ids", "--text-field", "--split", "--non-members-split")
+@shared("--attack", "--headline", "--drop-ids", "--text-field", "--dataset-split", "--non-members-split")
 @click.option("--max-tokens", type=int, metavar="N",
               help="Score at most N tokens of a text: no more than the shortest window of a target.")  # fmt: skip
 @shared("--long-texts", help="Texts beyond that.")
@@ -33,7 +36,7 @@ __all__ = ["pack"]
 @shared("--device")
 @shared("--batch-tokens", type=int, metavar="N")
 @shared("--confidence", "--fpr", "--seed")
-@json_option("the manifest on stdout")
+@printing_options("the manifest on stdout")
 def pack(out: Path, scores_folder: Path | None, as_json: bool, **options: Any) -> None:
     """Score the references once, and put all that an audit of any target needs into one file.
 

@@ -4,33 +4,36 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
-from .kinds import AMOUNT, PATH
-from .options import json_option, shared
-from .output import check_figure, make_console, print_document, quiet_libraries, refuse_models_at_sight
+from .kinds import AMOUNT, PATH, PLACE
+from .options import printing_options, shared
+from .output import check_figure, make_console, print_document, print_summary, quiet_libraries, refuse_models_at_sight
 
 __all__ = ["predict"]
 
 
-@click.command()
+@cloup.command(short_help="Predict the risk of a plan of training.")
 @click.option("--params", type=AMOUNT, help=(
     "Parameters of the model, tied ones once, of a mixture all experts: 124M, 1.5B."))  # fmt: skip
-@click.option("--model", metavar="M", help="Count them instead: a model folder, a config.json, or a hub id.")
+@click.option(
+    "--model", type=PLACE, metavar="M", help="Count them instead: a model folder, a config.json, or a hub id."
+)
 @click.option("--samples", type=AMOUNT, help="Samples of the training set, each counted once.")
 @click.option("--tokens", type=AMOUNT, help="Tokens of the training set, each counted once: 300B, 2T.")
-@click.option("--data", metavar="DATA", help="Count samples and tokens of these texts (with --tokenizer).")
-@click.option("--tokenizer", metavar="M", help="Tokenizer for --data.  [default: that of --model]")
+@click.option("--data", type=PLACE, metavar="DATA", help="Count samples and tokens of these texts (with --tokenizer).")
+@click.option("--tokenizer", type=PLACE, metavar="M", help="Tokenizer for --data.  [default: that of --model]")
 @shared("--text-field", filled=True, help="Column of --data; without it, conversations are looked for.")
 @shared("--score", filled=True, help="Of conversations, count what was completed, or everything.")
 @shared("--chat-template", help="Chat template of the conversations, instead of the tokenizer's own.")
-@shared("--split", filled=True)
+@shared("--dataset-split", filled=True)
 @click.option("--sample-tokens", type=AMOUNT, help=(
     "Tokens of a sample; other than 64 is an extrapolation.  [default: 64, or the mean of --data]"))  # fmt: skip
 @click.option("--copies", type=AMOUNT, metavar="K", help=(
     "Also say what the law gives for a text that stands in the training set K times."))  # fmt: skip
 @click.option("--epochs", type=AMOUNT, help="Passes over the data; few are an extrapolation.")
 @click.option("--trainable", metavar="N|PEFT_DIR", help="Parameters that are trained, if not all: LoRA, frozen layers.")
-@click.option("--fine-tuning", is_flag=True, help="Training starts from a trained model: an extrapolation.")
+@shared("--fine-tuned", name="fine_tuning")
 @click.option("--vocabulary", type=AMOUNT, metavar="N", help=(
     "Entries of the vocabulary: a token holds log2 N bits at most.  "
     "[default: that of --model or --tokenizer, else 262,144]"))  # fmt: skip
@@ -47,7 +50,7 @@ __all__ = ["predict"]
 @shared("--trust-remote-code")
 @click.option("--plot", type=PATH, metavar="FILE",
               help="Draw the plan on the map of parameters and tokens: .svg, .png or .pdf.")  # fmt: skip
-@json_option("the prediction as JSON")
+@printing_options("the prediction as JSON")
 def predict(plot: Path | None, as_json: bool, **options: Any) -> None:
     """Predict the risk before training: memorised bits, F1, AUC, and their ceiling.
 
@@ -72,6 +75,6 @@ def predict(plot: Path | None, as_json: bool, **options: Any) -> None:
         return
     from reports import render_prediction
 
-    make_console(stderr=False).print(render_prediction(prediction))
+    print_summary(render_prediction(prediction))
     if plot is not None:
         make_console(stderr=True).print(f"Map: {plot}", markup=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
 from ..errors import ResultError
 from .kinds import PATH
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["attacks", "report"]
 
 
-@click.command()
+@cloup.command(short_help="Write the report of an audit again.")
 @click.argument("result", type=PATH)
 @click.option("--format", "form", type=click.Choice(["html", "md", "json"]), required=True)
 @click.option("--out", type=PATH, help="File to write; default: stdout.")
@@ -36,7 +37,7 @@ def report(result: Path, form: str, out: Path | None) -> None:
         write(out, text)
 
 
-@click.command()
+@cloup.command(short_help="List the attacks.")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def attacks(as_json: bool) -> None:
     """List the attacks: what each scores, its parameters, its paper, and when it is run."""

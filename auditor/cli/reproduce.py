@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from ..errors import ConfigError
+from .kinds import PLACE
 from .options import folder_option, shared
-from .output import make_console, make_folder, quiet_libraries, write
+from .output import make_console, make_folder, print_summary, quiet_libraries, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +22,14 @@ _STATE = "reproduction.json"
 _PARTS = ("capacity", "text", "membership", "extraction")
 
 
-@click.command()
+@cloup.command(short_help="Train the experiments of the paper again.")
 @click.option("--part", "parts", type=click.Choice(_PARTS), multiple=True,
               help="What to reproduce; may be given several times.  [default: all of them]")  # fmt: skip
 @folder_option("data, figures, paper.md and what is needed to go on", default="reproduction")
 @click.option("--scale", type=click.Choice(["laptop", "paper"]), default="laptop",
               help="Sizes of models and data: minutes to an hour on two cores, or the paper's, for GPUs.")  # fmt: skip
-@click.option("--data", metavar="DATA", help="Texts for all parts but capacity: two million characters do.")
-@shared("--text-field", "--split", filled=True)
+@click.option("--data", type=PLACE, metavar="DATA", help="Texts for all parts but capacity: two million characters do.")
+@shared("--text-field", "--dataset-split", filled=True)
 @shared("--device", filled=True, metavar="auto|cpu|cuda|cuda:N", help=None)
 @shared("--workers")
 def reproduce(
@@ -144,6 +146,4 @@ def _write_page(out: Path, parts: "Sequence[str]") -> None:
     claims = paper_claims(capacity, text)
     figures = {part: f"{part}.svg" for part in _PARTS if (out / f"{part}.svg").is_file()}
     write(out / "paper.md", paper_page(capacity, text, figures=figures))
-    console = make_console(stderr=False)
-    console.print(render_claims(claims))
-    console.print(f"\nPage: {out / 'paper.md'}", markup=False, soft_wrap=True)
+    print_summary(render_claims(claims), f"\nPage: {out / 'paper.md'}")

@@ -5,22 +5,28 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
-from .options import folder_option, json_option, shared
-from .output import make_console, make_folder, print_document, quiet_libraries, refuse_models_at_sight
+from .kinds import PLACE
+from .options import folder_option, printing_options, shared
+from .output import make_console, make_folder, print_document, print_summary, quiet_libraries, refuse_models_at_sight
 
 __all__ = ["shadows"]
 
 
-@click.command()
-@click.option("--target", metavar="M", required=True, help="Model whose architecture and tokenizer the shadows take.")
+@cloup.command(short_help="Train shadow models, for the strongest attacks.")
+@click.option(
+    "--target", type=PLACE, metavar="M", required=True, help="Model whose architecture and tokenizer the shadows take."
+)
 @shared("--tokenizer", help="Tokenizer of target and base, not their own: a folder, a hub id, or a tokenizer.json.")
 @shared("--members", required=True)
-@click.option("--non-members", metavar="DATA", required=True, help="Texts that it was not trained on.")
+@click.option("--non-members", type=PLACE, metavar="DATA", required=True, help="Texts that it was not trained on.")
 @folder_option("the models and manifest.json", default="shadows")
 @click.option("--models", "n_models", type=int, default=8, metavar="K",
               help="Shadows, an even number; 4 or more for online LiRA.")  # fmt: skip
-@click.option("--base", metavar="M", help="Weights that every shadow starts from, as the target did.  [default: new]")
+@click.option(
+    "--base", type=PLACE, metavar="M", help="Weights that every shadow starts from, as the target did.  [default: new]"
+)
 @click.option("--lora", "lora_rank", type=int, metavar="RANK",
               help="Train a LoRA adapter of this rank on the base.  [default: all weights]")  # fmt: skip
 @click.option("--epochs", type=float, default=10.0, help="Passes over a half; best the target's.")
@@ -32,12 +38,12 @@ __all__ = ["shadows"]
 @shared("--prefix-token", filled=True, help="What stands before a text, as in the audit.")
 @shared("--score", filled=True, help="Of conversations, train on what was completed, or on everything; as the audit.")
 @shared("--chat-template", help="Chat template of the target, instead of its tokenizer's own.")
-@shared("--text-field", "--split", filled=True)
+@shared("--text-field", "--dataset-split", filled=True)
 @shared("--non-members-split")
 @click.option("--seed", type=int, default=0, help="Of the halves, first weights and orders.")
 @shared("--device", filled=True, help=None)
 @shared("--workers")
-@json_option("manifest.json on stdout")
+@printing_options("manifest.json on stdout")
 def shadows(out: Path, as_json: bool, workers: int | None, **options: Any) -> None:
     """Train shadow models on random halves of the audited texts.
 
@@ -68,9 +74,7 @@ def shadows(out: Path, as_json: bool, workers: int | None, **options: Any) -> No
     if as_json:
         print_document(to_text(manifest))
         return
-    console = make_console(stderr=False)
-    console.print(render_shadows(manifest, n_reused=n_reused))
-    console.print(f"\nUse them: {_next_command(options, out)}", markup=False, soft_wrap=True)
+    print_summary(render_shadows(manifest, n_reused=n_reused), f"\nUse them: {_next_command(options, out)}")
 
 
 def _next_command(options: dict[str, Any], out: Path) -> str:

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from ..errors import ConfigError
-from .options import folder_option, json_option, shared
+from .options import folder_option, printing_options, shared
 from .output import check_folder, make_console, make_folder, print_document
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["split"]
 
 
-@click.command()
+@cloup.command(short_help="Draw members and non-members from one corpus.")
 @click.argument("data", metavar="DATA")
 @folder_option("members.jsonl, non_members.jsonl, manifest.json (and coins.json)", required=True, metavar="FOLDER")
 @click.option("--member-share", type=float, default=0.5, metavar="S", help="Share of the texts to train on.")
@@ -31,9 +32,9 @@ __all__ = ["split"]
     "manifest.json commits to them; coins.json is their secret, shown to nobody before the audit."))  # fmt: skip
 @shared("--salt")
 @shared("--seed", filled=True, help="Of the random split; with --coins of the holdout alone.")
-@shared("--text-field", "--split", filled=True)
+@shared("--text-field", "--dataset-split", filled=True)
 @click.option("--force", is_flag=True, help="Replace the files of an earlier split in FOLDER.")
-@json_option("manifest.json on stdout")
+@printing_options("manifest.json on stdout")
 def split(data: str, out: Path, near_duplicates: str, force: bool, as_json: bool, **options: Any) -> None:
     """Split a corpus at random into members and non-members, before training.
 

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
 from ..errors import ResultError
 from .kinds import PATH
-from .options import json_option
-from .output import make_console, print_document, quiet_libraries
+from .options import printing_options
+from .output import print_document, print_summary, quiet_libraries
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["verify"]
 
 
-@click.command()
+@cloup.command(short_help="Compute the claims of an audit again.")
 @click.argument("result", type=PATH)
 @click.option("--data/--no-data", default=True, help="Read the texts again, if they are here.")
 @click.option("--models/--no-models", default=True,
               help="Hash the weights again, if they are here (about a second a gigabyte).")  # fmt: skip
-@json_option("every claim as JSON on stdout")
+@printing_options("every claim as JSON on stdout")
 def verify(result: Path, data: bool, models: bool, as_json: bool) -> None:
     """Compute again what the RESULT of an audit (result.json, or its folder) claims.
 
@@ -40,7 +41,7 @@ def verify(result: Path, data: bool, models: bool, as_json: bool) -> None:
     if as_json:
         print_document(to_text(found))
     else:
-        make_console(stderr=False).print(_table(found))
+        print_summary(_table(found))
     if differing := found.of("differs"):
         n = len(found.claims) - len(found.of("not_checked"))
         first = f"{differing[0].name}: {differing[0].detail}"

@@ -25,10 +25,10 @@ Array = NDArray[np.float64]
 Names = list[str | None] | None
 
 BITS = {
-    "debiased_bits_per_member": "bits a member, clipped, less those of a non-member",
-    "net_bits_per_member": "signed bits a member, less those of a non-member",
-    "mean_bits_members": "signed bits a member",
-    "clipped_bits_per_member": "bits a member, clipped, UNCALIBRATED",
+    "debiased_bits_per_member": "bits per member, clipped, less those of a non-member",
+    "net_bits_per_member": "signed bits per member, less those of a non-member",
+    "mean_bits_members": "signed bits per member",
+    "clipped_bits_per_member": "bits per member, clipped, UNCALIBRATED",
 }
 
 

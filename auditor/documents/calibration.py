@@ -29,11 +29,11 @@ class CalibrationCell:
     seed: int
     """Seed of the random draws."""
     member_bits_per_token: float
-    """Mean code length of members under the target, bits a token."""
+    """Mean code length of members under the target, bits per token."""
     non_member_bits_per_token: float
-    """Mean code length of held-out samples under the target, bits a token."""
+    """Mean code length of held-out samples under the target, bits per token."""
     reference_bits_per_token: float
-    """Mean code length of held-out samples under the reference, bits a token."""
+    """Mean code length of held-out samples under the reference, bits per token."""
     loss_f1: Estimate
     """F1 at equal error of the loss attack."""
     loss_auc: Estimate

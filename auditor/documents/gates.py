@@ -9,7 +9,7 @@ from .files import document
 
 __all__ = ["GATES_VERSION", "EarlyStop", "GateOutcome", "GateReport", "Outcome", "Tolerable"]
 
-GATES_VERSION = "1.3"
+GATES_VERSION = "1.4"
 
 Outcome = Literal["pass", "fail", "inconclusive", "refused"]
 Tolerable = Literal["inconclusive", "refused"]
@@ -71,6 +71,8 @@ class GateOutcome:
     """Of a mean of bits: share of the samples below which those that hold bits may all have been missed; else null."""
     caveat: str | None = None
     """Of which values the interval may hold less often than its level says; null if of none that was simulated."""
+    policy_line: int | None = None
+    """Line of the policy that names the gate, from 1; null if it is not known."""
 
     def contradictions(self) -> Iterator[str]:
         """Say how figure, limits and outcome disagree."""

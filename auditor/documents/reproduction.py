@@ -91,7 +91,7 @@ class CapacitySweep:
     runs: tuple[SizeRun, ...]
     """Every run, the smallest models first."""
     slope: Slope | None
-    """Bits a parameter as the slope over sizes; null below three sizes."""
+    """Bits per parameter as the slope over sizes; null below three sizes."""
     slope_bf16: Slope | None
     """The same of the weights rounded to bfloat16; null below three sizes."""
     settings: Mapping[str, str]

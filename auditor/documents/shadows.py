@@ -114,11 +114,11 @@ class ShadowRun:
     tokens: int
     """Number of tokens predicted over all steps."""
     loss_bits_per_token: float
-    """Mean training loss over the last tenth of the steps, bits a token."""
+    """Mean training loss over the last tenth of the steps, bits per token."""
     seen_bits_per_token: float
-    """Mean code length, after training, of up to 200 texts it was trained on, bits a token."""
+    """Mean code length, after training, of up to 200 texts it was trained on, bits per token."""
     unseen_bits_per_token: float
-    """Mean code length, after training, of as many texts it was not trained on, bits a token."""
+    """Mean code length, after training, of as many texts it was not trained on, bits per token."""
     n_checked: int
     """Texts behind these two, seen and unseen together."""
     device: str
@@ -140,7 +140,7 @@ class ShadowRun:
 
     @property
     def gap_bits_per_token(self) -> float:
-        """What an unseen text costs more than a seen one, in bits a token."""
+        """What an unseen text costs more than a seen one, in bits per token."""
         return self.unseen_bits_per_token - self.seen_bits_per_token
 
 

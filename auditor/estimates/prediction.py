@@ -56,7 +56,7 @@ def compare(
     best_auc : Estimate or None
         The largest measured AUC of any attack. It is the best of several, so it is only held against the ceiling.
     bits_per_member : Estimate or None, bits
-        Debiased bits of a member, held against the bits a sample that fit into the model.
+        Debiased bits of a member, held against the bits per sample that fit into the model.
     capacity_used : Estimate or None
         Share of the capacity that the audited members use.
     """

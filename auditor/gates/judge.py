@@ -306,6 +306,7 @@ def state_outcome(
         vetoes=tuple(vetoes),
         unseen_below=figure.unseen_below,
         caveat=figure.caveat,
+        policy_line=policy.lines.get(gate.name),
     )
 
 

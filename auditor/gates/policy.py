@@ -5,7 +5,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import date, datetime
 from difflib import get_close_matches
 from functools import cache
@@ -39,6 +39,8 @@ MOST_TABLES = 500
 Decision = Literal["fail", "pass"]
 Correction = Literal["holm", "none"]
 
+_HEADER = re.compile(r"\s*\[\[?\s*([\w.-]+)\s*\]\]?")
+_NAMED = re.compile(r"""\s*name\s*=\s*["']([A-Za-z0-9_.-]+)["']""")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _SHARE = re.compile(
     r"\.(?:(?:\w+_)?auc|auc_\w+|f1|f1_equal_error|posterior|tpr_at_fpr\.[0-9][0-9.e-]*)$|^retrained\.attacks\..+\.change$"
@@ -97,6 +99,8 @@ class Policy:
     correction : {"holm", "none"}
     source, sha256 : str
         Path of the file or ``built-in``, and the hash of its text.
+    lines : mapping of str to int
+        Of a file, the line that names each gate, from 1.
     """
 
     gates: tuple[Gate, ...]
@@ -106,6 +110,7 @@ class Policy:
     correction: Correction = "holm"
     source: str = BUILT_IN
     sha256: str = ""
+    lines: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def let_through(self) -> tuple[Tolerable, ...]:
@@ -136,7 +141,8 @@ def read_policy(path: Path) -> Policy:
     ConfigError
         If it cannot be read, or as `parse_policy` says.
     """
-    return parse_policy(read_toml_text(path, "policy"), str(path))
+    text = read_toml_text(path, "policy")
+    return replace(parse_policy(text, str(path)), lines=_lines(text))
 
 
 def parse_policy(text: str, source: str) -> Policy:
@@ -184,6 +190,18 @@ def _policy(given: Mapping[str, Any], source: str, sha256: str) -> Policy:
             raise ConfigError(f"a waiver names the gate {waiver.gate[:64]!r}, which is not in the policy; {hint}")
     chosen = {key: given[key] for key in _CHOICES if key in given}
     return Policy(gates=gates, waivers=waivers, source=source, sha256=sha256, **chosen)
+
+
+def _lines(text: str) -> dict[str, int]:
+    """Find the line that names each gate, from 1, so that a finding can point at it."""
+    found: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            table = header[1]
+        elif table == "gate" and (named := _NAMED.match(line)):
+            found.setdefault(named[1], number)
+    return found
 
 
 def _tables(given: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
@@ -240,12 +258,12 @@ def _waiver(given: Mapping[str, Any], number: int) -> Waiver:
 
 def _check_table(given: Mapping[str, Any], kind: type[Gate] | type[Waiver], where: str) -> None:
     """Refuse unknown keys, missing keys, and words that are not strings."""
-    _check_keys(given, [field.name for field in fields(kind)], f"{where}: ")
-    for field in fields(kind):
-        if field.default is MISSING and field.name not in given:
-            raise ConfigError(f"{where}: {field.name} is missing")
-        if field.type is str and not isinstance(given.get(field.name, ""), str):
-            raise ConfigError(f"{where}: {field.name} takes a string, got {given[field.name]!r}")
+    _check_keys(given, [one.name for one in fields(kind)], f"{where}: ")
+    for one in fields(kind):
+        if one.default is MISSING and one.name not in given:
+            raise ConfigError(f"{where}: {one.name} is missing")
+        if one.type is str and not isinstance(given.get(one.name, ""), str):
+            raise ConfigError(f"{where}: {one.name} takes a string, got {given[one.name]!r}")
 
 
 def _check_keys(given: Mapping[str, Any], known: list[str] | tuple[str, ...], where: str) -> None:

@@ -360,7 +360,7 @@ def _warnings(plan: Plan, law: LawPrediction, ceiling: Ceiling) -> list[str]:
         found.append("the upper limit of the attacks excludes nothing here: what they achieve is to be measured")
     if ceiling.auc > 0.999:
         found.append(
-            f"the ceiling excludes nothing here: {ceiling.bits_per_sample:.3g} bits a sample are enough to recognise "
+            f"the ceiling excludes nothing here: {ceiling.bits_per_sample:.3g} bits per sample are enough to recognise "
             "every sample"
         )
     return found

@@ -163,9 +163,10 @@ def notes(report: GateReport) -> list[tuple[Tone, str]]:
     made: list[tuple[Tone, str]] = [("warn", note) for note in report.notes]
     if report.doubts:
         made.append(("warn", f"read with care, checks warn: {_in_words(report.doubts)}"))
-    if report.elsewhere:
+    if report.elsewhere and report.policy != "built-in":
         subject = "an audit" if report.kind == "audit" else f"a {report.kind}"
-        made.append(("info", f"not judged, about other documents than {subject}: {', '.join(report.elsewhere)}"))
+        what = "gate is" if len(report.elsewhere) == 1 else "gates are"
+        made.append(("info", f"{len(report.elsewhere)} {what} not for {subject}: {', '.join(report.elsewhere)}"))
     if said := unvouched(report):
         made.append(("warn", said))
     return made
@@ -262,12 +263,14 @@ def verdict(report: GateReport) -> str:
 
 
 def heading(report: GateReport) -> str:
-    """Say the same with how many gates stop the run: ``3 gates stop it: 2 failed, 1 inconclusive``."""
-    n = sum(gate.stops for gate in report.gates)
-    if not n:
+    """Say the same of all gates: ``4 of 4 gates failed``, ``of 5 gates 2 failed, 1 inconclusive``."""
+    stopping = [gate for gate in report.gates if gate.stops]
+    if not stopping:
         return verdict(report)
-    stop = "would stop" if report.warn_only else "stops" if n == 1 else "stop"
-    return f"{plural(n, 'gate')} {stop} it: {verdict(report)}"
+    all_failed = all(gate.outcome == "fail" for gate in stopping)
+    many = plural(len(report.gates), "gate")
+    said = f"{len(stopping):,} of {many} failed" if all_failed else f"of {many} {verdict(report)}"
+    return f"{said} (warnings only)" if report.warn_only else said
 
 
 def title(report: GateReport) -> str:

@@ -23,8 +23,8 @@ def to_sarif(report: GateReport) -> str:
     """Render the gates as SARIF 2.1.0.
 
     Every gate is a rule. Every gate that does not pass is a result, and so is every sample it names: an error if it
-    breaks the build, else a warning; a waiver is an external suppression. Locations are the result document and the
-    sample id, never a text. Fingerprints depend on the rule, the subject and the sample alone, so that a finding keeps
+    breaks the build, else a warning; a waiver is an external suppression. Locations are the gate's line of
+    the policy (of the built-in one the result document) and the sample id, never a text. Fingerprints depend on the rule, the subject and the sample alone, so that a finding keeps
     its identity from run to run.
 
     References
@@ -118,7 +118,7 @@ def _results(index: int, gate: GateOutcome, report: GateReport) -> list[dict[str
         {
             **common,
             "message": _message(said),
-            "locations": [_location(report, where)],
+            "locations": [_location(gate, report, where)],
             "partialFingerprints": _fingerprints(gate, report, sample),
             **({} if sample else {"properties": _figures(gate)}),
         }
@@ -126,8 +126,11 @@ def _results(index: int, gate: GateOutcome, report: GateReport) -> list[dict[str
     ]
 
 
-def _location(report: GateReport, where: dict[str, str]) -> dict[str, Any]:
-    place = {"artifactLocation": {"uri": _uri(report.result), "index": 0}, "region": {"startLine": 1}}
+def _location(gate: GateOutcome, report: GateReport, where: dict[str, str]) -> dict[str, Any]:
+    """Point at the gate's line of the policy, where one would act; without one at the document that was judged."""
+    judged = {"uri": _uri(report.result), "index": 0}
+    artifact = judged if gate.policy_line is None else {"uri": _uri(report.policy)}
+    place = {"artifactLocation": artifact, "region": {"startLine": gate.policy_line or 1}}
     return {"physicalLocation": place, "logicalLocations": [where]}
 
 

@@ -34,7 +34,7 @@ def capacity_sweep_figure(found: CapacitySweep, path: Path) -> None:
     caption = (
         f"Each mark is one model trained on random tokens ({count(found.n_vocabulary)} kinds, sequences of "
         f"{found.sample_tokens}). Left: dashed, all of the data. Right: the most that each size held, a lower bound; "
-        "filled in float32, hollow with the weights rounded to bfloat16; dashed, the paper's 3.64 bits a parameter."
+        "filled in float32, hollow with the weights rounded to bfloat16; dashed, the paper's 3.64 bits per parameter."
     )
     with new_sheet(path, 7.4, 3.3, f"Capacity over sizes{_said(found.slope)}", caption) as sheet:
         left, right = sheet.add_axes((0.085, 0.14, 0.38, 0.68)), sheet.add_axes((0.6, 0.14, 0.38, 0.68))
@@ -90,7 +90,7 @@ def text_figure(found: Calibration, path: Path) -> None:
     """
     caption = (
         f"Each mark is one model; data: bits of its texts under a reference of the same size on other texts; capacity: "
-        f"{NOMINAL_BITS} bits a parameter. Left: the debiased clip with 95% intervals over texts; dashed, beside the "
+        f"{NOMINAL_BITS} bits per parameter. Left: the debiased clip with 95% intervals over texts; dashed, beside the "
         "largest reference. Right: filled, members; hollow, held-out texts."
     )
     title = f"Unintended memorization and double descent on {visible(found.data, ID)}"
@@ -107,9 +107,9 @@ def text_figure(found: Calibration, path: Path) -> None:
             others = [cell.non_member_bits_per_token for cell in cells]
             right.plot(x, others, color=color, marker=marker, ms=4.5, lw=1, mfc="none")
         ratios = padded([_filled(cell) for cell in found.cells], 1.3)
-        left.set(ylabel="unintended bits a parameter", title="Unintended memorization")
+        left.set(ylabel="unintended bits per parameter", title="Unintended memorization")
         left.set_ylim(bottom=0)
-        right.set(ylabel="bits a token", title="Losses")
+        right.set(ylabel="bits per token", title="Losses")
         _by_capacity((left, right), ratios)
         put_legend(sheet, drawn, 1)
 

@@ -16,7 +16,7 @@ from helpers_attacks import signals_of, token_scores
 
 def test_by_hand() -> None:
     # token by token p = mean of the references: (.2 + .6) / 2 = .4, (.1 + .1) / 2 = .1
-    # gains log2 .8/.4 = 1, log2 .4/.1 = 2; divergence 1 bit in all; (1 + 2 + 1) / 2 tokens = 2 bits a token
+    # gains log2 .8/.4 = 1, log2 .4/.1 = 2; divergence 1 bit in all; (1 + 2 + 1) / 2 tokens = 2 bits per token
     one = [np.log([0.8, 0.4])]
     references = tuple(token_scores(np.log(row)) for row in ([0.2, 0.1], [0.6, 0.1]))
     signals = signals_of(token_scores(*one), references=references, divergence=np.array([math.log(2)]))

@@ -229,7 +229,7 @@ def test_presets_say_what_they_are() -> None:
 
 @pytest.mark.slow
 def test_the_tiny_preset_holds_most_of_what_it_can(tmp_path: Path) -> None:
-    """A tenth of its steps: everything far below the capacity, and near 3 bits a parameter at it."""
+    """A tenth of its steps: everything far below the capacity, and near 3 bits per parameter at it."""
     preset = PRESETS["tiny"]
     jobs = capacity._jobs(
         CapacityPlan(name="tiny", config=preset.config(), sample_tokens=64, training=preset.training, n_seeds=1), 15_808

@@ -29,7 +29,7 @@ NOTHING: dict[str, Estimate | None] = dict.fromkeys(
 
 @pytest.fixture
 def prediction() -> Prediction:
-    """Loss attack AUC 0.8 in [0.7, 0.9], with a reference 0.9 in [0.85, 0.95]; 10 bits a sample, AUC at most 0.97."""
+    """Loss attack AUC 0.8 in [0.7, 0.9], with a reference 0.9 in [0.85, 0.95]; 10 bits per sample, AUC at most 0.97."""
     found = predict(Plan(params=12_512, tokens=626 * 64.0, capacity=BitsPerParameter(3.51, "test")))
     assert found.law.in_range
     return replace(

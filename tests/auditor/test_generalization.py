@@ -90,7 +90,7 @@ def test_without_non_members_their_part_is_undefined() -> None:
 
 def test_no_code_beats_the_source_on_fresh_texts() -> None:
     # tokens of a source of 2 bits each, alphabet of 16: the true code is the best reference, and whatever a target
-    # does, no more than 4 - 2 bits a token can be shared.
+    # does, no more than 4 - 2 bits per token can be shared.
     rng = np.random.default_rng(0)
     source = np.array([0.5, 0.25, 0.125, 0.0625, *[0.0625 / 12] * 12])
     tokens = rng.choice(16, size=(400, 30), p=source)

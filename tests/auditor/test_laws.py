@@ -43,7 +43,7 @@ TABLE_4 = [  # parameters, samples, target F1, observed F1, spread of the observ
     (SMALL, 6_104_935, 0.75, 0.6569, 0.006),
     (SMALL, 1_498_634, 0.95, 0.9798, 0.003),
 ]
-S_SWEEP = [  # tokens a sample, parameters (test_counting.py counts them), memorised, expected, error in per cent
+S_SWEEP = [  # tokens per sample, parameters (test_counting.py counts them), memorised, expected, error in per cent
     (4, 659_456, "1.73e5", "1.80e5", 4.19),
     (8, 659_968, "3.54e5", "3.60e5", 1.80),
     (16, 660_992, "7.15e5", "7.21e5", 0.84),

@@ -149,7 +149,7 @@ def test_the_finding_names_the_step(curve: Curve) -> None:
 def test_a_veto_everywhere_replaces_the_finding(curve: Curve) -> None:
     vetoed = replace(curve, points=tuple(replace(one, soundness="veto") for one in curve.points))
     assert finding(vetoed).title == "No verdict"
-    assert "bits a member" not in finding(vetoed).sentence
+    assert "bits per member" not in finding(vetoed).sentence
     last = replace(curve, points=(*curve.points[:2], replace(curve.points[2], soundness="veto")))
     assert "At checkpoint-200" in finding(last).sentence
 

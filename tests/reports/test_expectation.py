@@ -62,7 +62,7 @@ def test_a_difference_is_marked_with_its_side(expected: AuditResult) -> None:
     assert by_name["Bits of a member"] == ("above", "warn")
     assert prediction.tone(result.prediction) == "warn"
     stream = io.StringIO()
-    Console(file=stream, width=80).print(render_terminal(result))
+    Console(file=stream, width=80).print(render_terminal(result, verbose=True))
     for text in (RENDERERS["html"](result), RENDERERS["md"](result), stream.getvalue()):
         assert "▲" in text
         assert "90.0" in text
@@ -78,7 +78,7 @@ def test_small_bits_are_not_written_as_zero(expected: AuditResult) -> None:
 
 def test_the_terminal_gives_a_few_rows_in_80_columns(expected: AuditResult) -> None:
     stream = io.StringIO()
-    Console(file=stream, width=80).print(render_terminal(expected))
+    Console(file=stream, width=80).print(render_terminal(expected, verbose=True))
     section = stream.getvalue().partition("What its size lets expect")[2].partition("\n\n")[0]
     assert [line.split("  ")[0] for line in section.splitlines()[3:6]] == ["Loss, AUC", "Reference, AUC", "Best, AUC"]
 

@@ -30,7 +30,7 @@ def few() -> AuditResult:
 
 def terminal(result: AuditResult) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=80).print(render_terminal(result))
+    Console(file=stream, width=80).print(render_terminal(result, verbose=True))
     return stream.getvalue()
 
 

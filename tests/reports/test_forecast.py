@@ -90,7 +90,7 @@ def test_what_is_not_known_is_an_upper_limit() -> None:
     assert "Memorised bits 434 million the smaller of the two" in known
     assert "Information in the data not known" in unknown
     assert "Memorised bits at most 434 million the capacity, an upper limit" in unknown
-    assert "Bits a sample at most 71.1" in unknown
+    assert "Bits per sample at most 71.1" in unknown
 
 
 def test_the_ceiling_is_rounded_up_and_says_when_it_excludes_nothing() -> None:
@@ -167,4 +167,6 @@ def test_a_one_sided_figure_is_written_as_one() -> None:
 def test_no_more_bits_than_the_tokens_hold() -> None:
     """Three samples of 64 tokens out of 1,024: 64 times 10 bits each, whatever the capacity."""
     few = words(forecast(tokens=64.0 * 3, bits_per_token=None, n_vocabulary=1024))
-    assert "Memorised bits at most 1,920 all that the tokens can hold, an upper limit Bits a sample at most 640" in few
+    assert (
+        "Memorised bits at most 1,920 all that the tokens can hold, an upper limit Bits per sample at most 640" in few
+    )

@@ -13,9 +13,9 @@ from reports import RENDERERS, render_terminal
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def terminal(result: AuditResult) -> str:
+def terminal(result: AuditResult, *, verbose: bool) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=80).print(render_terminal(result))
+    Console(file=stream, width=80).print(render_terminal(result, verbose=verbose))
     return "".join(line.rstrip() + "\n" for line in stream.getvalue().splitlines())
 
 
@@ -33,7 +33,11 @@ def terminal(result: AuditResult) -> str:
 )
 def test_golden(name: str, audit: str, results: dict[str, AuditResult]) -> None:
     result = results[audit]
-    text = terminal(result) if name.endswith(".txt") else RENDERERS[name.rpartition(".")[2]](result)
+    text = (
+        terminal(result, verbose=name != "terminal.txt")
+        if name.endswith(".txt")
+        else RENDERERS[name.rpartition(".")[2]](result)
+    )
     if os.environ.get("UPDATE_GOLDEN"):
         (GOLDEN / name).write_text(text, encoding="utf-8", newline="\n")
     assert text == (GOLDEN / name).read_text(encoding="utf-8")

@@ -41,6 +41,7 @@ def test_the_order_of_the_fields_is_the_format(normal: AuditResult) -> None:
             "prediction",
             "extraction",
             "canaries",
+            "epsilon",
             "gates",
             "warnings",
         ),

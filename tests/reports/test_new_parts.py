@@ -47,7 +47,7 @@ def estimates(value: object) -> Iterator[Estimate]:
 
 def screen(result: AuditResult) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=400).print(render_terminal(result))
+    Console(file=stream, width=400).print(render_terminal(result, verbose=True))
     return stream.getvalue()
 
 

@@ -38,7 +38,7 @@ def audit(full: AuditResult) -> AuditResult:
 
 def shown(audit: AuditResult) -> dict[str, str]:
     stream = io.StringIO()
-    Console(file=stream, width=400).print(render_terminal(audit))
+    Console(file=stream, width=400).print(render_terminal(audit, verbose=True))
     return {"terminal": stream.getvalue(), "html": RENDERERS["html"](audit), "md": RENDERERS["md"](audit)}
 
 

@@ -7,38 +7,68 @@ from rich.console import Console
 
 from auditor.documents.result import AuditResult
 from reports import render_terminal
+from reports.to_terminal import verdict_line
+from reports.verdict import verdict
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def printed(result: AuditResult, *, terminal: bool = False, width: int = 80) -> str:
+def printed(result: AuditResult, *, terminal: bool = False, width: int = 80, verbose: bool = False) -> str:
     stream = io.StringIO()
     console = Console(file=stream, width=width, force_terminal=terminal, color_system="truecolor" if terminal else None)
-    console.print(render_terminal(result))
+    console.print(render_terminal(result, verbose=verbose))
     return stream.getvalue()
 
 
-def test_one_screen_of_80_columns(normal: AuditResult) -> None:
-    lines = printed(normal).splitlines()
-    assert len(lines) <= 45
+def test_one_screen_of_80_columns(any_result: AuditResult) -> None:
+    lines = printed(any_result).splitlines()
+    assert len(lines) <= 39  # and the path of the report
     assert max(map(len, lines)) <= 80
 
 
+def test_trust_verdict_and_what_to_do_are_always_shown(any_result: AuditResult) -> None:
+    text = re.sub(r"[│╭╰─\s]+", " ", printed(any_result))
+    assert "Can these numbers be trusted?" in text
+    assert verdict(any_result).title in text
+    assert "Next" in text
+    assert "--verbose" in text
+
+
+def test_what_is_verbose_leaves_no_part_out(full: AuditResult) -> None:
+    brief, whole = printed(full, width=100), printed(full, width=100, verbose=True)
+    assert len(whole.splitlines()) > 2 * len(brief.splitlines())
+    for part in (
+        "How much is remembered",
+        "Who is at risk",
+        "What can be drawn out",
+        "Compared with a model",
+        "expect",
+    ):
+        assert part in whole
+
+
+def test_quiet_is_one_line(any_result: AuditResult) -> None:
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(verdict_line(any_result), soft_wrap=True)
+    assert stream.getvalue().count("\n") == 1
+    assert verdict(any_result).title in stream.getvalue()
+
+
 def test_trust_comes_before_the_verdict_and_the_verdict_before_the_figures(any_result: AuditResult) -> None:
-    text = printed(any_result)
+    text = printed(any_result, verbose=True)
     assert text.index("Can these numbers be trusted?") < text.index("╭") < text.index("How much is remembered")
 
 
 def test_everything_that_can_be_run_fits_100_columns(full: AuditResult) -> None:
-    lines = printed(full, width=100).splitlines()
-    assert len(lines) <= 91
+    lines = printed(full, width=100, verbose=True).splitlines()
+    assert len(lines) <= 110
     assert max(map(len, lines)) <= 100
     start = next(i for i, line in enumerate(lines) if "retr." in line and "change of AUC" in line)
     assert [line.split()[0] for line in lines[start + 2 : start + 6]] == ["reference", "loss", "lowercase", "zlib"]
 
 
 def test_the_way_out_stands_with_its_check(full: AuditResult) -> None:
-    text = re.sub(r"\s+", " ", printed(full))
+    text = re.sub(r"\s+", " ", printed(full, verbose=True))
     assert "near-duplicates across the sides: 14 members share" in text
     assert "14 samples listed in drop-ids.txt, beside this report: run again with --drop-ids and that file." in text
     assert text.count("Remove the non-members listed") == 1

@@ -126,7 +126,7 @@ def test_a_rate_counts_only_above_its_false_alarms(
 
 def screen(result: AuditResult) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=200).print(render_terminal(result))
+    Console(file=stream, width=200).print(render_terminal(result, verbose=True))
     return stream.getvalue()
 
 
@@ -258,7 +258,7 @@ def test_all_formats_show_the_same_numbers(results: dict[str, AuditResult]) -> N
     for name in ("normal", "none", "no_reference", "no_non_members"):
         result = results[name]
         stream = io.StringIO()
-        Console(file=stream, width=200).print(render_terminal(result))
+        Console(file=stream, width=200).print(render_terminal(result, verbose=True))
         html, md, screen = unescape(RENDERERS["html"](result)), RENDERERS["md"](result), stream.getvalue()
         memory = result.memorization
         brief = in_brief(memory) if memory else ()
@@ -362,7 +362,7 @@ def test_what_was_cut_stands_beside_the_verdict_in_every_format(normal: AuditRes
     )
     assert any((chip.label, chip.word) == ("Never read", "85% of the bytes of a side") for chip in chips(result))
     console = Console(file=io.StringIO(), width=400)
-    console.print(render_terminal(result))
+    console.print(render_terminal(result, verbose=True))
     for text in (console.file.getvalue(), unescape(RENDERERS["html"](result)), RENDERERS["md"](result)):  # type: ignore[attr-defined]
         assert "85% of their bytes never read" in text
         assert text.index("85% of their bytes") < text.index("How much is remembered")

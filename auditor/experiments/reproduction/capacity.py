@@ -62,7 +62,7 @@ def sweep_capacity(
             "optimizer": chosen.optimizer,
             "batch_size": str(chosen.batch_size),
             "steps": f"parameters / {chosen.parameters_per_step:g}, at least {chosen.least_steps:,}",
-            "data": ", ".join(f"{one:g}" for one in chosen.multiples) + " times 3.6 bits a parameter",
+            "data": ", ".join(f"{one:g}" for one in chosen.multiples) + " times 3.6 bits per parameter",
             "precision": "fp32; bf16: the weights of the same model rounded once it is trained",
         },
         packages={name: version(name) for name in _PACKAGES},

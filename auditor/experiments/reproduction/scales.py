@@ -24,7 +24,7 @@ class CapacityScale:
     heads : int or None
         Of every model; None for one to each 32 of the width.
     multiples : tuple of float
-        Sizes of the data, as multiples of 3.6 bits a parameter.
+        Sizes of the data, as multiples of 3.6 bits per parameter.
     batch_size : int
     parameters_per_step : float
         The steps of a model are its parameters over this, at least ``least_steps``.
