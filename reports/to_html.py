@@ -1,5 +1,6 @@
-"""The report as one HTML file that needs nothing else: no network, no script, no font, no image."""
+"""The report as one HTML file that needs nothing else: no network, no font, no image, and no script unless asked for."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -22,9 +23,13 @@ from . import (
     prediction,
     retrained,
     risk,
+    samples,
     soundness,
+    tokens,
     verdict,
+    vetoed,
 )
+from .interactive import SampleRows, script
 
 __all__ = ["first_screen", "shown", "style_sheet", "templates", "to_html"]
 
@@ -69,7 +74,8 @@ def _context(result: AuditResult) -> dict[str, Any]:
     ranked, memory = attacks.ranked(result), result.memorization
     implied = figure_rows.implied_auc(memory) if memory else None
     extras = {name: getattr(result, name) for name in ("gates",)}
-    modules = (advice, escaping, extraction, figure_rows, figures, knowledge, numbers, retrained, risk, soundness)
+    modules = (advice, escaping, extraction, figure_rows, figures, knowledge, numbers, retrained, risk, samples)
+    modules = (*modules, soundness, tokens)
     found = verdict.verdict(result)
     measured = found.kind in ("found", "none") and ranked and not found.stands_out
     derived = [
@@ -86,6 +92,7 @@ def _context(result: AuditResult) -> dict[str, Any]:
         "style": style_sheet(),
         "beside": result.prediction,
         "verdict": found,
+        "veto": vetoed.veto(result),
         "trust": soundness.trust(result),
         "attacks": ranked,
         "attack_words": attacks,
@@ -101,9 +108,27 @@ def _context(result: AuditResult) -> dict[str, Any]:
     }
 
 
-def to_html(result: AuditResult) -> str:
-    """Render the whole audit as one self-contained HTML document."""
-    return templates().get_template("report.html.j2").render(_context(result)).rstrip() + "\n"
+def to_html(
+    result: AuditResult, *, files: Sequence[str] = (), interactive: bool = False, rows: SampleRows | None = None
+) -> str:
+    """Render the whole audit as one self-contained HTML document.
+
+    Parameters
+    ----------
+    result : AuditResult
+    files : sequence of str
+        Names of files beside the document, which it links.
+    interactive : bool
+        Add a script that sorts, filters and reads curves; the page forbids every other one by its hash.
+    rows : SampleRows, optional
+        All samples, for an interactive table.
+    """
+    context = _context(result) | {
+        "files": files,
+        "script": script() if interactive else None,
+        "all_samples": rows if interactive else None,
+    }
+    return templates().get_template("report.html.j2").render(context).rstrip() + "\n"
 
 
 def first_screen(result: AuditResult) -> str:
