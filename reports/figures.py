@@ -98,7 +98,7 @@ def _decades(attacks: Sequence[AttackResult]) -> int:
 
 
 def _curve(curve: RocCurve, place: Callable[[float], float]) -> list[Point]:
-    """Place the points; of those on the left edge, where a logarithmic axis puts what lies below it, the last is kept."""
+    """Place the points; of those on the left edge, where a logarithmic axis puts what lies below, the last is kept."""
     points = [(place(x), place(y)) for x, y in zip(curve.fpr, curve.tpr, strict=True)]
     on_edge = sum(x <= 0 for x, _ in points)
     return points[max(0, on_edge - 1) :] if on_edge > 1 else points

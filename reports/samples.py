@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from markupsafe import Markup
-
 from auditor.documents.result import AuditResult, TopSample
 from auditor.estimates.grade import surest_count
 
 from . import tokens
 from .figure_rows import headline_bits
-from .numbers import count, number, percent, plain, plural
+from .numbers import count, number, percent, plural
 from .soundness import is_vetoed
 
-__all__ = ["Column", "OPEN", "columns", "lede", "nothing_memorized", "nothing_sentence", "parts_note", "where"]
+__all__ = ["OPEN", "Column", "columns", "lede", "nothing_memorized", "nothing_sentence", "parts_note"]
 
 OPEN = 3
 """Samples whose text is shown at once; that of the others unfolds."""
@@ -83,23 +81,16 @@ def _numbers(title: str, cells: Sequence[str]) -> Column:
     return Column(title, True, tuple(cells))
 
 
-def where(i: int, one: TopSample) -> Markup:
-    """Draw the bits over the length of a text as a strip; nothing where they are not known."""
-    return tokens.strip(f"strip-{i}", one.bits_by_position or ())
-
-
 def parts_note(samples: Sequence[TopSample]) -> str:
     """Say what the strips show, or why there are none; empty in files of older auditors."""
     reasons = dict.fromkeys(one.tokens_undefined_reason for one in samples if one.tokens_undefined_reason)
     if reasons:
         return f"Where in a text the bits lie is not shown: {'; '.join(reasons)}."
-    tops = [max(one.bits_by_position) for one in samples if one.bits_by_position]
-    if not tops:
+    if not any(one.bits_by_position for one in samples):
         return ""
+    _, top = tokens.scale_of(samples)
     return (
-        "Where the bits lie: each bar is a part of the text from its beginning to its end, its height the bits held "
-        f"beyond the reference, up to {plain(float(max(1, *tops)))} in one part; below the line the reference expects "
-        "that part more."
-        if len(tops) > 1
-        else ""
+        "Where the bits lie: each bar is a part of the text, from beginning to end, and its height the bits that "
+        f"the target holds of it beyond the reference, {plural(top, 'bit')} where it is highest; below the line, the "
+        "reference expects the part more."
     )

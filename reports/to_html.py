@@ -1,5 +1,6 @@
-"""The report as one HTML file that needs nothing else: no network, no font, no image, and no script unless asked for."""
+"""The report as one HTML file that needs nothing else: no network, font or image, and no script unless asked for."""
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -46,6 +47,11 @@ def shown(value: object, limit: int = escaping.LINE, *, keep: str = "") -> Marku
     )
 
 
+def with_code(text: str) -> Markup:
+    """Escape a sentence; what stands between backticks is shown as code."""
+    return Markup(re.sub(r"`([^`<>]+)`", r"<code>\1</code>", str(shown(text, 2 * escaping.LINE))))
+
+
 @cache
 def templates() -> Environment:
     """Build the templates' world: everything is escaped, and every value passes through :func:`shown`."""
@@ -58,6 +64,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["shown"] = shown
+    environment.filters["with_code"] = with_code
     environment.filters["middle"] = escaping.middle
     environment.filters["spoken"] = soundness.spoken
     return environment
@@ -74,8 +81,10 @@ def _context(result: AuditResult) -> dict[str, Any]:
     ranked, memory = attacks.ranked(result), result.memorization
     implied = figure_rows.implied_auc(memory) if memory else None
     extras = {name: getattr(result, name) for name in ("gates",)}
-    modules = (advice, escaping, extraction, figure_rows, figures, knowledge, numbers, retrained, risk, samples)
-    modules = (*modules, soundness, tokens)
+    modules = (
+        *(advice, escaping, extraction, figure_rows, figures, knowledge, numbers, retrained, risk, samples),
+        *(soundness, tokens),
+    )
     found = verdict.verdict(result)
     measured = found.kind in ("found", "none") and ranked and not found.stands_out
     derived = [

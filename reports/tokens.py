@@ -1,7 +1,7 @@
-"""Bits of the parts of a text, made visible: words shaded by what the target holds of them, or a strip without words."""
+"""Bits of the parts of a text, made visible: words shaded by what the target holds, or a strip without words."""
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
@@ -11,7 +11,7 @@ from auditor.documents.result import TopSample
 from .escaping import pieces, visible
 from .numbers import number, plural
 
-__all__ = ["LEVELS", "heaviest", "left_out", "legend", "shaded", "spoken_heaviest", "strip"]
+__all__ = ["LEVELS", "heaviest", "left_out", "legend", "scale_of", "shaded", "spoken_heaviest", "strip"]
 
 LEVELS = (1.0, 2.0, 4.0, 8.0)
 """Bits of a piece from which it is shaded one step darker."""
@@ -54,7 +54,7 @@ def _marked(text: str, level: int) -> Markup:
 
 def legend() -> Markup:
     """Show what the steps of shading mean."""
-    words = [f"{low:g} to {high:g} bits" for low, high in zip(LEVELS, LEVELS[1:], strict=False)]
+    words = [f"{low:g} to {high:g} bits" for low, high in pairwise(LEVELS)]
     steps = [("less", "the reference expects it more"), ("b0", f"below {LEVELS[0]:g} bit")]
     steps += [(f"b{i}", word) for i, word in enumerate([*words, f"{LEVELS[-1]:g} bits and more"], 1)]
     keys = Markup(" ").join(
@@ -87,7 +87,7 @@ def heaviest(one: TopSample) -> tuple[tuple[str, float], ...]:
 
 
 def spoken_heaviest(one: TopSample) -> str:
-    """Name the passages that hold most bits, which shading alone would keep from a screen reader; empty if none does."""
+    """Name the passages that hold most bits, which shading keeps from a screen reader; empty if none does."""
     found = [f"“{visible(text.strip(), _LONGEST)}” {number(bits, 1)} bits" for text, bits in heaviest(one)]
     return f"Most bits: {'; '.join(found)}." if found else ""
 
@@ -103,7 +103,13 @@ def left_out(one: TopSample) -> str:
     )
 
 
-def strip(name: str, parts: Sequence[int]) -> Markup:
+def scale_of(samples: Sequence[TopSample]) -> tuple[int, int]:
+    """Choose one scale for the strips of all samples, which holds 0 and 1 bit."""
+    bits = [part for one in samples for part in one.bits_by_position or ()]
+    return min([0, *bits]), max([1, *bits])
+
+
+def strip(name: str, parts: Sequence[int], scale: tuple[int, int]) -> Markup:
     """Draw the bits of equal parts of a text as bars from its beginning to its end; nothing without parts.
 
     Parameters
@@ -111,10 +117,12 @@ def strip(name: str, parts: Sequence[int]) -> Markup:
     name : str
         Of the drawing on its page.
     parts : sequence of int, bits
+    scale : (int, int), bits
+        Least and most that the box has room for, the same for strips that are compared.
     """
     if not parts:
         return Markup("")
-    top, low = max(1, *parts), min(0, *parts, 0)
+    low, top = scale
     zero, width = 100 * top / (top - low), 100 / len(parts)
     bars = []
     for i, bits in enumerate(parts):
@@ -126,8 +134,8 @@ def strip(name: str, parts: Sequence[int]) -> Markup:
         )
     most = max(range(len(parts)), key=lambda i: parts[i])
     said = (
-        f"Bits in {plural(len(parts), 'equal part')} of the text: {', '.join(number(float(bits), 0) for bits in parts)}; "
-        f"most in part {most + 1}."
+        f"Bits in {plural(len(parts), 'equal part')} of the text: "
+        f"{', '.join(number(float(bits), 0) for bits in parts)}; most in part {most + 1}."
     )
     title = Markup('<title id="{0}-t">Where the bits lie</title><desc id="{0}-d">{1}</desc>').format(name, said)
     line = f'<line class="zero" x1="0" x2="100%" y1="{zero:.2f}%" y2="{zero:.2f}%"/>'

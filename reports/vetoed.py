@@ -59,7 +59,7 @@ _CAUSES: dict[str, tuple[str, str]] = {
     "reference_alone": (
         "The two sides differ without the target, so nothing can be concluded: the reference alone tells them apart"
         "{figure}",
-        "Draw both sides at random from one pool (`auditor split`), take a reference that saw neither, and audit again.",
+        "Draw both sides from one pool (`auditor split`), take a reference that saw neither, and audit again.",
     ),
     "sample_size": (
         "There are too few texts, so nothing can be concluded",

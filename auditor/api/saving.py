@@ -29,7 +29,7 @@ def prepare_folder(out: Path) -> None:
 
 
 def write_audit(done: Audit, out: Path, *, scores: Path | None = None) -> Audit:
-    """Write the table of samples (twice, once for spreadsheets), the document, the reports, the drop list and the checksums of an audit.
+    """Write the table of samples (once more for spreadsheets), the document, reports, drop list and checksums.
 
     Parameters
     ----------

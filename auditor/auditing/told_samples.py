@@ -12,10 +12,7 @@ from .evidence import Evidence
 
 __all__ = ["tell_of_samples"]
 
-NOT_ALIGNED = (
-    "target and reference cut the texts into tokens at different places, so that their bits cannot be compared token by "
-    "token"
-)
+NOT_ALIGNED = "target and reference cut texts into tokens at different places, so bits of single tokens cannot be compared"
 """Why no bits of single tokens are told."""
 
 
@@ -38,9 +35,7 @@ def tell_of_samples(
     return replace(memorization, top_samples=tuple(told))
 
 
-def _told(
-    one: TopSample, place: int, evidence: Evidence, posterior: NDArray[np.float64] | None
-) -> TopSample:
+def _told(one: TopSample, place: int, evidence: Evidence, posterior: NDArray[np.float64] | None) -> TopSample:
     table = evidence.table
     one = replace(
         one,

@@ -52,7 +52,7 @@ __all__ = ["audit"]
 @click.option("--canaries", metavar="FOLDER", help="Look for these canaries of `auditor canaries`, too.")
 @shared("--drop-ids", "--salt")
 @shared("--headline", default="reference if there is one, else loss")
-@folder_option("result.json, samples.parquet, report.html, report.md and scores/", default="audit-results")
+@folder_option("result.json, samples.parquet, samples.csv, report.html, report.md and scores/", default="audit-results")
 @click.option("--adapter", metavar="PEFT_DIR", help="PEFT adapter on the target; the reference is then its base.")
 @shared("--tokenizer", "--reference-tokenizer")
 @shared("--attack", help="Attack to run; default: all that the inputs allow. See `auditor attacks`.")

@@ -17,8 +17,8 @@ __all__ = ["attacks", "report"]
 
 @click.command()
 @click.argument("result", type=PATH)
-@click.option("--format", "form", type=click.Choice(["html", "md", "json", "summary"]), default="html", show_default=True,
-              help="summary: one or two pages of HTML, to be printed or passed on.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["html", "md", "json", "summary"]), default="html",
+              show_default=True, help="summary: one or two pages of HTML, to be printed or passed on.")  # fmt: skip
 @click.option("--interactive", is_flag=True, help=(
     "With html: a table of all samples that sorts and filters, and curves that can be read, by one script in the page."
 ))  # fmt: skip
