@@ -40,8 +40,8 @@ def with_texts(result: AuditResult) -> AuditResult:
     """The same audit, as `--include-text` would have written it."""
     top = tuple(
         replace(
-            one, text="".join(PASSAGE) * 9, pieces=PASSAGE * 9, piece_bits=(0.1, 1.2, -1.4, 9.1, 4.2, 2.6, 0.0) * 9,
-            bits_by_position=(1, -2, 30, 9), posterior=0.99, n_copies=4, group="people", tokens_before=0, tokens_after=0,
+            one, text="".join(PASSAGE) * 9, tokens_before=0, tokens_after=0, pieces=PASSAGE * 9, piece_bits=(0.1, 1.2, -1.4, 9.1, 4.2, 2.6, 0.0) * 9,
+            bits_by_position=(1, -2, 30, 9), posterior=0.99, n_copies=4, group="people",
         )
         for one in memory(result).top_samples
     )  # fmt: skip
