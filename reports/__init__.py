@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Group, RenderableType
 
     from auditor.documents.calibration import Calibration
@@ -26,6 +28,9 @@ __all__ = [
     "comparison_schema",
     "curve_schema",
     "from_json",
+    "html_comparison",
+    "html_curve",
+    "html_report",
     "json_schema",
     "render_calibration",
     "render_capacity",
@@ -55,8 +60,32 @@ def _json(result: "AuditResult") -> str:
     return to_json(result)
 
 
-RENDERERS: dict[str, Callable[["AuditResult"], str]] = {"html": _html, "md": _markdown, "json": _json}
+def _summary(result: "AuditResult") -> str:
+    from .summary import to_summary
+
+    return to_summary(result)
+
+
+RENDERERS: dict[str, Callable[["AuditResult"], str]] = {
+    "html": _html,
+    "md": _markdown,
+    "json": _json,
+    "summary": _summary,
+}
 """Formats of ``auditor report`` by name."""
+
+
+def html_report(
+    result: "AuditResult", *, files: Sequence[str] = (), interactive: bool = False, samples: "Path | None" = None
+) -> str:
+    """Render the report with links to files beside it, or interactive, with all rows of ``samples.parquet``."""
+    from .to_html import to_html
+
+    if not interactive or samples is None:
+        return to_html(result, files=files, interactive=interactive)
+    from .interactive import read_rows
+
+    return to_html(result, files=files, interactive=True, rows=read_rows(samples, result))
 
 
 def _curve_html(curve: "Curve") -> str:
@@ -83,6 +112,20 @@ CURVE_RENDERERS: dict[str, Callable[["Curve"], str]] = {
     "json": _curve_json,
 }
 """The same for the curve of several checkpoints."""
+
+
+def html_curve(curve: "Curve", *, reports: Sequence[str]) -> str:
+    """Render the curve with links to the reports of those checkpoints that have one in a folder of their name."""
+    from .curve import to_html
+
+    return to_html(curve, reports=reports)
+
+
+def html_comparison(comparison: "AuditComparison", *, old: str | None, new: str | None) -> str:
+    """Render a comparison with links, relative paths, to the reports of the two audits."""
+    from .comparison import to_html
+
+    return to_html(comparison, old=old, new=new)
 
 
 def _gate_junit(report: "GateReport") -> str:

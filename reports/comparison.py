@@ -5,6 +5,7 @@ One page for a reviewer. The document itself is the JSON format.
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -228,12 +229,20 @@ def methods(comparison: AuditComparison) -> list[str]:
     ]
 
 
-def to_html(comparison: AuditComparison) -> str:
-    """Render the comparison as one self-contained HTML document."""
+def to_html(comparison: AuditComparison, *, old: str | None = None, new: str | None = None) -> str:
+    """Render the comparison as one self-contained HTML document.
+
+    Parameters
+    ----------
+    comparison : AuditComparison
+    old, new : str, optional
+        Relative paths of the reports of the two audits, to be linked.
+    """
     made = rows(comparison)
     areas = [row for row in made if row.change.metric.endswith(".auc") and row.new.defined and row.old.defined]
     context: dict[str, Any] = {
         "comparison": comparison,
+        "links": {name: quote(path) for name, path in (("old", old), ("new", new)) if path is not None},
         "style": style_sheet(),
         "finding": finding(comparison),
         "notes": notes(comparison),

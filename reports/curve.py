@@ -3,8 +3,9 @@
 One page for a person who asks when memorization began. The document itself is the JSON format.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from markupsafe import Markup
 from rich import box
@@ -229,8 +230,30 @@ def _spoken(what: str, curve: Curve, estimates: Sequence[Estimate]) -> str:
     return f"{what}: {', then '.join(ends) or 'not defined'}. All values are in the tables."
 
 
-def to_html(curve: Curve) -> str:
-    """Render the curve as one self-contained HTML document."""
+_COLUMNS = 4
+"""Checkpoints beside each other in a table of all attacks: as many as a page of paper holds."""
+
+
+def _blocks(curve: Curve) -> list[tuple[list[CurvePoint], list[tuple[str, list[tuple[Quantity, Quantity] | None]]]]]:
+    """Lay out a row an attack and a column a checkpoint, a few checkpoints at a time."""
+    pairs = [attack_cells(curve, point) for point in curve.points]
+    blocks = []
+    for start in range(0, len(curve.points), _COLUMNS):
+        columns = slice(start, start + _COLUMNS)
+        rows = [(name, [pair[i] for pair in pairs[columns]]) for i, name in enumerate(attack_names(curve))]
+        blocks.append((list(curve.points[columns]), rows))
+    return blocks
+
+
+def to_html(curve: Curve, *, reports: Collection[str] = ()) -> str:
+    """Render the curve as one self-contained HTML document.
+
+    Parameters
+    ----------
+    curve : Curve
+    reports : collection of str
+        Checkpoints whose report lies in the folder of their name, beside the page.
+    """
     context: dict[str, Any] = {
         "curve": curve,
         "style": style_sheet(),
@@ -240,6 +263,8 @@ def to_html(curve: Curve) -> str:
         "headings": headings(curve),
         "rows": [(point, cells(curve, point), attack_cells(curve, point)) for point in curve.points],
         "names": attack_names(curve),
+        "blocks": _blocks(curve),
+        "links": {name: f"{quote(name, safe='')}/report.html" for name in reports},
         "reasons": reasons(curve),
         "bits_figure": bits_figure(curve) if any(p.bits_per_member.value is not None for p in curve.points) else None,
         "auc_figure": auc_figure(curve)

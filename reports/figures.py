@@ -34,13 +34,17 @@ def _svg(name: str, title: str, description: str, body: Iterable[str], *, attrib
     return Markup(f"{head}{attributes}>{words}{''.join(body)}</svg>")
 
 
-def _polyline(points: Iterable[Point], css: str) -> str:
-    """Draw a line through points given in per cent of the box, y upwards."""
+def _polyline(points: Iterable[Point], css: str, name: str = "") -> str:
+    """Draw a line through points given in per cent of the box, y upwards; its name shows where a pointer rests."""
     path = " ".join(f"{x:.2f},{100 - y:.2f}" for x, y in points)
     return (
         '<svg width="100%" height="100%" viewBox="0 0 100 100" preserveAspectRatio="none" class="stretch">'
-        f'<polyline class="{css}" points="{path}" vector-effect="non-scaling-stroke"/></svg>'
+        f'<polyline class="{css}" points="{path}" vector-effect="non-scaling-stroke">{_named(name)}</polyline></svg>'
     )
+
+
+def _named(name: str) -> str:
+    return Markup("<title>{}</title>").format(visible(name, 80)) if name else ""
 
 
 def _polygon(points: Iterable[Point], css: str) -> str:
@@ -83,9 +87,9 @@ def _frame(columns: Sequence[tuple[float, str]], rows: Sequence[tuple[float, str
 _SHARES = [(y, f"{y}%") for y in (0, 25, 50, 75, 100)]
 
 
-def _log_position(fpr: float, decades: int) -> float:
-    """Place a false-positive rate on an axis of so many decades, in per cent; what lies below sits at 0."""
-    return 100 * max(0.0, 1 + math.log10(fpr) / decades) if fpr > 0 else 0.0
+def _log_position(rate: float, decades: int) -> float:
+    """Place a rate on an axis of so many decades, in per cent; what lies below sits at 0."""
+    return 100 * max(0.0, 1 + math.log10(rate) / decades) if rate > 0 else 0.0
 
 
 def _decades(attacks: Sequence[AttackResult]) -> int:
@@ -93,11 +97,11 @@ def _decades(attacks: Sequence[AttackResult]) -> int:
     return min(5, max(2, math.ceil(math.log10(max(n, 1)))))
 
 
-def _curve(curve: RocCurve, place: Callable[[float], float], *, log: bool) -> list[Point]:
-    """Place the points; a logarithmic axis has no zero, so of the points on its left edge the last is kept."""
-    points = [(place(x), 100 * y) for x, y in zip(curve.fpr, curve.tpr, strict=True)]
+def _curve(curve: RocCurve, place: Callable[[float], float]) -> list[Point]:
+    """Place the points; of those on the left edge, where a logarithmic axis puts what lies below, the last is kept."""
+    points = [(place(x), place(y)) for x, y in zip(curve.fpr, curve.tpr, strict=True)]
     on_edge = sum(x <= 0 for x, _ in points)
-    return points[max(0, on_edge - 1) :] if log else points
+    return points[max(0, on_edge - 1) :] if on_edge > 1 else points
 
 
 def roc(attacks: Sequence[AttackResult], *, log: bool) -> Markup:
@@ -108,33 +112,33 @@ def roc(attacks: Sequence[AttackResult], *, log: bool) -> Markup:
     attacks : sequence of AttackResult
         In order of prominence; those without a curve are left out.
     log : bool
-        Put the false-positive rate on a logarithmic axis, where the attacks that matter differ.
+        Put both rates on logarithmic axes, where the attacks that matter differ: as drawn since LiRA
+        (arXiv:2112.03570, figure 1).
     """
     drawn = [attack for attack in attacks if attack.roc is not None]
     decades = _decades(drawn)
 
-    def place(fpr: float) -> float:
-        return _log_position(fpr, decades) if log else 100 * fpr
+    def place(rate: float) -> float:
+        return _log_position(rate, decades) if log else 100 * rate
 
     lines = [
-        _polyline(_curve(attack.roc, place, log=log), f"curve s{i if i < N_SERIES else 'x'}")
+        _polyline(_curve(attack.roc, place), f"curve s{i if i < N_SERIES else 'x'}", attack.attack)
         for i, attack in reversed(list(enumerate(drawn)))
         if attack.roc is not None
     ]
     n = max((attack.auc.n_non_members for attack in drawn), default=0)
     blind = f'<rect class="blind" width="{place(1 / n):.2f}%" height="100%"/>' if n and log else ""
     ticks = [10.0**-k for k in range(decades, -1, -1)] if log else [0, 0.25, 0.5, 0.75, 1]
-    chance = [(x, 100 * 10 ** (decades * (x / 100 - 1)) if log else x) for x in (2.5 * k for k in range(41))]
     body = [
         blind,
-        *_frame([(place(x), percent(x)) for x in ticks], _SHARES),
-        _polyline(chance, "chance"),
+        *_frame([(place(x), percent(x)) for x in ticks], [(place(y), percent(y)) for y in ticks]),
+        _polyline([(0, 0), (100, 100)], "chance"),
         *lines,
         *(_operating_points(drawn[0], place) if drawn else []),
         _axis_title("false-positive rate" + (", logarithmic" if log else "")),
     ]
     kind = "roc-log" if log else "roc"
-    title = "ROC curves" + (", logarithmic false-positive rate" if log else "")
+    title = "ROC curves" + (", both rates logarithmic" if log else "")
     names = ", ".join(attack.attack for attack in drawn) or "none"
     return _svg(
         kind,
@@ -142,20 +146,24 @@ def roc(attacks: Sequence[AttackResult], *, log: bool) -> Markup:
         f"True-positive rate against false-positive rate of {plural(len(drawn), 'attack')} ({names}). "
         "The dashed line is a coin flip. The figures are in the table of attacks.",
         body,
-        attributes=' data-plot="square"',
+        attributes=' data-plot="square"' + (f' data-decades="{decades}"' if log else ""),
     )
 
 
 def _operating_points(attack: AttackResult, place: Callable[[float], float]) -> list[str]:
     """Mark the reported rates of one attack with their intervals."""
-    return [mark for rate in attack.tpr_at_fpr for mark in _whiskers(place(rate.fpr), rate)]
+    return [mark for rate in attack.tpr_at_fpr for mark in _whiskers(place(rate.fpr), rate, place)]
 
 
-def _whiskers(x: float, share: Estimate) -> list[str]:
+def _percent_of(share: float) -> float:
+    return 100 * share
+
+
+def _whiskers(x: float, share: Estimate, place: Callable[[float], float] = _percent_of) -> list[str]:
     """Mark a share of a whole and its interval; nothing if it is undefined."""
     if share.value is None or share.low is None or share.high is None:
         return []
-    low, y, high = 100 - 100 * share.low, 100 - 100 * share.value, 100 - 100 * share.high
+    low, y, high = (100 - place(end) for end in (share.low, share.value, share.high))
     return [
         f'<line class="whisker" x1="{x:.2f}%" x2="{x:.2f}%" y1="{low:.2f}%" y2="{high:.2f}%"/>'
         f'<circle class="dot s0" cx="{x:.2f}%" cy="{y:.2f}%" r="3.5"/>'

@@ -1,5 +1,7 @@
-"""The report as one HTML file that needs nothing else: no network, no script, no font, no image."""
+"""The report as one HTML file that needs nothing else: no network, font or image, and no script unless asked for."""
 
+import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -22,9 +24,13 @@ from . import (
     prediction,
     retrained,
     risk,
+    samples,
     soundness,
+    tokens,
     verdict,
+    vetoed,
 )
+from .interactive import SampleRows, script
 
 __all__ = ["first_screen", "shown", "style_sheet", "templates", "to_html"]
 
@@ -41,6 +47,11 @@ def shown(value: object, limit: int = escaping.LINE, *, keep: str = "") -> Marku
     )
 
 
+def with_code(text: str) -> Markup:
+    """Escape a sentence; what stands between backticks is shown as code."""
+    return Markup(re.sub(r"`([^`<>]+)`", r"<code>\1</code>", str(shown(text, 2 * escaping.LINE))))
+
+
 @cache
 def templates() -> Environment:
     """Build the templates' world: everything is escaped, and every value passes through :func:`shown`."""
@@ -53,6 +64,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["shown"] = shown
+    environment.filters["with_code"] = with_code
     environment.filters["middle"] = escaping.middle
     environment.filters["spoken"] = soundness.spoken
     return environment
@@ -69,7 +81,10 @@ def _context(result: AuditResult) -> dict[str, Any]:
     ranked, memory = attacks.ranked(result), result.memorization
     implied = figure_rows.implied_auc(memory) if memory else None
     extras = {name: getattr(result, name) for name in ("gates",)}
-    modules = (advice, escaping, extraction, figure_rows, figures, knowledge, numbers, retrained, risk, soundness)
+    modules = (
+        *(advice, escaping, extraction, figure_rows, figures, knowledge, numbers, retrained, risk, samples),
+        *(soundness, tokens),
+    )
     found = verdict.verdict(result)
     measured = found.kind in ("found", "none") and ranked and not found.stands_out
     derived = [
@@ -86,6 +101,7 @@ def _context(result: AuditResult) -> dict[str, Any]:
         "style": style_sheet(),
         "beside": result.prediction,
         "verdict": found,
+        "veto": vetoed.veto(result),
         "trust": soundness.trust(result),
         "attacks": ranked,
         "attack_words": attacks,
@@ -101,9 +117,27 @@ def _context(result: AuditResult) -> dict[str, Any]:
     }
 
 
-def to_html(result: AuditResult) -> str:
-    """Render the whole audit as one self-contained HTML document."""
-    return templates().get_template("report.html.j2").render(_context(result)).rstrip() + "\n"
+def to_html(
+    result: AuditResult, *, files: Sequence[str] = (), interactive: bool = False, rows: SampleRows | None = None
+) -> str:
+    """Render the whole audit as one self-contained HTML document.
+
+    Parameters
+    ----------
+    result : AuditResult
+    files : sequence of str
+        Names of files beside the document, which it links.
+    interactive : bool
+        Add a script that sorts, filters and reads curves; the page forbids every other one by its hash.
+    rows : SampleRows, optional
+        All samples, for an interactive table.
+    """
+    context = _context(result) | {
+        "files": files,
+        "script": script() if interactive else None,
+        "all_samples": rows if interactive else None,
+    }
+    return templates().get_template("report.html.j2").render(context).rstrip() + "\n"
 
 
 def first_screen(result: AuditResult) -> str:

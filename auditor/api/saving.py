@@ -6,14 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reports import RENDERERS
+from reports import RENDERERS, html_report
 
 from ..auditing.pipeline import Audit
 from ..data.drops import drop_ids_text, read_drop_ids
 from ..documents.checksums import CHECKSUMS, OUTPUTS, file_sha256, write_checksums
 from ..documents.places import check_files, make_folder, write
 
-__all__ = ["prepare_folder", "write_audit"]
+__all__ = ["LINKED", "prepare_folder", "write_audit"]
+
+LINKED = ("result.json", "samples.parquet", "samples.csv")
+"""Files that the report links, beside it."""
 
 _OURS = "leave out with: auditor audit --drop-ids THIS-FILE"
 """First line of the drop lists that audits write."""
@@ -26,7 +29,7 @@ def prepare_folder(out: Path) -> None:
 
 
 def write_audit(done: Audit, out: Path, *, scores: Path | None = None) -> Audit:
-    """Write the table of samples, the document, the reports, the drop list and the checksums of an audit.
+    """Write the table of samples (once more for spreadsheets), the document, reports, drop list and checksums.
 
     Parameters
     ----------
@@ -41,10 +44,11 @@ def write_audit(done: Audit, out: Path, *, scores: Path | None = None) -> Audit:
         The same, whose document names its table by the table's hash.
     """
     done.samples.write_parquet(out / "samples.parquet")
+    done.samples.write_csv(out / "samples.csv")
     provenance = replace(done.result.provenance, samples_sha256=file_sha256(out / "samples.parquet"))
     done = replace(done, result=replace(done.result, provenance=provenance))
     write(out / "result.json", RENDERERS["json"](done.result))
-    write(out / "report.html", RENDERERS["html"](done.result))
+    write(out / "report.html", html_report(done.result, files=LINKED))
     write(out / "report.md", RENDERERS["md"](done.result))
     has_list = _write_drop_ids(done, done.result.config, out / "drop-ids.txt")
     write_checksums(out, [name for name in OUTPUTS if has_list or name != "drop-ids.txt"])

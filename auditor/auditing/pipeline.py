@@ -46,6 +46,7 @@ from .parts import (
     who_is_at_risk,
 )
 from .provenance import describe_data, describe_run
+from .told_samples import tell_of_samples
 
 __all__ = ["Audit", "audit", "help_audit"]
 
@@ -117,6 +118,7 @@ def audit(
     )
     combination, risk = combine_attacks(evidence), who_is_at_risk(evidence)
     memorization = estimate_memorization(evidence, capacity, rng, soundness=soundness, stand_out=risk.result.stand_out)
+    memorization = tell_of_samples(memorization, evidence, risk.posterior)
     attacks = measure_attacks(evidence, rng)
     drawn = _confirmed(measure_extraction(evidence), evidence, on_progress)
     headline = next((one for one in attacks if one.attack == inputs.headline.label), None)

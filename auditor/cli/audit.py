@@ -188,7 +188,9 @@ __all__ = ["audit"]
 )
 @grouped(
     "Output",
-    folder_option("result.json, samples.parquet, report.html, report.md and scores/", default="audit-results"),
+    folder_option(
+        "result.json, samples.parquet, samples.csv, report.html, report.md and scores/", default="audit-results"
+    ),
     click.option(
         "--policy",
         "policy_file",

@@ -35,7 +35,7 @@ def run_curve(
     ModelError
         If a checkpoint could not be audited: when the others are done, or at once if other processes wait for this one.
     """
-    from reports import CURVE_RENDERERS, render_curve
+    from reports import CURVE_RENDERERS, html_curve, render_curve
     from reports.verdict import headline_attack
 
     from ..comparison.curve import Tracer, checkpoint_names
@@ -61,7 +61,9 @@ def run_curve(
         if tracer.n_audited:
             remove_verdict(out)
             for form, render in CURVE_RENDERERS.items():
-                write(out / f"curve.{form}", render(tracer.curve()))
+                if form != "html":
+                    write(out / f"curve.{form}", render(tracer.curve()))
+            write(out / "curve.html", html_curve(tracer.curve(), reports=names[:i]))
     if tracer.n_audited:
         if as_json:
             print_document(CURVE_RENDERERS["json"](tracer.curve()))

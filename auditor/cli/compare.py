@@ -1,5 +1,6 @@
 """``auditor compare``: what changed between two audits, text by text where the texts are the same."""
 
+import os
 from pathlib import Path
 
 import click
@@ -26,7 +27,7 @@ def compare(old: Path, new: Path, out: Path | None, confidence: float, as_json: 
     memorized or no longer are, and whatever else differs (reference, precision, prefix, options, data), with what that
     means for the figures. The exit code is 0 whatever changed: `auditor gate` judges a comparison.json.
     """
-    from reports import COMPARISON_RENDERERS, render_comparison
+    from reports import COMPARISON_RENDERERS, html_comparison, render_comparison
 
     from ..comparison.compare import compare_audits
 
@@ -35,8 +36,20 @@ def compare(old: Path, new: Path, out: Path | None, confidence: float, as_json: 
     comparison = compare_audits(old, new, level=confidence)
     if out is not None:
         for form, render in COMPARISON_RENDERERS.items():
-            write(out / f"comparison.{form}", render(comparison))
+            if form != "html":
+                write(out / f"comparison.{form}", render(comparison))
+        links = (_report(one, out) for one in (old, new))
+        write(out / "comparison.html", html_comparison(comparison, old=next(links), new=next(links)))
     if as_json:
         print_document(COMPARISON_RENDERERS["json"](comparison))
         return
     print_summary(render_comparison(comparison), *([] if out is None else [f"\nReport: {out / 'comparison.html'}"]))
+
+
+def _report(audit: Path, out: Path) -> str | None:
+    """Find the report of an audit as seen from a folder; None if there is none, or no relative path leads to it."""
+    file = (audit if audit.is_dir() else audit.parent).resolve() / "report.html"
+    try:
+        return Path(os.path.relpath(file, out.resolve())).as_posix() if file.is_file() else None
+    except ValueError:  # on another drive
+        return None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from ..errors import ResultError
+from ..errors import ConfigError, ResultError
 from .kinds import PATH
 from .output import check_files, make_console, print_document, write
 
@@ -18,23 +18,61 @@ __all__ = ["attacks", "report"]
 
 @cloup.command(short_help="Write the report of an audit again.")
 @click.argument("result", type=PATH)
-@click.option("--format", "form", type=click.Choice(["html", "md", "json"]), required=True)
+@click.option("--format", "form", type=click.Choice(["html", "md", "json", "summary"]), default="html",
+              show_default=True, help="summary: one or two pages of HTML, to be printed or passed on.")  # fmt: skip
+@click.option("--interactive", is_flag=True, help=(
+    "With html: a table of all samples that sorts and filters, and curves that can be read, by one script in the page."
+))  # fmt: skip
 @click.option("--out", type=PATH, help="File to write; default: stdout.")
-def report(result: Path, form: str, out: Path | None) -> None:
+def report(result: Path, form: str, interactive: bool, out: Path | None) -> None:
     """Render the RESULT of an audit (result.json or curve.json, or their folder) again."""
     check_files(out)
-    from reports import CURVE_RENDERERS, RENDERERS
-
-    from ..documents.curve import read_curve
-
+    if interactive and form != "html":
+        raise ConfigError(f"--interactive is for --format html, not for {form}; leave one of them out")
     file = _document(result)
-    if file.suffix.lower() in (".parquet", ".html", ".md"):
+    if file.suffix.lower() in (".parquet", ".csv", ".html", ".md"):
         raise ResultError(f"{file} is not a result: give result.json, curve.json, or the folder that holds it")
-    text = CURVE_RENDERERS[form](read_curve(file)) if file.name == "curve.json" else RENDERERS[form](_read_result(file))
+    text = _curve(file, form, interactive, out) if file.name == "curve.json" else _audit(file, form, interactive, out)
     if out is None:
         print_document(text)
     else:
         write(out, text)
+
+
+def _audit(file: Path, form: str, interactive: bool, out: Path | None) -> str:
+    """Render an audit; its report links what lies beside it."""
+    from reports import RENDERERS, html_report
+
+    result = _read_result(file)
+    if form != "html":
+        return RENDERERS[form](result)
+    from ..api.saving import LINKED
+
+    beside = () if out is None else tuple(name for name in LINKED if out.with_name(name).is_file())
+    samples = file.with_name("samples.parquet")
+    is_ours = out is not None and out.absolute().parent == file.absolute().parent
+    return html_report(
+        result,
+        files=beside if is_ours else (),
+        interactive=interactive,
+        samples=samples if samples.is_file() else None,
+    )
+
+
+def _curve(file: Path, form: str, interactive: bool, out: Path | None) -> str:
+    """Render a curve; its page links the reports of the checkpoints, where they lie beside it."""
+    from reports import CURVE_RENDERERS, html_curve
+
+    from ..documents.curve import read_curve
+
+    if form not in CURVE_RENDERERS or interactive:
+        asked = "--interactive" if interactive else f"--format {form}"
+        raise ConfigError(f"{asked} is for one audit, and {file} is a curve of several: give the folder of one of them")
+    curve = read_curve(file)
+    if form != "html" or out is None:
+        return CURVE_RENDERERS[form](curve)
+    found = [point.label for point in curve.points if (out.parent / point.label / "report.html").is_file()]
+    return html_curve(curve, reports=found)
 
 
 @cloup.command(short_help="List the attacks.")

@@ -14,7 +14,7 @@ __all__ = [
 ]
 
 CHECKSUMS = "checksums.json"
-OUTPUTS = ("result.json", "samples.parquet", "report.html", "report.md", "drop-ids.txt")
+OUTPUTS = ("result.json", "samples.parquet", "samples.csv", "report.html", "report.md", "drop-ids.txt")
 """Files of one audit that are vouched for; ``scores/`` has ledgers of its own."""
 
 EVIDENCE = OUTPUTS[:2]

@@ -20,7 +20,7 @@ __all__ = [
     *("TailResult", "TopSample", "Verdict", "worst_verdict"),
 ]
 
-SCHEMA_VERSION = "1.5"
+SCHEMA_VERSION = "1.6"
 
 Verdict = Literal["pass", "warn", "veto"]
 VERDICTS: tuple[Verdict, ...] = ("pass", "warn", "veto")
@@ -372,6 +372,24 @@ class TopSample:
     """Signed bits, or 0 if they are negative."""
     text: str | None = None
     """The text, only if texts were asked for; else null."""
+    group: str | None = None
+    """Unit that the sample comes from, if the data named one."""
+    n_copies: int | None = None
+    """Times that it stood in the training set, as far as known."""
+    posterior: float | None = None
+    """Probability of membership at equal prior odds; null without probabilities."""
+    bits_by_position: tuple[int, ...] | None = None
+    """Signed bits of equal parts of the scored tokens, in whole bits; null where tokens cannot be compared."""
+    pieces: tuple[str, ...] | None = None
+    """The scored text piece by piece, of a long one the run with most bits, only if texts were asked for."""
+    piece_bits: tuple[float, ...] | None = None
+    """Signed bits of each piece, only if texts were asked for."""
+    tokens_before: int | None = None
+    """Scored tokens before the first piece, only if texts were asked for."""
+    tokens_after: int | None = None
+    """Scored tokens after the last piece, only if texts were asked for."""
+    tokens_undefined_reason: str | None = None
+    """Why there are no bits by position: the models cut texts at different places; null where there are some."""
 
 
 @document
@@ -461,6 +479,8 @@ class MemorizationResult:
         ids = [one.sample_id for one in self.top_samples]
         if len(set(ids)) < len(ids):
             yield "one of the most memorized samples stands twice"
+        if any(len(one.pieces or ()) != len(one.piece_bits or ()) for one in self.top_samples):
+            yield "one of the most memorized samples has pieces without bits"
 
 
 @document

@@ -1,5 +1,6 @@
 """One row a sample: what the audit found for each text, as ``samples.parquet`` holds it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +15,9 @@ from .files import whole_file
 from .unpacked import decoded_bytes, dictionary_columns, refuse_bomb, refuse_parquet_bomb
 
 __all__ = ["SampleColumns", "SampleTable", "read_samples"]
+
+_FORMULA = r"^([\t\r\n]|\s*[=+\-@＝＋－＠])"
+"""What makes a spreadsheet compute a cell, at the start of its text; the wide forms count in some languages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +133,36 @@ class SampleTable:
 
         with whole_file(path) as partial:
             pq.write_table(self.to_arrow(), partial, compression="zstd")
+
+    def write_csv(self, path: Path) -> None:
+        """Write the same rows for spreadsheets; columns without a value are left out, and no cell starts a formula.
+
+        A cell or heading that a spreadsheet would compute is written after an apostrophe, which makes it text.
+
+        Raises
+        ------
+        ResultError
+            If it cannot be written.
+
+        References
+        ----------
+        .. [1] OWASP, *CSV Injection*: cells that begin with ``=``, ``+``, ``-``, ``@``, tab or a line break.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.csv
+
+        table = self.to_arrow()
+        table = table.select([name for name in table.column_names if table[name].null_count < table.num_rows])
+        columns = [
+            pc.replace_substring_regex(column, pattern=_FORMULA, replacement=r"'\1")
+            if pa.types.is_string(column.type)
+            else column
+            for column in table.columns
+        ]
+        names = [re.sub(_FORMULA, r"'\1", name) for name in table.column_names]
+        with whole_file(path) as partial:
+            pyarrow.csv.write_csv(pa.table(columns, names), str(partial))
 
 
 def _extraction_columns(found: SampleExtraction | None, n: int) -> dict[str, Any]:

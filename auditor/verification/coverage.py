@@ -34,7 +34,7 @@ _BY: Mapping[Evidence, _Checked] = {
                        "p_value_holm"},
         MemorizationResult: {f.name for f in fields(MemorizationResult) if f.type in (Estimate, Estimate | None)}
         | {"n_parameters", "capacity_bits", "signed_bits_histogram"},
-        TopSample: {f.name for f in fields(TopSample)} - {"text"},
+        TopSample: {"sample_id", "text_sha256", "is_member", "n_tokens", "signed_bits", "memorized_bits"},
         ExtractionResult: {f.name for f in fields(ExtractionResult)} - {"confirmed"},
         DataResult: (),
         SideData: {"n_samples", "n_bytes", "n_tokens"},
