@@ -23,7 +23,7 @@ from auditor.documents.comparison import (
 )
 from auditor.documents.estimate import Estimate
 from helpers import estimate_within
-from reports import COMPARISON_RENDERERS, render_comparison
+from reports import COMPARISON_RENDERERS, html_comparison, render_comparison
 from reports.comparison import finding, notes, paired_words
 
 HOSTILE = "</title><script>alert(1)</script> | `x` \x1b[31m\u202e [bold]b[/] & {{ 7*7 }} @you #1"
@@ -233,3 +233,9 @@ def test_other_texts_are_no_diagnosis_of_the_model(comparison: AuditComparison) 
 def test_a_list_that_is_cut_says_so(hostile: AuditComparison) -> None:
     assert "150" in COMPARISON_RENDERERS["html"](hostile)
     assert "150**, of which 1 are listed" in COMPARISON_RENDERERS["md"](hostile)
+
+
+def test_both_audits_are_linked_where_they_have_reports(comparison: AuditComparison) -> None:
+    page = html_comparison(comparison, old="../before/report.html", new='../a "b"/report.html')
+    assert set(re.findall(r'href="([^"#]*)"', page)) == {"../before/report.html", "../a%20%22b%22/report.html"}
+    assert "its report" not in html_comparison(comparison, old=None, new=None)

@@ -12,7 +12,7 @@ from rich.console import Console
 from auditor.documents.curve import AttackPoint, Curve, CurvePoint, Failed, Rise
 from auditor.documents.estimate import Estimate, TprAtFpr
 from helpers import estimate_within
-from reports import CURVE_RENDERERS, render_curve
+from reports import CURVE_RENDERERS, html_curve, render_curve
 from reports.curve import finding, notes
 
 HOSTILE = "</title><script>alert(1)</script> | `x` \x1b[31m\u202e [bold]b[/] & {{ 7*7 }} @you #1"
@@ -201,3 +201,21 @@ def test_steps_that_do_not_rise_are_spaced_evenly(curve: Curve) -> None:
     mixed = replace(curve, points=(replace(curve.points[0], step=None), *curve.points[1:]))
     assert "in the order of the table" in CURVE_RENDERERS["html"](mixed)
     assert "step of training" in CURVE_RENDERERS["html"](curve)
+
+
+def test_every_attack_is_a_row_and_checkpoints_stand_four_beside_each_other(curve: Curve) -> None:
+    many = replace(curve, points=tuple(replace(curve.points[0], label=f"c{i}", step=i) for i in range(6)))
+    page = CURVE_RENDERERS["html"](many)
+    tables = re.findall(r'<table class="by-attack">.*?</table>', page, flags=re.DOTALL)
+    assert [table.count('scope="col"') for table in tables] == [1 + 4, 1 + 2]
+    assert all(table.count('scope="row"') == len(many.points[0].attacks) for table in tables)
+    assert "Checkpoints 5 to 6 of 6" in tables[1]
+
+
+def test_checkpoints_link_their_reports_and_nothing_else(curve: Curve) -> None:
+    label = 'a b/../"><script>'
+    named = replace(curve, points=(replace(curve.points[0], label=label), *curve.points[1:]))
+    page = html_curve(named, reports=[label])
+    links = set(re.findall(r'href="([^"#]*)"', page))
+    assert links == {"a%20b%2F..%2F%22%3E%3Cscript%3E/report.html"}
+    assert "<a href" not in CURVE_RENDERERS["html"](named)
