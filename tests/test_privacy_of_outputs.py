@@ -202,7 +202,11 @@ def test_texts_stand_where_they_were_asked_for_and_nowhere_else(
     secrets, out = world["secrets"], tmp_path / "out"
     target = world["checkpoints"].with_name("checkpoint-1")
     secrets.check(run(*arguments(world, target, out), "--attack", "loss", "--attack", "reference", "--include-text"))
-    assert set(secrets.in_folder(out)) == {*("result.json", "samples.parquet", "samples.csv"), "report.html", "report.md"}
+    assert set(secrets.in_folder(out)) == {
+        *("result.json", "samples.parquet", "samples.csv"),
+        "report.html",
+        "report.md",
+    }
     for command in ("gate", "verify"):
         secrets.check(run(command, out), code=None)
     reports = [part for name in ("--junit", "--sarif", "--summary", "--model-card")

@@ -1,4 +1,4 @@
-"""What a report tells of the most memorized samples beside their bits: who they are, and where the bits lie."""
+"""Facts on the most memorized samples beside their bits: who they are, and where in the text the bits lie."""
 
 from dataclasses import replace
 

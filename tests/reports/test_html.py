@@ -16,7 +16,21 @@ to_html = RENDERERS["html"]
 VOID = {"meta", "br", "rect", "circle", "line", "path"}
 ATTRIBUTES = {
     *("aria-hidden", "aria-label", "aria-labelledby", "charset", "class", "colspan", "content", "cx", "cy", "d"),
-    *("data-decades", "data-label", "data-plot", "dir", "dx", "dy", "height", "href", "http-equiv", "id", "lang", "name", "open"),
+    *(
+        "data-decades",
+        "data-label",
+        "data-plot",
+        "dir",
+        "dx",
+        "dy",
+        "height",
+        "href",
+        "http-equiv",
+        "id",
+        "lang",
+        "name",
+        "open",
+    ),
     *(
         "points",
         "preserveaspectratio",
