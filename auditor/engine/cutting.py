@@ -14,7 +14,7 @@ __all__ = ["Fits", "Sure", "cut_to_fit", "sure_by_places"]
 _FIRST = 1024
 """Characters that are tried first."""
 
-_NEAR = 8
+_NEAR = 4
 """Tokens around the end of a window where a start is read: by so many a cut may change how many come before."""
 
 Fits = Callable[[Sequence[int], Sequence[int]], Sequence[bool]]
@@ -24,21 +24,32 @@ Sure = tuple[int, int]
 """Characters up to which a text surely fits, and from which on it surely does not."""
 
 
-def sure_by_places(spans: Sequence[tuple[int, int]], window: int, n_characters: int) -> Sure:
-    """Say what the places of its tokens tell of a text that does not fit into a window.
+def sure_by_places(text: str, spans: Sequence[tuple[int, int]], window: int) -> Sure:
+    """Say what the places of its tokens tell of the starts of a text.
+
+    A start surely fits if it would even with the token that is cut in single bytes, and some tokens to spare.
 
     Parameters
     ----------
+    text : str
     spans : sequence of (start, stop)
         Characters of each token.
     window : int
         Tokens.
-    n_characters : int
-        Of the text.
     """
-    stops = np.maximum.accumulate([stop for _, stop in spans[: window + _NEAR + 1]])
-    fits = int(stops[window - _NEAR - 1]) if window > _NEAR else 0
-    return fits, int(stops[-1]) if len(spans) > window + _NEAR else n_characters
+    n = len(text)
+    places = np.array(spans[: window + _NEAR + 1], dtype=np.int64).reshape(-1, 2)  # (n_tokens, 2)
+    stops = np.maximum.accumulate(places[:, 1])
+    characters = np.frombuffer(text[: int(stops.max(initial=0))].encode("utf-32-le"), dtype="<u4")
+    sizes = np.digitize(characters, [0x80, 0x800, 0x10000]) + 1
+    ends = np.concatenate([[0], np.cumsum(sizes)])  # (n_characters + 1,) bytes before each character
+    before = np.concatenate([[0], stops])[: len(stops)]
+    most = np.arange(len(stops)) + np.maximum(ends[stops] - ends[before], _NEAR)  # tokens of a start that ends in one
+    too_many = np.flatnonzero(most > window)
+    fits = int(before[too_many[0]]) if len(too_many) else n
+    if len(spans) > window + _NEAR:
+        return fits, int(stops[-1])
+    return fits, n if len(spans) > window else n + 1
 
 
 def cut_to_fit(n_characters: Sequence[int], fits: Fits, sure: Sequence[Sure | None]) -> list[int | None]:

@@ -490,10 +490,14 @@ def _read(passes: Sequence[Pass], texts: Sequence[str]) -> dict[Reads, list[Read
 
 def _fit(passes: Sequence[Pass], texts: Sequence[str]) -> list[bool]:
     """Say of each text whether all views of it can be scored in one window."""
-    fit = np.ones(len(texts), dtype=np.bool_)
+    fitting = list(range(len(texts)))
+    different = {one.reads: one for one in passes}
     for reads, window in _windows(passes).items():
-        one = next(one for one in passes if one.reads == reads)
-        fit &= [len(ids) <= window for ids in one.encoder.encode(one.show(texts))]
+        one = different[reads]
+        ids = one.encoder.encode(one.show([texts[i] for i in fitting]))
+        fitting = [i for i, tokens in zip(fitting, ids, strict=True) if len(tokens) <= window]
+    fit = np.zeros(len(texts), dtype=np.bool_)
+    fit[fitting] = True
     return fit.tolist()
 
 

@@ -127,6 +127,8 @@ class Reading:
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text without special tokens around it."""
+    if not texts:
+        return []
     with no_panics("the tokenizer"):
         encoded = tokenizer(
             list(texts), add_special_tokens=False, return_attention_mask=False, truncation=False, verbose=False
@@ -349,7 +351,7 @@ class Encoder:
         """
         if self.chat is not None or reading.spans is None:
             return None
-        return sure_by_places(reading.spans, window, len(shown))
+        return sure_by_places(shown, reading.spans, window)
 
     def _offsets(self, texts: Sequence[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
         """Token ids of each text, and the characters of each token."""

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from auditor.engine import tokens as module
-from auditor.engine.cutting import Sure, cut_to_fit
+from auditor.engine.cutting import Sure, cut_to_fit, sure_by_places
 from auditor.engine.tokens import Encoder, Prefix, check_scorable, resolve_prefix, tokenizer_fingerprint
 from auditor.errors import ConfigError, DataError, ModelError
 from helpers import build_tokenizer, make_texts
@@ -192,6 +192,17 @@ def test_cuts_are_those_of_a_search(kind: str, texts: list[str], window: int) ->
     else:
         with pytest.raises(ModelError, match="no room"):
             reader.cut(texts)
+
+
+def test_what_the_places_of_tokens_tell_by_hand() -> None:
+    """Tokens of three characters: with a window of 10 six are before the first that may end it, as 7 + 4 > 10."""
+    spans = [(i, i + 3) for i in range(0, 60, 3)]
+    assert sure_by_places("a" * 60, spans, 10) == (21, 45)  # 15 tokens end at 45: four too many
+    assert sure_by_places("a" * 60, spans, 18) == (45, 60)
+    assert sure_by_places("a" * 60, spans, 20) == (51, 61)  # the text fits, its starts nearly surely
+    assert sure_by_places("a" * 60, spans, 99) == (60, 61)
+    assert sure_by_places("a" * 60, [(0, 3), (3, 40), (40, 60)], 30) == (3, 61)  # a long one may fall apart
+    assert sure_by_places("中" * 60, spans, 10) == (6, 45)
 
 
 def test_a_cut_costs_a_reading_and_a_few_short_ones(monkeypatch: pytest.MonkeyPatch) -> None:
