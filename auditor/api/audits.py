@@ -283,7 +283,7 @@ class Audit:
         signals = collected.read(slice(place, place + 1))
         names = None
         if show_text:
-            ids = collected.plan.passes[0].scored_ids(signals.texts)
+            ids = collected.plan.passes[0].scored_ids([place])
             names = [collected.models[0].files.tokenizer.decode([int(one)]) for one in ids]
         target = -signals.target.logprob.astype(np.float64) / np.log(2)  # (n_tokens,) bits
         reference = None

@@ -162,9 +162,7 @@ class Probe:
             chat=chat_reader(tokenizer, form=data.form, score=config.score, template_file=config.chat_template),
         )
         window = encoder.window
-        texts = list(data.texts)
-        if window is not None:
-            texts = [encoder.cut(text, lambda some: len(encoder.encode([some])[0]) <= window)[0] for text in texts]
+        texts = encoder.cut(list(data.texts))
         reference = None
         if has_reference:
             request = ScoringRequest(sample_ids=data.ids, texts=texts, form=data.form)

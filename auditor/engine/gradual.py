@@ -56,6 +56,7 @@ def taken(plan: Plan, places: Counts) -> Plan:
             n_scored=one.n_scored[places],
             longest=one.longest[places],
             n_sequences=one.n_sequences[places],
+            ids=one.ids.taken(places),
         )
         for one in plan.passes
     )
@@ -151,7 +152,7 @@ class GradualTarget:
             self._load(sum(work.n_tokens for _, work in todo))
         for file, work in todo:
             label = f"scoring {work.one.label}"
-            for batch, scores in score_batches(work, part.texts, self._scorer, self._budget):
+            for batch, scores in score_batches(work, self._scorer, self._budget):
                 rows = dict(zip(work.one.keys_at(batch), scores, strict=True))
                 self._store.append(rows)
                 file.fill((key.encode(), row) for key, row in rows.items())

@@ -61,7 +61,7 @@ def writes_suffixes(
     refuse_without_generate(weights, str(one.model.files.spec), "--confirm-extraction")
     device, wrote = input_device(weights), []
     for place in places:
-        sequence = one.sequences([plan.texts[place]])[0][0]
+        sequence = one.sequences([place])[0][0]
         n_new = int(suffix_tokens[place])
         is_whole = one.n_scored[place] >= cut.prefix + cut.suffix
         first = cut.prefix if is_whole else int(one.n_scored[place]) // 2

@@ -1,11 +1,11 @@
 """The plan of an audit: the fewest passes for what the attacks need, and the size of every text in each of them.
 
-Texts are read from disk a block at a time and their token ids are not kept: encoding a batch again when it is
-scored costs a thousandth of scoring it, while the ids of a corpus would fill the memory.
+Texts are read from disk a block at a time, in one batch a tokenizer and view, and their token ids go to disk: models
+with one tokenizer share them, and scoring reads them there.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from attacks.base import Need
 from ..data import LazyTexts, TextSpool
 from ..data.chat import Chat
 from ..errors import ConfigError, ModelError
-from .chat import check_use
+from .chat import ChatReader, check_use
+from .cutting import Sure
+from .id_file import IdFile
 from .loading.models import ModelFiles
-from .loading.tokenizer_files import TOKENIZER_OPTIONS, file_reader
+from .loading.tokenizer_files import TOKENIZER_OPTIONS, OwnFile
 from .models import OpenedModel
 from .store import PassKey, ScoreStore
-from .tokens import Encoded, Encoder, TokenSequence, check_scorable, cut_text
+from .tokens import Encoded, Encoder, Reading, TokenSequence, check_scorable, cut_text, find_cuts
 from .views import View, has_words_to_swap, original_views, swapped_views
 
 __all__ = ["Pass", "Plan", "Rewriter", "ScoredTexts", "Stored", "Words", "make_plan", "measure_texts"]
@@ -34,7 +36,7 @@ _BLOCK = 1024
 _KEY = np.dtype("S32")
 _ALL = slice(None)
 
-Ids = list[Encoded]
+Reads = tuple[type, str, Callable[[str], str], ChatReader | None]
 Counts = NDArray[np.int64]
 Stored = Mapping[PassKey, NDArray[np.bytes_]]
 Rewriter = Callable[[Sequence[str]], tuple[list[View], list[str]]]
@@ -92,6 +94,8 @@ class Pass:
     n_scored, longest, n_sequences : ndarray of int64, shape (n_samples,)
         Scored tokens, tokens of the longest sequence with its prefix (but for what all share), and sequences (windows)
         of each text.
+    ids : IdFile
+        Token ids of the view of each text, without the prefix, and which of them are scored.
     """
 
     model: OpenedModel
@@ -100,6 +104,12 @@ class Pass:
     n_scored: Counts
     longest: Counts
     n_sequences: Counts
+    ids: IdFile
+
+    @property
+    def reads(self) -> Reads:
+        """Equal for passes in which all texts have the same ids: of one tokenizer and one view of the text itself."""
+        return type(self.model.files.tokenizer), self.model.key.tokenizer_sha256, self.view.change, self.encoder.chat
 
     @property
     def encoder(self) -> Encoder:
@@ -120,24 +130,19 @@ class Pass:
         """Return this view of each text."""
         return [self.encoder.show(text, self.view.change) for text in texts]
 
-    def encode(self, texts: Sequence[str]) -> Ids:
-        """Token ids of this view of each text, without the prefix, and which of them are scored."""
-        return self.encoder.read(self.show(texts))
+    def read(self, texts: Sequence[str]) -> list[Reading]:
+        """Read this view of each text."""
+        return self.encoder.read_closely(self.show(texts))
 
-    def sequences(self, texts: Sequence[str]) -> list[list[TokenSequence]]:
-        """Sequences of each text, as the model is given them."""
+    def sequences(self, places: Iterable[int]) -> list[list[TokenSequence]]:
+        """Sequences of the texts at these places, as the model is given them."""
         encoder = self.encoder
-        return [encoder.sequences(*encoded) for encoded in self.encode(texts)]
+        return [encoder.sequences(*self.ids.read(int(place))) for place in places]
 
-    def scored_ids(self, texts: Sequence[str]) -> Counts:
+    def scored_ids(self, places: Iterable[int]) -> Counts:
         """Return the token ids that are scored, text after text, shape (n_tokens,)."""
-        windows = [sequence for sequences in self.sequences(texts) for sequence in sequences]
+        windows = [sequence for sequences in self.sequences(places) for sequence in sequences]
         return np.concatenate([np.array(one.scored_ids, dtype=np.int64) for one in windows])
-
-    def fits(self, text: str) -> bool:
-        """Whether this view of a text can be scored in one window."""
-        window = self.encoder.window
-        return window is None or len(self.encode([text])[0].ids) <= window
 
     def distinct(self) -> Counts:
         """Return one place of each distinct text, longest first."""
@@ -261,40 +266,42 @@ def make_plan(
     views = original_views(needs)
     originals = tuple(_empty(models[0], view, n) for view in views)
     references = tuple(_empty(model, views[0], n) for model in models[1:])
-    passes = originals + references
+    passes = _sharing_ids(originals + references)
+    originals, references = passes[: len(originals)], passes[len(originals) :]
     readers = (originals[0], *references)
     scored = ScoredTexts(texts, are_chats=models[0].encoder.chat is not None)
     n_bytes, n_bytes_cut = np.zeros((2, n), dtype=np.int64)
     notes = [note for model in _distinct_readers(models) for note in _said_of_templates(model, texts, sample_ids)]
     before_cut = _scored_words(models[0].encoder, texts)
     unread = np.zeros((len(readers), n), dtype=np.int64)
-    files = [file_reader(one.model.files.tokenizer_source) for one in readers]
+    files = [OwnFile.find(one.model.files.tokenizer_source) for one in readers]
+    is_other = [own and not own.makes(one.model.files.tokenizer) for own, one in zip(files, readers, strict=True)]
     n_special, n_otherwise, n_unknown, n_tokens = np.zeros((4, len(readers)), dtype=np.int64)
-    aligned, used, n_cut_by_shots = True, set[int](), 0
+    aligned, used, n_cut_by_shots = True, np.zeros(readers[0].model.files.n_vocabulary, dtype=np.bool_), 0
     for places in _blocks(n):
+        read = _read(passes, scored[places])
         if cut:
-            ids, n_more = _fitting(passes, scored, places)
-            n_cut_by_shots += n_more
-        else:
-            ids = [one.encode(scored[places]) for one in passes]
+            n_cut_by_shots += _cut_to_fit(passes, scored, places, read)
         block = scored[places]
         n_bytes[places] = _sizes(_scored_words(models[0].encoder, block)[:])
         n_bytes_cut[places] = np.array(_sizes(before_cut[places])) - n_bytes[places]
-        for one, encoded in zip(passes, ids, strict=True):
-            _measure(one, places, one.show(block), encoded)
-        read = [ids[0], *ids[len(originals) :]]
-        scored_ids = [[one.scored_ids for one in encoded] for encoded in read]
-        aligned &= all(ids == scored_ids[0] for ids in scored_ids[1:])
-        used.update(*scored_ids[0])
-        for i, (one, encoded) in enumerate(zip(readers, read, strict=True)):
-            unread[i, places] = one.encoder.unread(block)
-            n_special[i] += sum(not one.encoder.special_ids.isdisjoint(_said(one, tokens)) for tokens in encoded)
-            n_unknown[i] += sum(tokens.ids.count(one.model.files.tokenizer.unk_token_id) for tokens in encoded)
-            n_tokens[i] += sum(len(tokens.ids) for tokens in encoded)
-            if (read_file := files[i]) is not None:
-                n_otherwise[i] += sum(
-                    a.ids != b for a, b in zip(encoded, read_file(one.encoder.render(block)), strict=True)
-                )
+        laid = {reads: _Laid.of(readings) for reads, readings in read.items()}
+        for one in {one.reads: one for one in passes}.values():
+            laid[one.reads].keep(one.ids, places)
+        for one in passes:
+            _measure(one, places, one.show(block), laid[one.reads])
+        first = laid[readers[0].reads]
+        used[first.scored_ids] = True
+        for i, one in enumerate(readers):
+            here, readings = laid[one.reads], read[one.reads]
+            aligned &= here.is_scored_like(first)
+            unread[i, places] = [reading.n_unread for reading in readings]
+            n_special[i] += here.n_texts_with(one.encoder.special_ids if one.encoder.chat is None else ())
+            n_unknown[i] += int((here.ids == one.model.files.tokenizer.unk_token_id).sum())
+            n_tokens[i] += here.ids.size
+            if (own := files[i]) is not None and is_other[i]:
+                by_file = own.read([reading.text for reading in readings])
+                n_otherwise[i] += sum(a.encoded.ids != b for a, b in zip(readings, by_file, strict=True))
     for one, unknown, total in zip(readers, n_unknown, n_tokens, strict=True):
         _refuse_unknown(one.model.files, int(unknown), int(total))
     for one in passes:
@@ -302,7 +309,7 @@ def make_plan(
             one.n_scored, sample_ids, has_prefix=bool(one.encoder.prefix.ids),
             cut=scored.cut_places if scored.are_chats else (), window=one.encoder.window,
         )  # fmt: skip
-    aligned = aligned and _same_pieces(readers, sorted(used))
+    aligned = aligned and _same_pieces(readers, np.flatnonzero(used).tolist())
     _refuse_misaligned(readers, needs, aligned)
     notes += [_special_note(one.model.role, count, n) for one, count in zip(readers, n_special, strict=True) if count]
     if n_cut_by_shots:
@@ -323,7 +330,7 @@ def make_plan(
 def measure_texts(model: OpenedModel, view: str, shown: Sequence[str]) -> Pass:
     """Measure some texts in a pass of their own: cut already, and as the view of that name shows them."""
     one = _empty(model, View(name=view), len(shown))
-    _measure(one, slice(0, len(shown)), shown, one.encode(shown))
+    _read_rewritten(one, slice(0, len(shown)), shown)
     return one
 
 
@@ -346,8 +353,7 @@ def _rewritten(
     for places in _blocks(n if passes else 0):
         block = scored[places]
         for one in passes:
-            shown = one.show(block)
-            _measure(one, places, shown, one.encoder.read(shown))
+            _read_rewritten(one, places, one.show(block))
     n_longer = sum(int((one.n_sequences > original.n_sequences).sum()) for one in passes)
     if n_longer:
         notes.append(
@@ -357,9 +363,11 @@ def _rewritten(
     return passes, notes
 
 
-def _said(one: Pass, encoded: Encoded) -> list[int]:
-    """Return the ids in which special tokens are remarkable: those of a conversation's template are not."""
-    return encoded.ids if one.encoder.chat is None else []
+def _read_rewritten(one: Pass, places: slice, shown: Sequence[str]) -> None:
+    """Read and measure a block of texts, as one view shows them."""
+    laid = _Laid.of_ids(one.encoder.read(shown))
+    laid.keep(one.ids, places)
+    _measure(one, places, shown, laid)
 
 
 def _sizes(texts: Sequence[str]) -> list[int]:
@@ -393,7 +401,21 @@ def _empty(model: OpenedModel, view: View, n: int) -> Pass:
     """Make a pass in which nothing is measured yet."""
     n_scored, longest, n_sequences = np.zeros((3, n), dtype=np.int64)
     keys = np.zeros(n, dtype=_KEY)
-    return Pass(model=model, view=view, keys=keys, n_scored=n_scored, longest=longest, n_sequences=n_sequences)
+    return Pass(
+        model=model,
+        view=view,
+        keys=keys,
+        n_scored=n_scored,
+        longest=longest,
+        n_sequences=n_sequences,
+        ids=IdFile(n, has_unscored=model.encoder.chat is not None),
+    )
+
+
+def _sharing_ids(passes: Sequence[Pass]) -> tuple[Pass, ...]:
+    """Let passes that read the texts alike have one file of ids."""
+    files = {one.reads: one.ids for one in reversed(passes)}
+    return tuple(replace(one, ids=files[one.reads]) for one in passes)
 
 
 def _blocks(n: int) -> Iterator[slice]:
@@ -401,38 +423,143 @@ def _blocks(n: int) -> Iterator[slice]:
     return (slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK))
 
 
-def _fitting(passes: Sequence[Pass], scored: ScoredTexts, places: slice) -> tuple[list[Ids], int]:
-    """Encode a block for every pass, each text cut so that it fits into one window of all of them.
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """Token ids of a block of texts end to end, which are scored (None: all), and how many each text has.
 
-    Also count the texts that would be longer but for the shots before them: without these, one more character fits.
+    ``ids`` and ``scored`` have shape (n_tokens,), ``counts`` has shape (n_texts,).
     """
-    ids = [one.encode(scored[places]) for one in passes]
+
+    ids: NDArray[np.int32]
+    scored: NDArray[np.bool_] | None
+    counts: Counts
+
+    @classmethod
+    def of(cls, readings: Sequence[Reading]) -> "_Laid":
+        return cls.of_ids([one.encoded for one in readings])
+
+    @classmethod
+    def of_ids(cls, texts: Sequence[Encoded]) -> "_Laid":
+        counts = np.array([len(one.ids) for one in texts], dtype=np.int64)
+        n = int(counts.sum())
+        ids = np.fromiter((i for one in texts for i in one.ids), dtype=np.int32, count=n)
+        if all(one.scored is None for one in texts):
+            return cls(ids, None, counts)
+        return cls(ids, np.fromiter((i for one in texts for i in one.scored or ()), dtype=np.bool_, count=n), counts)
+
+    def keep(self, file: IdFile, places: slice) -> None:
+        """Write the ids to a file."""
+        file.write(places, self.ids, self.counts, self.scored)
+
+    def each(self) -> Iterator[Encoded]:
+        """Yield the ids of one text after the other."""
+        stops = np.cumsum(self.counts)
+        for start, stop in zip((stops - self.counts).tolist(), stops.tolist(), strict=True):
+            scored = None if self.scored is None else tuple(self.scored[start:stop].tolist())
+            yield Encoded(self.ids[start:stop].tolist(), scored)
+
+    @property
+    def scored_ids(self) -> NDArray[np.int32]:
+        """The ids that are scored, if there is something before them."""
+        return self.ids if self.scored is None else self.ids[self.scored]
+
+    def is_scored_like(self, other: "_Laid") -> bool:
+        """Whether the same ids are scored of every text."""
+        return self is other or (
+            np.array_equal(self._n_scored, other._n_scored) and np.array_equal(self.scored_ids, other.scored_ids)
+        )
+
+    @property
+    def _n_scored(self) -> Counts:
+        return self.counts if self.scored is None else np.bincount(self._texts[self.scored], minlength=len(self.counts))
+
+    @property
+    def _texts(self) -> Counts:
+        """Place of the text of each id."""
+        return np.repeat(np.arange(len(self.counts)), self.counts)
+
+    def n_texts_with(self, wanted: Iterable[int]) -> int:
+        """Count the texts that have one of these ids."""
+        return len(np.unique(self._texts[np.isin(self.ids, list(wanted))]))
+
+
+def _read(passes: Sequence[Pass], texts: Sequence[str]) -> dict[Reads, list[Reading]]:
+    """Read texts once for all passes that read them alike."""
+    return {reads: one.read(texts) for reads, one in {one.reads: one for one in passes}.items()}
+
+
+def _fit(passes: Sequence[Pass], texts: Sequence[str]) -> list[bool]:
+    """Say of each text whether all views of it can be scored in one window."""
+    fitting = list(range(len(texts)))
+    different = {one.reads: one for one in passes}
+    for reads, window in _windows(passes).items():
+        one = different[reads]
+        ids = one.encoder.encode(one.show([texts[i] for i in fitting]))
+        fitting = [i for i, tokens in zip(fitting, ids, strict=True) if len(tokens) <= window]
+    fit = np.zeros(len(texts), dtype=np.bool_)
+    fit[fitting] = True
+    return fit.tolist()
+
+
+def _windows(passes: Sequence[Pass]) -> dict[Reads, int]:
+    """Return the smallest window of the passes that read alike, if they have one."""
+    sized = [(one.reads, window) for one in passes if (window := one.encoder.window) is not None]
+    return {reads: min(window for other, window in sized if other == reads) for reads, _ in sized}
+
+
+def _cut_to_fit(passes: Sequence[Pass], scored: ScoredTexts, places: slice, read: Mapping[Reads, list[Reading]]) -> int:
+    """Cut the texts of a block that fill more than one window of a pass, and read those again in place.
+
+    Count those that would be longer but for the shots before them: without these, one more character fits.
+    """
+    windows = _windows(passes)
+    rows = [
+        row
+        for row in range(places.stop - places.start)
+        if any(len(read[reads][row].encoded.ids) > window for reads, window in windows.items())
+    ]
+    texts = [scored[places.start + row] for row in rows]
+
+    def started(stops: Iterable[int], which: Iterable[int]) -> list[str]:
+        return [cut_text(texts[i], stop, is_chat=scored.are_chats) for i, stop in zip(which, stops, strict=True)]
+
+    sure = [
+        _sure(passes, windows, {reads: read[reads][row] for reads in windows}, text)
+        for row, text in zip(rows, texts, strict=True)
+    ]
+    stops = find_cuts(texts, lambda which, stops: _fit(passes, started(stops, which)), sure, is_chat=scored.are_chats)
+    for row, stop in zip(rows, stops, strict=True):
+        scored.cut(places.start + row, stop)
+    for reads, readings in _read(passes, started(stops, range(len(rows)))).items() if rows else ():
+        for row, reading in zip(rows, readings, strict=True):
+            read[reads][row] = reading
     without_shots = [one for one in passes if one.view.name not in one.model.shots]
-    n_cut_by_shots = 0
-
-    def fits(text: str) -> bool:
-        return all(one.fits(text) for one in passes)
-
-    windows = [one.encoder.window for one in passes]
-    for row, place in enumerate(range(places.start, places.stop)):
-        if any(w is not None and len(encoded[row].ids) > w for w, encoded in zip(windows, ids, strict=True)):
-            text = scored[place]
-            _, stop = passes[0].encoder.cut(text, fits)
-            if stop is None:
-                continue
-            if len(without_shots) < len(passes):
-                one_more = cut_text(text, stop + 1, is_chat=scored.are_chats)
-                n_cut_by_shots += all(one.fits(one_more) for one in without_shots)
-            scored.cut(place, stop)
-            for one, encoded in zip(passes, ids, strict=True):
-                encoded[row] = one.encode([scored[place]])[0]
-    return ids, n_cut_by_shots
+    if len(without_shots) == len(passes) or not rows:
+        return 0
+    return sum(_fit(without_shots, started([stop + 1 for stop in stops], range(len(rows)))))
 
 
-def _measure(one: Pass, places: slice, shown: Sequence[str], ids: Ids) -> None:
+def _sure(
+    passes: Sequence[Pass], windows: Mapping[Reads, int], readings: Mapping[Reads, Reading], text: str
+) -> Sure | None:
+    """Say at which characters of a text the window of a pass is surely full, and up to which none is.
+
+    Nothing is sure if a pass does not tell, or shows a text of another length.
+    """
+    known = []
+    for reads, one in {one.reads: one for one in passes if one.reads in windows}.items():
+        (shown,) = one.show([text])
+        told = one.encoder.sure(readings[reads], shown, windows[reads])
+        if told is None or len(shown) != len(text):
+            return None
+        known.append(told)
+    return min(fits for fits, _ in known), min(full for _, full in known)
+
+
+def _measure(one: Pass, places: slice, shown: Sequence[str], laid: _Laid) -> None:
     """Note key and sizes of a block of texts, as its view shows them, in a pass."""
     encoder, files = one.encoder, one.model.files
-    top = max(max(tokens, default=0) for tokens in [*(one.ids for one in ids), encoder.prefix.ids])
+    top = max(int(laid.ids.max(initial=0)), *encoder.prefix.ids, 0)
     if top >= files.n_vocabulary:
         raise ModelError(
             f"{files.spec}: the tokenizer of {files.tokenizer_source} gives id {top}, but the model's vocabulary ends "
@@ -443,7 +570,7 @@ def _measure(one: Pass, places: slice, shown: Sequence[str], ids: Ids) -> None:
                 else f": {TOKENIZER_OPTIONS}"
             )
         )
-    for place, text, tokens in zip(range(places.start, places.stop), shown, ids, strict=True):
+    for place, text, tokens in zip(range(places.start, places.stop), shown, laid.each(), strict=True):
         sequences = encoder.sequences(*tokens)
         one.keys[place] = _row_key(text, sequences)
         one.n_scored[place] = sum(max(0, sequence.n_scored) for sequence in sequences)

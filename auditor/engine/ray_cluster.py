@@ -282,7 +282,7 @@ class _ScoringWorker:
         keys = one.keys_at(np.arange(len(texts)))
         if keys != block.column("key").to_pylist():
             raise ModelError(f"{self._job.spec}: reads the texts as other tokens than on the driver")
-        for batch, scores in score_batches(Todo(one=one, places=np.arange(len(texts))), texts, scorer, budget):
+        for batch, scores in score_batches(Todo(one=one, places=np.arange(len(texts))), scorer, budget):
             notes = [note for note in (self._loaded.unused, budget.note(str(model.files.spec))) if note]
             told = {"worker": self._name, "path": scorer.path, "notes": notes}
             yield _pack(dict(zip(one.keys_at(batch), scores, strict=True)), told)

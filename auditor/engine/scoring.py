@@ -163,7 +163,6 @@ class _Work:
 
     def score(self, weights: Any, model: OpenedModel, todo: Sequence[Todo]) -> OpenedModel:
         """Score what the passes of one loaded model miss; return the model with how that was done."""
-        texts = self.plan.texts
         budget = choose_budget(self.config, model.device)
         n_tokens = sum(part.n_tokens for part in todo)
         scorer = load_scorer(weights, model, ends(self.plan, model), budget, n_tokens=n_tokens)
@@ -171,7 +170,7 @@ class _Work:
             for part in todo:
                 label = f"scoring {part.one.label}"
                 self.progress.add(0, label)
-                for batch, scores in score_batches(part, texts, scorer, budget):
+                for batch, scores in score_batches(part, scorer, budget):
                     store.append(dict(zip(part.one.keys_at(batch), scores, strict=True)))
                     self.progress.add(part.one.n_tokens(batch), label)
         self.notes.extend([note] if (note := budget.note(str(model.files.spec))) else [])
@@ -184,15 +183,15 @@ def choose_budget(config: AuditConfig, device: str) -> Budget:
 
 
 def score_batches(
-    part: Todo, texts: Sequence[str], scorer: Scorer, budget: Budget
+    part: Todo, scorer: Scorer, budget: Budget
 ) -> Iterator[tuple[NDArray[np.int64], list[SequenceScores]]]:
     """Yield the places of the texts of one batch after the other, with their scores."""
     one = part.one
     if one.encoder.n_shared and len(part.places):
-        check_scorer(scorer, *_ends([one], texts), budget, boundary=one.model.files.rope_boundary)
+        check_scorer(scorer, *_ends([one]), budget, boundary=one.model.files.rope_boundary)
     packed = scorer.packs and not one.encoder.n_shared
     for places in _batches(part, budget, packed=packed):
-        sequences = one.sequences([texts[int(place)] for place in places])
+        sequences = one.sequences(places)
         yield places, score_within(scorer, sequences, budget, one.model)
 
 
@@ -265,15 +264,15 @@ def ends(plan: Plan, model: OpenedModel) -> Ends:
     Passes in which texts follow others (shots) are checked on their own, as they begin.
     """
     passes = [one for one in plan.passes if one.model is model]
-    return _ends([one for one in passes if not one.encoder.n_shared] or passes, plan.texts)
+    return _ends([one for one in passes if not one.encoder.n_shared] or passes)
 
 
-def _ends(passes: Sequence[Pass], texts: Sequence[str]) -> Ends:
+def _ends(passes: Sequence[Pass]) -> Ends:
     longest = max(passes, key=lambda one: int(one.longest.max()))
     shortest = min(passes, key=lambda one: int(one.longest.min()))
     return (
-        longest.sequences([texts[int(longest.longest.argmax())]])[0][0],
-        shortest.sequences([texts[int(shortest.longest.argmin())]])[0][0],
+        longest.sequences([int(longest.longest.argmax())])[0][0],
+        shortest.sequences([int(shortest.longest.argmin())])[0][0],
     )
 
 

@@ -85,7 +85,6 @@ class Collected:
         scores = [file.read(places) for file in self.files]
         n_views = self.plan.n_views
         views = [one.view.name for one in self.plan.passes[:n_views]]
-        texts = self.plan.texts[places]
         return Signals(
             sample_ids=self.sample_ids[places],
             texts=tuple(self.plan.scored_words[places]),
@@ -94,7 +93,9 @@ class Collected:
             seen=None if self.seen is None else self.seen[:, places],
             views=dict(zip(views[1:], scores[1:n_views], strict=True)),
             aligned=self.plan.aligned,
-            target_ids=self.plan.passes[0].scored_ids(texts) if Need.TOKEN_IDS in self.needs else None,
+            target_ids=self.plan.passes[0].scored_ids(range(places.start, places.stop))
+            if Need.TOKEN_IDS in self.needs
+            else None,
             token_counts=self.token_counts,
             gradient_norms=self.measures.gradient_norms(places),
             continuations=self.measures.continuations(places),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..data.chat import Chat
 from ..errors import ConfigError, DataError, ModelError
 from .chat import ChatReader, Rendering
+from .cutting import Fits, Sure, cut_to_fit, sure_by_places
 from .loading.panics import no_panics
 from .loading.weights import fingerprint
 
@@ -20,10 +21,12 @@ __all__ = [
     "Encoded",
     "Encoder",
     "Prefix",
+    "Reading",
     "TokenSequence",
     "check_scorable",
-    "cut_to_fit",
+    "cut_text",
     "encode",
+    "find_cuts",
     "resolve_prefix",
     "text_window",
     "tokenizer_fingerprint",
@@ -101,8 +104,31 @@ class Encoded(NamedTuple):
         return [one for one, is_scored in zip(self.ids, self.scored, strict=True) if is_scored]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a tokenizer makes of a text: the string that it is given, its tokens, and the characters of each.
+
+    A slow tokenizer does not tell the characters (None).
+    """
+
+    text: str
+    encoded: Encoded
+    spans: Sequence[tuple[int, int]] | None
+
+    @property
+    def n_unread(self) -> int:
+        """Count the characters, white space aside, that no token stands for.
+
+        A tokenizer without a byte fallback may drop what it cannot write, and the model then codes a shorter text than
+        the one audited. Slow tokenizers do not tell, and count as 0.
+        """
+        return 0 if self.spans is None else _gaps(self.text, self.spans)
+
+
 def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text without special tokens around it."""
+    if not texts:
+        return []
     with no_panics("the tokenizer"):
         encoded = tokenizer(
             list(texts), add_special_tokens=False, return_attention_mask=False, truncation=False, verbose=False
@@ -270,7 +296,21 @@ class Encoder:
         """Token ids of each text, without the prefix, and which of them are scored."""
         if self.chat is None:
             return [Encoded(ids) for ids in self.encode(texts)]
-        return [self._masked(self.chat.render(text)) for text in texts]
+        return [one.encoded for one in self.read_closely(texts)]
+
+    def read_closely(self, texts: Sequence[str]) -> list[Reading]:
+        """Read texts in one batch, and keep which characters the tokens stand for."""
+        renderings = [Rendering(text, []) if self.chat is None else self.chat.render(text) for text in texts]
+        given = [one.text for one in renderings]
+        if not texts:
+            return []
+        if not self.tokenizer.is_fast:
+            encoded = map(self._masked_by_starts, renderings) if self.chat else map(Encoded, self.encode(texts))
+            return [Reading(text, one, None) for text, one in zip(given, encoded, strict=True)]
+        return [
+            Reading(one.text, Encoded(ids, None if self.chat is None else _mask(one.spans, spans)), spans)
+            for one, ids, spans in zip(renderings, *self._offsets(given), strict=True)
+        ]
 
     def show(self, text: str, change: Callable[[str], str]) -> str:
         """Change a text, or the scored contents of a conversation."""
@@ -280,32 +320,38 @@ class Encoder:
         """Return what is given of a text, or of a conversation with its template on, and the half that is to follow."""
         return halves(text) if self.chat is None else self.chat.halves(text, halves)
 
-    def cut(self, text: str, fits: Callable[[str], bool]) -> tuple[str, int | None]:
-        """Cut a text, or the contents of a conversation, to the longest start that fits; also return where.
+    def cut(self, texts: Sequence[str]) -> list[str]:
+        """Cut each text, or the contents of each conversation, to the longest start that fits into the window.
 
         Raises
         ------
         ModelError
             If not even one character fits.
         """
-        if self.chat is None:
-            kept = cut_to_fit(text, fits)
-            return kept, None if kept == text else len(kept)
-        if fits(text):
-            return text, None
-        stop = len(cut_to_fit(contents_of(text), lambda start: fits(cut_text(text, len(start), is_chat=True))))
-        return cut_text(text, stop, is_chat=True), stop
+        kept, window = list(texts), self.window
+        if window is None:
+            return kept
+        readings = dict(enumerate(self.read_closely(texts)))
+        long = [i for i, one in readings.items() if len(one.encoded.ids) > window]
+        is_chat = self.chat is not None
 
-    def unread(self, texts: Sequence[str]) -> list[int]:
-        """Count the characters of each text, white space aside, that no token stands for.
+        def fits(rows: Sequence[int], stops: Sequence[int]) -> list[bool]:
+            starts = [cut_text(texts[long[row]], stop, is_chat=is_chat) for row, stop in zip(rows, stops, strict=True)]
+            return [len(ids) <= window for ids in self.encode(starts)]
 
-        A tokenizer without a byte fallback may drop what it cannot write, and the model then codes a shorter
-        text than the one audited. Slow tokenizers do not tell, and count as 0.
+        sure = [self.sure(readings[i], texts[i], window) for i in long]
+        for i, stop in zip(long, find_cuts([texts[i] for i in long], fits, sure, is_chat=is_chat), strict=True):
+            kept[i] = cut_text(texts[i], stop, is_chat=is_chat)
+        return kept
+
+    def sure(self, reading: Reading, shown: str, window: int) -> Sure | None:
+        """Say at which characters of a text that was read, and is too long, the window is surely not full, or is.
+
+        Of conversations nothing is sure: their template, too, goes by what is cut.
         """
-        if not self.tokenizer.is_fast:
-            return [0] * len(texts)
-        texts = self.render(texts)
-        return [_gaps(text, spans) for text, spans in zip(texts, self._offsets(texts)[1], strict=True)]
+        if self.chat is not None or reading.spans is None:
+            return None
+        return sure_by_places(shown, reading.spans, window)
 
     def _offsets(self, texts: Sequence[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
         """Token ids of each text, and the characters of each token."""
@@ -314,20 +360,6 @@ class Encoder:
                 list(texts), add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
             )
         return encoded["input_ids"], encoded["offset_mapping"]
-
-    def _masked(self, rendering: Rendering) -> Encoded:
-        """Find which tokens of a rendering hold a character that is scored."""
-        if not self.tokenizer.is_fast:
-            return self._masked_by_starts(rendering)
-        (ids,), (offsets,) = self._offsets([rendering.text])
-        scored, spans, last, at = [], rendering.spans, 0, 0
-        for start, stop in offsets:
-            first = min(start, last) if start < stop else last  # a token that was trimmed of white space holds it, too
-            last = max(stop, last)
-            while at < len(spans) and spans[at][1] <= first:
-                at += 1
-            scored.append(at < len(spans) and spans[at][0] < last)
-        return Encoded(list(ids), tuple(scored))
 
     def _masked_by_starts(self, rendering: Rendering) -> Encoded:
         """Find the same where a tokenizer gives no offsets: by what the starts of the text have in common with it."""
@@ -373,9 +405,31 @@ class Encoder:
         return TokenSequence(ids, first_scored, self.n_shared, tuple(skipped))
 
 
-def contents_of(text: str) -> str:
-    """Return the contents of a conversation, end to end."""
-    return Chat.read(text).contents()
+def _mask(scored: Sequence[tuple[int, int]], offsets: Sequence[tuple[int, int]]) -> tuple[bool, ...]:
+    """Find which tokens hold a character that is scored."""
+    mask, last, at = [], 0, 0
+    for start, stop in offsets:
+        first = min(start, last) if start < stop else last  # a token that was trimmed of white space holds it, too
+        last = max(stop, last)
+        while at < len(scored) and scored[at][1] <= first:
+            at += 1
+        mask.append(at < len(scored) and scored[at][0] < last)
+    return tuple(mask)
+
+
+def find_cuts(texts: Sequence[str], fits: Fits, sure: Sequence[Sure | None], *, is_chat: bool) -> list[int]:
+    """Find after how many characters to cut texts, or conversations after how many of their contents.
+
+    Raises
+    ------
+    ModelError
+        If not even one character fits.
+    """
+    n_characters = [len(Chat.read(text).contents()) if is_chat else len(text) for text in texts]
+    stops = cut_to_fit(n_characters, fits, sure)
+    if None in stops:
+        raise ModelError("the context window has no room for a single character of a text; raise --max-tokens")
+    return [stop for stop in stops if stop is not None]
 
 
 def cut_text(text: str, stop: int, *, is_chat: bool) -> str:
@@ -433,27 +487,3 @@ def _gaps(text: str, spans: Sequence[tuple[int, int]]) -> int:
             n_missing += len("".join(text[end:start].split()))
         end = max(end, stop)
     return n_missing
-
-
-def cut_to_fit(text: str, fits: Callable[[str], bool]) -> str:
-    """Cut a text to the longest start of it that fits.
-
-    Found by doubling and halving, so that a text of any length costs a few encodings of about a window each.
-
-    Raises
-    ------
-    ModelError
-        If not even one character fits.
-    """
-    low, high = 0, 1024
-    while high < len(text) and fits(text[:high]):
-        low, high = high, high * 2
-    if high >= len(text) and fits(text):
-        return text
-    high = min(high, len(text))
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(text[:middle]) else (low, middle)
-    if low == 0:
-        raise ModelError("the context window has no room for a single character of a text; raise --max-tokens")
-    return text[:low]

@@ -153,8 +153,7 @@ def _cut(encoder: Encoder, text: str) -> tuple[Encoded, bool]:
     encoded, window = encoder.read([text])[0], encoder.window
     if window is None or len(encoded.ids) <= window:
         return encoded, True
-    kept, _ = encoder.cut(text, lambda part: len(encoder.encode([part])[0]) <= window)
-    return encoder.read([kept])[0], False
+    return encoder.read(encoder.cut([text]))[0], False
 
 
 def _units(place: NDArray[np.intp], groups: Sequence[str | None], *, n_texts: int) -> NDArray[np.int64]:

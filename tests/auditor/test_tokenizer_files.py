@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from auditor.config import AuditConfig, ModelSpec
 from auditor.engine.loading.models import open_model
-from auditor.engine.loading.tokenizer_files import file_reader, load_tokenizer, stated_class
+from auditor.engine.loading.tokenizer_files import OwnFile, load_tokenizer, stated_class
 from auditor.engine.models import open_models
 from auditor.errors import ConfigError, ModelError
 from helpers import Ran, build_tokenizer, make_texts, naive_logprobs, save_gpt2, write_jsonl
@@ -152,14 +152,14 @@ def test_the_file_is_read_whole(tmp_path: Path) -> None:
     backend.enable_truncation(3)
     backend.enable_padding(length=9)
     backend.save(str(tmp_path / "tokenizer.json"))
-    read = file_reader(tmp_path)
-    assert read is not None
-    assert read(TEXTS) == whole
+    own = OwnFile.find(tmp_path)
+    assert own is not None
+    assert own.read(TEXTS) == whole
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelError, match=r"tokenizer.json: not a file of the library tokenizers"):
-        file_reader(tmp_path)
+        OwnFile.find(tmp_path)
     (tmp_path / "tokenizer.json").unlink()
-    assert file_reader(tmp_path) is None
+    assert OwnFile.find(tmp_path) is None
 
 
 @pytest.mark.parametrize("stated", ['{"tokenizer_class": "<b>"}', '{"tokenizer_class": 3}', "[]", "{"])

@@ -1,8 +1,9 @@
 """Tokenizers as they lie beside models: whose files are read, what tokenizer.json itself says, and none made up."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,7 +13,14 @@ from ...errors import ModelError
 from .configs import first_line, located, refuse_code_elsewhere, refuse_foreign_code
 from .panics import no_panics
 
-__all__ = ["TOKENIZER_OPTIONS", "file_reader", "find_tokenizer", "load_tokenizer", "refuse_made_up", "stated_class"]
+__all__ = [
+    "TOKENIZER_OPTIONS",
+    "OwnFile",
+    "find_tokenizer",
+    "load_tokenizer",
+    "refuse_made_up",
+    "stated_class",
+]
 
 TOKENIZER_OPTIONS = "name the right one with --tokenizer M (that of a reference with --reference-tokenizer M)"
 """What to do about a tokenizer that cannot be used, in words."""
@@ -28,8 +36,6 @@ _HANDFUL = 32
 """Entries below which a tokenizer of a model with over ten times as many is one that transformers made up."""
 
 _FETCHED = ("*.json", "*.model", "*.model.v*", "*.txt", "*.jinja", "*.tiktoken")
-
-Reader = Callable[[Sequence[str]], list[list[int]]]
 
 
 def find_tokenizer(
@@ -133,36 +139,55 @@ def refuse_made_up(tokenizer: Any, place: Path, *, n_vocabulary: int, way_out: s
         )
 
 
-def file_reader(place: Path) -> Reader | None:
-    """Return how the library ``tokenizers`` reads texts by a ``tokenizer.json`` alone; None if there is none.
+@dataclass(frozen=True, slots=True)
+class OwnFile:
+    """The ``tokenizer.json`` of a model, as the library ``tokenizers`` alone reads texts by it."""
 
-    Parameters
-    ----------
-    place : Path
-        Where the tokenizer is, as `find_tokenizer` says.
+    path: Path
+    tokenizer: Any
 
-    Raises
-    ------
-    ModelError
-        If the file cannot be read.
-    """
-    from tokenizers import Tokenizer
+    @classmethod
+    def find(cls, place: Path) -> "OwnFile | None":
+        """Read the file where a tokenizer is, as `find_tokenizer` says; None if there is none.
 
-    file = place if place.is_file() else place / "tokenizer.json"
-    if file.suffix != ".json" or not file.is_file():
-        return None
-    try:
-        own = Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises nothing more particular
-        raise ModelError(f"{file}: not a file of the library tokenizers: {first_line(error)}") from error
-    own.no_truncation()
-    own.no_padding()
+        Raises
+        ------
+        ModelError
+            If the file cannot be read.
+        """
+        from tokenizers import Tokenizer
 
-    def read(texts: Sequence[str]) -> list[list[int]]:
-        with no_panics(f"the tokenizer {file}"):
-            return [one.ids for one in own.encode_batch_fast(list(texts), add_special_tokens=False)]
+        file = place if place.is_file() else place / "tokenizer.json"
+        if file.suffix != ".json" or not file.is_file():
+            return None
+        try:
+            own = Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises nothing more particular
+            raise ModelError(f"{file}: not a file of the library tokenizers: {first_line(error)}") from error
+        own.no_truncation()
+        own.no_padding()
+        return cls(file, own)
 
-    return read
+    def read(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, without special tokens around it."""
+        with no_panics(f"the tokenizer {self.path}"):
+            return [one.ids for one in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def makes(self, tokenizer: Any) -> bool:
+        """Whether it makes the very tokenizer that was loaded, so that both read all texts alike.
+
+        Then both have the same state, and the class adds nothing of its own to how texts are read.
+        """
+        from transformers import TokenizersBackend
+
+        kind = type(tokenizer)
+        return (
+            issubclass(kind, TokenizersBackend)
+            and kind.__call__ is TokenizersBackend.__call__
+            and kind._encode_plus is TokenizersBackend._encode_plus
+            and not tokenizer.split_special_tokens
+            and tokenizer.backend_tokenizer.to_str() == self.tokenizer.to_str()
+        )
 
 
 def stated_class(place: Path) -> str | None:
