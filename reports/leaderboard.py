@@ -22,8 +22,6 @@ from .to_markdown import code, escaped, table_lines
 __all__ = ["render_terminal", "shared_rate", "to_csv", "to_latex", "to_markdown"]
 
 _VETOED = "†"
-_MOST_ROWS = 40
-"""Cells on the terminal; the files hold all."""
 
 
 def shared_rate(board: Leaderboard) -> float | None:
@@ -73,7 +71,7 @@ def _standing_row(one: Standing) -> list[str]:
     return [_quantity(one.mean_auc), count(one.n_cells), count(one.n_significant), count(one.n_vetoed)]
 
 
-_STANDING = ["attack", "mean AUC", "cells", "above chance after Holm", "cells vetoed"]
+_STANDING = ["attack", "mean AUC", "cells", "above chance (Holm)", "vetoed"]
 
 
 def _data_row(one: BoardData) -> list[str]:
@@ -153,7 +151,8 @@ def _tabular(columns: str, header: Sequence[str], rows: Sequence[Sequence[str]],
     body = [" & ".join(_latex(cell) for cell in row) + r" \\" for row in rows]
     head = " & ".join(_latex(cell) for cell in header) + r" \\"
     return [
-        r"\begin{table}[t]", r"\centering", r"\small", rf"\caption{{{_latex(caption, 2000)}}}", rf"\label{{tab:{label}}}",
+        r"\begin{table}[t]", r"\centering", r"\small", rf"\caption{{{_latex(caption, 2000)}}}",
+        rf"\label{{tab:{label}}}",
         rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}",
         r"\end{table}", "",
     ]  # fmt: skip
@@ -201,23 +200,18 @@ def to_csv(board: Leaderboard) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i < right else "right")
+        table.add_column(name, justify="left" if i < right else "right", no_wrap=i > 0)
     for row in rows:
         table.add_row(*(Text(visible(cell, ID)) for cell in row))
     return table
 
 
 def render_terminal(board: Leaderboard) -> Group:
-    """Render the leaderboard for the terminal."""
-    fpr = shared_rate(board)
+    """Render attacks and data sets for the terminal; cells are many, and in the files."""
     parts: list[RenderableType] = [Text(visible(board.title), style="bold")]
     parts += [Text(visible(line), style="red") for line in (*_unfinished(board), *board.warnings)]
     parts.append(_table(_STANDING, [[one.attack, *_standing_row(one)] for one in board.standings], 1))
     data = [[one.data, str(one.seed), *_data_row(one), _blind_words(one)] for one in board.data]
     parts.append(_table(["data", "seed", "texts", "blind AUC", "texts alone"], data, 1))
-    cells = [[one.target, one.data, str(one.seed), one.attack, *_cell_figures(one, fpr)] for one in board.cells]
-    parts.append(_table(_cell_header(fpr), cells[:_MOST_ROWS], 4))
-    if len(cells) > _MOST_ROWS:
-        parts.append(Text(f"… and {plural(len(cells) - _MOST_ROWS, 'cell')} more in the files", style="dim"))
-    parts.append(Text(methods(board)[2], style="dim"))
+    parts.append(Text(f"{plural(len(board.cells), 'cell')}, one by one, are in the files.", style="dim"))
     return Group(*parts)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ..comparison.audited import AuditedFolder
 from ..documents.estimate import Estimate
 from ..documents.leaderboard import BoardCell, BoardData, FailedAudit, Leaderboard, Standing
+from ..documents.sample_table import SampleColumns
 from ..stats.metrics import auc
 from ..stats.p_values import holm
 from ..version import __version__
@@ -14,10 +15,7 @@ from .plan import DataEntry
 
 __all__ = ["Done", "leaderboard", "mean_auc"]
 
-_NARROW = (
-    "the classifier's folds share their training texts, so the interval is rather narrow: the verdict is that of a "
-)
-_NARROW += "permutation test"
+_NARROW = "folds share their training texts, so the interval is rather narrow: the verdict is a permutation test's"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +102,15 @@ def _board_data(done: Done, level: float) -> BoardData:
     n_members = int(samples.is_member.sum())
     n_non_members = len(samples.is_member) - n_members
     checks = () if result.soundness is None else result.soundness.checks
-    check = next((one for one in checks if one.name == "blind_baseline" and samples.blind_score is not None), None)
-    if samples.blind_score is None:
+    score = SampleColumns(done.audit.path / "samples.parquet").numbers_if_any("blind_score")
+    check = next((one for one in checks if one.name == "blind_baseline" and score is not None), None)
+    if score is None:
         blind = Estimate.undefined(
             "a side has too few texts for a classifier", level=level, n_members=n_members, n_non_members=n_non_members
         )
     else:
         groups = list(samples.group) if any(samples.group) else None
-        blind = replace(auc(samples.blind_score, samples.is_member, level=level, groups=groups), caveat=_NARROW)
+        blind = replace(auc(score, samples.is_member, level=level, groups=groups), caveat=_NARROW)
     public = entry.public
     return BoardData(
         data=entry.name,

@@ -64,7 +64,8 @@ def lay_out(entry: DataEntry, seed: int, folder: Path, *, download: bool) -> Sid
         _refuse_download(entry, [entry.members, entry.non_members], download)
         if entry.per_side is None:
             return Sides(paths=(entry.members, entry.non_members), options={"text_field": entry.text_field} | options)
-        sides, notes = _two_sources(entry, entry.members, entry.non_members), ()
+        sides = _two_sources(entry, entry.members, entry.non_members)
+        notes: tuple[str, ...] = ()
     else:
         sides, notes = _labelled(entry, download)
     place = folder / entry.name
@@ -252,7 +253,8 @@ def _written(path: Path, rows: list[Record], column: str, entry: DataEntry) -> s
     text = "".join(_lines(rows, column))
     if path.is_file() and path.read_text(encoding="utf-8") != text:
         raise ConfigError(
-            f"data {entry.name!r}: {path} holds other texts, those that the bench began with; give those, or another --out"
+            f"data {entry.name!r}: {path} holds other texts, those that the bench began with; give those, or "
+            "another --out"
         )
     for folder in reversed((path.parent, *path.parent.parents)):
         if not folder.exists():

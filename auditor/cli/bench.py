@@ -56,7 +56,7 @@ def _folder(target: "Target", entry: "DataEntry", seed: int) -> str:
     "--download", is_flag=True, help="Fetch data sets that are not here; models are fetched if named by an id."
 )
 @click.option("--figures", type=FIGURES,
-              help="Formats of the figure; given, every audit is drawn in them, too.  [default: pdf,svg,png]")  # fmt: skip
+              help="Formats of the figure; if given, of those of every audit, too.  [default: pdf,svg,png]")  # fmt: skip
 @json_option("leaderboard.json on stdout")
 def bench(file: Path, out: Path, download: bool, figures: tuple[str, ...] | None, as_json: bool) -> None:
     """Audit every target of BENCH.toml on every data set with every seed, and set all attacks beside each other.
@@ -118,6 +118,7 @@ def _plan(asked: "Bench", out: Path, download: bool) -> list[_Planned]:
 
 def _refuse_other_bench(out: Path, asked: "Bench") -> None:
     """Refuse a folder that holds something else, or audits that this bench does not ask for."""
+    from ..data.quoting import listing
     from ..documents.leaderboard import read_bench_state
 
     if not (out / _STATE).is_file():
@@ -130,7 +131,7 @@ def _refuse_other_bench(out: Path, asked: "Bench") -> None:
     gone = [folder for folder in read_bench_state(out / _STATE).audits if folder not in now]
     if gone:
         raise ConfigError(
-            f"--out {out} holds another bench: it asked for {gone[0]}{f' and {len(gone) - 1} more' if gone[1:] else ''}, "
+            f"--out {out} holds another bench: it asked for {listing(gone, limit=1)}, "
             "and this one does not; a bench may be added to: put them back, or give another folder"
         )
 
@@ -145,7 +146,7 @@ def _claim(out: Path, asked: "Bench", planned: list[_Planned]) -> None:
     for folder, digest in before.items():
         if now[folder] != digest:
             raise ConfigError(
-                f"--out {out} holds another bench: {folder} was begun with other settings or other texts; give those, or "
+                f"--out {out} holds another bench: {folder} was begun with other settings or texts; give those, or "
                 "another folder"
             )
     write(out / _STATE, to_text(BenchState(title=asked.title, audits=now)))

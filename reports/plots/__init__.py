@@ -1,4 +1,4 @@
-"""Standalone figures: an audit, a leaderboard, a prediction, a measured capacity, a calibrated law. SVG, PNG or PDF by file name.
+"""Standalone figures: an audit, a leaderboard, a prediction, a capacity, a calibrated law. SVG, PNG or PDF by name.
 
 Imported only when a figure is asked for, because it imports matplotlib. Figures are objects and settings last as long
 as the drawing, so nothing global changes, and the same document gives the same bytes. Text stays text in SVG and PDF

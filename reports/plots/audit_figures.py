@@ -1,7 +1,10 @@
 """The figures of one audit as files: ROC curves, bits and attacks, the same that a notebook draws."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+
+from matplotlib.axes import Axes
 
 from auditor.documents.result import AuditResult
 from auditor.documents.sample_table import SampleTable
@@ -42,10 +45,10 @@ def audit_figures(result: AuditResult, samples: SampleTable, folder: Path, forma
     if result.soundness is not None and result.soundness.verdict == "veto":
         caption += " For diagnosis only: a check forbids a verdict."
     height = 0.9 + 0.28 * len(result.attacks)
-    figures = {
-        "roc": ("ROC curves", (4.4, 4.2), lambda axes: draw_roc(result, axes)),
-        "bits": ("Bits of each text", (5.2, 3.2), lambda axes: draw_bits(result, samples, axes)),
-        "attacks": ("Attacks", (5.2, height), lambda axes: draw_attacks(result, axes)),
+    figures: dict[str, tuple[str, tuple[float, float], Callable[[Axes], Axes]]] = {
+        "roc": ("ROC curves", (4.4, 4.2), partial(draw_roc, result)),
+        "bits": ("Bits of each text", (5.2, 3.2), partial(draw_bits, result, samples)),
+        "attacks": ("Attacks", (5.2, height), partial(draw_attacks, result)),
     }
     drawn = []
     for name, (title, (width, tall), draw) in figures.items():
