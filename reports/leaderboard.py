@@ -62,8 +62,8 @@ def _rate(cell: BoardCell, fpr: float | None) -> str:
 
 def _blind_words(one: BoardData) -> str:
     if one.separable:
-        return "SEPARABLE: texts alone tell the sides apart"
-    said = {None: "too few texts to tell", "warn": "texts tell the sides apart a little", "pass": "not separable"}
+        return "SEPARABLE"
+    said = {None: "too few texts to tell", "warn": "slightly separable", "pass": "not separable"}
     return said[one.blind_verdict if one.blind_verdict != "veto" else "warn"]
 
 
@@ -200,7 +200,7 @@ def to_csv(board: Leaderboard) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i < right else "right", no_wrap=i > 0)
+        table.add_column(name, justify="left" if i < right else "right", no_wrap=i >= right)
     for row in rows:
         table.add_row(*(Text(visible(cell, ID)) for cell in row))
     return table

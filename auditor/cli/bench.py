@@ -56,7 +56,7 @@ def _folder(target: "Target", entry: "DataEntry", seed: int) -> str:
     "--download", is_flag=True, help="Fetch data sets that are not here; models are fetched if named by an id."
 )
 @click.option("--figures", type=FIGURES,
-              help="Formats of the figure; if given, of those of every audit, too.  [default: pdf,svg,png]")  # fmt: skip
+              help="Formats of the figure; if given, draw every audit in them.  [default: pdf,svg,png]")  # fmt: skip
 @json_option("leaderboard.json on stdout")
 def bench(file: Path, out: Path, download: bool, figures: tuple[str, ...] | None, as_json: bool) -> None:
     """Audit every target of BENCH.toml on every data set with every seed, and set all attacks beside each other.
