@@ -38,7 +38,7 @@ def one_run(rng: np.random.Generator, *, n: int, cells: int, shift: float, share
                 p_value_holm=None,
                 soundness=None,
                 result_sha256="",
-            )  # fmt: skip
+            )
         )
     mean = mean_auc(found, LEVEL)
     assert mean.low is not None

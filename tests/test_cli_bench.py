@@ -425,8 +425,9 @@ def test_a_bench_grows_by_targets_and_seeds_and_notes_what_fails(
 def test_figures_of_an_ordinary_audit_and_none_of_an_earlier_one(
     run: Run, tmp_path: Path, tiny_models: dict[str, Path], tiny_data: dict[str, Path]
 ) -> None:
-    base: tuple[object, ...] = ("audit", "--target", tiny_models["target"], "--members", tiny_data["members"], "--out", tmp_path / "out",
-            "--attack", "loss")  # fmt: skip
+    folder = tmp_path / "out"
+    base = ("audit", "--target", tiny_models["target"], "--members", tiny_data["members"], "--out", folder)
+    base = (*base, "--attack", "loss")
     both = (*base, "--non-members", tiny_data["non_members"])
     wrong = run(*base, "--figures", "png,jpg")
     assert wrong.code == 2
