@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
 from ..errors import ConfigError, ModelError
 from .audit_folder import audit_into
 from .kinds import FIGURES, PATH
-from .options import folder_option, json_option
-from .output import make_console, make_folder, print_document, quiet_libraries, write
+from .options import folder_option, printing_options
+from .output import make_console, make_folder, print_document, print_summary, quiet_libraries, write
 
 if TYPE_CHECKING:
     from ..benching.plan import Bench, DataEntry, Target
@@ -49,7 +50,7 @@ def _folder(target: "Target", entry: "DataEntry", seed: int) -> str:
     return f"audits/{target.name}/{entry.name}/seed-{seed}"
 
 
-@click.command()
+@cloup.command(short_help="Targets, attacks, data sets and seeds, and a leaderboard.")
 @click.argument("file", metavar="BENCH.toml", type=PATH)
 @folder_option("leaderboard.json, .md, .tex, .csv and figures, and the folder of every audit", default="bench")
 @click.option(
@@ -57,7 +58,7 @@ def _folder(target: "Target", entry: "DataEntry", seed: int) -> str:
 )
 @click.option("--figures", type=FIGURES,
               help="Formats of the figure; if given, draw every audit in them.  [default: pdf,svg,png]")  # fmt: skip
-@json_option("leaderboard.json on stdout")
+@printing_options("leaderboard.json on stdout")
 def bench(file: Path, out: Path, download: bool, figures: tuple[str, ...] | None, as_json: bool) -> None:
     """Audit every target of BENCH.toml on every data set with every seed, and set all attacks beside each other.
 
@@ -268,6 +269,6 @@ def _print(board: "Leaderboard", out: Path, as_json: bool) -> None:
     if as_json:
         print_document(LEADERBOARD_RENDERERS["json"](board))
         return
-    console = make_console(stderr=False)
-    console.print(render_leaderboard(board))
-    console.print(f"\nLeaderboard: {out / 'leaderboard.md'}", markup=False, soft_wrap=True)
+    n_above, n_cells = (sum(getattr(one, name) for one in board.standings) for name in ("n_significant", "n_cells"))
+    said = f"{n_above} of {n_cells} sound cells lie above chance after Holm"
+    print_summary(render_leaderboard(board), f"Leaderboard: {out / 'leaderboard.md'}", verdict=said)
