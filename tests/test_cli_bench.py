@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,13 @@ def test_data_is_refused_before_anything_is_scored(run: Run, tmp_path: Path) -> 
     public = f"{TARGET}[[data]]\nname = 'x'\nset = 'wikimia'\npart = '32'\n"
     ran = run("bench", written(tmp_path, public), "--out", tmp_path / "out")
     assert "nothing is downloaded unless asked: give path = a local copy of swj0419/WikiMIA, or --download" in ran.err
-    ran = run("bench", written(tmp_path, public.replace("wikimia", "olmomia").replace("32", "easy")), "--download")
+    ran = run(
+        "bench",
+        written(tmp_path, public.replace("wikimia", "olmomia").replace("32", "easy")),
+        "--download",
+        "--out",
+        tmp_path / "out",
+    )
     assert "OLMoMIA is not to be had on the hub" in ran.err
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("mine")
@@ -344,6 +351,14 @@ def test_a_small_bench_is_whole_and_is_not_run_twice(run: Run, tmp_path: Path, t
     again = run("bench", file, "--out", out, "--json")
     assert "Audit 1 of 1: tiny/own/seed-0, done before" in again.err
     assert again.out == ran.out
+    shutil.copytree(tiny_models["target"], tmp_path / "model")
+    written(tmp_path, file.read_text().replace(str(tiny_models["target"]), str(tmp_path / "model")))
+    assert "begun with other settings" in run("bench", file, "--out", out).err
+    assert run("bench", file, "--out", tmp_path / "second").code == 0
+    shutil.copy(tiny_models["reference"] / "model.safetensors", tmp_path / "model")  # trained anew, at the same path
+    stale = run("bench", file, "--out", tmp_path / "second")
+    assert stale.code == 2
+    assert "is the audit of another model that lay at" in stale.err
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..benching.standings import Done
     from ..benching.texts import Sides
     from ..comparison.audited import AuditedFolder
-    from ..config import AuditConfig
+    from ..config import AuditConfig, ModelSpec
     from ..documents.leaderboard import FailedAudit, Leaderboard
 
 __all__ = ["bench"]
@@ -74,8 +74,9 @@ def bench(file: Path, out: Path, download: bool, figures: tuple[str, ...] | None
     _refuse_other_bench(out, asked)
     planned = _plan(asked, out, download)
     _claim(out, asked, planned)
+    weights: dict[ModelSpec, str | None] = {}
     done: dict[str, Done] = {
-        one.folder: _done(one, found) for one in planned if (found := _finished(one, out)) is not None
+        one.folder: _done(one, found) for one in planned if (found := _finished(one, out, weights)) is not None
     }
     _check_before_scoring([one for one in planned if one.folder not in done])
     failed: list[FailedAudit] = []
@@ -165,7 +166,7 @@ def _fingerprint(config: "AuditConfig") -> str:
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
-def _finished(one: _Planned, out: Path) -> "AuditedFolder | None":
+def _finished(one: _Planned, out: Path, weights: "dict[ModelSpec, str | None]") -> "AuditedFolder | None":
     """Read an audit that is whole; None if it is to be run.
 
     Raises
@@ -180,24 +181,26 @@ def _finished(one: _Planned, out: Path) -> "AuditedFolder | None":
     if not ((folder / "result.json").is_file() and (folder / CHECKSUMS).is_file()):
         return None
     found = read_audit(folder)
-    _refuse_other_weights(one, found)
+    target = one.config.target
+    if target not in weights:
+        weights[target] = _weights_here(one.config)
+    now, before = weights[target], found.result.provenance.models[0].weights_sha256
+    if now not in (None, before):
+        raise ConfigError(
+            f"{folder} is the audit of another model that lay at {target.path} (weights {before[:12]}, now "
+            f"{str(now)[:12]}): give another --out, or remove that folder to audit it again"
+        )
     return found
 
 
-def _refuse_other_weights(one: _Planned, found: "AuditedFolder") -> None:
-    """Refuse to report what another model did that lay at the same path; models that are not here are not fetched."""
+def _weights_here(config: "AuditConfig") -> str | None:
+    """Fingerprint the weights of a target whose folder is here; None of any other, as nothing is fetched for this."""
     from ..engine.loading.models import read_folder
 
-    target, place = one.config.target, Path(one.config.target.path)
-    if not (place / "config.json").is_file():
-        return
-    stored = read_folder(target, place, trust_remote_code=one.config.trust_remote_code)
-    before = found.result.provenance.models[0].weights_sha256
-    if stored.sha256 != before:
-        raise ConfigError(
-            f"{found.path} is the audit of another model that lay at {target.path} (weights {before[:12]}, now "
-            f"{stored.sha256[:12]}): give another --out, or remove that folder to audit it again"
-        )
+    folder = Path(config.target.path)
+    if not (folder / "config.json").is_file():
+        return None
+    return read_folder(config.target, folder, trust_remote_code=config.trust_remote_code).sha256
 
 
 def _check_before_scoring(planned: list[_Planned]) -> None:
