@@ -456,6 +456,7 @@ def test_figures_of_an_ordinary_audit_and_none_of_an_earlier_one(
     assert drawn == sorted(f"{name}.{form}" for name in AUDIT_FIGURES for form in FORMATS)
     for path in (tmp_path / "out" / "figures").iterdir():
         assert path.read_bytes().startswith(HEADS[path.suffix[1:]])
+    assert "mathdefault" not in (tmp_path / "out" / "figures" / "roc.svg").read_text()
     assert run(*base, "--overwrite", "--figures", "svg").code == 0  # one side: there is no curve to draw
     assert [path.name for path in (tmp_path / "out" / "figures").iterdir()] == ["bits.svg"]
 

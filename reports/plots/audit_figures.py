@@ -5,13 +5,14 @@ from functools import partial
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from auditor.documents.result import AuditResult
 from auditor.documents.sample_table import SampleTable
 from auditor.errors import ResultError
 
 from ..escaping import PATH, visible
-from ..numbers import plural
+from ..numbers import plain, plural
 from .audit_axes import draw_attacks, draw_bits, draw_roc
 from .sheet import new_sheet
 
@@ -59,7 +60,16 @@ def audit_figures(result: AuditResult, samples: SampleTable, folder: Path, forma
                     left = 1.45 if name == "attacks" else 0.65
                     draw(sheet.add_axes((left / width, 0.5 / tall, 1 - (left + 0.15) / width, 1 - 0.6 / tall)))
                     sheet.axes[0].set_title("")
+                    _plain_ticks(sheet.axes[0])
             except ResultError:  # nothing to draw: no non-members, no attack
                 continue
             drawn.append(path)
     return drawn
+
+
+def _plain_ticks(axes: Axes) -> None:
+    """Write the ticks of logarithmic axes as numbers: a sheet reads no text as mathematics."""
+    for axis, scale in ((axes.xaxis, axes.get_xscale()), (axes.yaxis, axes.get_yscale())):
+        if scale == "log":
+            axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+            axis.set_minor_formatter(NullFormatter())
