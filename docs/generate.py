@@ -13,6 +13,7 @@ from made_by import made_by_tables
 import auditor
 from attacks import BUILTIN, Need
 from auditor.auditing.attack_choice import when_run
+from auditor.benching.public_sets import PUBLIC_SETS
 from auditor.cli import cli
 from auditor.config import AuditConfig
 from auditor.documents.calibration import read_calibration
@@ -20,7 +21,7 @@ from auditor.documents.capacity import read_capacity
 from auditor.documents.files import document_schema
 from auditor.documents.gates import GateReport
 from auditor.documents.reproduction import read_capacity_sweep
-from reports import comparison_schema, curve_schema, json_schema
+from reports import comparison_schema, curve_schema, json_schema, leaderboard_schema
 from reports.paper import paper_page as render_paper
 from reports.plots import LANDMARKS
 
@@ -149,6 +150,26 @@ def architecture_page() -> str:
     return f"{before}{begin}\n{made_by_tables()}\n\n{end}{after}"
 
 
+def bench_page() -> str:
+    """Return the page on benches, with the table of public sets between its two marks made anew."""
+    before, begin, rest = (HERE / "bench.md").read_text(encoding="utf-8").partition("<!-- public sets -->\n")
+    _, end, after = rest.partition("<!-- end of public sets -->")
+    rows = "\n".join(
+        f"| `{key}` | {one.name}, {one.paper} | {f'`{one.repository}`' if one.repository else 'not on the hub'} "
+        f"| `{one.text_field}`{' (token ids)' if one.holds_tokens else ''} "
+        f"| {f'`{one.label_field}`' if one.label_field else 'two files'} | {one.licence} "
+        f"| {', '.join(f'`{part}`' for part in one.parts)} |"
+        for key, one in PUBLIC_SETS.items()
+    )
+    known = "\n".join(
+        f"- `{key}`{f', `{start}…`' if start else ''}: {said}."
+        for key, one in PUBLIC_SETS.items()
+        for start, said in one.caution.items()
+    )
+    head = "| `set` | what, paper | repository | text | label | licence | `part` |\n|---|---|---|---|---|---|---|"
+    return f"{before}{begin}\n{head}\n{rows}\n\nWhat is known of them:\n\n{known}\n\n{end}{after}"
+
+
 def python_page() -> str:
     """Return the page on the library, with the reference between its two marks made anew."""
     before, begin, rest = (HERE / "python.md").read_text(encoding="utf-8").partition("<!-- reference -->\n")
@@ -185,6 +206,7 @@ def pages() -> dict[Path, str]:
     return {
         HERE / "cli.md": command_pages(),
         HERE / "architecture.md": architecture_page(),
+        HERE / "bench.md": bench_page(),
         HERE / "attacks.md": attack_page(),
         HERE / "config.md": config_page(),
         HERE / "python.md": python_page(),
@@ -193,6 +215,7 @@ def pages() -> dict[Path, str]:
         HERE / "result.schema.json": json.dumps(json_schema(), indent=1) + "\n",
         HERE / "comparison.schema.json": json.dumps(comparison_schema(), indent=1) + "\n",
         HERE / "curve.schema.json": json.dumps(curve_schema(), indent=1) + "\n",
+        HERE / "leaderboard.schema.json": json.dumps(leaderboard_schema(), indent=1) + "\n",
         HERE / "gates.schema.json": json.dumps(document_schema(GateReport), indent=1) + "\n",
     }
 

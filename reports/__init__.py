@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from auditor.documents.comparison import AuditComparison
     from auditor.documents.curve import Curve
     from auditor.documents.gates import GateReport
+    from auditor.documents.leaderboard import Leaderboard
     from auditor.documents.prediction import Prediction
     from auditor.documents.result import AuditResult
     from auditor.experiments.demo import CopiesRow
@@ -24,6 +25,7 @@ __all__ = [
     "COMPARISON_RENDERERS",
     "CURVE_RENDERERS",
     "GATE_RENDERERS",
+    "LEADERBOARD_RENDERERS",
     "RENDERERS",
     "comparison_schema",
     "curve_schema",
@@ -32,11 +34,13 @@ __all__ = [
     "html_curve",
     "html_report",
     "json_schema",
+    "leaderboard_schema",
     "render_calibration",
     "render_capacity",
     "render_comparison",
     "render_curve",
     "render_demo",
+    "render_leaderboard",
     "render_prediction",
     "render_terminal",
 ]
@@ -221,6 +225,54 @@ def comparison_schema() -> dict[str, Any]:
     from auditor.documents.files import document_schema
 
     return document_schema(AuditComparison)
+
+
+def _board_markdown(board: "Leaderboard") -> str:
+    from .leaderboard import to_markdown
+
+    return to_markdown(board)
+
+
+def _board_latex(board: "Leaderboard") -> str:
+    from .leaderboard import to_latex
+
+    return to_latex(board)
+
+
+def _board_csv(board: "Leaderboard") -> str:
+    from .leaderboard import to_csv
+
+    return to_csv(board)
+
+
+def _board_json(board: "Leaderboard") -> str:
+    from auditor.documents.files import to_text
+
+    return to_text(board)
+
+
+LEADERBOARD_RENDERERS: dict[str, Callable[["Leaderboard"], str]] = {
+    "json": _board_json,
+    "md": _board_markdown,
+    "tex": _board_latex,
+    "csv": _board_csv,
+}
+"""The same for the leaderboard of a bench."""
+
+
+def render_leaderboard(board: "Leaderboard") -> "Group":
+    """Render the leaderboard of a bench for the terminal (see :mod:`reports.leaderboard`)."""
+    from .leaderboard import render_terminal as render
+
+    return render(board)
+
+
+def leaderboard_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the leaderboard document."""
+    from auditor.documents.files import document_schema
+    from auditor.documents.leaderboard import Leaderboard
+
+    return document_schema(Leaderboard)
 
 
 def render_curve(curve: "Curve") -> "Group":

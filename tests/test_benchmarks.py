@@ -18,6 +18,7 @@ RUNS = {
         "--types gpt2,bert,deepseek_v32",
         "3 types tried: 2 right (1 of them one text at a time), 1 refused, 0 not tried further, 0 wrong",
     ),
+    "benchmarks/bench_mean.py": ("--runs 3 --n 20 --cells 2", "2 cells of 20 texts a side"),
     "benchmarks/beyond_passes.py": ("--sizes 60", "beyond us per text"),
     "benchmarks/blind_power.py": ("--runs 2 --n 60 --shares 0,0.5", "60 texts, 2 splits each"),
     "benchmarks/bits_until_decided.py": (

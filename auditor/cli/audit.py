@@ -12,7 +12,7 @@ from .audit_curve import run_curve, turn
 from .audit_folder import run_audit
 from .audit_verdict import judge_audit, refuse_beside_audit, run_until_decided
 from .gate import checked_policy
-from .kinds import AMOUNT, PATH, PLACE
+from .kinds import AMOUNT, FIGURES, PATH, PLACE
 from .options import folder_option, grouped, printing_options, shared
 from .output import make_folder, quiet_libraries
 
@@ -204,6 +204,11 @@ __all__ = ["audit"]
         help=("Score texts in random order until every gate of --policy is decided; gates.json and no report."),
     ),
     click.option(
+        "--figures",
+        type=FIGURES,
+        help="Draw ROC curves, bits and attacks into the folder figures, too, in these formats.",
+    ),
+    click.option(
         "--overwrite",
         is_flag=True,
         help="Replace an audit of another model, of other texts or under another policy in --out.",
@@ -224,6 +229,7 @@ def audit(
     pack: Path | None,
     policy_file: Path | None,
     until_decided: bool,
+    figures: tuple[str, ...] | None,
     overwrite: bool,
     as_json: bool,
     **options: Any,
@@ -246,6 +252,10 @@ def audit(
     policy = _policy(policy_file, until_decided, rank)
     if until_decided:
         refuse_beside_audit(out)
+        if figures:
+            raise ConfigError(
+                "--figures draws a whole audit, and --until-decided stops before it is one: leave one out"
+            )
     with _opened(pack, out, rank) as packed:
         target, configs = _audit_configs(config_file, options, packed)
         if policy is not None and len(configs) > 1:
@@ -258,11 +268,28 @@ def audit(
             _help(configs.values(), out, rank)
         elif len(configs) == 1:
             config = next(iter(configs.values()))
-            run_audit(config, out, as_json=as_json, rank=turn(rank, 1), pack=packed, overwrite=overwrite)
+            run_audit(
+                config,
+                out,
+                as_json=as_json,
+                rank=turn(rank, 1),
+                pack=packed,
+                overwrite=overwrite,
+                figures=figures or (),
+            )
             if policy is not None:
                 return judge_audit(policy, out, as_json=as_json)
         else:
-            run_curve(target, configs, out, as_json=as_json, rank=rank, pack=packed, overwrite=overwrite)
+            run_curve(
+                target,
+                configs,
+                out,
+                as_json=as_json,
+                rank=rank,
+                pack=packed,
+                overwrite=overwrite,
+                figures=figures or (),
+            )
     return 0
 
 

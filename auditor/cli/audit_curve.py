@@ -9,6 +9,8 @@ from .audit_folder import audit_into, remove_verdict, report_line
 from .output import check_files, make_console, make_folder, print_document, print_summary, write
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..config import AuditConfig
     from ..engine.ranks import Rank
     from ..packs.reading import Unpacked
@@ -25,6 +27,7 @@ def run_curve(
     rank: "Rank",
     pack: "Unpacked | None",
     overwrite: bool = False,
+    figures: "Sequence[str]" = (),
 ) -> None:
     """Audit each checkpoint into a folder of its own, write the curve after each, print it at the end.
 
@@ -50,8 +53,9 @@ def run_curve(
         make_console(stderr=True).print(f"Checkpoint {i} of {len(configs)}: {name}", markup=False, soft_wrap=True)
         try:
             done = audit_into(
-                config, out / name, scores_folder=out / "scores", rank=turn(rank, i), pack=pack, overwrite=overwrite
-            )
+                config, out / name, scores_folder=out / "scores", rank=turn(rank, i), pack=pack, overwrite=overwrite,
+                figures=figures,
+            )  # fmt: skip
         except ModelError as error:
             if rank.world > 1:
                 raise

@@ -5,15 +5,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
-from .output import detail, make_console, print_document, print_summary, quiet_libraries
+from .output import detail, make_console, make_folder, print_document, print_summary, quiet_libraries
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..auditing.pipeline import Audit
     from ..config import AuditConfig
     from ..engine.ranks import Rank
     from ..packs.reading import Unpacked
 
 __all__ = ["audit_into", "remove_verdict", "report_line", "run_audit"]
+
+_FIGURES = "figures"
+"""Folder of the figures of an audit, in that of its outputs."""
 
 
 def run_audit(
@@ -24,12 +29,15 @@ def run_audit(
     rank: "Rank | None" = None,
     pack: "Unpacked | None" = None,
     overwrite: bool = False,
+    figures: "Sequence[str]" = (),
 ) -> "Audit":
     """Audit, write every output, print the summary."""
     from reports import RENDERERS, render_terminal
     from reports.to_terminal import verdict_line
 
-    done = audit_into(config, out, scores_folder=out / "scores", rank=rank, pack=pack, overwrite=overwrite)
+    done = audit_into(
+        config, out, scores_folder=out / "scores", rank=rank, pack=pack, overwrite=overwrite, figures=figures
+    )
     if as_json:
         print_document(RENDERERS["json"](done.result))
     else:
@@ -46,6 +54,7 @@ def audit_into(
     rank: "Rank | None",
     pack: "Unpacked | None" = None,
     overwrite: bool = False,
+    figures: "Sequence[str]" = (),
 ) -> "Audit":
     """Audit and write every output; an audit of another model or of other texts is replaced only with ``overwrite``."""
     from ..phases import AUDIT
@@ -59,6 +68,7 @@ def audit_into(
         from ..engine.ranks import ALONE
 
         prepare_folder(out)
+        make_folder(out, folders=(_FIGURES,))
         for file in config.attack_files:
             said = f"Running the code of {file} (--attack-file)"
             make_console(stderr=True).print(said, markup=False, highlight=False, soft_wrap=True)
@@ -73,7 +83,28 @@ def audit_into(
         if pack is not None:
             done = replace(done, result=pack.restated(done.result))
         remove_verdict(out)
-        return write_audit(done, out)
+        done = write_audit(done, out)
+        _draw(done, out, figures)
+        return done
+
+
+def _draw(done: "Audit", out: Path, formats: "Sequence[str]") -> None:
+    """Draw the figures of an audit; those of an earlier one in the folder go."""
+    folder = out / _FIGURES
+    if not formats and not folder.is_dir():
+        return
+    from reports.plots import AUDIT_FIGURES, FORMATS, audit_figures
+
+    for name in (f"{figure}.{form}" for figure in AUDIT_FIGURES for form in FORMATS):
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot remove {folder / name}, a figure of an earlier audit: {error.strerror}"
+            ) from error
+    if formats:
+        make_folder(folder)
+        audit_figures(done.result, done.samples, folder, formats)
 
 
 def remove_verdict(out: Path) -> None:

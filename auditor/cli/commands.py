@@ -5,6 +5,7 @@ import cloup
 
 from ..version import __version__
 from .audit import audit
+from .bench import bench
 from .calibrate import calibrate
 from .canaries import canaries
 from .capacity import capacity
@@ -57,4 +58,4 @@ cli.section("Start", demo, doctor)
 cli.section("Before training", predict, split, canaries, capacity, calibrate)
 cli.section("Audit", audit, shadows, pack, attacks, epsilon)
 cli.section("Read and judge", report, gate, compare, verify)
-cli.section("Research", reproduce)
+cli.section("Research", bench, reproduce)

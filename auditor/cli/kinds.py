@@ -8,7 +8,7 @@ from click.shell_completion import CompletionItem
 
 from ..amounts import parse_amount
 
-__all__ = ["AMOUNT", "FLOATS", "PATH", "PLACE", "Amount", "FloatList", "Place"]
+__all__ = ["AMOUNT", "FIGURES", "FLOATS", "PATH", "PLACE", "Amount", "FigureFormats", "FloatList", "Place"]
 
 
 class FloatList(click.ParamType[tuple[float, ...]]):
@@ -53,4 +53,24 @@ class Place(click.ParamType[str]):
         return [CompletionItem(incomplete, type="file")]
 
 
+class FigureFormats(click.ParamType[tuple[str, ...]]):
+    """Formats of figures between commas."""
+
+    name = "png,svg,pdf"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Read the formats, each once."""
+        if isinstance(value, tuple):
+            return value
+        formats = tuple(dict.fromkeys(part.strip().lower() for part in str(value).split(",")))
+        for one in formats:
+            if one not in _FORMATS:
+                self.fail(
+                    f"{one!r:.40} is not one of {', '.join(_FORMATS)}; give some of them, such as pdf,svg", param, ctx
+                )
+        return formats
+
+
+_FORMATS = ("png", "svg", "pdf")
+FIGURES = FigureFormats()
 FLOATS, AMOUNT, PATH, PLACE = FloatList(), Amount(), click.Path(path_type=Path), Place()

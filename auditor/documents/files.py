@@ -245,6 +245,7 @@ _KINDS = {
     "a calibration (`auditor calibrate`)": {"laws", "cells"},
     "the manifest of a split (`auditor split`)": {"member_share", "source_sha256"},
     "the manifest of shadow models (`auditor shadows`)": {"shadows", "n_units"},
+    "the leaderboard of a bench (`auditor bench`)": {"standings", "n_audits"},
     "a verification (`auditor verify`)": {"claims"},
 }
 """Documents that may be taken for each other, and keys that each has, alone among them."""
