@@ -44,8 +44,8 @@ def command_pages() -> str:
     )
     parts.append(
         "## How much is printed\n\nA summary has at most 40 lines; `--verbose` prints the whole of it, `--quiet` "
-        "nothing but errors and one line of a verdict. Of both the last one counts. Progress goes to stderr: numbered phases "
-        "on a terminal, and as lines in a log.\n"
+        "nothing but errors and one line of a verdict. Of both the last one counts. Progress goes to stderr: "
+        "numbered phases on a terminal, and as lines in a log.\n"
     )
     parts.append(
         "## Exit codes and streams\n\n"

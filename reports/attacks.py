@@ -169,17 +169,15 @@ def _cells(header: tuple[str, ...], quantities: tuple[Quantity, ...], p: str) ->
 
 def declaration(result: AuditResult, attack: AttackResult) -> str:
     """Say that the headline attack was declared before looking, by whom, and what its p-value is worth."""
-    rule = "the reference attack if it was run, else loss, else the first"
-    how = f"fixed in advance ({rule})"
+    how = "the default, fixed in advance"
     chosen = result.selection
     if chosen is not None and chosen.headline == attack.attack:
-        named = chosen.declared_by == "config"
-        how = f"declared before looking, {'in the configuration' if named else 'by default (reference, else loss)'}"
+        how = "chosen in advance, in the configuration" if chosen.declared_by == "config" else how
     others = len(result.attacks) - 1
     adjusted = f"; p {_p_words(attack.p_value_holm)}, Holm-adjusted over {plural(len(result.attacks), 'attack')}"
     p = adjusted if attack.p_value_holm is not None else ""
     rest = f" {plural(others, 'other attack')} below; the best of several looks better than it is." if others else ""
-    return f"Headline attack: {attack.attack}, {how}{p}.{rest}"
+    return f"Verdict rests on the attack `{attack.attack}` ({how}){p}.{rest}"
 
 
 def _p_words(value: float | None) -> str:

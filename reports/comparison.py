@@ -119,9 +119,10 @@ def _sentence(row: Row) -> str:
     if not row.difference.defined:
         return ""
     name = row.change.description
+    moved = "rose" if (row.change.change.value or 0) > 0 else "fell"
     return (
-        f"{name[0].upper()}{name[1:]}: from {row.old.value} to {row.new.value}, {row.difference.value} "
-        f"[{row.difference.span}], adjusted p {row.p_value}."
+        f"{name[0].upper()}{name[1:]} {moved} from {row.old.value} to {row.new.value} ({row.difference.value} "
+        f"[{row.difference.span}], adjusted p {row.p_value})."
     )
 
 

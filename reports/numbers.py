@@ -222,6 +222,15 @@ class Quantity:
         return f"{self.value} {self.unit}" if self.defined and self.unit not in ("", "%") else self.value
 
     @property
+    def held(self) -> str:
+        """Value and interval of what cannot be less than nothing; where nothing is measurable, the most it may be."""
+        low, high = self.estimate.low, self.estimate.high
+        if low is None or high is None or low > 0 or self.one_sided:
+            return f"{self.value_with_unit} {self.interval}".rstrip()
+        unit = "" if self.unit in ("", "%") else f" {self.unit}"
+        return f"none measurable (at most {self._write(max(0.0, high))}{unit})"
+
+    @property
     def interval(self) -> str:
         """``[low to high]``; empty if undefined."""
         return "" if not self.defined else "one-sided" if self.one_sided else f"[{self.span}]"

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from auditor.documents.prediction import Comparison, PredictionBesideMeasurement
+from auditor.documents.prediction import Comparison, Measure, PredictionBesideMeasurement
 
 from .numbers import amount, number, plain, size
 from .verdict import Tone
@@ -28,13 +28,31 @@ class ExpectationRow(NamedTuple):
     verdict: str
     tone: Tone
     reason: str
+    measure: Measure = "auc"
+
+
+def _measure(comparison: Comparison) -> Measure:
+    """Say what kind of number is compared; files of older auditors say it in words."""
+    if comparison.measure is not None:
+        return comparison.measure
+    words = comparison.quantity
+    return (
+        "share" if words.startswith("capacity used") else "auc" if "AUC" in words else "f1" if "F1" in words else "bits"
+    )
+
+
+def _is_ceiling(comparison: Comparison) -> bool:
+    if comparison.is_ceiling is not None:
+        return comparison.is_ceiling
+    return comparison.quantity.endswith(" (ceiling)")
 
 
 def _write(comparison: Comparison, value: float) -> str:
     """Write an F1 or AUC with three decimals, a share as a percentage, bits with one decimal."""
-    if comparison.quantity.startswith("capacity used"):
+    measure = _measure(comparison)
+    if measure == "share":
         return f"{plain(100 * value)}%"
-    if "AUC" in comparison.quantity or "F1" in comparison.quantity:
+    if measure in ("auc", "f1"):
         return number(value, 3)
     return number(value, 1) if abs(value) >= 1 else plain(value)
 
@@ -44,7 +62,7 @@ def _span(comparison: Comparison, low: float | None, high: float | None) -> str:
 
 
 def _row(comparison: Comparison) -> ExpectationRow:
-    quantity, ceiling = comparison.quantity.removesuffix(" (ceiling)"), comparison.quantity.endswith(" (ceiling)")
+    quantity, ceiling = comparison.quantity.removesuffix(" (ceiling)"), _is_ceiling(comparison)
     at, bound = _write(comparison, comparison.predicted), comparison.bound
     end = comparison.predicted_low if bound == "at least" else comparison.predicted_high
     return ExpectationRow(
@@ -56,6 +74,7 @@ def _row(comparison: Comparison) -> ExpectationRow:
         verdict=_verdict(comparison, ceiling=ceiling),
         tone=_TONES[comparison.agrees],
         reason=comparison.meaning if comparison.agrees is None else "",
+        measure=_measure(comparison),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from auditor.documents.result import AuditResult, CheckResult
 
 from .escaping import ID, visible
-from .numbers import count, plain, plural
+from .numbers import count, number, percent, plain, plural
 from .tones import TONES, Tone
 
 __all__ = [
@@ -110,7 +110,15 @@ def spoken(name: str) -> str:
 
 def check_figure(check: CheckResult) -> str:
     """Write the figure of a check with its unit."""
-    return "—" if check.figure is None else f"{plain(check.figure)} {check.unit}".strip()
+    if check.figure is None:
+        return "—"
+    if check.unit == "AUC":
+        return f"AUC {number(check.figure, 3)}"
+    if check.unit.startswith("share of "):
+        return f"{percent(float(plain(check.figure)))} {check.unit.removeprefix('share ')}"
+    if check.figure == 0 and check.unit:
+        return "none"
+    return f"{plain(check.figure)} {check.unit}".strip()
 
 
 def drop_line(check: CheckResult, *, name_them: bool = True) -> str:

@@ -303,7 +303,7 @@ def _prediction(result: AuditResult) -> list[RenderableType]:
         return []
     table = _grid("", "predicted", "measured", "")
     for row in prediction.rows(beside):
-        if not row.quantity.endswith("F1") and (row.tone == "warn" or "AUC" in row.quantity):
+        if row.measure != "f1" and (row.tone == "warn" or row.measure == "auc"):
             verdict = Text(f"{SYMBOLS[row.tone]} {row.verdict}", style=STYLES[row.tone])
             quantity = row.quantity.replace(" attack,", ",")
             measured = _text(row.measured, "bold").append(f" {row.interval}", style="not bold")

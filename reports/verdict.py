@@ -123,7 +123,7 @@ def _uncalibrated(result: AuditResult) -> VerdictWords:
     return VerdictWords(
         kind="uncalibrated",
         tone="warn",
-        title="Uncalibrated",
+        title="Not enough to judge: no non-members",
         sentence=f"No verdict on membership: no non-members were given, so no attack can be measured{figure}.",
         points=("Without texts that the target has not seen there is nothing to compare the members with.",),
     )
@@ -157,14 +157,17 @@ def _none(result: AuditResult, attack: AttackResult) -> VerdictWords:
     )
     others = [other for other in ranked(result) if other is not attack]
     beyond = [other.attack for other in others if survives(other)]
-    chance = [other.attack for other in others if other.auc.low and other.auc.low > 0.5 and not survives(other)]
+    chance = [
+        f"`{other.attack}` reaches AUC {number(other.auc.value or 0.0, 2)}"
+        for other in others
+        if other.auc.low and other.auc.low > 0.5 and not survives(other)
+    ]
     high = Quantity(label="", unit="", estimate=attack.auc).span.rpartition(" ")[2]
     points = [f"An AUC of up to {high} remains compatible with these texts."]
     if chance:
         points.insert(
             0,
-            f"{', '.join(chance)} {'lies' if len(chance) == 1 else 'lie'} above a coin flip, but no further than "
-            f"chance lets one of {plural(len(result.attacks), 'attack')} lie.",
+            f"{' and '.join(chance)}; the best of {plural(len(result.attacks), 'attack')} often does by chance.",
         )
     if beyond:
         points.insert(
@@ -357,7 +360,7 @@ def _tail_is_worse(grades: GradeResult) -> Grade | None:
 
 
 def _chip_bits(bits: Quantity) -> str:
-    return f"{bits.value_with_unit} {bits.interval}" if bits.defined else "not defined"
+    return bits.held if bits.defined else "not defined"
 
 
 def _memory_chips(result: AuditResult) -> list[Chip]:
@@ -371,7 +374,9 @@ def _memory_chips(result: AuditResult) -> list[Chip]:
     if not memory.calibrated:
         rows.append(Chip(tone="warn", label="Bits", word="uncalibrated"))
     if used.defined:
-        rows.append(Chip(tone="info", label=CAPACITY_USED, word=used.value))
+        rows.append(
+            Chip(tone="info", label=CAPACITY_USED, word=used.held if (used.estimate.low or 0.0) <= 0 else used.value)
+        )
     return rows
 
 

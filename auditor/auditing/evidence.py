@@ -1,8 +1,7 @@
 """The evidence of an audit: the scores of every sample, what the texts share, and what they tell by themselves."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -12,18 +11,17 @@ from ..config import AuditConfig, ExtractSpec
 from ..data import SampleSet
 from ..data.rarity import count_copies, text_rarity
 from ..documents.sample_table import SampleTable
-from ..engine.loading.models import ModelFiles
-from ..engine.ranks import Rank
-from ..engine.scoring import ScoringProgress
-from ..engine.signals import Collected, collect_signals
+from ..engine.signals import Collected
 from ..estimates.generalization import lzma_bits, uniform_bits
 from ..estimates.scores import SampleScores, score_samples
+from ..phases import AUDIT, OnPhase, Phase, unwatched
 from ..soundness.texts import ComparedTexts, compare_texts
 from .attack_choice import without_misaligned
 from .inputs import Inputs
 
 __all__ = ["Evidence", "gather", "sample_table"]
 
+_ATTACKS, _SIDES = AUDIT[3:5]
 _BLOCK = 1024
 """Texts held at once."""
 
@@ -80,30 +78,30 @@ class Evidence:
         return self.compared.groups
 
 
-def gather(
-    inputs: Inputs,
-    *,
-    scores_folder: Path,
-    on_progress: Callable[[ScoringProgress], None] | None,
-    rank: Rank,
-    check_target: Callable[[ModelFiles], None] | None = None,
-) -> Evidence:
-    """Score every sample, unless the target's files are refused, and compare the texts with each other.
+def gather(inputs: Inputs, collected: Collected, *, on_phase: OnPhase = unwatched) -> Evidence:
+    """Let the attacks score every sample, and compare the texts with each other.
 
     Raises
     ------
     AuditError
-        If a model cannot be used, or an attack cannot score.
+        If an attack cannot score.
     """
     config, data = inputs.config, inputs.data
-    request = replace(inputs.request, check_target=check_target)
-    collected = collect_signals(config, request, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
+    on_phase(Phase(label=_ATTACKS))
     attacks, left_out = without_misaligned(inputs.attacks, inputs.headline, aligned=collected.plan.aligned)
     cut = ExtractSpec.parse(config.extract, window=collected.models[0].encoder.window)
     scores = score_samples(attacks, collected, cut=cut)
     plan = collected.plan
     texts, text_keys = plan.words, plan.text_keys
-    compared = compare_texts(data, texts, text_keys, plan.n_bytes, seed=config.seed)
+    on_phase(Phase(label=_SIDES))
+    compared = compare_texts(
+        data,
+        texts,
+        text_keys,
+        plan.n_bytes,
+        seed=config.seed,
+        on_permutation=lambda done, total: on_phase(Phase(label=_SIDES, what="permutation", done=done, total=total)),
+    )
 
     def blocks() -> Iterator[Sequence[str]]:
         return (texts[start : start + _BLOCK] for start in range(0, len(texts), _BLOCK))

@@ -30,6 +30,7 @@ from ..estimates.retrained import compare_with_retrained
 from ..estimates.scores import score_samples
 from ..in_memory import NOTHING, InMemory
 from ..laws.constants import Constants, read_constants
+from ..phases import AUDIT, OnPhase, Phase, unwatched
 from .attack_choice import without_misaligned
 from .coins import bound_epsilon, why_no_bound
 from .earlier import Earlier
@@ -67,6 +68,7 @@ def audit(
     *,
     scores_folder: Path,
     on_progress: Watch = None,
+    on_phase: OnPhase = unwatched,
     rank: Rank = ALONE,
     replaces: Earlier | None = None,
     given: InMemory = NOTHING,
@@ -80,6 +82,8 @@ def audit(
         The score store. A second audit of the same models and texts with this folder runs no model.
     on_progress : callable, optional
         Told of every batch scored.
+    on_phase : callable, optional
+        Told of every phase when it begins, and of what is counted in it.
     rank : Rank
         The first of several processes that share the work; the others call :func:`help_audit`.
     replaces : Earlier, optional
@@ -93,18 +97,17 @@ def audit(
         With one line: what was given, what is allowed, what to do.
     """
     started_at, started = datetime.now(UTC), monotonic()
+    on_phase(Phase(label=AUDIT[1]))
     constants, salt, inputs = read_constants(config), read_salt(config.salt), read_inputs(config, given)
     _check_before_scoring(config, inputs, replaces)
-    evidence = gather(
-        inputs,
-        scores_folder=scores_folder,
-        on_progress=on_progress,
-        rank=rank,
-        check_target=None if replaces is None else replaces.refuse_other_model,
-    )
-    retrained = _score_retrained(evidence, scores_folder, on_progress, rank)
+    on_phase(Phase(label=AUDIT[2]))
+    request = replace(inputs.request, check_target=None if replaces is None else replaces.refuse_other_model)
+    collected = collect_signals(inputs.config, request, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
+    retrained = _score_retrained(inputs, scores_folder, on_progress, rank)
     canaries = _look_for_canaries(config, scores_folder, on_progress, rank)
+    evidence = gather(inputs, collected, on_phase=on_phase)
 
+    on_phase(Phase(label=AUDIT[5]))
     rng = np.random.default_rng(config.seed)
     capacity = constants.capacity_for(evidence.collected.models[0].files.stored_dtype)
     soundness = judge_soundness(
@@ -208,13 +211,13 @@ def _look_for_canaries(config: AuditConfig, scores_folder: Path, on_progress: Wa
     )
 
 
-def _score_retrained(evidence: Evidence, scores_folder: Path, on_progress: Watch, rank: Rank) -> Collected | None:
+def _score_retrained(inputs: Inputs, scores_folder: Path, on_progress: Watch, rank: Rank) -> Collected | None:
     """Score the texts under a model that never saw the members, if there is one."""
-    if evidence.config.retrained is None:
+    if inputs.config.retrained is None:
         return None
-    retrained, its_rank = _turns(evidence.config, rank)[1]
+    retrained, its_rank = _turns(inputs.config, rank)[1]
     return collect_signals(
-        retrained, evidence.inputs.request, scores_folder=scores_folder, on_progress=on_progress, rank=its_rank
+        retrained, inputs.request, scores_folder=scores_folder, on_progress=on_progress, rank=its_rank
     )
 
 

@@ -48,24 +48,32 @@ def audit_into(
     overwrite: bool = False,
 ) -> "Audit":
     """Audit and write every output; an audit of another model or of other texts is replaced only with ``overwrite``."""
-    quiet_libraries()
-    from ..api.saving import prepare_folder, write_audit
-    from ..auditing.earlier import find_earlier
-    from ..auditing.pipeline import audit as run
-    from ..engine.ranks import ALONE
-    from .progress import scoring_progress
+    from ..phases import AUDIT
+    from .progress import phases
 
-    prepare_folder(out)
-    for file in config.attack_files:
-        said = f"Running the code of {file} (--attack-file)"
-        make_console(stderr=True).print(said, markup=False, highlight=False, soft_wrap=True)
-    replaces = None if overwrite else find_earlier(out)
-    with scoring_progress(make_console(stderr=True)) as on_progress:
-        done = run(config, scores_folder=scores_folder, on_progress=on_progress, rank=rank or ALONE, replaces=replaces)
-    if pack is not None:
-        done = replace(done, result=pack.restated(done.result))
-    remove_verdict(out)
-    return write_audit(done, out)
+    with phases(make_console(stderr=True), AUDIT) as shown:
+        quiet_libraries()
+        from ..api.saving import prepare_folder, write_audit
+        from ..auditing.earlier import find_earlier
+        from ..auditing.pipeline import audit as run
+        from ..engine.ranks import ALONE
+
+        prepare_folder(out)
+        for file in config.attack_files:
+            said = f"Running the code of {file} (--attack-file)"
+            make_console(stderr=True).print(said, markup=False, highlight=False, soft_wrap=True)
+        done = run(
+            config,
+            scores_folder=scores_folder,
+            on_progress=shown.scored,
+            on_phase=shown.at,
+            rank=rank or ALONE,
+            replaces=None if overwrite else find_earlier(out),
+        )
+        if pack is not None:
+            done = replace(done, result=pack.restated(done.result))
+        remove_verdict(out)
+        return write_audit(done, out)
 
 
 def remove_verdict(out: Path) -> None:

@@ -13,6 +13,8 @@ from .output import deliver, make_console, make_folder, quiet_libraries, refuse_
 
 __all__ = ["calibrate"]
 
+_PHASES = ("loading PyTorch", "reading the texts", "training the sweep")
+
 
 @cloup.command(short_help="Fit the membership law to your own text.")
 @click.option("--data", type=PLACE, metavar="DATA", required=True, help="Texts of the kind that will be trained on.")
@@ -47,17 +49,21 @@ def calibrate(data: str, out: Path, as_json: bool, workers: int | None, **option
     again. `predict --calibration` and `audit --calibration` use the result.
     """
     refuse_models_at_sight(*options["models"])
-    quiet_libraries()
-    from reports import render_calibration
-    from reports.plots import calibration_figure
+    from .progress import phases
 
-    from ..experiments.calibration import calibrate as measure
-    from ..experiments.workers import cores
-    from .progress import runs_progress
+    with phases(make_console(stderr=True), _PHASES) as shown:
+        quiet_libraries()
+        from reports import render_calibration
+        from reports.plots import calibration_figure
 
-    make_folder(out)
-    plan, corpus = _prepare(data, options)
-    with runs_progress(make_console(stderr=True), "training the sweep") as on_progress:
+        from ..experiments.calibration import calibrate as measure
+        from ..experiments.workers import cores
+
+        make_folder(out)
+        shown.begin("reading the texts")
+        plan, corpus = _prepare(data, options)
+        shown.begin("training the sweep")
+        on_progress = shown.share("training the sweep")
         found = measure(plan, corpus, folder=out, workers=workers or cores(), on_progress=on_progress)
     deliver(found, out, "calibration", draw=calibration_figure, render=render_calibration, as_json=as_json)
 

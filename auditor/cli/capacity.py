@@ -12,6 +12,8 @@ from .output import deliver, make_console, make_folder, quiet_libraries, refuse_
 
 __all__ = ["capacity"]
 
+_PHASES = ("loading PyTorch", "training on random tokens")
+
 
 @cloup.command(short_help="Measure bits per parameter of an architecture.")
 @click.option("--model", default="tiny", metavar="PRESET|M",
@@ -37,23 +39,26 @@ def capacity(model: str, presets: bool, out: Path, as_json: bool, workers: int |
     `predict --capacity` and `audit --capacity` use the result.
     """
     refuse_models_at_sight(model)
-    quiet_libraries()
     if presets:
+        quiet_libraries()
         _list_presets()
         return
-    from reports import render_capacity
-    from reports.plots import capacity_figure
+    from .progress import phases
 
-    from ..experiments.capacity import measure_capacity
-    from ..experiments.workers import cores
-    from .progress import runs_progress
+    with phases(make_console(stderr=True), _PHASES) as shown:
+        quiet_libraries()
+        from reports import render_capacity
+        from reports.plots import capacity_figure
 
-    plan = _plan(model, options)
-    make_folder(out)
-    with runs_progress(make_console(stderr=True), f"measuring {model}") as on_progress:
-        measured = measure_capacity(
-            plan, folder=out, workers=workers or (cores() if plan.device == "cpu" else 1), on_progress=on_progress
-        )
+        from ..experiments.capacity import measure_capacity
+        from ..experiments.workers import cores
+
+        plan = _plan(model, options)
+        make_folder(out)
+        shown.begin("training on random tokens")
+        workers = workers or (cores() if plan.device == "cpu" else 1)
+        on_progress = shown.share(f"measuring {model}")
+        measured = measure_capacity(plan, folder=out, workers=workers, on_progress=on_progress)
     deliver(measured, out, "capacity", draw=capacity_figure, render=render_capacity, as_json=as_json)
 
 

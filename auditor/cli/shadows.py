@@ -13,6 +13,8 @@ from .output import make_console, make_folder, print_document, print_summary, qu
 
 __all__ = ["shadows"]
 
+_PHASES = ("loading PyTorch", "reading the texts", "training the shadows")
+
 
 @cloup.command(short_help="Train shadow models, for the strongest attacks.")
 @click.option(
@@ -56,20 +58,24 @@ def shadows(out: Path, as_json: bool, workers: int | None, **options: Any) -> No
     folder. Its manifest names texts by hashes only; the models themselves remember texts: keep them as private.
     """
     refuse_models_at_sight(options["target"], options["base"])
-    quiet_libraries()
-    from reports.shadows import render_shadows
+    from .progress import phases
 
-    from ..data import load_samples
-    from ..documents.files import to_text
-    from ..experiments.shadows import train_shadows
-    from ..experiments.workers import cores
-    from .progress import runs_progress
+    with phases(make_console(stderr=True), _PHASES) as shown:
+        quiet_libraries()
+        from reports.shadows import render_shadows
 
-    members, non_members, plan = _plan(options)
-    make_folder(out)
-    data = load_samples(members, non_members)
-    with runs_progress(make_console(stderr=True), f"training {plan.n_models} shadows") as on_progress:
+        from ..data import load_samples
+        from ..documents.files import to_text
+        from ..experiments.shadows import train_shadows
+        from ..experiments.workers import cores
+
+        members, non_members, plan = _plan(options)
+        make_folder(out)
+        shown.begin("reading the texts")
+        data = load_samples(members, non_members)
+        shown.begin("training the shadows")
         workers = workers or (cores() if plan.device == "cpu" else 1)
+        on_progress = shown.share(f"training {plan.n_models} shadows")
         manifest, n_reused = train_shadows(plan, data, folder=out, workers=workers, on_progress=on_progress)
     if as_json:
         print_document(to_text(manifest))

@@ -25,8 +25,8 @@ Array = NDArray[np.float64]
 Names = list[str | None] | None
 
 BITS = {
-    "debiased_bits_per_member": "bits per member, clipped, less those of a non-member",
-    "net_bits_per_member": "signed bits per member, less those of a non-member",
+    "debiased_bits_per_member": "memorized bits per member",
+    "net_bits_per_member": "net bits per member",
     "mean_bits_members": "signed bits per member",
     "clipped_bits_per_member": "bits per member, clipped, UNCALIBRATED",
 }

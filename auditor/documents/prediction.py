@@ -12,12 +12,14 @@ __all__ = [
     "Comparison",
     "Inverse",
     "LawPrediction",
+    "Measure",
     "Prediction",
     "PredictionBesideMeasurement",
     "RepeatedText",
 ]
 
 Bound = Literal["at most", "at least"]
+Measure = Literal["auc", "f1", "bits", "share"]
 """Which end of a band holds where a plan lies outside what the law was fitted on, in a direction that is known."""
 
 
@@ -218,6 +220,10 @@ class Comparison:
     """Whether band and interval overlap, or the ceiling is not exceeded; null if nothing was measured."""
     bound: Bound | None = None
     """Which end of the band is meant where the prediction is one-sided; null if both are."""
+    measure: Measure | None = None
+    """What kind of number it is, and so how it is written; null in files of older auditors, which say it in words."""
+    is_ceiling: bool | None = None
+    """Whether the upper end is a ceiling, which is no prediction; null in files of older auditors."""
     meaning: str
     """What the agreement or the disagreement says, or why nothing was measured."""
 

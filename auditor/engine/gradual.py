@@ -150,7 +150,7 @@ class GradualTarget:
         if todo and self._scorer is None:
             self._load(sum(work.n_tokens for _, work in todo))
         for file, work in todo:
-            label = f"scoring the {work.one.label}"
+            label = f"scoring {work.one.label}"
             for batch, scores in score_batches(work, part.texts, self._scorer, self._budget):
                 rows = dict(zip(work.one.keys_at(batch), scores, strict=True))
                 self._store.append(rows)

@@ -221,14 +221,14 @@ def _kinds(model: OpenedModel) -> tuple[_Kind, ...]:
     return (
         _Kind(
             need=Need.GRADIENTS,
-            doing="taking the target's gradient",
+            doing="computing gradients",
             parameters={"orders": ORDERS},
             n_values=len(ORDERS),
             prepare=_gradients,
         ),
         _Kind(
             need=Need.CONTINUATIONS,
-            doing="letting the target write on",
+            doing="generating continuations",
             parameters={**SAMPLING, "window": model.encoder.window},
             n_values=2 * N_CONTINUATIONS,
             prepare=_continuations,

@@ -71,7 +71,12 @@ class Neighbours:
     def views(self) -> list[View]:
         """List the views of the texts that the neighbours are."""
         return [
-            View(name=f"{NEIGHBOUR}_{number}", change=partial(self.neighbour, number=number), rewritten=True)
+            View(
+                name=f"{NEIGHBOUR}_{number}",
+                change=partial(self.neighbour, number=number),
+                rewritten=True,
+                spoken=f"neighbours {number + 1}/{self._n}",
+            )
             for number in range(self._n)
         ]
 

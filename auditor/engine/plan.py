@@ -114,7 +114,7 @@ class Pass:
     @property
     def label(self) -> str:
         """Name of the pass for whoever waits."""
-        return f"{self.model.called}, {self.view.name}"
+        return self.view.spoken or f"the {self.model.called}"
 
     def show(self, texts: Sequence[str]) -> list[str]:
         """Return this view of each text."""

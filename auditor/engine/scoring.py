@@ -169,7 +169,7 @@ class _Work:
         scorer = load_scorer(weights, model, ends(self.plan, model), budget, n_tokens=n_tokens)
         with ScoreStore(self.scores_folder, model.key) as store:
             for part in todo:
-                label = f"scoring the {part.one.label}"
+                label = f"scoring {part.one.label}"
                 self.progress.add(0, label)
                 for batch, scores in score_batches(part, texts, scorer, budget):
                     store.append(dict(zip(part.one.keys_at(batch), scores, strict=True)))

@@ -33,29 +33,37 @@ class View:
         What becomes of a text.
     rewritten : bool
         Whether it is made of the text as scored, which the view then has no say in cutting.
+    spoken : str
+        What it is called while it is scored; empty for the text itself.
     """
 
     name: str
     change: Callable[[str], str] = str
     rewritten: bool = False
+    spoken: str = ""
 
 
 def original_views(needs: frozenset[Need]) -> list[View]:
     """List the views that say what the text says; the text itself is the first."""
     views = [View(name="text")]
     if Need.LOWERCASE in needs:
-        views.append(View(name=LOWERCASE, change=str.lower))
+        views.append(View(name=LOWERCASE, change=str.lower, spoken="lower-cased texts"))
     if Need.SHOTS in needs:
-        views.append(View(name=AFTER_SHOTS))
+        views.append(View(name=AFTER_SHOTS, spoken="texts after other non-members"))
     if Need.MEMBER_SHOTS in needs:
-        views.append(View(name=AFTER_MEMBER_SHOTS))
+        views.append(View(name=AFTER_MEMBER_SHOTS, spoken="texts after other members"))
     return views
 
 
 def swapped_views() -> list[View]:
     """List the views in which words have changed places."""
     return [
-        View(name=f"{SWAPPED}_{number}", change=partial(swap_words, seed=number), rewritten=True)
+        View(
+            name=f"{SWAPPED}_{number}",
+            change=partial(swap_words, seed=number),
+            rewritten=True,
+            spoken=f"word swaps {number + 1}/{N_SWAPS}",
+        )
         for number in range(N_SWAPS)
     ]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..config import AuditConfig
 from ..documents.estimate import Estimate
-from ..documents.prediction import Comparison, Prediction, PredictionBesideMeasurement
+from ..documents.prediction import Comparison, Measure, Prediction, PredictionBesideMeasurement
 from ..documents.result import AttackResult, MemorizationResult
 from ..documents.sample_table import SampleTable
 from ..errors import ConfigError
@@ -16,6 +16,15 @@ from ..laws.prediction import LONG_TRAINING, Plan, predict
 
 __all__ = ["check_stated_size", "compare", "set_beside"]
 
+_MEASURES: dict[str, Measure] = {
+    "loss attack, F1": "f1",
+    "loss attack, AUC": "auc",
+    "reference attack, F1": "f1",
+    "reference attack, AUC": "auc",
+    "best attack, AUC (ceiling)": "auc",
+    "bits of a member (ceiling)": "bits",
+    "capacity used by audited members (ceiling)": "share",
+}
 _WHY_ABOVE = (
     "Possible reasons: these texts are remembered better than the average sample of such a training set (repeats, rare "
     "texts), the training set is smaller than stated, the model was trained for longer than those behind the law, or "
@@ -113,7 +122,7 @@ def _against_band(found: Comparison, measured: Estimate, why_below: str) -> Comp
 
 
 def _against_ceiling(quantity: str, least: float, ceiling: float, measured: Estimate) -> Comparison:
-    found = _open(quantity, ceiling, least, ceiling, measured)
+    found = replace(_open(quantity, ceiling, least, ceiling, measured), is_ceiling=True)
     if measured.low is None:
         return found
     if measured.low > ceiling:
@@ -132,6 +141,8 @@ def _open(quantity: str, value: float, low: float, high: float, measured: Estima
         measured_low=measured.low,
         measured_high=measured.high,
         agrees=None,
+        measure=_MEASURES[quantity],
+        is_ceiling=False,
         meaning=f"Not measured: {measured.undefined_reason}.",
     )
 

@@ -4,7 +4,7 @@ What a classifier of looks can do, the AUC of an attack does not prove. CPU seco
 texts of 300 bytes: 0.9 for 1,000, 7.6 for 10,000 (4,000 of them fitted); beyond, 0.25 milliseconds a text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ FEW_A_SIDE = 20
 """Clusters on a side below which permutations of whole clusters say little."""
 
 N_PERMUTATIONS = 499
+_COUNTED = 40
 PLANTED = np.linspace(0.05, 1.0, 20)
 """Shares of foreign texts that are planted among the members, to see which of them the check finds."""
 N_PLANTED = 20
@@ -88,7 +89,14 @@ class BlindBaseline:
         return max(self.families, key=lambda name: self.families[name])
 
 
-def blind_baseline(texts: Sequence[str], is_member: Labels, groups: Groups, *, seed: int) -> BlindBaseline:
+def blind_baseline(
+    texts: Sequence[str],
+    is_member: Labels,
+    groups: Groups,
+    *,
+    seed: int,
+    on_permutation: Callable[[int, int], None] | None = None,
+) -> BlindBaseline:
     """Train a classifier of looks on part of the texts, judge it on the rest, and compare with shuffled labels.
 
     Parameters
@@ -100,6 +108,8 @@ def blind_baseline(texts: Sequence[str], is_member: Labels, groups: Groups, *, s
         Clusters, copies together (see `with_copies`): never both in training and in test.
     seed : int
         Of the folds and the permutations.
+    on_permutation : callable, optional
+        Told how many permutations are done, and of how many.
 
     Returns
     -------
@@ -177,7 +187,7 @@ def blind_baseline(texts: Sequence[str], is_member: Labels, groups: Groups, *, s
     others, score_by_looks = np.setdiff1d(np.arange(labels.size), fitted), looks.scorer(dual)
     for part in in_blocks(others):
         score[part] = score_by_looks(features_of(texts, part))[np.arange(part.size), part % N_FOLDS]
-    areas, found = np.split(_areas(predicted, candidates), [1 + N_PERMUTATIONS])
+    areas, found = np.split(_counted_areas(predicted, candidates, on_permutation), [1 + N_PERMUTATIONS])
     low, high = np.quantile(areas[1:], [0.025, 0.975])
     return BlindBaseline(
         score=np.asarray(score / (share * (1 - share)) + np.log(share / (1 - share))),
@@ -376,6 +386,17 @@ class _Units:
                 label[rng.permutation(give)[:n]], label[rng.permutation(take)[:n]] = False, True
                 column[:] = label[self.unit]
         return planted
+
+
+def _counted_areas(scores: NDArray[Any], labels: Labels, on_permutation: Callable[[int, int], None] | None) -> Array:
+    """AUC of each column, of which the permutations are counted."""
+    areas = []
+    for start in range(0, scores.shape[1], _COUNTED):
+        columns = slice(start, start + _COUNTED)
+        areas.append(_areas(scores[:, columns], labels[:, columns]))
+        if on_permutation is not None and start < N_PERMUTATIONS:
+            on_permutation(min(start + _COUNTED, N_PERMUTATIONS), N_PERMUTATIONS)
+    return np.concatenate(areas)
 
 
 def _areas(scores: NDArray[Any], labels: Labels) -> Array:

@@ -1,6 +1,6 @@
 """Texts of both sides compared without a model: what they share, which are one piece of evidence, what looks tell."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +52,13 @@ class ComparedTexts:
 
 
 def compare_texts(
-    data: SampleSet, texts: Sequence[str], text_keys: Sequence[str], n_bytes: NDArray[np.int64], *, seed: int
+    data: SampleSet,
+    texts: Sequence[str],
+    text_keys: Sequence[str],
+    n_bytes: NDArray[np.int64],
+    *,
+    seed: int,
+    on_permutation: Callable[[int, int], None] | None = None,
 ) -> ComparedTexts:
     """Find overlap, clusters and blind baseline of the texts as scored, once.
 
@@ -65,6 +71,8 @@ def compare_texts(
     n_bytes : ndarray of int, shape (n_samples,)
     seed : int
         Of the blind baseline's folds and permutations.
+    on_permutation : callable, optional
+        Told how many permutations are done, and of how many.
     """
     overlap = find_overlap(texts, data.is_member, text_keys)
     groups = near_duplicate_groups(overlap, data.groups)
@@ -76,5 +84,7 @@ def compare_texts(
         n_bytes=n_bytes,
         groups=groups,
         overlap=overlap,
-        blind=None if one_side else blind_baseline(texts, data.is_member, groups, seed=seed),
+        blind=None
+        if one_side
+        else blind_baseline(texts, data.is_member, groups, seed=seed, on_permutation=on_permutation),
     )

@@ -151,8 +151,8 @@ def test_nothing_twice(measure: Callable[..., Measures], texts: list[str], loads
     assert shown[-1].done_tokens == shown[-1].total_tokens > 0
     assert {one.label for one in shown} == {
         "loading the target",
-        "taking the target's gradient",
-        "letting the target write on",
+        "computing gradients",
+        "generating continuations",
     }
     steps = np.diff([one.done_tokens for one in shown])[:5]
     assert (np.diff(steps) <= 0).all()  # longest first

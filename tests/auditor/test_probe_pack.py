@@ -78,7 +78,7 @@ def test_rows_are_those_of_the_store_it_was_made_from(
         options(tiny_models, tiny_data), tmp_path / "a.pack", scores_folder=scores,
         on_progress=lambda now: seen.append(now.label),
     )  # fmt: skip
-    assert set(seen) == {"loading the reference", "scoring the reference, text"}  # no target is run
+    assert set(seen) == {"loading the reference", "scoring the reference"}  # no target is run
     key = manifest.references[0].key
     expected = {row: values.logprob.tolist() for row, values in ScoreStore(scores, key).rows()}
     assert len(expected) == 60

@@ -57,9 +57,9 @@ def test_what_is_not_defined_keeps_its_unit_in_the_limit(make: Make) -> None:
 @pytest.mark.parametrize(
     ("outcomes", "warn_only", "heading"),
     [
-        (("fail", "fail", "inconclusive", "pass"), False, "3 gates stop it: 2 failed, 1 inconclusive"),
-        (("inconclusive", "pass"), False, "1 gate stops it: 1 inconclusive"),
-        (("refused", "fail"), True, "2 gates would stop it: 1 failed, 1 refused"),
+        (("fail", "fail", "inconclusive", "pass"), False, "of 4 gates 2 failed, 1 inconclusive"),
+        (("inconclusive", "pass"), False, "of 2 gates 1 inconclusive"),
+        (("refused", "fail"), True, "of 2 gates 1 failed, 1 refused (warnings only)"),
         (("pass",), False, "pass"),
     ],
 )
@@ -84,7 +84,7 @@ def test_samples_are_pointed_to_only_where_some_are_named(make: Make) -> None:
 
 def test_a_note_on_other_documents_is_no_warning(make: Make) -> None:
     gate, report = make
-    plain = "not judged, about other documents than an audit: x"
+    plain = "1 gate is not for an audit: x"
     one = report(gate("g"), elsewhere=("x",), doubts=("sample_size",))
     assert phrases.notes(one) == [("warn", "read with care, checks warn: number of texts"), ("info", plain)]
     assert '"level": "note"' in GATE_RENDERERS["sarif"](one)
