@@ -125,10 +125,11 @@ def test_the_declared_attack_is_the_headline(full: AuditResult) -> None:
     assert chosen is not None
     assert chosen.name == "zlib"
     assert declaration(declared, chosen).startswith(
-        "Headline attack: zlib, declared before looking, in the configuration; p < 0.001, Holm-adjusted over 6 attacks."
+        "Verdict rests on the attack `zlib` (chosen in advance, in the configuration); p < 0.001, Holm-adjusted over 6 "
+        "attacks."
     )
     by_default = replace(full, selection=replace(full.selection, declared_by="default"))
-    assert any("by default (reference, else loss)" in point for point in verdict(by_default).points)
+    assert any("(the default, fixed in advance)" in point for point in verdict(by_default).points)
     gone = headline_attack(replace(full, selection=replace(full.selection, headline="not run")))
     assert gone is not None
     assert gone.name == "reference"
@@ -140,7 +141,7 @@ def test_only_what_survives_all_attacks_is_said_to_tell_the_sides_apart(full: Au
     points = verdict(replace(full, attacks=attacks)).points
     # p adjusted: min_k_plus_plus 0.0461 is above the one-sided 0.025, min_k 0.0113, zlib and loss are below
     assert points[0].startswith("But min_k:k=0.1, loss, zlib do tell the sides apart.")
-    assert points[1].startswith("min_k_plus_plus lies above a coin flip, but no further than chance")
+    assert points[1].startswith("`min_k_plus_plus` reaches AUC 0.")
 
 
 def test_adjusted_aucs_stand_in_the_table_only_if_looks_tell_the_sides_apart(full: AuditResult) -> None:
