@@ -403,7 +403,18 @@ HOSTILE = (
 )
 
 
-KEPT = {"role", "verdict", "finding", "by", "declared_by", "schema_version", "undefined_reason", "name", "started_at"}
+KEPT = {
+    "measure",
+    "role",
+    "verdict",
+    "finding",
+    "by",
+    "declared_by",
+    "schema_version",
+    "undefined_reason",
+    "name",
+    "started_at",
+}
 """Fields that decide what is rendered, and are left alone by :func:`poison`."""
 
 

@@ -178,7 +178,7 @@ def test_json_is_the_document(comparison: AuditComparison) -> None:
 def test_the_finding_follows_what_holds_after_correction(comparison: AuditComparison) -> None:
     found = finding(comparison)
     assert (found.tone, found.title) == ("warn", "More is remembered")
-    assert "from 0.600 to 0.750, +0.150 [0.100 to 0.200], adjusted p < 0.001" in found.sentence
+    assert "rose from 0.600 to 0.750 (+0.150 [0.100 to 0.200], adjusted p < 0.001)" in found.sentence
     assert "hold after correction for testing all of them: 2 of 3." in found.sentence
     down = tuple(replace(row, change=estimate_within(-(row.change.value or 0), 0.05)) for row in comparison.changes)
     fell = finding(replace(comparison, changes=down))

@@ -93,9 +93,9 @@ def test_the_new_sections_stand_in_all_formats(results: dict[str, AuditResult], 
 
 def test_a_veto_withholds_the_new_parts(results: dict[str, AuditResult]) -> None:
     result = results["full_veto"]
-    assert screen(result).count("(for diagnosis only)") == 5
-    assert RENDERERS["html"](result).count("<b>For diagnosis only.</b>") == 5
-    assert RENDERERS["md"](result).count("**For diagnosis only**") == 5
+    assert screen(result).count("(for diagnosis only)") == 6
+    assert RENDERERS["html"](result).count("<b>For diagnosis only.</b>") == 6
+    assert RENDERERS["md"](result).count("**For diagnosis only**") == 6
     assert sentence(result) not in verdict(result).points
     assert any(chip.label == "Against retrained" and chip.word == "withheld" for chip in chips(result))
 
