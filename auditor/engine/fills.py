@@ -24,8 +24,10 @@ _TEXTS_AT_ONCE = 4096
 _MOST_NODES, _LEAST_NODES = 512, 64
 """Nodes of a trie that are read at once."""
 _MOST_LOGITS = 1 << 25
-_NEAR = 24
-"""Characters on either side of a gap whose tokens may change with what stands in it, at least."""
+_NEAR = (4, 24)
+"""Characters on either side of a gap whose tokens may change with what stands in it, at least; tried in turn."""
+_COMPARED = 64
+"""Fills that are read with the whole text to see that this is so."""
 _TRIED = 4
 """Fills that are read alone, too, without a cache, to see that the trie is read right."""
 
@@ -250,7 +252,7 @@ class GapReader:
             past_key_values=cache,
             use_cache=True,
         ).logits[0]
-        cache.crop(n_cached)
+        cache.crop(-piece.size)
         return self._finite(torch.log_softmax(logits.float(), dim=-1))
 
     def _one_by_one(
@@ -333,17 +335,19 @@ def _near(tokenizer: Any, before: str, fills: Sequence[str], after: str) -> tupl
     Reading a text from a space on gives the same tokens with most tokenizers; where a few fills show another reading,
     every fill is read with the whole text.
     """
-    cut = before.rfind(" ", 0, max(0, len(before) - _NEAR))
-    stop = after.find(" ", _NEAR)
-    if cut <= 0:
-        return [], before, after
-    near, tail = before[cut:], after if stop < 0 else after[:stop]
-    head = encode(tokenizer, [before[:cut]])[0]
-    some = [fills[int(place)] for place in np.unique(np.linspace(0, len(fills) - 1, 8).astype(int))]
+    places = np.unique(np.linspace(0, len(fills) - 1, _COMPARED).astype(int))
+    some = [fills[place] for place in places.tolist()]
     whole = encode(tokenizer, [f"{before}{fill}{after}" for fill in some])
-    parts = encode(tokenizer, [f"{near}{fill}{tail}" for fill in some])
-    is_same = all(ids[: len(head) + len(part)] == [*head, *part] for ids, part in zip(whole, parts, strict=True))
-    return (head, near, tail) if is_same else ([], before, after)
+    for n in _NEAR:
+        cut, stop = before.rfind(" ", 0, max(0, len(before) - n)), after.find(" ", n)
+        if cut <= 0:
+            break
+        near, tail = before[cut:], after if stop < 0 else after[:stop]
+        head = encode(tokenizer, [before[:cut]])[0]
+        parts = encode(tokenizer, [f"{near}{fill}{tail}" for fill in some])
+        if all(ids[: len(head) + len(part)] == [*head, *part] for ids, part in zip(whole, parts, strict=True)):
+            return head, near, tail
+    return [], before, after
 
 
 def _read_all(tokenizer: Any, texts: list[str]) -> tuple[Ids, Ids]:
