@@ -193,5 +193,7 @@ def _warnings(models: Sequence[OpenedModel], scores: Sequence[Sequence[FillScore
         said.append(f"{counted(n_cut, 'secret')} stand so far into the text that its beginning does not fit the window")
     slow = [model.role for model, found in zip(models, scores, strict=True) if any(one.path != "trie" for one in found)]
     if slow:
-        said.append(f"{' and '.join(slow)}: the model's code reads no tree of fills, so each was read by itself, slowly")
+        said.append(
+            f"{' and '.join(slow)}: the model's code reads no tree of fills, so each was read by itself, slowly"
+        )
     return said

@@ -48,7 +48,9 @@ def test_null_means_are_those_of_uniform_ranks() -> None:
     assert exact_null_mean(10**6) == pytest.approx(1 / math.log(2), abs=1e-4)
 
 
-@pytest.mark.parametrize(("x", "shape"), [(-3.0, 0.0), (-9.0, 0.0), (-30.0, 0.0), (-4.0, 3.0), (-9.0, 1.5), (-0.5, -4.0)])
+@pytest.mark.parametrize(
+    ("x", "shape"), [(-3.0, 0.0), (-9.0, 0.0), (-30.0, 0.0), (-4.0, 3.0), (-9.0, 1.5), (-0.5, -4.0)]
+)
 def test_skew_normal_tail_is_the_integral_of_its_density(x: float, shape: float) -> None:
     if shape == 0:
         assert skew_normal_logcdf(x, shape) == pytest.approx(stats.norm.logcdf(x), rel=1e-9)
@@ -310,7 +312,9 @@ def test_all_fills_are_scored_to_one_character(tiny_models: dict[str, Path]) -> 
     model, _ = opened(tiny_models["target"])
     tokenizer = model.encoder.tokenizer
     merged = next(
-        word for word in tokenizer.get_vocab() if len(word) >= 3 and word.isascii() and word.isalpha() and word.islower()
+        word
+        for word in tokenizer.get_vocab()
+        if len(word) >= 3 and word.isascii() and word.isalpha() and word.islower()
     )
     fills = [merged[0], "q"]
     tokens = fill_tokens(model.encoder, "x ", fills, merged[1:] + " and so on")
@@ -338,11 +342,14 @@ def test_a_trained_secret_is_found_and_another_is_not(tmp_path: Path, tiny_model
     folder = tmp_path / "trained"
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    data = write_jsonl(
-        tmp_path / "texts.jsonl", [text, "they say that it was 9173 or so"], secret=["4821", "9173"]
-    )
+    data = write_jsonl(tmp_path / "texts.jsonl", [text, "they say that it was 9173 or so"], secret=["4821", "9173"])
     config = AuditConfig.from_options(
-        {"target": str(folder), "references": [str(tiny_models["reference"])], "members": str(data), "prefix_token": "0"}
+        {
+            "target": str(folder),
+            "references": [str(tiny_models["reference"])],
+            "members": str(data),
+            "prefix_token": "0",
+        }
     )
     found = audit_secrets(config, SecretPlan(data=DataSpec(path=str(data))))
     known, other = found.secrets
