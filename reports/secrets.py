@@ -55,9 +55,9 @@ def under(found: SecretsResult) -> list[str]:
         averages.append(f"bits beyond the reference {_bits(found.mean_bits_beyond_reference)}")
     said = [
         f"Over all secrets: {'; '.join(averages)} ({percent(found.level)} intervals).",
-        "Exposure, in bits, is by rank among the strings of a secret's form; on a tie the other string goes first. Ranks "
+        "Exposure, in bits, is by rank among the strings of a secret's form; on a tie the other goes first. Ranks "
         "over a whole space are exact and need no interval; those among random strings (≈) have that of their share.",
-        "No memory: mean exposure of a secret that was drawn at random and never trained on. By fit: of a skew-normal "
+        "No memory: mean exposure of a secret that was drawn at random and not trained on. By fit: of a skew-normal "
         "distribution; what is after the + is extrapolated, beyond what a rank can show.",
         f"p is Holm's, for secrets that were drawn at random from their form; held means at most "
         f"{number(1 - found.level, 2)}.",

@@ -82,8 +82,9 @@ class FillTrie:
         leaf = np.empty(len(rows), dtype=np.int64)
         leaf[order] = node[np.arange(len(rows)), (ordered >= 0).sum(axis=1) - 1]
         depths = np.broadcast_to(np.arange(1, ordered.shape[1] + 1), ordered.shape)
-        first = lambda value, rest: np.concatenate([[value], rest])  # noqa: E731
-        return cls(first(root, ordered[is_new]), first(-1, above[is_new]), first(0, depths[is_new]), leaf)
+        columns = zip((root, -1, 0), (ordered, above, depths), strict=True)
+        token, parent, depth = (np.concatenate([[of_root], one[is_new]]) for of_root, one in columns)
+        return cls(token, parent, depth, leaf)
 
     @property
     def inner(self) -> NDArray[np.int64]:
@@ -311,16 +312,14 @@ def fill_tokens(encoder: Encoder, before: str, fills: Sequence[str], after: str)
     tokenizer = encoder.tokenizer
     head, near, tail = _near(tokenizer, before, fills, after)
     gap_end = len(near) + len(fills[0])
-    chunks, common = [], None
+    chunks, common = [], np.ones(gap_end + len(tail) + 1, dtype=np.bool_)
     for start in range(0, len(fills), _TEXTS_AT_ONCE):
         ids, ends = _read_all(tokenizer, [f"{near}{fill}{tail}" for fill in fills[start : start + _TEXTS_AT_ONCE]])
         chunks.append((ids, ends))
-        length = gap_end + len(tail) + 1
-        is_end = np.zeros((len(ids), length), dtype=np.bool_)
+        is_end = np.zeros((len(ids), common.size), dtype=np.bool_)
         np.put_along_axis(is_end, np.where(ids >= 0, ends, 0), True, axis=1)
-        in_all = is_end.all(axis=0)
-        common = in_all if common is None else common & in_all
-    shared = np.flatnonzero(common[gap_end:]) if common is not None else np.empty(0)
+        common &= is_end.all(axis=0)
+    shared = np.flatnonzero(common[gap_end:])
     stop = gap_end + int(shared[0]) if shared.size else gap_end + len(tail)
     width = max(ids.shape[1] for ids, _ in chunks)
     rows = np.concatenate([_until(ids, ends, stop, width) for ids, ends in chunks])

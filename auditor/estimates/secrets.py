@@ -1,4 +1,4 @@
-"""Secrets ranked among their fills: exposure by rank and by a fitted distribution, and what a reference leaves of it."""
+"""Secrets ranked among their fills: exposure by rank and by a fitted distribution, and what a reference leaves."""
 
 import math
 from collections.abc import Sequence

@@ -17,7 +17,7 @@ from ..estimates.secrets import Scored, mean_of, rank_secret, with_verdicts
 from ..version import __version__
 from .finding import Corpus, Secret, find_secrets
 
-__all__ = ["LEAST_FILLS", "LARGEST_SPACE", "SecretPlan", "audit_secrets"]
+__all__ = ["LARGEST_SPACE", "LEAST_FILLS", "SecretPlan", "audit_secrets"]
 
 LARGEST_SPACE = 1_000_000
 """Members of a space that is ranked whole."""
@@ -120,7 +120,7 @@ def audit_secrets(config: AuditConfig, plan: SecretPlan, *, on_progress: OnProgr
         mean_null_exposure=float(np.mean([one.null_exposure for one in secrets])),
         mean_bits_beyond_reference=mean_of([one.bits_beyond_reference for one in secrets], level=config.confidence),
         mean_exposure_beyond_reference=mean_of(
-            [one.exposure_beyond_reference and one.exposure_beyond_reference.value for one in secrets],
+            [one.exposure_beyond_reference.value if one.exposure_beyond_reference else None for one in secrets],
             level=config.confidence,
         ),
         secrets=secrets,
@@ -150,9 +150,9 @@ def _score_all(
     for number, secret in enumerate(corpus.secrets):
         label = f"{model.role}, secret {number + 1} of {len(corpus.secrets)}"
 
-        def tell(n_read: int, n: int, label: str = label, left: int = len(corpus.secrets) - number) -> None:
+        def tell(n_read: int, n: int, label: str = label, n_done: int = n_done, number: int = number) -> None:
             if on_progress is not None:
-                on_progress(ScoringProgress(label, n_done + n_read, n_done + left * n))
+                on_progress(ScoringProgress(label, n_done + n_read, n_done + (len(corpus.secrets) - number) * n))
 
         fills = plan.fills_of(secret, np.random.default_rng([config.seed, number]))
         found.append(reader.score(secret.before, fills, secret.after, on_read=tell))
@@ -193,7 +193,5 @@ def _warnings(models: Sequence[OpenedModel], scores: Sequence[Sequence[FillScore
         said.append(f"{counted(n_cut, 'secret')} stand so far into the text that its beginning does not fit the window")
     slow = [model.role for model, found in zip(models, scores, strict=True) if any(one.path != "trie" for one in found)]
     if slow:
-        said.append(
-            f"{' and '.join(slow)}: the model's code reads no tree of fills, so each was read by itself, slowly"
-        )
+        said.append(f"{' and '.join(slow)}: the model's code reads no tree of fills, so each was read alone")
     return said

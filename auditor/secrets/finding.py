@@ -89,7 +89,7 @@ def find_secrets(spec: DataSpec, *, kinds: tuple[str, ...] = (), n_unknown: int 
     found: list[Secret] = []
     faults: defaultdict[str, list[str]] = defaultdict(list)
     with_secret = set()
-    for sample in samples:
+    for sample in map(samples.__getitem__, range(len(samples))):
         if sample.form != "text":
             raise DataError(f"{spec}: conversations; secrets are looked for in plain texts, so give a column of texts")
         columns = {} if kinds else _columns(sample)

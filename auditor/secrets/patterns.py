@@ -1,4 +1,4 @@
-"""Patterns: forms of secrets that are found in texts without being told, each with the space of what else could stand."""
+"""Patterns: forms of secrets that are found in texts without being told, each with what else could stand."""
 
 import re
 import string
@@ -158,7 +158,8 @@ PATTERNS: dict[str, Pattern] = {
     ),
     "phone": Pattern(
         re.compile(
-            r"(?<![\w.+-])(?:\+\d(?:[ ()./-]{0,2}\d){6,14}|\(?0\d(?:[ ()/-]{0,2}\d){5,13}|\(?\d{3}\)?[ .-]\d{3}[.-]\d{4})"
+            r"(?<![\w.+-])(?:\+\d(?:[ ()./-]{0,2}\d){6,14}|\(?0\d(?:[ ()/-]{0,2}\d){5,13}"
+            r"|\(?\d{3}\)?[ .-]\d{3}[.-]\d{4})"
             r"(?![\w-])", re.A),
         len,
         _phone_space,

@@ -88,7 +88,7 @@ def test_exact_rank_has_no_interval_and_a_tie_goes_to_the_fill() -> None:
 
 
 def test_sampled_rank_has_the_interval_of_its_share() -> None:
-    """None of 1,000 before it: the share is below 1 - .025^(1/1000), so the exposure above 8.08 bits; at most log2 |R|."""
+    """None of 1,000 before it: the share is below 1 - .025^(1/1000), so the exposure above 8.08 bits."""
     found = rank_secret(scored([0.0, *np.linspace(-2, -1, 1000)], exact=False, space_size=2**30), level=0.95)
     assert found.exposure.value == pytest.approx(math.log2(1000))
     assert found.exposure.low == pytest.approx(-math.log2(1 - 0.025 ** (1 / 1000)))
@@ -216,7 +216,9 @@ def test_columns_name_secrets(tmp_path: Path) -> None:
     texts = ["pin 4821 of 4821", "pin 77 here", "nothing here", "pin 0012 too"]
     rows = [{"secret": "4821"}, {"secret_start": 4, "secret_end": 6}, {"secret": None}, {"secret": "0012"}]
     file = tmp_path / "texts.jsonl"
-    file.write_text("\n".join(json.dumps({"id": i, "text": t, **r}) for i, (t, r) in enumerate(zip(texts, rows))))
+    file.write_text(
+        "\n".join(json.dumps({"id": i, "text": t, **r}) for i, (t, r) in enumerate(zip(texts, rows, strict=True)))
+    )
     corpus = find_secrets(DataSpec(path=str(file)))
     assert [(one.id, one.itself, one.before) for one in corpus.secrets] == [
         ("0", "4821", "pin "), ("1", "77", "pin "), ("3", "0012", "pin "),
