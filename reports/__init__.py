@@ -129,6 +129,8 @@ def html_comparison(comparison: "AuditComparison", *, old: str | None, new: str 
     from .comparison import to_html
 
     return to_html(comparison, old=old, new=new)
+
+
 def _secrets_html(found: "SecretsResult") -> str:
     from .secrets import to_html
 

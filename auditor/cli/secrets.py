@@ -5,16 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
 from ..errors import ConfigError
-from .options import folder_option, json_option, shared
+from .kinds import PLACE
+from .options import folder_option, printing_options, shared
 from .output import check_folder, make_console, make_folder, print_document, quiet_libraries, write
 
 __all__ = ["secrets"]
 
 
-@click.command()
-@click.option("--target", metavar="M", required=True, help="Model that may hold the secrets.")
+@cloup.command(short_help="Rank card numbers, keys and PINs in a model.")
+@click.option("--target", type=PLACE, metavar="M", required=True, help="Model that may hold the secrets.")
 @shared("--reference", help="Model that never saw the texts, for what anybody would guess.")
 @shared("--members", required=True, help="Texts that hold the secrets.")
 @click.option("--find", metavar="KIND,KIND,...",
@@ -26,12 +28,14 @@ __all__ = ["secrets"]
 @click.option("--unknown", "n_unknown", type=int, metavar="N",
               help="Let only the last N free characters vary, as for somebody who knows the others.")  # fmt: skip
 @folder_option("secrets.json", default="audit-results")
-@shared("--text-field", "--split", filled=True)
-@click.option("--adapter", metavar="PEFT_DIR", help="PEFT adapter on the target; the reference is then its base.")
+@shared("--text-field", "--dataset-split", filled=True)
+@click.option(
+    "--adapter", type=PLACE, metavar="PEFT_DIR", help="PEFT adapter on the target; the reference is then its base."
+)
 @shared("--tokenizer", "--reference-tokenizer", "--prefix-token", "--dtype", "--device", "--confidence")
 @shared("--seed", help="Of the random fills.")
 @shared("--trust-remote-code", default=None)
-@json_option("secrets.json on stdout")
+@printing_options("secrets.json on stdout")
 def secrets(
     out: Path,
     members: str,

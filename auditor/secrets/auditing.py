@@ -181,7 +181,7 @@ def _warnings(models: Sequence[OpenedModel], scores: Sequence[Sequence[FillScore
     said = []
     if len(models) == 1:
         said.append(
-            "without a reference a high rank may be a good guess: names, round numbers and known beginnings are likelier "
+            "without a reference a high rank may be a good guess: names and round numbers are likelier "
             "than random fills under any model (--reference M)"
         )
     if len({model.key.tokenizer_sha256 for model in models}) > 1:
