@@ -21,7 +21,7 @@ from auditor.documents.capacity import read_capacity
 from auditor.documents.files import document_schema
 from auditor.documents.gates import GateReport
 from auditor.documents.reproduction import read_capacity_sweep
-from reports import comparison_schema, curve_schema, json_schema, leaderboard_schema
+from reports import comparison_schema, curve_schema, json_schema, leaderboard_schema, secrets_schema
 from reports.paper import paper_page as render_paper
 from reports.plots import LANDMARKS
 
@@ -216,6 +216,7 @@ def pages() -> dict[Path, str]:
         HERE / "comparison.schema.json": json.dumps(comparison_schema(), indent=1) + "\n",
         HERE / "curve.schema.json": json.dumps(curve_schema(), indent=1) + "\n",
         HERE / "leaderboard.schema.json": json.dumps(leaderboard_schema(), indent=1) + "\n",
+        HERE / "secrets.schema.json": json.dumps(secrets_schema(), indent=1) + "\n",
         HERE / "gates.schema.json": json.dumps(document_schema(GateReport), indent=1) + "\n",
     }
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from auditor.documents.leaderboard import Leaderboard
     from auditor.documents.prediction import Prediction
     from auditor.documents.result import AuditResult
+    from auditor.documents.secrets import SecretsResult
     from auditor.experiments.demo import CopiesRow
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "GATE_RENDERERS",
     "LEADERBOARD_RENDERERS",
     "RENDERERS",
+    "SECRETS_RENDERERS",
     "comparison_schema",
     "curve_schema",
     "from_json",
@@ -43,6 +45,7 @@ __all__ = [
     "render_leaderboard",
     "render_prediction",
     "render_terminal",
+    "secrets_schema",
 ]
 
 
@@ -130,6 +133,32 @@ def html_comparison(comparison: "AuditComparison", *, old: str | None, new: str 
     from .comparison import to_html
 
     return to_html(comparison, old=old, new=new)
+
+
+def _secrets_html(found: "SecretsResult") -> str:
+    from .secrets import to_html
+
+    return to_html(found)
+
+
+def _secrets_markdown(found: "SecretsResult") -> str:
+    from .secrets import to_markdown
+
+    return to_markdown(found)
+
+
+def _secrets_json(found: "SecretsResult") -> str:
+    from auditor.documents.files import to_text
+
+    return to_text(found)
+
+
+SECRETS_RENDERERS: dict[str, Callable[["SecretsResult"], str]] = {
+    "html": _secrets_html,
+    "md": _secrets_markdown,
+    "json": _secrets_json,
+}
+"""The same for ranked secrets."""
 
 
 def _gate_junit(report: "GateReport") -> str:
@@ -280,6 +309,14 @@ def render_curve(curve: "Curve") -> "Group":
     from .curve import render_terminal as render
 
     return render(curve)
+
+
+def secrets_schema() -> dict[str, Any]:
+    """Return the JSON schema of ``secrets.json``."""
+    from auditor.documents.files import document_schema
+    from auditor.documents.secrets import SecretsResult
+
+    return document_schema(SecretsResult)
 
 
 def curve_schema() -> dict[str, Any]:

@@ -48,6 +48,7 @@ RUNS = {
         "--data RECORDS --out OUT/power --levels 0.01 --epochs 1 --shadows 4 --words 8 --reference-texts 100",
         "lira",
     ),
+    "benchmarks/secret_ranks.py": ("TARGET --digits 2 --threads 1", "10^2 fills, 100.0% of them read"),
     "benchmarks/tails_grid.py": ("--out OUT/tails.json --runs 4", "identified at an FPR of 5%"),
     "benchmarks/throughput.py": (
         "--models gpt2-124m --n 2 --median-tokens 16 --seeds 0 --allocator default --contenders ours,loop --threads 1",

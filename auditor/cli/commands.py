@@ -18,6 +18,7 @@ from .pack import pack
 from .predict import predict
 from .report import attacks, report
 from .reproduce import reproduce
+from .secrets import secrets
 from .shadows import shadows
 from .split import split
 from .verify import verify
@@ -56,6 +57,6 @@ def cli(debug: bool) -> None:
 
 cli.section("Start", demo, doctor)
 cli.section("Before training", predict, split, canaries, capacity, calibrate)
-cli.section("Audit", audit, shadows, pack, attacks, epsilon)
+cli.section("Audit", audit, secrets, shadows, pack, attacks, epsilon)
 cli.section("Read and judge", report, gate, compare, verify)
 cli.section("Research", bench, reproduce)

@@ -25,14 +25,19 @@ __all__ = ["attacks", "report"]
 ))  # fmt: skip
 @click.option("--out", type=PATH, help="File to write; default: stdout.")
 def report(result: Path, form: str, interactive: bool, out: Path | None) -> None:
-    """Render the RESULT of an audit (result.json or curve.json, or their folder) again."""
+    """Render the RESULT of an audit (result.json, curve.json or secrets.json, or their folder) again."""
     check_files(out)
     if interactive and form != "html":
         raise ConfigError(f"--interactive is for --format html, not for {form}; leave one of them out")
     file = _document(result)
     if file.suffix.lower() in (".parquet", ".csv", ".html", ".md"):
         raise ResultError(f"{file} is not a result: give result.json, curve.json, or the folder that holds it")
-    text = _curve(file, form, interactive, out) if file.name == "curve.json" else _audit(file, form, interactive, out)
+    if file.name == "secrets.json":
+        text = _secrets(file, form, interactive)
+    elif file.name == "curve.json":
+        text = _curve(file, form, interactive, out)
+    else:
+        text = _audit(file, form, interactive, out)
     if out is None:
         print_document(text)
     else:
@@ -111,12 +116,24 @@ def attacks(as_json: bool) -> None:
     make_console(stderr=False).print(table)
 
 
+def _secrets(file: Path, form: str, interactive: bool) -> str:
+    """Render ranked secrets, which have neither samples nor a summary."""
+    from reports import SECRETS_RENDERERS
+
+    from ..documents.secrets import read_secrets
+
+    if interactive or form not in SECRETS_RENDERERS:
+        given = "--interactive" if interactive else f"--format {form}"
+        raise ConfigError(f"{given} is for an audit, not for {file.name}; give --format html, md or json")
+    return SECRETS_RENDERERS[form](read_secrets(file))
+
+
 def _document(path: Path) -> Path:
-    """Find the document, given itself or its folder; the curve of a folder that holds several audits."""
+    """Find the document, given itself or its folder: the audit, else the curve of several, else the secrets."""
     if not path.is_dir():
         return path
-    curve = path / "curve.json"
-    return curve if curve.exists() and not (path / "result.json").exists() else path / "result.json"
+    held = [path / name for name in ("result.json", "curve.json", "secrets.json") if (path / name).exists()]
+    return held[0] if held else path / "result.json"
 
 
 def _read_result(file: Path) -> "AuditResult":

@@ -42,6 +42,8 @@ _WORDS = {
     "epsilon_lower_bound": "lower bound on epsilon",
     "n_beyond_every_non_member": "members above the highest non-member",
     "n_above_bits": "members with more bits than chance gives",
+    "n_held": "secrets that the target holds",
+    "n_first": "secrets that rank before every fill",
 }
 
 
@@ -292,7 +294,8 @@ def unit_of(path: str) -> str:
     leaf = path.rpartition(".")[2]
     if path.startswith("risk.stand_out.") or leaf in ("n_beyond_every_non_member", "n_above_bits"):
         return "members"
-    return "bits" if leaf.endswith("_bits") or "bits_per" in leaf else ""
+    is_bits = leaf.endswith(("_bits", "bits_beyond_reference", "exposure_beyond_reference"))
+    return "bits" if is_bits or "bits_per" in leaf or path.startswith("secrets.mean_") else ""
 
 
 def _describe(place: _Place) -> str:

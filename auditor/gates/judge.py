@@ -31,7 +31,7 @@ _OF_MEMBERS_ALONE = frozenset(
 _OF_NO_SAMPLES = frozenset(
     {"memorization.capacity_bits", "memorization.bits_per_parameter", "memorization.n_parameters"}
 )
-_SAID_APART = ("prediction.prediction.", "extraction.", "canaries.", "epsilon.")
+_SAID_APART = ("prediction.prediction.", "extraction.", "canaries.", "secrets.", "epsilon.")
 STAND_OUT = "risk.stand_out.n_beyond_every_non_member"
 _RETRAINED = "retrained."  # below chance is a finding there: more was erased than retraining would
 
@@ -207,7 +207,7 @@ def _refusal(path: str, judged: Judged) -> str | None:
 
 
 def _is_apart(path: str) -> bool:
-    """Whether a figure stands whatever the checks say: what is written token for token needs no exchangeable sides."""
+    """Whether a figure stands whatever the checks say: what is written token for token, or ranked, needs no sides."""
     return path.startswith(_SAID_APART) and not path.endswith("_beyond")
 
 

@@ -21,6 +21,7 @@ from ..documents.figures import ANY, Figure, PathPattern, attack_path, catalogue
 from ..documents.files import from_text, refuse_contradictions, to_text
 from ..documents.prediction import Prediction
 from ..documents.result import SCHEMA_VERSION, AuditResult, Verdict
+from ..documents.secrets import SECRETS_VERSION, SecretsResult
 from ..errors import ResultError
 from ..laws.membership import auc_from_f1
 
@@ -49,7 +50,7 @@ NOT_IN_BOTH = "not measured in both audits"
 SINGLE = "no interval: read off single samples"
 LEAST_IN_BOTH = 0.5
 """Share of the smaller audit's texts of a side that both must hold for a verdict on a change."""
-FILES = ("result.json", "comparison.json", "prediction.json", "canaries.json", VERDICT)
+FILES = ("result.json", "comparison.json", "prediction.json", "canaries.json", "secrets.json", VERDICT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +114,8 @@ def read_judged(data: bytes, path: str) -> Judged:
     try:
         if plain.get("kind") == "canary_result":
             return _canaries(text, path, sha256)
+        if plain.get("kind") == "secrets_result":
+            return _secrets(text, path, sha256)
         if "changes" in plain:
             return _comparison(text, path, sha256)
         if "attacks" in plain or "memorization" in plain:
@@ -303,6 +306,7 @@ def _audit(text: str, path: str, sha256: str) -> Judged:
     figures = catalogue(plain, AUDIT_PARTS)
     missing = {part: "not run in this audit" for part in AUDIT_PARTS if not plain.get(part)}
     missing["change"] = "no baseline to compare with was given (--baseline)"
+    missing["secrets"] = "no part of an audit: judge the secrets.json of `auditor secrets`"
     missing |= _void(result.epsilon, result.canaries)
     if result.selection is None:
         missing |= dict.fromkeys(("attacks.headline", "attacks.best"), "this audit declared no attack before looking")
@@ -350,6 +354,22 @@ def _canaries(text: str, path: str, sha256: str) -> Judged:
         doubts=(),
         figures=catalogue({"canaries": json.loads(text)}, ("canaries",)),
         missing={**missing, **_void(None, found)},
+    )
+
+
+def _secrets(text: str, path: str, sha256: str) -> Judged:
+    """Take ranked secrets for a part of an audit, which no audit runs by itself."""
+    found = from_text(text, SecretsResult, version=SECRETS_VERSION, what="result of secrets")
+    return Judged(
+        path=path,
+        sha256=sha256,
+        kind="audit",
+        subject=found.target,
+        soundness=None,
+        vetoes=(),
+        doubts=(),
+        figures=catalogue({"secrets": json.loads(text)}, ("secrets",)),
+        missing=dict.fromkeys(AUDIT_PARTS, "not run by `auditor secrets`"),
     )
 
 
@@ -427,6 +447,13 @@ def _comparison(text: str, path: str, sha256: str) -> Judged:
     )
 
 
+@dataclass(frozen=True)
+class _Ranked:
+    """Where the figures of ranked secrets lie, so that their paths begin as those of an audit's parts do."""
+
+    secrets: SecretsResult
+
+
 @cache
 def _known_paths() -> dict[Kind, list[PathPattern]]:
     """Return every path that a document of each kind may have; a change is named by what changed."""
@@ -437,7 +464,7 @@ def _known_paths() -> dict[Kind, list[PathPattern]]:
     compared = ("attacks.", "memorization.", "extraction.rate_", "extraction.greedy_rate_")
     changed = [_changed(pattern) for pattern in audit if pattern.example.startswith(compared)]
     return {
-        "audit": [_exactly(BEST), _exactly(LARGEST), *audit],
+        "audit": [_exactly(BEST), _exactly(LARGEST), *audit, *path_patterns(_Ranked, ("secrets",), {})],
         "prediction": path_patterns(Prediction, prediction, {}),
         "comparison": [_exactly(APPEARED), *changed],
     }
