@@ -21,8 +21,8 @@ __all__ = ["attacks", "report"]
 @click.argument("result", type=PATH)
 @click.option("--format", "form", type=click.Choice(["html", "md", "json", "summary", "annex"]), default="html",
               show_default=True, help=(
-                  "summary: one or two pages of HTML, to be printed or passed on. annex: the evidence beside what EDPB, "
-                  "NIST, AI Act and GDPR ask for."))  # fmt: skip
+                  "summary: one or two pages of HTML, to be printed or passed on. annex: the evidence beside what "
+                  "EDPB, NIST, AI Act and GDPR ask for."))  # fmt: skip
 @click.option("--interactive", is_flag=True, help=(
     "With html: a table of all samples that sorts and filters, and curves that can be read, by one script in the page."
 ))  # fmt: skip

@@ -45,7 +45,7 @@ def files_beside(result: Path) -> "Files":
     if stated is None:
         alone = FileSum(result.name, file_sha256(result), "no checksums")
         return Files(
-            sums, f"No {CHECKSUMS} beside it vouches for the result: its hash is that of the file as read here."
+            (alone,), f"No {CHECKSUMS} beside it vouches for the result: its hash is that of the file as read here."
         )
     sums = tuple(FileSum(name, said, _state(folder / name, said)) for name, said in sorted(stated.items()))
     whole = (*sums, FileSum(CHECKSUMS, file_sha256(folder / CHECKSUMS), "the list itself"))
