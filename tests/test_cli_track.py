@@ -204,16 +204,17 @@ def test_refusals_before_anything_is_computed(run: Run, tiny_models, tiny_data, 
     asked = [*arguments(tiny_models, tiny_data), "--out", tmp_path / "out", "--track", "tensorboard"]
     ran = run(*asked, "--policy", policy, "--until-decided")
     assert (ran.code, "--until-decided writes none" in ran.err) == (2, True)
-    monkeypatch.setenv("RANK", "0")
-    monkeypatch.setenv("LOCAL_RANK", "0")
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "here"}.items():
+        monkeypatch.setenv(name, value)
     ran = run(*asked)
     assert (ran.code, "--track is for one process" in ran.err) == (2, True)
     assert not (tmp_path / "out" / "result.json").exists()
 
 
 @pytest.mark.slow
-def test_tensorboard_on_disk(run: Run, tiny_models, tiny_data, tmp_path: Path) -> None:
+def test_tensorboard_on_disk(run: Run, tiny_models, tiny_data, tmp_path: Path, monkeypatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():  # left over in a shell
+        monkeypatch.setenv(name, value)
     ran = run(*arguments(tiny_models, tiny_data), "--out", tmp_path, "--track", "tensorboard", "--json")
     assert ran.code == 0, ran.err
     result = json.loads(ran.out)  # nothing of the tracker stands there
@@ -226,7 +227,7 @@ def test_tensorboard_on_disk(run: Run, tiny_models, tiny_data, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_mlflow_on_disk(run: Run, tiny_models, tiny_data, tmp_path: Path, monkeypatch) -> None:
+def test_mlflow_on_disk(run: Run, tiny_models, tiny_data, tmp_path: Path) -> None:
     ran = run(*arguments(tiny_models, tiny_data), "--out", tmp_path, "--track", "mlflow", "--json")
     assert ran.code == 0, ran.err
     result = json.loads(ran.out)

@@ -186,8 +186,10 @@ def _started(name: str, folder: Path, run: str) -> Any:
         os.environ.setdefault(key, value)
     from accelerate import PartialState
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+    from accelerate.utils import clear_environment
 
-    PartialState()  # without which accelerate's own logger raises
+    with clear_environment():  # as this process is alone, whatever variables of a launcher are left over
+        PartialState()  # without which accelerate's own logger raises
     tracker = LOGGER_TYPE_TO_CLASS[name](*_first(name, run), **_options(name, folder, run))
     tracker.start()
     return tracker
