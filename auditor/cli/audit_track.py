@@ -182,7 +182,7 @@ def _run_name(result: "AuditResult") -> str:
 
 def _started(name: str, folder: Path, run: str) -> Any:
     """Start a run of a tracker, which keeps its files in a folder unless the user has named a place."""
-    for key, value in (_SETTINGS[name] | _places(name, folder)).items():
+    for key, value in {**_SETTINGS[name], **_places(name, folder)}.items():
         os.environ.setdefault(key, value)
     from accelerate import PartialState
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
