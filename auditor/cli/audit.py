@@ -10,6 +10,7 @@ import cloup
 from ..errors import ConfigError
 from .audit_curve import run_curve, turn
 from .audit_folder import run_audit
+from .audit_track import TRACKERS, tracking
 from .audit_verdict import judge_audit, refuse_beside_audit, run_until_decided
 from .gate import checked_policy
 from .kinds import AMOUNT, FIGURES, PATH, PLACE
@@ -213,6 +214,14 @@ __all__ = ["audit"]
         is_flag=True,
         help="Replace an audit of another model, of other texts or under another policy in --out.",
     ),
+    click.option(
+        "--track",
+        type=click.Choice(TRACKERS),
+        help=(
+            "Log the figures, and the report without its samples, with this tracker of experiments: into OUT/tracking, "
+            "unless its own settings name a server (wandb: once logged in)."
+        ),
+    ),
     click.option("--include-text", is_flag=True, default=None, help="Write sample texts into the outputs."),
     click.option(
         "--config",
@@ -231,6 +240,7 @@ def audit(
     until_decided: bool,
     figures: tuple[str, ...] | None,
     overwrite: bool,
+    track: str | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -256,7 +266,11 @@ def audit(
             raise ConfigError(
                 "--figures draws a whole audit, and --until-decided stops before it is one: leave one out"
             )
-    with _opened(pack, out, rank) as packed:
+        if track is not None:
+            raise ConfigError("--track logs whole audits, and --until-decided writes none: leave one of the two out")
+    if track is not None and rank.world > 1:
+        raise ConfigError("--track is for one process: run it without torchrun or accelerate launch")
+    with _opened(pack, out, rank) as packed, tracking(track, out) as tracker:
         target, configs = _audit_configs(config_file, options, packed)
         if policy is not None and len(configs) > 1:
             raise ConfigError(f"--policy judges one target, and {target} names {len(configs)} checkpoints")
@@ -268,7 +282,7 @@ def audit(
             _help(configs.values(), out, rank)
         elif len(configs) == 1:
             config = next(iter(configs.values()))
-            run_audit(
+            done = run_audit(
                 config,
                 out,
                 as_json=as_json,
@@ -277,8 +291,10 @@ def audit(
                 overwrite=overwrite,
                 figures=figures or (),
             )
-            if policy is not None:
-                return judge_audit(policy, out, as_json=as_json)
+            code = 0 if policy is None else judge_audit(policy, out, as_json=as_json)
+            if tracker is not None:
+                tracker.log(done.result)
+            return code
         else:
             run_curve(
                 target,
@@ -289,6 +305,7 @@ def audit(
                 pack=packed,
                 overwrite=overwrite,
                 figures=figures or (),
+                tracker=tracker,
             )
     return 0
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..config import AuditConfig
     from ..engine.ranks import Rank
     from ..packs.reading import Unpacked
+    from .audit_track import Tracking
 
 __all__ = ["run_curve", "turn"]
 
@@ -28,10 +29,12 @@ def run_curve(
     pack: "Unpacked | None",
     overwrite: bool = False,
     figures: "Sequence[str]" = (),
+    tracker: "Tracking | None" = None,
 ) -> None:
     """Audit each checkpoint into a folder of its own, write the curve after each, print it at the end.
 
-    A curve of another run, or an audit of another model or of other texts, is replaced only with ``overwrite``.
+    ``tracker`` logs each checkpoint at its step, or at its place where it names none. A curve of another run,
+    or an audit of another model or of other texts, is replaced only with ``overwrite``.
 
     Raises
     ------
@@ -62,6 +65,9 @@ def run_curve(
             tracer.fail(name, path, str(error))
         else:
             tracer.add(name, path, done.result, done.samples, headline=headline_attack(done.result))
+            if tracker is not None:
+                step = tracer.curve().points[-1].step
+                tracker.log(done.result, step=i if step is None else step)
         if tracer.n_audited:
             remove_verdict(out)
             for form, render in CURVE_RENDERERS.items():

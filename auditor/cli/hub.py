@@ -1,4 +1,4 @@
-"""The hub: a section put into a model card there, only when asked; the one place that writes to a network."""
+"""The hub: a section put into a model card there, which is a network, and so only when asked."""
 
 from collections.abc import Mapping
 from pathlib import Path

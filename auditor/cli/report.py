@@ -9,6 +9,7 @@ import cloup
 from ..errors import ConfigError, ResultError
 from .kinds import PATH
 from .output import check_files, make_console, print_document, write
+from .report_annex import annex_text, check_annex
 
 if TYPE_CHECKING:
     from ..documents.result import AuditResult
@@ -18,12 +19,14 @@ __all__ = ["attacks", "report"]
 
 @cloup.command(short_help="Write the report of an audit again.")
 @click.argument("result", type=PATH)
-@click.option("--format", "form", type=click.Choice(["html", "md", "json", "summary"]), default="html",
-              show_default=True, help="summary: one or two pages of HTML, to be printed or passed on.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["html", "md", "json", "summary", "annex"]), default="html",
+              show_default=True, help=(
+                  "summary: one or two pages of HTML, to be printed or passed on. annex: the evidence beside what "
+                  "EDPB, NIST, AI Act and GDPR ask for."))  # fmt: skip
 @click.option("--interactive", is_flag=True, help=(
     "With html: a table of all samples that sorts and filters, and curves that can be read, by one script in the page."
 ))  # fmt: skip
-@click.option("--out", type=PATH, help="File to write; default: stdout.")
+@click.option("--out", type=PATH, help="File to write (an annex by its ending: .html or .md); default: stdout.")
 def report(result: Path, form: str, interactive: bool, out: Path | None) -> None:
     """Render the RESULT of an audit (result.json, curve.json or secrets.json, or their folder) again."""
     check_files(out)
@@ -34,6 +37,9 @@ def report(result: Path, form: str, interactive: bool, out: Path | None) -> None
         raise ResultError(f"{file} is not a result: give result.json, curve.json, or the folder that holds it")
     if file.name == "secrets.json":
         text = _secrets(file, form, interactive)
+    elif form == "annex":
+        check_annex(file, out)
+        text = annex_text(_read_result(file), file, out)
     elif file.name == "curve.json":
         text = _curve(file, form, interactive, out)
     else:
