@@ -26,7 +26,8 @@ BY_ANOTHER_TEST = {
 """Pages of which one test runs all blocks of a language, whatever comment stands before them."""
 ON_A_FRESH_MACHINE = ("demo", "tests")
 """Blocks of the README that install: `.ci/run` runs the second, and tests read both."""
-SLOW = {"docs/audit.md"}
+QUICK = {"docs/quickstart.md"}
+"""Pages that are run with the quick tests; the others take longer, and are run with the slow ones."""
 CODE = ("sh", "python")
 
 
@@ -149,8 +150,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         save_gpt2(tmp_path / "models" / name, seed=seed, tokenizer=tokenizer)
     for step in (10, 20):
         save_gpt2(tmp_path / "run" / f"checkpoint-{step}", seed=step, tokenizer=tokenizer)
-    for seed, (name, n) in enumerate({"train": 24, "heldout": 24, "other": 4, "more": 4, "corpus": 80}.items()):
-        write_jsonl(tmp_path / f"{name}.jsonl", make_texts(n, seed=seed), prefix=name)
+    sizes = {"train": 24, "heldout": 24, "forget": 24, "other": 4, "more": 4, "corpus": 80}
+    for seed, (name, n) in enumerate(sizes.items()):
+        groups = [f"author {i // 2}" for i in range(n)]
+        write_jsonl(tmp_path / f"{name}.jsonl", make_texts(n, seed=seed), prefix=name, group=groups)
     (tmp_path / "drop-ids.txt").write_text("train0\nheldout3\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
@@ -160,7 +163,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def pages_that_are_run() -> list[Any]:
     names = sorted({one.page for one in code_blocks() if fate(one) == "run"})
-    return [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in names]
+    return [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in names]
 
 
 @pytest.mark.parametrize("page", pages_that_are_run())
