@@ -106,6 +106,20 @@ def test_a_block_is_found_with_its_comment() -> None:
     assert list(lines(first.body)) == ["b c"]
 
 
+def test_the_readme_is_short_and_leads_to_every_kind_of_reader() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 120
+    for page in (
+        "quickstart",
+        "which-reference",
+        "audit",
+        "troubleshooting",
+        "for-privacy-officers",
+        "for-statisticians",
+    ):
+        assert f"](docs/{page}.md)" in readme
+
+
 def option_problems(line: str) -> Iterator[str]:
     """Name the commands and options of a line that the command line does not have."""
     for words in re.findall(r"(?:^|\s|&&|\$\(which )auditor\)? ([a-z][^|&]*)", line):
