@@ -37,15 +37,15 @@ def command_pages() -> str:
     parts += _helps(cli, root, "##")
     parts.append(
         "## Completion\n\nCommands, options, choices and files are completed by the Tab key once the shell has been "
-        "told, for bash, zsh and fish:\n\n```text\n"
+        "told, for bash, zsh and fish:\n\n<!-- not run: lines for the start-up file of a shell -->\n```sh\n"
         'eval "$(_AUDITOR_COMPLETE=bash_source auditor)"       # in ~/.bashrc\n'
         'eval "$(_AUDITOR_COMPLETE=zsh_source auditor)"        # in ~/.zshrc\n'
         "_AUDITOR_COMPLETE=fish_source auditor | source         # in ~/.config/fish/completions/auditor.fish\n```\n"
     )
     parts.append(
         "## How much is printed\n\nA summary has at most 40 lines; `--verbose` prints the whole of it, `--quiet` "
-        "nothing but errors and one line of a verdict. Of both the last one counts. Progress goes to stderr: numbered phases "
-        "on a terminal, and as lines in a log.\n"
+        "nothing but errors and one line of a verdict. Of both the last one counts. Progress goes to stderr: numbered "
+        "phases on a terminal, and as lines in a log.\n"
     )
     parts.append(
         "## Exit codes and streams\n\n"

@@ -107,16 +107,10 @@ def test_a_block_is_found_with_its_comment() -> None:
 
 
 def test_the_readme_is_short_and_leads_to_every_kind_of_reader() -> None:
+    readers = ("quickstart", "which-reference", "troubleshooting", "for-privacy-officers", "for-statisticians")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(readme.splitlines()) <= 120
-    for page in (
-        "quickstart",
-        "which-reference",
-        "audit",
-        "troubleshooting",
-        "for-privacy-officers",
-        "for-statisticians",
-    ):
+    for page in (*readers, "audit", "for-contributors"):
         assert f"](docs/{page}.md)" in readme
 
 
@@ -159,7 +153,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     matplotlib.use("Agg")
     tokenizer = build_tokenizer()
-    names = ("finetuned", "base", "other", "without")
+    names = ("finetuned", "base", "other", "without", "unlearned")
     for seed, name in enumerate(names):
         save_gpt2(tmp_path / "models" / name, seed=seed, tokenizer=tokenizer)
     for step in (10, 20):
@@ -200,8 +194,6 @@ def test_the_blocks_of_a_page_run_in_its_order(page: str, place: Path, run: Call
             if words[0] != "auditor":
                 subprocess.run(line, shell=True, check=True)
                 continue
-            if words[1] == "audit" and "--out" not in words and line != commands[0]:
-                words += ["--out", f"out-{block.line}-{number}"]
             ran = run(*words[1:])
             assert ran.code == ends, f"{where(block)}: {line}\n{ran.err}"
             if target:

@@ -102,14 +102,14 @@ def print_summary(summary: "RenderableType", *below: str, verdict: "RenderableTy
         if verdict is not None:
             make_console(stderr=False, always=True).print(verdict, soft_wrap=True)
         return
-    from rich.segment import Segments
+    from rich.segment import Segment, Segments
 
     console = make_console(stderr=False)
     lines = console.render_lines(summary, pad=False)
     most = _LINES - len(below)
     shown = lines if detail() == "verbose" or len(lines) <= most else lines[: most - 1]
     for line in shown:
-        console.print(Segments(line), end="\n", soft_wrap=True)
+        console.print(Segments([*line, Segment.line()]), soft_wrap=True)
     if len(shown) < len(lines):
         console.print(f"{len(lines) - len(shown):,} lines more: --verbose", style="dim")
     for said in below:
