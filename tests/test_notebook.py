@@ -19,12 +19,9 @@ def test_the_notebook_is_kept_without_outputs() -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_the_notebook_runs(tmp_path: Path) -> None:
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    from traitlets.config import Config
-
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    sockets = Config({"KernelManager": {"transport": "ipc"}})  # files of ours, and no port that others reach
     place = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(notebook, timeout=600, resources=place, config=sockets).execute()
+    nbclient.NotebookClient(notebook, timeout=600, startup_timeout=300, resources=place).execute()
     shown = [output.get("data", {}) for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert sum("image/png" in one for one in shown) >= 4
     assert any("AUC" in one.get("text/html", "") for one in shown)
