@@ -38,7 +38,7 @@ def command_pages() -> str:
     parts += _helps(cli, root, "##")
     parts.append(
         "## Completion\n\nCommands, options, choices and files are completed by the Tab key once the shell has been "
-        "told, for bash, zsh and fish:\n\n```text\n"
+        "told, for bash, zsh and fish:\n\n<!-- not run: lines for the start-up file of a shell -->\n```sh\n"
         'eval "$(_AUDITOR_COMPLETE=bash_source auditor)"       # in ~/.bashrc\n'
         'eval "$(_AUDITOR_COMPLETE=zsh_source auditor)"        # in ~/.zshrc\n'
         "_AUDITOR_COMPLETE=fish_source auditor | source         # in ~/.config/fish/completions/auditor.fish\n```\n"
@@ -178,6 +178,17 @@ def python_page() -> str:
     return f"{before}{begin}\n" + "\n\n".join(parts) + f"\n\n{end}{after}"
 
 
+def notebook_page() -> str:
+    """Return the notebook as a page: its words, and its code without what it shows."""
+    cells = json.loads((HERE / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    parts = ["".join(one["source"]) for one in cells]
+    for i, cell in enumerate(cells):
+        if cell["cell_type"] == "code":
+            parts[i] = f"```python\n{parts[i]}\n```"
+    parts.insert(1, "(This page is made of [notebook.ipynb](notebook.ipynb), which a test runs.)")
+    return NOTE + "\n\n".join(parts) + "\n"
+
+
 def _described(name: str, value: object) -> str:
     """Describe a function, or a class with its public methods, by its signature and docstring."""
     if inspect.isfunction(value):
@@ -211,6 +222,7 @@ def pages() -> dict[Path, str]:
         HERE / "config.md": config_page(),
         HERE / "python.md": python_page(),
         HERE / "landmarks.md": landmarks_page(),
+        HERE / "notebook.md": notebook_page(),
         HERE / "paper.md": paper_page(),
         HERE / "result.schema.json": json.dumps(json_schema(), indent=1) + "\n",
         HERE / "comparison.schema.json": json.dumps(comparison_schema(), indent=1) + "\n",

@@ -24,7 +24,7 @@ def page() -> str:
 
 
 def test_the_prediction_is_what_the_command_prints(page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found = re.search(r"<!-- predict -->\n```sh\nauditor ([^\n]+)\n```\n\n```text\n(.+?)\n```", page, re.S)
+    found = re.search(r"<!-- run by [^\n]+ -->\n```sh\nauditor ([^\n]+)\n```\n\n```text\n(.+?)\n```", page, re.S)
     assert found
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from auditor.experiments.demo import draw_records
+from helpers import make_texts, write_jsonl
+from helpers_chat import save_chat_model
 
 ROOT = Path(__file__).parents[1]
 RUNS = {
@@ -61,6 +63,10 @@ RUNS = {
         "--target TARGET --reference REFERENCE --n 8 --threads 1",
         "a pass per attack / one attack more",
     ),
+    "examples/finetune_chat.py": (
+        "--model CHAT --corpus RECIPES --out OUT/chat --members 8 --non-members 8 --characters 30 --epochs 1",
+        "train_loss",
+    ),
     "examples/finetune_smollm2.py": (
         "--model REFERENCE --corpus RECORDS --out OUT/tuned --members 8 --non-members 8 --reference-texts 8 --epochs 1 "
         "--max-tokens 32",
@@ -101,9 +107,12 @@ def test_a_program_runs_on_its_smallest_input(
     program: str, tiny_models: dict[str, Path], tiny_data: dict[str, Path], records: Path, tmp_path: Path
 ) -> None:
     arguments, told = RUNS[program]
+    recipes = [f"Dish {i}\n{text}" for i, text in enumerate(make_texts(20, seed=3))]
     places: dict[str, Any] = {
         "TARGET": tiny_models["target"], "REFERENCE": tiny_models["reference"], "RECORDS": records,
         "MEMBERS": tiny_data["members"], "OTHERS": tiny_data["non_members"], "OUT": tmp_path,
+        "CHAT": save_chat_model(tmp_path / "chat-model", seed=0),
+        "RECIPES": write_jsonl(tmp_path / "recipes.jsonl", recipes),
     }  # fmt: skip
     done = subprocess.run(
         [sys.executable, ROOT / program, *(_filled(word, places) for word in arguments.split())],

@@ -146,6 +146,7 @@ def test_nothing_lies_at_the_top_that_does_not_belong_there() -> None:
         "SECURITY.md",
         "action.yml",
         "constraints.txt",
+        "mkdocs.yml",
         "pyproject.toml",
     }
     assert {name.split("/")[0] for name in tracked} <= rooms | files | {".ci"}

@@ -53,7 +53,7 @@ def _told(one: TopSample, place: int, evidence: Evidence, posterior: NDArray[np.
     if one.text is None:
         return one
     run = heaviest_run(bits)
-    ids = plan.passes[0].scored_ids([plan.texts[place]])[run].tolist()
+    ids = plan.passes[0].scored_ids([place])[run].tolist()
     pieces = text_pieces(evidence.collected.models[0].encoder.tokenizer, ids)
     return replace(
         one,

@@ -23,9 +23,9 @@ def to_sarif(report: GateReport) -> str:
     """Render the gates as SARIF 2.1.0.
 
     Every gate is a rule. Every gate that does not pass is a result, and so is every sample it names: an error if it
-    breaks the build, else a warning; a waiver is an external suppression. Locations are the
-    gate's line of the policy (of the built-in one the result document) and the sample id, never a text. Fingerprints
-    depend on the rule, the subject and the sample alone, so that a finding keeps its identity from run to run.
+    breaks the build, else a warning; a waiver is an external suppression. Locations are the gate's line of the policy
+    (of the built-in one the result document) and the sample id, never a text. Fingerprints depend on the rule, the
+    subject and the sample alone, so that a finding keeps its identity from run to run.
 
     References
     ----------
