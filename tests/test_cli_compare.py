@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
+import helpers_audits
 from auditor.cli import cli
+from auditor.comparison.differences import differences
 from auditor.documents.comparison import read_comparison
 from helpers import Run, make_texts, save_gpt2, write_jsonl
 
@@ -80,7 +83,7 @@ def test_a_comparison_is_printed_and_written(run: Run, audits: dict[str, Path], 
 
 def _figure(result: dict[str, Any], metric: str) -> float:
     part, name, *rest = metric.split(".")
-    if part == "memorization":
+    if part in ("memorization", "extraction"):
         return result[part][name]["value"]
     attack = next(one for one in result[part] if one["attack"] == name)
     if rest[0] == "auc":
@@ -187,3 +190,17 @@ def test_audits_that_their_checksums_contradict_are_not_compared(
     newer = result | {"schema_version": "9.0"}
     (old / "result.json").write_text(json.dumps(newer))
     assert "schema 9.0 is newer" in run("gate", audits["new"], "--policy", policy, "--baseline", old).err
+
+
+def test_an_audit_older_than_an_option_was_scored_by_its_default() -> None:
+    """A key that ``config`` lacks is no other way to score; a value besides the default is."""
+    old = replace(helpers_audits.build(), extraction=None)
+    new_options = {"score": "completion", "extract": "auto", "confirm_extraction": None, "delta": 0.0}
+    assert not new_options.keys() & old.config.keys()
+
+    def options(**changed: object) -> dict[str, str]:
+        new = replace(old, config={**old.config, **new_options, **changed}, extraction=helpers_audits.extraction())
+        return {one.what: one.effect for one in differences(old, new) if one.what.startswith("option ")}
+
+    assert options() == {}
+    assert options(score="all", extract="8/8") == {"option score": "caution", "option extract": "none"}

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
 from typing import Any
 
+from ..config import AuditConfig
 from ..documents.comparison import Difference, Effect, LeftOut
 from ..documents.result import AttackResult, AuditResult, ModelProvenance, SideData
 
@@ -30,6 +32,9 @@ CAUTIONS = {
     "shadows": "they serve as references, so bits and attacks differ for that reason too",
 }
 """Options that change scores without a change of the target."""
+
+DEFAULTS = {field.name: field.default for field in fields(AuditConfig) if field.default is not MISSING}
+"""What an option is in an audit that is older than the option."""
 
 
 def comparable_attacks(old: AuditResult, new: AuditResult) -> tuple[list[str], list[LeftOut]]:
@@ -76,9 +81,11 @@ def _all(old: AuditResult, new: AuditResult) -> Iterator[Difference]:
     yield from _targets(_models(old, "target")[0], _models(new, "target")[0])
     yield from _references(_models(old, "reference"), _models(new, "reference"))
     yield from _data(old, new)
+    ours, theirs = (DEFAULTS | dict(result.config) for result in (old, new))
+    without_extraction = {"extract"} if None in (old.extraction, new.extraction) else set()
     for key in sorted({*old.config, *new.config}.difference(SOURCES)):
-        meaning = CAUTIONS.get(key, "")
-        yield _difference(f"option {key}", old.config.get(key), new.config.get(key), meaning)
+        meaning = "" if key in without_extraction else CAUTIONS.get(key, "")
+        yield _difference(f"option {key}", ours.get(key), theirs.get(key), meaning)
     yield _difference(
         "scoring version",
         old.provenance.scoring_version,
@@ -86,9 +93,9 @@ def _all(old: AuditResult, new: AuditResult) -> Iterator[Difference]:
         "the auditor computes scores otherwise, so bits and attacks differ for that reason too",
     )
     yield _difference("auditor version", old.provenance.auditor_version, new.provenance.auditor_version)
-    ours, theirs = old.provenance.packages, new.provenance.packages
-    for name in sorted({*ours, *theirs}):
-        yield _difference(f"package {name}", ours.get(name), theirs.get(name))
+    before, after = old.provenance.packages, new.provenance.packages
+    for name in sorted({*before, *after}):
+        yield _difference(f"package {name}", before.get(name), after.get(name))
 
 
 def _soundness(old: AuditResult, new: AuditResult) -> Iterator[Difference]:
