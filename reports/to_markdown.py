@@ -45,6 +45,17 @@ def escaped(text: str, limit: int = escaping.LINE) -> str:
     return re.sub(r"(?i)(https?|ftp|mailto|xmpp)(:)|(www)(\.)", r"\1\3\\\2\4", text)
 
 
+def with_code(text: str) -> str:
+    r"""Escape a sentence; what stands between backticks is shown as code.
+
+    Examples
+    --------
+    >>> with_code("the attack `loss`, <b>")
+    'the attack <code>loss</code>, &lt;b&gt;'
+    """
+    return re.sub(r"\\`([^`<>]+?)\\`", r"<code>\1</code>", escaped(text, 2 * escaping.LINE))
+
+
 def code(text: str, limit: int = escaping.ID) -> str:
     """Set an identifier in code type; the string is escaped, because ``<code>`` alone protects nothing."""
     return f"<code>{escaped(text, limit)}</code>"
@@ -92,7 +103,7 @@ def _top(result: AuditResult) -> list[str]:
         f"Target {', '.join(code(model.path) for model in targets) or '—'} · reference {references} · "
         f"{plural(data.members.n_samples, 'member')}, {others} · {date}",
         "",
-        *(f"- {escaped(point, 2 * escaping.LINE)}" for point in found.points),
+        *(f"- {with_code(point)}" for point in found.points),
         "",
         "**What to do**",
         "",
