@@ -204,12 +204,14 @@ def _few(result: AuditResult, attack: AttackResult, grade: Grade) -> VerdictWord
     count = surest_count(result.risk)
     assert count is not None
     assert count.value is not None
+    is_hidden = attack.auc.low is None or grade_of_auc(attack.auc.low) in ("weak", "moderate")
+    average = "The average hides them:" if is_hidden else "The average is high, too:"
     return VerdictWords(
         kind="found",
         tone="bad",
         title=f"{count.value:,.0f} of {count.n_members:,} members stand out",
         sentence=f"{_stand_out(result)}: these can be told from texts that the target never saw, whatever the "
-        f"average says. The average hides them: {_picks(attack.auc, 'an attacker picks')} over all members "
+        f"average says. {average} {_picks(attack.auc, 'an attacker picks')} over all members "
         f"({_auc_words(attack.auc)}).",
         points=(
             f"The verdict goes by the members who stand out, a {grade} signal, and not by the average.",

@@ -117,3 +117,16 @@ def test_a_grade_that_hides_the_worse_of_both_is_refused(few: AuditResult) -> No
     with pytest.raises(ResultError, match="the grade is weak, and the worse of average and tail strong"):
         read_judged(RENDERERS["json"](hidden).encode(), "result.json")
     assert GRADES == ("none", "weak", "moderate", "strong", "near-perfect")
+
+
+def test_a_high_average_hides_nobody(few: AuditResult) -> None:
+    assert "The average hides them" in verdict.verdict(few).sentence
+    assert few.risk is not None
+    assert few.risk.stand_out is not None
+    many = replace(few.risk.stand_out.n_beyond_every_non_member, value=3000.0, low=2900.0, high=3100.0)
+    risk = replace(few.risk, stand_out=replace(few.risk.stand_out, n_beyond_every_non_member=many))
+    high = replace(few.attacks[0], auc=estimate(0.9, 0.85, 0.95))
+    words = verdict.verdict(replace(few, attacks=(high, *few.attacks[1:]), risk=risk))
+    assert words.stands_out
+    assert "The average is high, too" in words.sentence
+    assert "hides" not in words.sentence
