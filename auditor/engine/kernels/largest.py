@@ -32,7 +32,7 @@ class Largest:
     def see(self, logits: Tensor) -> None:
         """Take in more columns, shape (n_rows, n_columns), of any float type; they are left as they are."""
         n_lanes = logits.shape[1] // _DEPTH
-        lanes = logits[:, : n_lanes * _DEPTH].reshape(-1, _DEPTH, n_lanes)
+        lanes = logits[:, : n_lanes * _DEPTH].reshape(len(logits), _DEPTH, n_lanes)
         candidates = [logits[:, n_lanes * _DEPTH :].float()]
         if self._kept is not None:
             candidates.append(self._kept)
