@@ -231,6 +231,6 @@ def test_a_model_that_fails(
     monkeypatch.setattr(measures, "gradient_norms", fails)
     with pytest.raises(ModelError, match=said) as raised:
         measure(texts)
-    assert "gradient failed on a text of up to" in str(raised.value)
+    assert "computing gradients failed on a text of up to" in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not any(word in str(raised.value) for word in ("Ada", "tried"))
