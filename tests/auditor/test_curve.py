@@ -90,7 +90,7 @@ def test_every_checkpoint_has_its_report_and_all_share_the_scores(finished: dict
     )
     for name in names:
         assert {path.name for path in (out / name).iterdir()} == {
-            *("checksums.json", "result.json", "samples.parquet", "report.html", "report.md")
+            *("checksums.json", "result.json", "samples.parquet", "samples.csv", "report.html", "report.md")
         }
     reused = [json.loads((out / name / "result.json").read_text())["provenance"]["n_tokens_reused"] for name in names]
     assert reused[0] == 0
