@@ -146,6 +146,8 @@ def test_init_writes_the_built_in_policy_and_overwrites_nothing(
     assert with_file.code == without.code == 1
     ours, theirs = (json.loads(ran.out) for ran in (with_file, without))
     assert theirs["policy"] == "built-in"
+    assert all(gate.pop("policy_line") for gate in ours["gates"])
+    assert {gate.pop("policy_line") for gate in theirs["gates"]} == {None}  # there is no file to point at
     assert ours["gates"] == theirs["gates"]
     assert ours["policy_sha256"] == theirs["policy_sha256"]
     assert run("gate", "audit", "--init").code == 2

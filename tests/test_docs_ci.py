@@ -180,7 +180,9 @@ def test_what_the_commands_write_is_where_the_page_says(walk: list[Ran], world: 
     for name in (*OUTPUTS, "gates.json", "plan.json", "audits/change/comparison.md", "audits/early/gates.json"):
         assert Path(name).name in page
         assert (world / name).stat().st_size, name
-    assert {file.name for file in (world / "audits" / "early").iterdir()} == {"gates.json", "scores"}
+    assert {file.name for file in (world / "audits" / "early").iterdir()} == {
+        *("gates.json", "checksums.json", "scores")
+    }
     assert (world / "probe.pack").stat().st_mode & 0o077 == 0
     assert (world / "probe" / "members.jsonl").read_bytes() == (world / "before" / "members.jsonl").read_bytes()
 

@@ -36,6 +36,8 @@ def run_curve(
     ``tracker`` logs each checkpoint at its step, or at its place where it names none. A curve of another run,
     or an audit of another model or of other texts, is replaced only with ``overwrite``.
 
+    Many parameters: what is audited, where to, and the options of the command that hold for every checkpoint.
+
     Raises
     ------
     ModelError

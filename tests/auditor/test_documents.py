@@ -19,7 +19,8 @@ MODULES = [
     importlib.import_module(f"auditor.documents.{found.name}")
     for found in pkgutil.iter_modules(auditor.documents.__path__)
 ] + [auditor.packs.manifest]
-IN_MEMORY = {"AttackPath", "Figure", "PathPattern", "_Place", "PassKey", "ShadowSet", SampleTable.__name__}
+IN_MEMORY = {"AttackPath", "Figure", "PathPattern", "_Place", "PassKey", "ShadowSet", "SampleExtraction",
+             SampleTable.__name__}  # fmt: skip
 """Dataclasses that are written to no JSON document."""
 
 KINDS = sorted(

@@ -318,7 +318,8 @@ def test_any_is_a_gate_for_each_attack(full: AuditResult):
     ],
 )
 def test_what_was_not_measured_is_inconclusive(full: AuditResult, metric: str, reason: str):
-    (found,) = judge(gates((metric, 0.5)), read(full), today=TODAY).gates
+    subject = read(replace(full, extraction=None))
+    (found,) = judge(gates((metric, 0.5)), subject, today=TODAY).gates
     assert (found.outcome, found.reason) == ("inconclusive", reason)
 
 

@@ -16,6 +16,7 @@ import pytest
 from auditor.cli import cli
 from auditor.documents.checksums import file_sha256, read_checksums, write_checksums
 from auditor.documents.estimate import Estimate
+from auditor.documents.extraction import ExtractionConfirmed
 from auditor.documents.files import read_document
 from auditor.documents.result import SCHEMA_VERSION, AuditResult, RetrainedResult
 from auditor.verification.coverage import Evidence, unverified
@@ -250,6 +251,9 @@ PART = RetrainedResult(
     path="m", weights_sha256="0" * 64, margin=0.02, finding="undecided", attacks=(),
     net_bits_per_member=Estimate.undefined("few", level=0.95),
 )  # fmt: skip
+CONFIRMED = ExtractionConfirmed(
+    n_claims=0, n_generated=0, n_confirmed=0, rate=Estimate.undefined("no claims", level=0.95)
+)
 
 
 def test_every_field_of_a_result_is_checked_or_named(audited: dict[str, Path]) -> None:
@@ -262,7 +266,11 @@ def test_every_field_of_a_result_is_checked_or_named(audited: dict[str, Path]) -
         ),
     )
     named = unverified(filled, ("samples", "texts", "models"))
-    assert set(named) == {f.name for f in fields(AuditResult)} - {"schema_version"}
+    assert result.extraction is not None
+    assert result.extraction.confirmed is None  # so that all of it is computed again
+    assert set(named) == {f.name for f in fields(AuditResult)} - {"schema_version", "extraction"}
+    confirmed = replace(filled, extraction=replace(result.extraction, confirmed=CONFIRMED))
+    assert unverified(confirmed, ("samples",))["extraction"] == ["confirmed"]
     assert named["retrained"] == ["path", "margin", "finding", "net_bits_per_member"]
     assert {"epsilon_lower_bound", "auc_residualised", "summary", "params"} & set(named["attacks"])
     assert not {"auc", "roc", "p_value"} & set(named["attacks"])

@@ -27,7 +27,7 @@ from reports.risk import (
     stability_sentence,
     tails_caveat,
 )
-from reports.soundness import drop_line, spoken
+from reports.soundness import drop_line, is_vetoed, spoken
 from reports.verdict import chips, verdict
 
 NEW = ("attacks", "selection", "combination", "risk", "retrained")
@@ -94,7 +94,7 @@ def test_the_new_sections_stand_in_all_formats(results: dict[str, AuditResult], 
 def test_a_veto_withholds_the_new_parts(results: dict[str, AuditResult]) -> None:
     result = results["full_veto"]
     assert screen(result).count("(for diagnosis only)") == 6
-    assert RENDERERS["html"](result).count("<b>For diagnosis only.</b>") == 6
+    assert RENDERERS["html"](result).count("<b>For diagnosis only.</b>") == 7  # samples are a part of their own there
     assert RENDERERS["md"](result).count("**For diagnosis only**") == 6
     assert sentence(result) not in verdict(result).points
     assert any(chip.label == "Against retrained" and chip.word == "withheld" for chip in chips(result))
@@ -102,8 +102,15 @@ def test_a_veto_withholds_the_new_parts(results: dict[str, AuditResult]) -> None
 
 def test_trust_stands_before_the_verdict_in_every_format(any_result: AuditResult) -> None:
     title = verdict(any_result).title
-    for page in (RENDERERS["html"](any_result).partition("<article")[2], RENDERERS["md"](any_result)):
-        assert page.index("Can these numbers be trusted?") < page.index(title)
+    html, md = RENDERERS["html"](any_result).partition("<article")[2], RENDERERS["md"](any_result)
+    assert md.index("Can these numbers be trusted?") < md.index(title)
+    if is_vetoed(any_result):  # then the verdict is the answer: why there is none, and what to do
+        first, rest = html.split("</article>", 1)
+        assert title in first
+        assert "What to do:" in first
+        assert rest.lstrip().startswith('<details class="folded"><summary>Checks and figures, for diagnosis only')
+    else:
+        assert html.index("Can these numbers be trusted?") < html.index(title)
 
 
 def test_a_document_without_the_new_parts_still_renders(normal: AuditResult) -> None:
