@@ -229,6 +229,7 @@ def test_groups_make_cluster_intervals(audit: Run, tmp_path: Path, tiny_data: di
     assert result["attacks"][0]["auc"]["method"] != ""
 
 
+@pytest.mark.slow
 def test_cut_texts_are_counted(audit: Run, tmp_path: Path) -> None:
     texts = [*make_texts(29, seed=1), "Ada had 12345 of it. " * 60]
     members = write_jsonl(tmp_path / "long.jsonl", texts, prefix="m")
@@ -241,6 +242,7 @@ def test_cut_texts_are_counted(audit: Run, tmp_path: Path) -> None:
     assert (side["n_cut"], side["n_windowed"]) == (0, 1)
 
 
+@pytest.mark.slow
 def test_copies_of_a_text_are_one_piece_of_evidence(audit: Run, tmp_path: Path) -> None:
     texts = make_texts(30, seed=1)
     once = write_jsonl(tmp_path / "once.jsonl", texts, prefix="m")
@@ -507,7 +509,7 @@ def test_streams_that_fail(command: str, code: int, err: str) -> None:
     assert (ran.returncode, ran.stderr) == (code, err)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_any_encoding_of_the_terminal(audit: Run, run: Run, tmp_path: Path, encoding: str) -> None:
     audit()
     environment = os.environ | {"PYTHONIOENCODING": encoding}

@@ -220,6 +220,7 @@ def test_texts_stand_where_they_were_asked_for_and_nowhere_else(
     assert secrets.in_folder(tmp_path / "gate") == {}
 
 
+@pytest.mark.slow
 def test_commands_that_handle_texts_say_nothing_of_them(run: Run, world: dict[str, Any], tmp_path: Path) -> None:
     secrets = world["secrets"]
     secrets.check(run("split", world["corpus"], "--out", tmp_path / "split", "--member-share", 0.4,
