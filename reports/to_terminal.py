@@ -417,9 +417,9 @@ def _in_brief(result: AuditResult) -> _Screen:
     return _Screen(
         first=(_heading(result), _trust(result, _CHECKS_IN_BRIEF), _verdict(result), Group(*_next(result))),
         rest=(
+            *([also] if findings else []),
             _memory_in_brief(result),
             _attacks_in_brief(result),
-            *([also] if findings else []),
             *([_bullets(warned)] if result.warnings else []),
         ),
     )

@@ -9,7 +9,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from helpers import Ran, build_tokenizer, make_texts, save_gpt2, write_jsonl
+from helpers import Ran, apart, build_tokenizer, make_texts, save_gpt2, write_jsonl
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine proves nothing
 hypothesis.settings.load_profile("untimed")
@@ -56,6 +56,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         with pytest.raises(SystemExit) as stop:
             main()
         streams = capsys.readouterr()
-        return Ran(int(stop.value.code or 0), streams.out, streams.err)
+        phases, err = apart(streams.err)
+        return Ran(int(stop.value.code or 0), streams.out, err, phases)
 
     return call

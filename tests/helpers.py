@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -142,12 +143,21 @@ class Ran(NamedTuple):
     code: int
     out: str
     err: str
+    """What was said on stderr, but for the numbered phases."""
+    phases: tuple[str, ...] = ()
 
     @property
     def document(self) -> Any:
         """The JSON that it printed."""
         assert self.code == 0, self
         return json.loads(self.out)
+
+
+def apart(err: str) -> tuple[tuple[str, ...], str]:
+    """Tell the numbered phases of a log from all else that stands on stderr."""
+    lines = err.splitlines(keepends=True)
+    phases = [line for line in lines if re.match(r"\d+/\d+ [a-z]", line)]
+    return tuple(line.rstrip("\n") for line in phases), "".join(line for line in lines if line not in phases)
 
 
 Run = Callable[..., Ran]

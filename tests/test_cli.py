@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,10 +29,24 @@ COLUMNS = [
     "reference_bits",
     "signed_bits",
     "memorized_bits",
+    "uniform_bits",
+    "lzma_bits",
+    "generalization_bits",
     "posterior",
     "blind_score",
     "rarity",
     "n_copies",
+    "extraction_suffix_tokens",
+    "extraction_log2_p",
+    "extraction_log2_p_unrestricted",
+    "extraction_reference_log2_p",
+    "extraction_reference_log2_p_unrestricted",
+    "extraction_is_greedy",
+    "extraction_windows",
+    "extraction_windows_extractable",
+    "longest_greedy_run",
+    "draws_for_half",
+    "draws_for_nine_tenths",
 ]
 ATTACKS = [
     "loss",
@@ -214,6 +229,7 @@ def test_groups_make_cluster_intervals(audit: Run, tmp_path: Path, tiny_data: di
     assert result["attacks"][0]["auc"]["method"] != ""
 
 
+@pytest.mark.slow
 def test_cut_texts_are_counted(audit: Run, tmp_path: Path) -> None:
     texts = [*make_texts(29, seed=1), "Ada had 12345 of it. " * 60]
     members = write_jsonl(tmp_path / "long.jsonl", texts, prefix="m")
@@ -226,6 +242,7 @@ def test_cut_texts_are_counted(audit: Run, tmp_path: Path) -> None:
     assert (side["n_cut"], side["n_windowed"]) == (0, 1)
 
 
+@pytest.mark.slow
 def test_copies_of_a_text_are_one_piece_of_evidence(audit: Run, tmp_path: Path) -> None:
     texts = make_texts(30, seed=1)
     once = write_jsonl(tmp_path / "once.jsonl", texts, prefix="m")
@@ -281,7 +298,8 @@ def test_no_sample_text_leaves_the_tool_unasked(audit: Run, tmp_path: Path) -> N
     columns = pq.read_table(tmp_path / "out" / "samples.parquet").column_names
     assert "text" not in columns
     assert audit("--include-text", members=members).code == 0
-    assert secret in (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert secret in re.sub(r"<[^>]*>", "", page)  # each token of it in a span of its own
     assert secret in pq.read_table(tmp_path / "out" / "samples.parquet").column("text")[0].as_py()
 
 
@@ -329,7 +347,7 @@ def test_the_report_can_be_rendered_again(audit: Run, run: Run, tmp_path: Path) 
     audit()
     out = tmp_path / "out"
     for form, name in (("html", "report.html"), ("md", "report.md"), ("json", "result.json")):
-        again = tmp_path / name
+        again = out / f"again-{name}"  # beside the files that the page links
         assert run("report", out, "--format", form, "--out", again).code == 0
         assert again.read_text() == (out / name).read_text()
     assert run("report", out / "result.json", "--format", "md").out.startswith("#")
@@ -491,7 +509,7 @@ def test_streams_that_fail(command: str, code: int, err: str) -> None:
     assert (ran.returncode, ran.stderr) == (code, err)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_any_encoding_of_the_terminal(audit: Run, run: Run, tmp_path: Path, encoding: str) -> None:
     audit()
     environment = os.environ | {"PYTHONIOENCODING": encoding}
@@ -501,7 +519,10 @@ def test_any_encoding_of_the_terminal(audit: Run, run: Run, tmp_path: Path, enco
         assert ran.returncode == (2 if "--debug" in arguments else 0), ran.stderr
         assert b"Traceback" not in ran.stderr
         if "report" in arguments:  # a document is UTF-8 everywhere
-            assert ran.stdout.decode().rstrip("\n") == (tmp_path / "out" / "report.html").read_text().rstrip("\n")
+            page = (tmp_path / "out" / "report.html").read_text()
+            linked = re.search(r'<div class="files">.*?</div>\n', page)  # on stdout nothing lies beside it
+            assert linked is not None
+            assert ran.stdout.decode().rstrip("\n") == page.replace(linked[0], "").rstrip("\n")
 
 
 def test_an_audit_does_not_fail_on_its_last_line(audit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

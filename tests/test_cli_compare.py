@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import helpers_audits
 from auditor.cli import cli
 from auditor.comparison.differences import differences
-from auditor.documents.comparison import read_comparison
+from auditor.documents.comparison import COMPARISON_VERSION, read_comparison
 from helpers import Run, make_texts, save_gpt2, write_jsonl
 
 ROOT = Path(__file__).parents[1]
@@ -95,7 +95,7 @@ def test_json_prints_the_document_and_nothing_else(run: Run, audits: dict[str, P
     ran = run("compare", audits["old"], audits["new"] / "result.json", "--json", "--confidence", "0.9")
     assert ran.err == ""
     assert ran.document["level"] == 0.9
-    assert ran.document["schema_version"] == "1.2"
+    assert ran.document["schema_version"] == COMPARISON_VERSION
     assert [ran.document[which]["checksums"] for which in ("old", "new")] == ["matched", "matched"]
 
 

@@ -91,6 +91,7 @@ def test_a_format_that_breaks_is_an_error_and_no_verdict(
     assert run("gate", place / "audit", "--policy", place / "passing.toml", "--sarif", place / "s").code == 2
 
 
+@pytest.mark.slow
 def test_the_real_command_returns_the_code_to_the_shell(place: Path):
     command = [sys.executable, "-c", "from auditor.cli import main; main()", "gate", str(place / "audit"), "--policy"]
     codes = {

@@ -70,7 +70,10 @@ def test_an_audit_with_a_pack_is_the_audit_with_the_models(
     assert ran.code == 0, ran.err
 
 
-@pytest.mark.parametrize("named", ["folder", "folder/tokenizer.json", "folder/named.json"])
+@pytest.mark.parametrize(
+    "named",
+    ["folder/named.json", *(pytest.param(n, marks=pytest.mark.slow) for n in ("folder", "folder/tokenizer.json"))],
+)
 def test_a_named_tokenizer_stays_named_in_a_pack(run: Run, tmp_path: Path, named: str) -> None:
     """Its class (Qwen2's, which splits figures) and its file (which joins them) read the texts otherwise."""
     from transformers import Qwen2Config, Qwen2ForCausalLM

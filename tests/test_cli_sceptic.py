@@ -16,7 +16,7 @@ from helpers import WORDS, Run, build_tokenizer, make_texts, naive_logprobs, sav
 N = 60
 SEEN_BY_ALL_ATTACKS = {
     *("loss", "reference", "zlib", "lowercase", "min_k", "min_k_plus_plus", "recall", "con_recall", "pac", "surp"),
-    *("neighbourhood_swap", "ez", "wbc", "max_renyi", "dc_pdd", "gradient_norm", "samia"),
+    *("neighbourhood_swap", "ez", "wbc", "max_renyi", "dc_pdd", "gradient_norm", "samia", "informia"),
 }
 
 

@@ -222,6 +222,7 @@ def test_warnings_only_changes_the_exit_code_and_nothing_else():
     assert replace(mild, exit_code=1, warn_only=False) == strict
 
 
+@pytest.mark.slow
 def test_false_alarms_of_ten_gates_stay_at_the_level_of_one():
     """Ten attacks that see nothing, each limit at its true AUC: the hardest case in which nothing may fail."""
     rng = np.random.default_rng(7)

@@ -81,7 +81,7 @@ def test_totals_against_the_naive_loop(
             assert found.total_logprob[i] == pytest.approx(sum(naive), abs=1e-5 * len(naive))
 
 
-@pytest.mark.parametrize("batch_tokens", [1, 30, 64, 100_000])
+@pytest.mark.parametrize("batch_tokens", [30, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 64, 100_000))])
 def test_batching_and_order_do_not_matter(
     collect: Callable[..., Collected], texts: list[str], batch_tokens: int
 ) -> None:
@@ -139,6 +139,7 @@ def test_same_text_is_scored_once_and_nothing_twice(
     assert more.n_tokens_scored <= more.signals.views[LOWERCASE].n_tokens.sum()
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_if_unbroken(
     collect: Callable[..., Collected], texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +163,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_unbroken(
     np.testing.assert_array_equal(resumed.signals.references[0].logprob, whole.signals.references[0].logprob)
 
 
+@pytest.mark.slow
 def test_changed_weights_are_scored_anew(collect: Callable[..., Collected], tmp_path: Path) -> None:
     texts = ["Ada had 1.", "Bo had 2."]
     folder = save_gpt2(tmp_path / "changing", seed=7)

@@ -97,6 +97,7 @@ def test_sampled_rank_has_the_interval_of_its_share() -> None:
     assert found.p_value == pytest.approx(1 / 1001)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 40), st.integers(1, 40), st.floats(0.01, 0.99))
 def test_sampled_rank_lies_in_its_interval(before: int, after: int, level: float) -> None:
     scores = [0.0, *[1.0] * before, *[-1.0] * after]

@@ -196,6 +196,7 @@ class TestMeanSequence:
         sequence.update(np.r_[np.zeros(300), np.ones(3000)])
         assert "random order" in str(sequence.estimate().undefined_reason)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("rate", [0.02, 0.5])
     def test_covers_at_all_times(self, rate):
         # at most 5 percent of runs may ever miss; 400 runs: more than 32 misses has a chance below 0.5 percent

@@ -322,6 +322,7 @@ def test_the_example_trains_audits_and_stops(texts: Any, tokenizer: Any, tmp_pat
     assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="trl is not installed")
 @pytest.mark.filterwarnings("ignore")
 def test_it_works_with_the_trainer_of_trl(texts: Any, tokenizer: Any, tmp_path: Path) -> None:

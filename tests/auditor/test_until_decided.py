@@ -270,6 +270,7 @@ def test_the_order_depends_on_seed_and_texts_alone(world: World, tmp_path: Path)
     assert 9 <= sum(first) <= 11  # the sides are dealt evenly: one in three
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(
     world: World, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

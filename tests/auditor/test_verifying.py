@@ -177,6 +177,7 @@ def test_changed_texts_are_found_and_not_shown(copy: Path, audited: dict[str, Pa
         assert differing(copy) == ["texts"]
 
 
+@pytest.mark.slow
 def test_intervals_that_rest_on_near_duplicates_are_left_alone_and_values_are_not(
     audited: dict[str, Path], tmp_path: Path
 ) -> None:

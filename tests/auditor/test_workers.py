@@ -133,6 +133,7 @@ def test_a_closed_pipe_is_a_process_that_died() -> None:
         workers._receive(ours)
 
 
+@pytest.mark.slow
 def test_progress_of_processes_never_falls(ledger: Ledger[Total]) -> None:
     told: list[tuple[float, float]] = []
     run_jobs(add, [Sum(3), Sum(5), Sum(4)], ledger=ledger, workers=2, on_progress=lambda *both: told.append(both))
