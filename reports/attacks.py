@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from auditor.documents.result import AttackResult, AuditResult, CombinationResult, SelectionResult
 
+from . import escaping
 from .numbers import Change, Quantity, p_value, percent, plural
 from .probabilities import calibration_quantities, calibration_sentence
 from .soundness import looks_differ
@@ -177,7 +178,7 @@ def declaration(result: AuditResult, attack: AttackResult) -> str:
     adjusted = f"; p {_p_words(attack.p_value_holm)}, Holm-adjusted over {plural(len(result.attacks), 'attack')}"
     p = adjusted if attack.p_value_holm is not None else ""
     rest = f" {plural(others, 'other attack')} below; the best of several looks better than it is." if others else ""
-    return f"Verdict rests on the attack `{attack.attack}` ({how}){p}.{rest}"
+    return f"Verdict rests on the attack {escaping.as_code(attack.attack)} ({how}){p}.{rest}"
 
 
 def _p_words(value: float | None) -> str:

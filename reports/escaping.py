@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 from unicodedata import category
 
-__all__ = ["ID", "LINE", "PATH", "TEXT", "Piece", "middle", "pieces", "visible"]
+__all__ = ["ID", "LINE", "PATH", "TEXT", "Piece", "as_code", "middle", "pieces", "visible"]
 
 ID, PATH, LINE, TEXT = 80, 160, 600, 1200
 """Limits in characters: an identifier, a path, a sentence, an excerpt of a sample."""
@@ -96,6 +96,17 @@ def visible(text: str, limit: int = LINE, *, keep: str = "") -> str:
     'xxx… 997 characters more (1,000 in all)'
     """
     return "".join(piece.text for piece in pieces(text, limit, keep=keep))
+
+
+def as_code(name: str) -> str:
+    """Put a name between backticks, of which it holds none itself, so that a renderer may show it as code.
+
+    Examples
+    --------
+    >>> as_code("loss"), as_code("a`b")
+    ('`loss`', "`a'b`")
+    """
+    return f"`{visible(name, ID)}`" if "`" not in name else as_code(name.replace("`", "'"))
 
 
 def middle(digest: str, ends: int = 8) -> str:

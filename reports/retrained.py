@@ -115,7 +115,8 @@ def sentence(result: AuditResult) -> str:
     if attack is None:
         return "Undecided: no attack was compared."
     change = Change(label="", unit="", estimate=attack.change)
-    figures = f"change of AUC {change.text}, adjusted p {p_value(attack.p_value_holm)}, attack {attack.attack}"
+    name = attack.attack.replace("`", "'")  # nothing that others wrote is taken for code
+    figures = f"change of AUC {change.text}, adjusted p {p_value(attack.p_value_holm)}, attack {name}"
     if part.finding == "residual":
         return f"The target still gives members away more than a model that never saw them does ({figures})."
     if part.finding == "over_erased":

@@ -12,7 +12,7 @@ from auditor.documents.estimate import Estimate, TprAtFpr
 from auditor.documents.result import GRADES, AttackResult, AuditResult, Grade, GradeResult, TopSample
 from auditor.estimates.grade import grade_of_auc, grade_signal, surest_count
 
-from . import retrained
+from . import escaping, retrained
 from .attacks import declaration, headline_attack, ranked, survives
 from .figure_rows import CAPACITY_USED, headline_bits
 from .numbers import Quantity, number, one_in, percent, plain, plural, times_in_100
@@ -158,7 +158,7 @@ def _none(result: AuditResult, attack: AttackResult) -> VerdictWords:
     others = [other for other in ranked(result) if other is not attack]
     beyond = [other.attack for other in others if survives(other)]
     chance = [
-        f"`{other.attack}` reaches AUC {number(other.auc.value or 0.0, 2)}"
+        f"{escaping.as_code(other.attack)} reaches AUC {number(other.auc.value or 0.0, 2)}"
         for other in others
         if other.auc.low and other.auc.low > 0.5 and not survives(other)
     ]
