@@ -344,32 +344,28 @@ def _canaries(text: str, path: str, sha256: str) -> Judged:
     """Take an audit of canaries alone for the part of an audit that it is."""
     found = from_text(text, CanaryResult, version=CANARIES_VERSION, what="audit of canaries")
     missing = {part: "not run in this audit of canaries" for part in AUDIT_PARTS if part != "canaries"}
-    return Judged(
-        path=path,
-        sha256=sha256,
-        kind="audit",
-        subject=found.target,
-        soundness=None,
-        vetoes=(),
-        doubts=(),
-        figures=catalogue({"canaries": json.loads(text)}, ("canaries",)),
-        missing={**missing, **_void(None, found)},
-    )
+    return _part("canaries", text, path, sha256, subject=found.target, missing={**missing, **_void(None, found)})
 
 
 def _secrets(text: str, path: str, sha256: str) -> Judged:
     """Take ranked secrets for a part of an audit, which no audit runs by itself."""
     found = from_text(text, SecretsResult, version=SECRETS_VERSION, what="result of secrets")
+    missing = dict.fromkeys(AUDIT_PARTS, "not run by `auditor secrets`")
+    return _part("secrets", text, path, sha256, subject=found.target, missing=missing)
+
+
+def _part(key: str, text: str, path: str, sha256: str, *, subject: str, missing: Mapping[str, str]) -> Judged:
+    """Take a document for one part of an audit, by its key; no soundness check was run with it."""
     return Judged(
         path=path,
         sha256=sha256,
         kind="audit",
-        subject=found.target,
+        subject=subject,
         soundness=None,
         vetoes=(),
         doubts=(),
-        figures=catalogue({"secrets": json.loads(text)}, ("secrets",)),
-        missing=dict.fromkeys(AUDIT_PARTS, "not run by `auditor secrets`"),
+        figures=catalogue({key: json.loads(text)}, (key,)),
+        missing=missing,
     )
 
 
