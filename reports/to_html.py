@@ -80,7 +80,6 @@ def style_sheet() -> Markup:
 def _context(result: AuditResult) -> dict[str, Any]:
     ranked, memory = attacks.ranked(result), result.memorization
     implied = figure_rows.implied_auc(memory) if memory else None
-    extras = {name: getattr(result, name) for name in ("gates",)}
     modules = (
         *(advice, escaping, extraction, figure_rows, figures, knowledge, numbers, retrained, risk, samples),
         *(soundness, tokens),
@@ -113,7 +112,7 @@ def _context(result: AuditResult) -> dict[str, Any]:
         "scale": figures.auc_scale(estimates),
         "pairs": figures.pairs(ranked[0].auc) if measured else None,
         "level": numbers.percent(estimates[0].level) if estimates else None,
-        "extras": {name: tuple(figure_rows.flat(part)) for name, part in extras.items() if part is not None},
+        "gates": () if result.gates is None else tuple(figure_rows.flat(result.gates)),
     }
 
 

@@ -447,13 +447,8 @@ def _provenance(result: AuditResult) -> list[str]:
     return details("Data and provenance", lines)
 
 
-def _extras(result: AuditResult) -> list[str]:
-    lines: list[str] = []
-    for name in ("gates",):
-        part = getattr(result, name)
-        if part is not None:
-            lines += details(name.capitalize(), _rows(figure_rows.flat(part)))
-    return lines
+def _gates(result: AuditResult) -> list[str]:
+    return [] if result.gates is None else details("Gates", _rows(figure_rows.flat(result.gates)))
 
 
 def to_markdown(result: AuditResult) -> str:
@@ -473,7 +468,7 @@ def to_markdown(result: AuditResult) -> str:
         *_epsilon(result),
         *(["### Warnings", "", *warnings, ""] if warnings else []),
         *_samples(result),
-        *_extras(result),
+        *_gates(result),
         *_provenance(result),
         f"**Confidential**: {escaped(advice.CONFIDENTIAL)}",
         "",
