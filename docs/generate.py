@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 from made_by import made_by_tables
+from rooms import rooms_page
 
 import auditor
 from attacks import BUILTIN, Need
@@ -217,6 +218,7 @@ def pages() -> dict[Path, str]:
     return {
         HERE / "cli.md": command_pages(),
         HERE / "architecture.md": architecture_page(),
+        HERE / "rooms.md": NOTE + rooms_page(),
         HERE / "bench.md": bench_page(),
         HERE / "attacks.md": attack_page(),
         HERE / "config.md": config_page(),
