@@ -14,8 +14,8 @@ def rooms_page() -> str:
     rooms = sorted(path.parent for top in tops for path in top.rglob("__init__.py"))
     tables = "\n\n".join(map(_room, rooms))
     return (
-        "# Every file\n\nA room is a folder, told by its `__init__`; [the house](architecture.md) says how rooms stand to "
-        f"each other.\n\n{tables}\n"
+        "# Every file\n\nA room is a folder, told by its `__init__`; [the house](architecture.md) says how they stand "
+        f"to each other.\n\n{tables}\n"
     )
 
 
