@@ -6,6 +6,7 @@ The document itself is the JSON format. Every AUC stands with its interval, and 
 import csv
 import io
 from collections.abc import Sequence
+from functools import partial
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -122,6 +123,7 @@ def to_markdown(board: Leaderboard) -> str:
     return "\n".join([*lines, "## How", "", *(f"- {escaped(line, LINE)}" for line in methods(board)), ""])
 
 
+_ROWS_A_PAGE = 40
 _LATEX = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
     "~": r"\textasciitilde{}",
@@ -148,13 +150,23 @@ def _latex(text: str, limit: int = LINE) -> str:
 
 
 def _tabular(columns: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, label: str) -> list[str]:
+    """Write floats of at most a page each, that fit a page of one column; in two columns they span both."""
+    pages = [rows[i : i + _ROWS_A_PAGE] for i in range(0, len(rows), _ROWS_A_PAGE)] or [rows]
+    captions = [caption, *(f"Table continued, part {i} of {len(pages)}." for i in range(2, len(pages) + 1))]
+    labels = [label, *(f"{label}-{i}" for i in range(2, len(pages) + 1))]
+    floats = map(partial(_float, columns, header), pages, captions, labels)
+    return [line for one in floats for line in one]
+
+
+def _float(columns: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, label: str) -> list[str]:
     body = [" & ".join(_latex(cell) for cell in row) + r" \\" for row in rows]
     head = " & ".join(_latex(cell) for cell in header) + r" \\"
     return [
-        r"\begin{table}[t]", r"\centering", r"\small", rf"\caption{{{_latex(caption, 2000)}}}",
-        rf"\label{{tab:{label}}}",
-        rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}",
-        r"\end{table}", "",
+        r"\begin{table*}[t]", r"\centering", r"\footnotesize", r"\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{_latex(caption, 2000)}}}",
+        rf"\label{{tab:{label}}}", rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
+        r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}",
+        r"\end{table*}", "",
     ]  # fmt: skip
 
 

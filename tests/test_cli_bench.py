@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -285,6 +286,32 @@ def test_every_format_tells_what_must_not_be_overlooked() -> None:
         ("wiki", 0.9, "true"),
     ]
     assert lines[0]["tpr_at_0.01_value"] == ""
+
+
+def test_latex_puts_every_cell_on_a_page_of_its_table() -> None:
+    many = replace(board(), cells=tuple(cell(f"own_{i}", estimate(0.7, 0.6, 0.8)) for i in range(85)))
+    latex = LEADERBOARD_RENDERERS["tex"](many)
+    pages = latex.split(r"\begin{table*}")[3:]  # after those of attacks and of data sets
+    assert [one.count("own\\_") for one in pages] == [40, 40, 5]
+    assert [one.count(r"\label{tab:cells}") for one in pages] == [1, 0, 0]
+    assert "Table continued, part 3 of 3" in pages[2]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex with booktabs")
+@pytest.mark.parametrize("columns", ["onecolumn", "twocolumn"])
+def test_latex_compiles_and_fits_the_page(tmp_path: Path, columns: str) -> None:
+    many = replace(board(), cells=tuple(cell(f"own_{i}", estimate(0.7, 0.6, 0.8)) for i in range(85)))
+    (tmp_path / "board.tex").write_text(LEADERBOARD_RENDERERS["tex"](many), encoding="utf-8")
+    paper = (
+        rf"\documentclass[{columns}]{{article}}\usepackage{{booktabs}}\begin{{document}}\input{{board}}\end{{document}}"
+    )
+    (tmp_path / "paper.tex").write_text(paper, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-no-shell-escape", "paper.tex"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
+    assert "Overfull" not in ran.stdout
+    assert (tmp_path / "paper.pdf").is_file()
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
