@@ -160,7 +160,9 @@ def _decoder(entry: DataEntry, notes: list[str]) -> Callable[[DataEntry, Row], R
     from ..engine.loading.tokenizer_files import load_tokenizer
 
     assert entry.tokenizer is not None
-    tokenizer = load_tokenizer(ModelSpec.parse(entry.tokenizer))
+    tokenizer = load_tokenizer(
+        ModelSpec.parse(entry.tokenizer), way_out="name another one as the `tokenizer` of these data"
+    )
     n_others = 0
 
     def words(entry: DataEntry, row: Row) -> Record:

@@ -136,9 +136,9 @@ def _request(config: AuditConfig, canaries: CanarySet, form: CanaryForm) -> Scor
 
 def _chats(config: AuditConfig, canaries: Sequence[Canary]) -> list[str]:
     """Write canaries as the target's chat template does."""
-    from ..engine.loading.tokenizer_files import load_tokenizer
+    from ..engine.loading.tokenizer_files import TOKENIZER_OPTIONS, load_tokenizer
 
-    tokenizer = load_tokenizer(config.target, trust_remote_code=config.trust_remote_code)
+    tokenizer = load_tokenizer(config.target, trust_remote_code=config.trust_remote_code, way_out=TOKENIZER_OPTIONS)
     if not tokenizer.chat_template:
         raise ConfigError(
             f"{config.target}: its tokenizer has no chat template, and the canaries stand in messages; name the one "

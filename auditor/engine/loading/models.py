@@ -27,7 +27,7 @@ from .configs import (
 from .gguf_files import GgufFacts, check_rotary, find_gguf, read_gguf
 from .quantization import quantization_of, require, require_quantizer, stored_precision
 from .recorded import read_record
-from .tokenizer_files import find_tokenizer, load_tokenizer, refuse_made_up
+from .tokenizer_files import TOKENIZER_OPTIONS, find_tokenizer, load_tokenizer, refuse_made_up
 from .weights import FileStates, StoredWeights, file_states, fingerprint, read_tensors, refuse_replaced, weight_files
 
 __all__ = [
@@ -136,7 +136,9 @@ def open_model(spec: ModelSpec, *, trust_remote_code: bool = False, fetch: bool 
     if spec.adapter is not None:
         refuse_resized(empty, spec)
     place = find_tokenizer(spec, source, trust_remote_code=trust_remote_code, fetch=fetch)
-    tokenizer = load_tokenizer(spec, place, config=config, trust_remote_code=trust_remote_code)
+    tokenizer = load_tokenizer(
+        spec, place, config=config, trust_remote_code=trust_remote_code, way_out=TOKENIZER_OPTIONS
+    )
     refuse_made_up(tokenizer, place, n_vocabulary=int(text_config.vocab_size))
     return ModelFiles(
         spec=spec,

@@ -23,7 +23,9 @@ __all__ = [
 ]
 
 TOKENIZER_OPTIONS = "name the right one with --tokenizer M (that of a reference with --reference-tokenizer M)"
-"""What to do about a tokenizer that cannot be used, in words."""
+"""What to do about a model's tokenizer that cannot be used, in words."""
+
+_ANOTHER = "name another one with --tokenizer M"
 
 _VOCABULARIES = ("tokenizer.json", "tekken.json", "vocab.json", "vocab.txt", "*.model", "*.model.v*", "*.tiktoken",
                  "*.vocab")  # fmt: skip
@@ -74,7 +76,7 @@ def load_tokenizer(
     *,
     config: Any = None,
     trust_remote_code: bool = False,
-    way_out: str = TOKENIZER_OPTIONS,
+    way_out: str = _ANOTHER,
 ) -> Any:
     """Load a tokenizer: of a folder as transformers does, of a ``tokenizer.json`` as the file says.
 
