@@ -38,6 +38,9 @@ NOMINAL = {
     "advantage: low end above 0": 0.05,
     "bits said to be held (debiased, low end above 0)": 0.025,
     "certified bits above 0": 0.05,
+    "members said to stand out beyond every non-member": 0.025,
+    "members said to stand out by their bits": 0.025,
+    "graded above none, by average or tail": 0.075,
     "best attack: low end above one half": 0.025,
     "retrained: any finding": 0.05,
     "check reference_alone not passed": 0.01,
@@ -56,7 +59,7 @@ NOMINAL = {
     f"check ngram_overlap not passed {CONTRAST}": 0.01,
     "any check vetoes": 0.01,
 }
-"""Most false alarms that each decision may give."""
+"""Most false alarms that each decision may give; a grade rests on three low ends, each at .025."""
 
 
 def main() -> None:

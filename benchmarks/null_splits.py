@@ -6,6 +6,7 @@ A row of `null_calibration.py` for each; the code that is run is the audit's own
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from auditor.documents.estimate import Estimate
 from auditor.documents.result import AttackResult, CalibrationResult, RiskBreakdown, SoundnessResult
 from auditor.estimates.code_lengths import SampleBits
 from auditor.estimates.combination import combine
+from auditor.estimates.grade import grade_signal
 from auditor.estimates.memorization import dataset_memorization
 from auditor.estimates.retrained import compare_with_retrained
-from auditor.estimates.risk import TAIL_SHARES, assess_risk
+from auditor.estimates.risk import TAIL_SHARES, assess_risk, count_stand_out
 from auditor.estimates.selection import select
 from auditor.laws.capacity import BitsPerParameter
 from auditor.soundness.blind import blind_baseline
@@ -91,6 +93,7 @@ def measure(pool: Pool, setting: Setting, slow: bool, indices: Sequence[int]) ->
         else:
             counts.update(attacked(pool, split))
             counts.update(held(pool, split))
+            counts.update(standing_out(pool, split))
             counts.update(against_retrained(pool, split))
             counts.update(checked(pool, split))
     return counts
@@ -186,6 +189,30 @@ def held(pool: Pool, split: Split) -> Iterator[Outcome]:
             quantile = tail_quantile(members, share, level=LEVEL, groups=groups)
             yield covers(f"tail: mean of the worst {share:.0%}", "", mean, descending[:k].mean())
             yield covers(f"tail: bits that {share:.0%} exceed", "", quantile, descending[k])
+
+
+def standing_out(pool: Pool, split: Split) -> Iterator[Outcome]:
+    """Count who stands out from the non-members, and grade the signal by the worse of average and tail."""
+    everyone, member = pool.table.scores[pool.headline], split.is_member
+    scores = split.table.scores[pool.headline]
+    counted = count_stand_out(
+        scores, member, signed_bits=split.table.signed_bits, clusters=split.groups,
+        fpr_targets=pool.config.fpr_targets, level=LEVEL,
+    )  # fmt: skip
+    yield alarm("members said to stand out beyond every non-member", "", least_one(counted.n_beyond_every_non_member))
+    if counted.n_above_bits is not None:
+        yield alarm("members said to stand out by their bits", "", least_one(counted.n_above_bits))
+    for one in counted.n_identified:
+        if one.value is not None:
+            n_beyond = int((scores[member] > np.quantile(everyone, 1 - one.fpr)).sum())
+            yield covers(f"members identified at FPR {one.fpr:g}", "", one, n_beyond)
+    attack = SimpleNamespace(auc=auc(scores, member, level=LEVEL, groups=split.groups), inverted=False)
+    graded = grade_signal(attack, SimpleNamespace(stand_out=counted), soundness=None)  # type: ignore[arg-type]
+    yield alarm("graded above none, by average or tail", "", graded is not None and graded.overall != "none")
+
+
+def least_one(count: Estimate) -> bool:
+    return count.low is not None and count.low >= 1
 
 
 def against_retrained(pool: Pool, split: Split) -> Iterator[Outcome]:
