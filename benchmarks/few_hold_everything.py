@@ -7,8 +7,7 @@ lognormal, skewed to the left, noise where 5% lose 100 bits), alone and in clust
 wholly alike. Power: 1, 2 or 6% of the members hold 20 or 100 bits over noise of 3. What is said, by the code of an
 audit: the AUC is above one half, bits are held (debiased and net), members stand out beyond every non-member and above
 the threshold of bits (low ends of at least 1), the signal is strong. Where nobody holds anything each but the last may
-be said in 2.5% of the audits. At 1,000 audits a case and up to 500 texts
-a side it takes a quarter of an hour on one core; with 2,000 texts longer.
+be said in 2.5% of the audits. Takes some minutes; with 1,000 audits a case, some more.
 """
 
 import argparse
