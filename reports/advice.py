@@ -3,10 +3,10 @@
 from auditor.documents.result import AuditResult
 
 from . import prediction, retrained
-from .soundness import drop_action, trust
+from .soundness import as_sentence, drop_action, trust
 from .verdict import VerdictWords, verdict
 
-__all__ = ["CONFIDENTIAL", "GLOSSARY", "TEXTS_AS_SCORED", "actions", "limits", "sentence"]
+__all__ = ["CONFIDENTIAL", "GLOSSARY", "TEXTS_AS_SCORED", "actions", "limits"]
 
 CONFIDENTIAL = (
     "The folder scores/ holds statistics of every token from which, with the model, the texts can be reconstructed: "
@@ -25,11 +25,11 @@ def actions(result: AuditResult) -> tuple[str, ...]:
     """List what to do next, most urgent first."""
     found = verdict(result)
     kind = found.kind
-    checks = [check for check in trust(result).remarkable if kind != "inverted" or check.name != "negative_control"]
-    remedies = list(dict.fromkeys(sentence(check.remedy) for check in checks if check.remedy))
-    remedies += [drop_action(result)] if drop_action(result) else []
     if kind == "veto":
-        return (*remedies, "Repair the inputs and audit again before anybody acts on these numbers.")
+        return (found.action,)
+    checks = [check for check in trust(result).remarkable if kind != "inverted" or check.name != "negative_control"]
+    remedies = list(dict.fromkeys(as_sentence(check.remedy) for check in checks if check.remedy))
+    remedies += [drop_action(result)] if drop_action(result) else []
     steps = {
         "uncalibrated": (
             "Give texts of the same source that were held out of training (--non-members); a few hundred suffice.",
@@ -41,7 +41,6 @@ def actions(result: AuditResult) -> tuple[str, ...]:
             "Audit every later checkpoint with the same texts, so that one that leaks is noticed.",
         ),
         "found": _after_a_signal(result, found),
-        "veto": (),
     }[kind]
     unlearned = [retrained.step(result.retrained)] if result.retrained else []
     steps = (*filter(None, unlearned), *steps)
@@ -185,8 +184,3 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
 )
 """What the words in a report mean."""
-
-
-def sentence(remedy: str) -> str:
-    """Write a remedy, which may follow a colon elsewhere, as a sentence of its own."""
-    return remedy[:1].upper() + remedy[1:].rstrip(".") + "."

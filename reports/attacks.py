@@ -194,8 +194,8 @@ def selection_sentence(result: AuditResult) -> str:
     best = Quantity(label="AUC", unit="", estimate=chosen.best_auc)
     lead = f"The best of {plural(chosen.n_attacks, 'attack')}, chosen on some texts and measured on the others"
     if not best.defined:
-        return f"{lead}: not defined, {best.reason}."
-    folds = ", ".join(f"{one.attack} ({plural(one.n_folds, 'fold')})" for one in chosen.chosen)
+        return f"{lead}: not defined, {escaping.uncoded(best.reason)}."
+    folds = ", ".join(f"{escaping.as_code(one.attack)} ({plural(one.n_folds, 'fold')})" for one in chosen.chosen)
     return f"{lead}: AUC {best.text}; chosen: {folds or 'none'}. Reporting the maximum would flatter it."
 
 
@@ -207,7 +207,9 @@ def combination_sentence(result: AuditResult) -> str:
     area = Quantity(label="AUC", unit="", estimate=combined.auc)
     lead = f"All {plural(len(combined.features), 'attack')} together ({combined.method}): AUC {area.text}."
     said_below = result.risk is not None and result.risk.calibration == combined.calibration
-    return f"{lead} {_gain(combined)} {'' if said_below else calibration_sentence(combined.calibration)}".rstrip()
+    return escaping.uncoded(
+        f"{lead} {_gain(combined)} {'' if said_below else calibration_sentence(combined.calibration)}"
+    ).rstrip()
 
 
 def _gain(combined: CombinationResult) -> str:

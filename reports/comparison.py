@@ -62,8 +62,7 @@ def finding(comparison: AuditComparison) -> Finding:
     """Say whether more or less is remembered, as far as chance does not explain it."""
     said = " ".join(filter(None, [_same_model(comparison), _headline(comparison), _survivors(comparison)]))
     if comparison.reading == "diagnosis":
-        reason = "A soundness check forbids a verdict on one of the audits: the changes are for diagnosis only."
-        return Finding("bad", "No verdict", f"{reason} {said}")
+        return Finding("bad", "No verdict", _unsound(comparison))
     if not comparison.pairing.paired:
         reason = "The audits have too few texts in common: the texts may be the cause of any change, the model or both."
         return Finding("warn", "Other texts: no diagnosis", f"{reason} {said}")
@@ -85,6 +84,19 @@ def finding(comparison: AuditComparison) -> Finding:
         tone = "warn" if tone == "ok" else tone
         said += " Not only the model differs: see below before putting a change down to the model."
     return Finding(tone, title, said)
+
+
+def _unsound(comparison: AuditComparison) -> str:
+    """Say in one sentence why nothing can be concluded, and what to do."""
+    audits = (("old", comparison.old), ("new", comparison.new))
+    vetoed = [name for name, audit in audits if audit.soundness == "veto"]
+    which, its = ("both audits", "their reports name") if len(vetoed) == 2 else (
+        f"the {vetoed[0] if vetoed else 'new'} audit", "its report names"
+    )  # fmt: skip
+    return (
+        f"A soundness check forbids a verdict on {which}, so nothing can be concluded from the changes. Mend what "
+        f"{its} first, and compare again."
+    )
 
 
 def _same_model(comparison: AuditComparison) -> str:
@@ -119,6 +131,8 @@ def _sentence(row: Row) -> str:
     if not row.difference.defined:
         return ""
     name = row.change.description
+    if row.old.value == row.new.value:
+        return f"{name[0].upper()}{name[1:]} stayed at {row.old.value}."
     moved = "rose" if (row.change.change.value or 0) > 0 else "fell"
     return (
         f"{name[0].upper()}{name[1:]} {moved} from {row.old.value} to {row.new.value} ({row.difference.value} "
@@ -178,7 +192,7 @@ def paired_words(comparison: AuditComparison) -> str:
     """Say which samples are compared."""
     pairing = comparison.pairing
     if not pairing.paired:
-        return "NOT paired: the audits hold different texts and are compared as independent ones"
+        return "Not paired: the audits hold different texts and are compared as independent ones"
     alone = [
         (pairing.n_members_only_old + pairing.n_non_members_only_old, "only in the old audit"),
         (pairing.n_members_only_new + pairing.n_non_members_only_new, "only in the new one"),

@@ -21,7 +21,7 @@ from . import escaping, figures, numbers
 from .escaping import visible
 from .numbers import Change, Quantity, count, percent, plain, plural, times_in_100, unseen
 from .to_html import style_sheet, templates
-from .to_markdown import code, details, escaped, table_lines
+from .to_markdown import code, details, escaped, table_lines, with_code
 from .tones import STYLES, SYMBOLS, TONES, Tone
 
 __all__ = ["markdown_cell", "render_terminal", "terminal_cell", "to_html", "to_markdown"]
@@ -53,8 +53,9 @@ def finding(curve: Curve) -> Finding:
     if rise is not None:
         change = Change(label="", unit="bits", estimate=rise.change)
         tone, title = "warn", "Bits rise during training"
+        before, after = (escaping.uncoded(label) for label in (rise.before, rise.after))
         grows = (
-            f"Bits rise most from {rise.before} to {rise.after}: by {change.value} bits per member [{change.span}] "
+            f"Bits rise most from {before} to {after}: by {change.value} bits per member [{change.span}] "
             f"(adjusted p {_p(rise.p_value)})."
         )
     elif any(after.bits_change_p is not None for _, after in neighbours):
@@ -70,8 +71,9 @@ def finding(curve: Curve) -> Finding:
     bits, head = bits_of(curve, last), headline(curve, last)
     end = [f"{bits.value_with_unit} per member {bits.interval}"] if bits.defined else []
     if head is not None and head.auc.value is not None:
-        end.append(f"the attack {head.attack} picks the member of a pair {times_in_100(head.auc.value)}")
-    return Finding(tone, title, f"{grows} At {last.label}: {'; '.join(end)}." if end else grows)
+        attack = escaping.as_code(head.attack)
+        end.append(f"the attack {attack} picks the member of a pair {times_in_100(head.auc.value)}")
+    return Finding(tone, title, f"{grows} At {escaping.uncoded(last.label)}: {'; '.join(end)}." if end else grows)
 
 
 def _p(value: float) -> str:
@@ -112,7 +114,7 @@ def methods(curve: Curve) -> list[str]:
 
 def bits_of(curve: Curve, point: CurvePoint) -> Quantity:
     """Put the bits of a checkpoint under their name."""
-    label = "Bits per member" if curve.calibrated else "Bits per member, clipped, UNCALIBRATED"
+    label = "Bits per member" if curve.calibrated else "Bits per member, clipped, uncalibrated"
     return Quantity(label=label, unit="bits", estimate=point.bits_per_member)
 
 
@@ -320,7 +322,7 @@ def to_markdown(curve: Curve) -> str:
     lines = [
         f"## Memorization over training: {escaped(found.title)}",
         "",
-        f"> {SYMBOLS[found.tone]} {escaped(found.sentence)}",
+        f"> {SYMBOLS[found.tone]} {with_code(found.sentence)}",
         "",
         f"Target {code(curve.target, escaping.PATH)} · reference {', '.join(map(code, curve.references)) or 'none'} · "
         f"{plural(curve.n_members, 'member')}, {plural(curve.n_non_members, 'non-member')}",

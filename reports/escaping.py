@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 from unicodedata import category
 
-__all__ = ["ID", "LINE", "PATH", "TEXT", "Piece", "as_code", "middle", "pieces", "visible"]
+__all__ = ["ID", "LINE", "PATH", "TEXT", "Piece", "as_code", "middle", "pieces", "uncoded", "visible"]
 
 ID, PATH, LINE, TEXT = 80, 160, 600, 1200
 """Limits in characters: an identifier, a path, a sentence, an excerpt of a sample."""
@@ -107,6 +107,17 @@ def as_code(name: str) -> str:
     ('`loss`', "`a'b`")
     """
     return f"`{visible(name, ID)}`" if "`" not in name else as_code(name.replace("`", "'"))
+
+
+def uncoded(text: str) -> str:
+    """Take the backticks out of what others wrote, so that a renderer shows none of it as code.
+
+    Examples
+    --------
+    >>> uncoded("a `b`")
+    "a 'b'"
+    """
+    return text.replace("`", "'")
 
 
 def middle(digest: str, ends: int = 8) -> str:

@@ -106,15 +106,15 @@ def agreement(result: AuditResult) -> str | None:
         return None
     if implied.high < measured.low:
         return (
-            "The reference attack does better than these bits imply: bits are far from normal, a few members carry "
+            "The attack `reference` does better than these bits imply: bits are far from normal, a few members carry "
             "most of them, and many more are recognised by a few bits each."
         )
     if implied.low > measured.high:
         return (
-            "The reference attack does worse than these bits imply: it divides by length, so long texts carry most "
+            "The attack `reference` does worse than these bits imply: it divides by length, so long texts carry most "
             "of the bits, or a few extreme texts do."
         )
-    return "The reference attack measures what these bits imply."
+    return "The attack `reference` measures what these bits imply."
 
 
 def _certified(memory: MemorizationResult) -> Quantity:

@@ -92,6 +92,13 @@ def _expectation(prediction: Prediction) -> Panel:
     )
     tone, title = next((tone, title) for least, tone, title in grades if _meant(law) >= least)
     extrapolated = "" if law.in_range else " This is an extrapolation: see below."
+    if _excludes_nothing(law):
+        return _panel(
+            "Expected: no limit can be given",
+            "warn",
+            "The size of this plan excludes nothing: even an attack that always picks the member of a pair would be "
+            f"within it (AUC {_auc(law)}). What attacks achieve has to be measured.{extrapolated}",
+        )
     return _panel(
         f"Expected: {_bounded(law, f'{title[0].lower()}{title[1:]}')}",
         tone,
@@ -104,6 +111,11 @@ def _expectation(prediction: Prediction) -> Panel:
 def _meant(attack: LawPrediction | AttackPrediction) -> float:
     """Return the AUC that is meant: the end of the band that holds where it is one-sided."""
     return {"at most": attack.auc_high, "at least": attack.auc_low, None: attack.auc}[attack.bound]
+
+
+def _excludes_nothing(law: LawPrediction) -> bool:
+    """Whether the law gives an upper limit alone, and that one as high as can be."""
+    return law.bound == "at most" and number(law.auc_high, 3) == number(1.0, 3)
 
 
 def _bounded(attack: LawPrediction | AttackPrediction, text: str) -> str:
@@ -151,7 +163,7 @@ def _attack_rows(prediction: Prediction) -> list[Row]:
         ),
         (
             "In the law's range",
-            "yes" if law.in_range else "NO",
+            "yes" if law.in_range else "no",
             f"{plain(law.samples_per_parameter)} × 64 tokens/parameter",
         ),
     ]

@@ -61,9 +61,10 @@ def _figure(path: str, figures: tuple[Figure, ...]) -> str:
 
 def _heading(report: GateReport) -> Text:
     subject, policy = (escaping.visible(text, escaping.PATH) for text in (report.subject, report.policy))
-    line = Text(subject, style="bold").append(
-        f" · {report.kind} {escaping.visible(report.result, escaping.PATH)}", "not bold"
-    )
+    judged = f"{report.kind} {escaping.visible(report.result, escaping.PATH)}"
+    if report.early_stop is not None:
+        judged = "audited until every gate is decided"
+    line = Text(subject, style="bold").append(f" · {judged}", "not bold")
     return line.append(f" · policy {policy}", style="not bold dim")
 
 

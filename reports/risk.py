@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from auditor.documents.result import AuditResult, RiskBreakdown, RiskGroup, RiskResult, StabilityResult, TailResult
 
-from .escaping import visible
+from .escaping import as_code, uncoded, visible
 from .numbers import Count, Quantity, p_value, percent, plain, plural
 from .probabilities import calibration_quantities, calibration_sentence
 
@@ -66,9 +66,9 @@ class BreakdownRow(NamedTuple):
 def probabilities_sentence(risk: RiskResult) -> str:
     """Say what the probabilities were made of, and whether they can be taken at their word, or why there are none."""
     if risk.undefined_reason is not None:
-        return f"No probabilities of membership: {risk.undefined_reason}."
-    made = f"Each text's probability of membership comes from {risk.posterior_attack}."
-    return f"{made} {calibration_sentence(risk.calibration)}"
+        return f"No probabilities of membership: {uncoded(risk.undefined_reason)}."
+    made = f"Each text's probability of membership comes from the attack {as_code(risk.posterior_attack or '')}."
+    return f"{made} {uncoded(calibration_sentence(risk.calibration))}"
 
 
 def above_sentence(risk: RiskResult) -> str:

@@ -10,6 +10,7 @@ from .tones import TONES, Tone
 
 __all__ = [
     "Trust",
+    "as_sentence",
     "check_figure",
     "drop_action",
     "drop_line",
@@ -106,6 +107,11 @@ def spoken(name: str) -> str:
     ('number of texts', 'negative control')
     """
     return _NAMES.get(name) or name.replace("_", " ")
+
+
+def as_sentence(remedy: str) -> str:
+    """Write a remedy, which may follow a colon elsewhere, as a sentence of its own."""
+    return remedy[:1].upper() + remedy[1:].rstrip(".") + "."
 
 
 def check_figure(check: CheckResult) -> str:

@@ -21,11 +21,12 @@ from . import (
     risk,
     soundness,
     verdict,
+    vetoed,
 )
 from .numbers import Quantity, count, percent, plain, plural
 from .tones import SYMBOLS, TONES
 
-__all__ = ["code", "details", "escaped", "table_lines", "to_markdown"]
+__all__ = ["code", "details", "escaped", "table_lines", "to_markdown", "with_code"]
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _PINGS = {"@": "@<!-- -->", "#": "\\#<!-- -->"}
@@ -82,12 +83,25 @@ def _cell(quantity: Quantity, reasons: Sequence[str] = ()) -> str:
 
 
 def _top(result: AuditResult) -> list[str]:
-    found, checks = verdict.verdict(result), soundness.trust(result)
-    data, targets = result.data, figure_rows.models(result, "target")
-    references = _references(result)
-    others = plural(data.non_members.n_samples, "non-member") if data.non_members else "no non-members"
-    date = escaped(verdict.date(result.provenance.started_at), 40)
+    found = verdict.verdict(result)
     chips = " · ".join(f"{SYMBOLS[chip.tone]} {chip.label}: **{escaped(chip.word)}**" for chip in verdict.chips(result))
+    return [
+        *_said(result, found),
+        *([f"{SYMBOLS['warn']} **{escaped(found.unread)}**", ""] if found.unread else []),
+        chips,
+        "",
+        *_audited(result),
+        *(f"- {with_code(point)}" for point in found.points),
+        "",
+        "**What to do**",
+        "",
+        *(f"{i}. {escaped(step)}" for i, step in enumerate(advice.actions(result), 1)),
+        "",
+    ]
+
+
+def _said(result: AuditResult, found: verdict.VerdictWords) -> list[str]:
+    checks = soundness.trust(result)
     return [
         "## Memorization audit",
         "",
@@ -97,17 +111,17 @@ def _top(result: AuditResult) -> list[str]:
         "",
         f"> {escaped(found.sentence, 4 * escaping.LINE)}",
         "",
-        *([f"{SYMBOLS['warn']} **{escaped(found.unread)}**", ""] if found.unread else []),
-        chips,
-        "",
-        f"Target {', '.join(code(model.path) for model in targets) or '—'} · reference {references} · "
-        f"{plural(data.members.n_samples, 'member')}, {others} · {date}",
-        "",
-        *(f"- {with_code(point)}" for point in found.points),
-        "",
-        "**What to do**",
-        "",
-        *(f"{i}. {escaped(step)}" for i, step in enumerate(advice.actions(result), 1)),
+    ]
+
+
+def _audited(result: AuditResult) -> list[str]:
+    """Name the models, the number of texts and the date."""
+    data, targets = result.data, figure_rows.models(result, "target")
+    others = plural(data.non_members.n_samples, "non-member") if data.non_members else "no non-members"
+    return [
+        f"Target {', '.join(code(model.path) for model in targets) or '—'} · reference {_references(result)} · "
+        f"{plural(data.members.n_samples, 'member')}, {others} · "
+        f"{escaped(verdict.date(result.provenance.started_at), 40)}",
         "",
     ]
 
@@ -200,9 +214,9 @@ def _attacks(result: AuditResult) -> list[str]:
         *title,
         *table_lines(("Attack", *table.header), rows),
         f"Brackets hold {percent(ranked[0].auc.level)} intervals.{_notes(table.reasons)} "
-        f"{figure_rows.agreement(result) or ''}".rstrip(),
+        f"{with_code(figure_rows.agreement(result) or '')}".rstrip(),
         "",
-        *(f"- {escaped(line, 2 * escaping.LINE)}" for line in more if line),
+        *(f"- {with_code(line)}" for line in more if line),
         "",
     ]
 
@@ -212,7 +226,7 @@ def _risk(result: AuditResult) -> list[str]:
     if found is None:
         return []
     lines = [
-        escaped(risk.probabilities_sentence(found), 2 * escaping.LINE),
+        with_code(risk.probabilities_sentence(found)),
         escaped(risk.above_sentence(found)),
         escaped(risk.stability_sentence(found.stability)),
     ]
@@ -451,12 +465,10 @@ def _gates(result: AuditResult) -> list[str]:
     return [] if result.gates is None else details("Gates", _rows(figure_rows.flat(result.gates)))
 
 
-def to_markdown(result: AuditResult) -> str:
-    """Render the audit as GitHub-flavoured Markdown."""
+def _parts(result: AuditResult) -> list[str]:
+    """List the checks and all figures."""
     warnings = [f"- ▲ {escaped(warning)}" for warning in result.warnings]
-    limits = [f"- {escaped(limit)}" for limit in advice.limits(result)]
-    lines = [
-        *_top(result),
+    return [
         *_checks(result),
         *_memory(result),
         *_attacks(result),
@@ -470,6 +482,25 @@ def to_markdown(result: AuditResult) -> str:
         *_samples(result),
         *_gates(result),
         *_provenance(result),
+    ]
+
+
+def _vetoed(result: AuditResult, why: vetoed.Veto) -> list[str]:
+    """Say why there is no verdict and what to do, and fold all else away."""
+    return [
+        *_said(result, verdict.verdict(result)),
+        f"**What to do:** {with_code(why.action)}",
+        "",
+        *_audited(result),
+        *details(escaped(why.folded), _parts(result)),
+    ]
+
+
+def to_markdown(result: AuditResult) -> str:
+    """Render the audit as GitHub-flavoured Markdown."""
+    limits, why = [f"- {escaped(limit)}" for limit in advice.limits(result)], vetoed.veto(result)
+    lines = [
+        *([*_top(result), *_parts(result)] if why is None else _vetoed(result, why)),
         f"**Confidential**: {escaped(advice.CONFIDENTIAL)}",
         "",
         *details("What this audit does not show", [*limits, ""]),

@@ -44,11 +44,12 @@ _WARNINGS = 3
 _STEPS = 2
 _BEST = "best, held out"
 _COMPARED = 4
-_LINES = 37
-"""Lines of a summary in brief, but for the one that says that there is more and the path of the report."""
+_LINES = 36
+"""Lines of a summary in brief, but for the two that say that there is more and the path of the report."""
 _CHECKS_IN_BRIEF = 2
 _ROWS_IN_BRIEF = 4
 _MORE = "\nEvery part of it: --verbose, or the report."
+_DIAGNOSIS = "\nChecks and figures, for diagnosis only: --verbose, or the report."
 
 
 def _text(text: str, style: str = "", limit: int = escaping.LINE) -> Text:
@@ -96,6 +97,8 @@ def _verdict(result: AuditResult) -> Panel:
     body = _text(found.sentence, limit=2 * escaping.LINE)
     if found.unread:
         body.append(f"\n{SYMBOLS['warn']} {found.unread}", style=STYLES["warn"])
+    if found.action:
+        body.append("\nWhat to do: ", style="bold").append(escaping.visible(found.action, 2 * escaping.LINE))
     return Panel(
         body, title=_text(f" {SYMBOLS[found.tone]} {found.title} ", f"bold {style}"), title_align="left",
         border_style=style, box=box.ROUNDED, padding=(0, 1),
@@ -116,9 +119,9 @@ def _trust(result: AuditResult, most: int) -> Table:
 
 def _found(check: CheckResult) -> str:
     """Say what a check found, and the way out."""
-    remedy = f" → {advice.sentence(check.remedy)}" if check.remedy else ""
+    remedy = f" → {soundness.as_sentence(check.remedy)}" if check.remedy else ""
     drop = soundness.drop_line(check, name_them=False)
-    detail = escaping.visible(advice.sentence(check.detail), 300)
+    detail = escaping.visible(soundness.as_sentence(check.detail), 300)
     return f"{soundness.spoken(check.name)}: {detail}{remedy} {drop}".rstrip()
 
 
@@ -342,7 +345,7 @@ def _warnings(result: AuditResult) -> list[RenderableType]:
 
 def _next(result: AuditResult) -> list[RenderableType]:
     shown = soundness.trust(result).remarkable[:_CHECKS]
-    said = {advice.sentence(check.remedy) for check in shown if check.remedy} | {soundness.drop_action(result)}
+    said = {soundness.as_sentence(check.remedy) for check in shown if check.remedy} | {soundness.drop_action(result)}
     steps = [step for step in advice.actions(result) if step not in said]
     lines: list[tuple[Tone, str]] = [("info", step) for step in steps[: max(1, _STEPS - len(shown))]]
     return [_title("Next"), _bullets(lines, limit=160)]
@@ -410,6 +413,13 @@ def _findings(result: AuditResult) -> list[tuple[Tone, str]]:
     return said
 
 
+def _vetoed_in_brief(result: AuditResult) -> Group:
+    """Say why there is no verdict and what to do; no figure, as none may be read as leakage."""
+    checks = soundness.trust(result)
+    said: list[tuple[Tone, str]] = [(checks.tone, f"Can these numbers be trusted? {checks.answer_with_names}")]
+    return Group(_heading(result), _bullets(said, limit=escaping.LINE), _verdict(result), Text(_DIAGNOSIS, style="dim"))
+
+
 def _in_brief(result: AuditResult) -> _Screen:
     findings = _findings(result)
     also = Group(_title("What else was found", result), _bullets(findings, limit=escaping.LINE))
@@ -433,8 +443,9 @@ def render_terminal(result: AuditResult, *, verbose: bool = False) -> Renderable
     verbose : bool
         Show every part; otherwise trust, verdict and what to do, then what fits in a screen of 40 lines.
     """
+    is_vetoed = soundness.is_vetoed(result)
     if not verbose:
-        return _in_brief(result)
+        return _vetoed_in_brief(result) if is_vetoed else _in_brief(result)
     return Group(
         _heading(result),
         _trust(result, _CHECKS),
@@ -448,7 +459,7 @@ def render_terminal(result: AuditResult, *, verbose: bool = False) -> Renderable
         *_canaries(result),
         *_epsilon(result),
         *_warnings(result),
-        *_next(result),
+        *([] if is_vetoed else _next(result)),
     )
 
 

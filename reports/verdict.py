@@ -18,6 +18,7 @@ from .figure_rows import CAPACITY_USED, headline_bits
 from .numbers import Quantity, number, one_in, percent, plain, plural, times_in_100
 from .soundness import is_vetoed, trust
 from .tones import SEVERITY, SYMBOLS, TONES, Tone
+from .vetoed import veto
 
 __all__ = [
     "SYMBOLS",
@@ -55,7 +56,7 @@ class VerdictWords:
 
     ``grade`` is the strength of a signal that was found, the worse of average and tail; ``stands_out`` tells whether
     the tail decided it, a few members where the average says less. ``unread`` says how much of the texts no figure is
-    about, empty if it is next to nothing.
+    about, empty if it is next to nothing; ``action`` is the one thing to do about a veto.
     """
 
     kind: Kind
@@ -66,6 +67,7 @@ class VerdictWords:
     grade: Grade | None = None
     stands_out: bool = False
     unread: str = ""
+    action: str = ""
 
 
 def _strengths(auc: Estimate) -> tuple[Grade, Grade]:
@@ -100,14 +102,14 @@ def _bits_clause(result: AuditResult) -> str:
 
 
 def _veto(result: AuditResult) -> VerdictWords:
-    vetoes = [check for check in trust(result).checks if check.verdict == "veto"]
-    reason = "; ".join(check.detail.removesuffix(".") for check in vetoes) or "the audit is not sound"
+    found = veto(result)
     return VerdictWords(
         kind="veto",
         tone="bad",
         title="No verdict",
-        sentence=f"No verdict: {reason}.",
-        points=("The figures below are kept for diagnosis. They must not be read as leakage, nor as its absence.",),
+        sentence="The audit is not sound, so nothing can be concluded." if found is None else found.sentence,
+        points=("The figures are kept for diagnosis. They must not be read as leakage, nor as its absence.",),
+        action="Repair the inputs and audit again." if found is None else found.action,
     )
 
 
@@ -317,9 +319,9 @@ def _share(share: float) -> str:
 
 
 def _with_context(result: AuditResult, words: VerdictWords, attack: AttackResult | None) -> VerdictWords:
-    words = replace(words, unread=_unread(result))
     if words.kind == "veto":
         return words
+    words = replace(words, unread=_unread(result))
     after = [retrained.sentence(result)] if result.retrained else []
     if words.kind == "inverted" and (said := _stand_out(result)):
         after.append(f"But {said}.")

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from auditor.documents.result import AuditResult, CheckResult
 
-from .advice import sentence as as_sentence
-from .soundness import spoken, trust
+from .numbers import plural
+from .soundness import as_sentence, spoken, trust
 
 __all__ = ["Veto", "veto"]
 
@@ -16,6 +16,13 @@ class Veto(NamedTuple):
     sentence: str
     action: str
     others: tuple[str, ...]
+
+    @property
+    def folded(self) -> str:
+        """Head what is folded away: checks and figures, and how many further checks forbid a verdict."""
+        n = len(self.others)
+        more = f"; {plural(n, 'further check')} {'forbids' if n == 1 else 'forbid'} a verdict, too" if n else ""
+        return f"Checks and figures, for diagnosis only{more}"
 
 
 _SPLIT = "Draw both sides at random from one pool (`auditor split`) and audit again."

@@ -87,7 +87,7 @@ def attack(
         return estimate(value, max(0.0, value - width), min(1.0, value + width), method)
 
     tpr = [TprAtFpr.at(fpr, near(rate(fpr), 0.045, "bootstrap over texts")) for fpr in (0.01, 0.05)]
-    too_few = undefined("an FPR of 0.001 needs at least 1000 non-members, there are 480", N_NON_MEMBERS)
+    too_few = undefined("an FPR of 0.001 needs at least 1,000 non-members, there are 480", N_NON_MEMBERS)
     return AttackResult(
         attack=label,
         name=name,

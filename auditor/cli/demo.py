@@ -26,7 +26,7 @@ def demo(out: Path, seed: int) -> None:
     from reports import render_demo
 
     from ..config import AuditConfig
-    from ..experiments.demo import TARGET_EPOCHS, TARGET_RECORDS, make_demo, memorization_by_copies
+    from ..experiments.demo import make_demo, memorization_by_copies
     from .progress import training_progress
 
     if not 0 <= seed < 2**32:
@@ -51,8 +51,6 @@ def demo(out: Path, seed: int) -> None:
             "members": str(made.members),
             "non_members": str(made.non_members),
             "seed": seed,
-            "train_samples": TARGET_RECORDS,
-            "epochs": TARGET_EPOCHS,
         }
     )
     samples = run_audit(config, out, as_json=False, overwrite=True).samples

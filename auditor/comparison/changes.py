@@ -28,7 +28,7 @@ BITS = {
     "debiased_bits_per_member": "memorized bits per member",
     "net_bits_per_member": "net bits per member",
     "mean_bits_members": "signed bits per member",
-    "clipped_bits_per_member": "bits per member, clipped, UNCALIBRATED",
+    "clipped_bits_per_member": "bits per member, clipped, uncalibrated",
 }
 
 

@@ -157,7 +157,7 @@ def _warnings(old: AuditedFolder, new: AuditedFolder, matched: Matched) -> list[
     if not pairing.paired:
         found.append(
             f"the audits have {pairing.n_members} members and {pairing.n_non_members} non-members in common, too few "
-            "to compare text by text: changes are NOT paired, their intervals treat the audits as independent, and the "
+            "to compare text by text: changes are not paired, their intervals treat the audits as independent, and the "
             "texts may be their cause as well as the model"
         )
     else:

@@ -83,7 +83,7 @@ def dataset_memorization(
 
     clipped_mean = intervals.mean(clipped, level=level, groups=ours)
     debiased = difference(clipped, clipped_non)
-    held = debiased if calibrated else replace(clipped_mean, method=f"{clipped_mean.method}, clipped, UNCALIBRATED")
+    held = debiased if calibrated else replace(clipped_mean, method=f"{clipped_mean.method}, clipped, uncalibrated")
     capacity_bits = capacity.value * n_parameters
     auc, assumption = _implied_auc(members, non_members, level=level, groups=(ours, theirs))
     return MemorizationResult(

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = [
     "FIELDS",
     "MEMBERS_BY_COPIES",
-    "TARGET_EPOCHS",
-    "TARGET_RECORDS",
     "CopiesRow",
     "Demo",
     "Field",
@@ -47,14 +45,8 @@ BACKGROUND_RECORDS = 1_020
 REFERENCE_RECORDS = 8_000
 """Records that only the reference saw: a new one at every place of every batch."""
 
-TARGET_RECORDS = sum(MEMBERS_BY_COPIES.values()) + BACKGROUND_RECORDS
-"""Different records that the target trained on: what the audit is told of its training set."""
-
 TARGET_STEPS, REFERENCE_STEPS, BATCH_SIZE, LEARNING_RATE = 750, 250, 32, 1e-2
 CONTEXT_WINDOW, VOCABULARY, TOKENIZER_RECORDS = 64, 512, 2_000
-TARGET_EPOCHS = (
-    TARGET_STEPS * BATCH_SIZE / (sum(copies * n for copies, n in MEMBERS_BY_COPIES.items()) + BACKGROUND_RECORDS)
-)
 START, END = "<s>", "</s>"
 
 

@@ -233,7 +233,7 @@ def blind_check(blind: BlindBaseline) -> CheckResult:
     detail = (
         f"a classifier that sees the texts and no model {says} at the {BLIND_P:.0%} level: "
         f"AUC {blind.auc:.3f}, p = {blind.p_value:.3f}; "
-        f"{blind.n_permutations} permutations of the labels give {blind.null_low:.3f}-{blind.null_high:.3f} (95%); "
+        f"{blind.n_permutations} permutations of the labels give {blind.null_low:.3f} to {blind.null_high:.3f} (95%); "
         f"strongest family: {FAMILIES[blind.strongest]}, AUC {blind.families[blind.strongest]:.3f}"
     )
     if verdict == "pass":

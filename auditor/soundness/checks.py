@@ -193,9 +193,9 @@ def _enough_for(fpr: float, n_non_members: int) -> str:
     """Say what so many non-members tell of the true-positive rate at an FPR; nothing if enough."""
     least, informative = math.ceil(1 / fpr - 1e-9), math.ceil(_INFORMATIVE / fpr)
     if n_non_members < least:
-        return f"; FPR {fpr:g}: undefined below {least} non-members"
+        return f"; FPR {fpr:g}: undefined below {least:,} non-members"
     if n_non_members < informative:
-        return f"; FPR {fpr:g}: defined, but its intervals start at 0 below {informative} non-members"
+        return f"; FPR {fpr:g}: defined, but its intervals start at 0 below {informative:,} non-members"
     return ""
 
 
@@ -281,7 +281,7 @@ def _separation(name: str, area: Estimate, *, veto_auc: float, what: str, remedy
         verdict=verdict,
         figure=area.value,
         unit="AUC",
-        detail=f"{what} {says}: AUC {area.value:.3f}, {CHECK_LEVEL:.0%} interval {area.low:.3f}-{area.high:.3f}",
+        detail=f"{what} {says}: AUC {area.value:.3f}, {CHECK_LEVEL:.0%} interval {area.low:.3f} to {area.high:.3f}",
         remedy=None if verdict == "pass" else remedy,
     )
 
@@ -309,11 +309,15 @@ def _negative_control(signed_bits: Values, is_member: NDArray[np.bool_], groups:
         figure=mean.value,
         unit="bits per non-member",
         detail=(
-            f"mean signed bits of non-members {mean.value:.2f}, {CHECK_LEVEL:.0%} interval {mean.low:.2f} to "
-            f"{mean.high:.2f}{_better_too(mean) if above else ''}"
+            f"mean signed bits of non-members {_signed(mean.value)}, {CHECK_LEVEL:.0%} interval {_signed(mean.low)} to "
+            f"{_signed(mean.high)}{_better_too(mean) if above else ''}"
         ),
         remedy=("read the debiased figures, not the clipped total: part of it is domain adaptation" if above else None),
     )
+
+
+def _signed(bits: float) -> str:
+    return f"{bits:.2f}".replace("-", "−")
 
 
 def _better_too(mean: Estimate) -> str:

@@ -299,7 +299,7 @@ def independent_change(before: Estimate, after: Estimate, *, bound: float | None
             return Change(
                 estimate=_undefined(f"{when}: {one.undefined_reason}", one.level, before, after), p_value=None
             )
-    change = _joined(before, after, 0.0, "NOT paired: different samples, Zou's interval of a difference", bound)
+    change = _joined(before, after, 0.0, "not paired: different samples, Zou's interval of a difference", bound)
     found = replace(
         change.estimate,
         n_members=before.n_members + after.n_members,

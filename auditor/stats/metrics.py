@@ -279,7 +279,7 @@ def _tpr_at_fpr(sides: ScoredSides, fpr: float, level: float) -> TprAtFpr:
     allowed = math.floor(fpr * n + 1e-9)  # 0.29 * 100 is 28.999...: the target is meant to be met
     if allowed == 0:
         needed = math.ceil(1 / fpr - 1e-9)
-        reason = f"an FPR of {fpr:g} needs at least {needed} non-members, there are {n}"
+        reason = f"an FPR of {fpr:g} needs at least {needed:,} non-members, there are {n:,}"
         return TprAtFpr.at(fpr, _undefined(sides, reason, level))
     index = int(np.searchsorted(sides.false_positives, allowed, side="right")) - 1
     value = float(sides.true_positives[index] / m)

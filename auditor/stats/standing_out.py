@@ -128,11 +128,11 @@ def n_identified(
     counts, cluster = Counts(n_members=x.size, n_non_members=y.size), cluster_ids(y.size, groups_non_members)
     allowed = math.floor(fpr * y.size + 1e-9)
     if not x.size or not allowed:
-        reason = f"an FPR of {fpr:g} needs at least {math.ceil(1 / fpr - 1e-9)} non-members, there are {y.size}"
+        reason = f"an FPR of {fpr:g} needs at least {math.ceil(1 / fpr - 1e-9):,} non-members, there are {y.size:,}"
         return Estimate.undefined(reason if x.size else "there are no members", level=level, **counts)
     if fpr * kish_size(cluster) < 1 - 1e-9:
         needed, there = math.ceil(1 / fpr - 1e-9), kish_size(cluster)
-        reason = f"an FPR of {fpr:g} needs at least {needed} groups of non-members, they count as {there:.3g}"
+        reason = f"an FPR of {fpr:g} needs at least {needed:,} groups of non-members, they count as {there:.3g}"
         return Estimate.undefined(reason, level=level, **counts)
     descending = np.sort(y)[::-1]
     n_eff = effective_size(y > descending[allowed], cluster) if allowed < y.size else kish_size(cluster)

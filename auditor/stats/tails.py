@@ -136,7 +136,7 @@ def _tail(values: ArrayLike, share: float, level: float, groups: Groups) -> tupl
     cluster, k = cluster_ids(x.size, groups), math.floor(share * x.size + 1e-9)
     if k < LEAST_IN_TAIL:
         needed = math.ceil(LEAST_IN_TAIL / share - 1e-9)
-        return x, cluster, k, f"the worst {share:.0%} needs at least {needed} members, there are {x.size}"
+        return x, cluster, k, f"the worst {share:.0%} needs at least {needed:,} members, there are {x.size:,}"
     n_groups = kish_size(cluster) if x.size else 0.0
     if np.unique(cluster).size < x.size and share * n_groups < LEAST_IN_TAIL:
         needed = math.ceil(LEAST_IN_TAIL / share - 1e-9)

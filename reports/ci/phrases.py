@@ -263,14 +263,18 @@ def verdict(report: GateReport) -> str:
 
 
 def heading(report: GateReport) -> str:
-    """Say the same of all gates: ``4 of 4 gates failed``, ``of 5 gates 2 failed, 1 inconclusive``."""
-    stopping = [gate for gate in report.gates if gate.stops]
-    if not stopping:
+    """Say the same of all gates: ``4 of 4 gates failed``, ``2 of 5 gates failed, 1 inconclusive``."""
+    if not any(gate.stops for gate in report.gates):
         return verdict(report)
-    all_failed = all(gate.outcome == "fail" for gate in stopping)
-    many = plural(len(report.gates), "gate")
-    said = f"{len(stopping):,} of {many} failed" if all_failed else f"of {many} {verdict(report)}"
+    said = _of_all(report)
     return f"{said} (warnings only)" if report.warn_only else said
+
+
+def _of_all(report: GateReport) -> str:
+    """Count the gates that stop the run, and of how many: ``2 of 5 gates failed, 1 inconclusive``."""
+    first, *rest = counted(report, stopping=True).split(", ")
+    n, word = first.split(" ")
+    return ", ".join((f"{n} of {plural(len(report.gates), 'gate')} {word}", *rest))
 
 
 def title(report: GateReport) -> str:
@@ -282,7 +286,7 @@ def title(report: GateReport) -> str:
         return "The policy holds no gate: nothing was judged."
     if report.passed:
         return f"Passed: nothing stops this run.{beside}" if through else f"Passed: {many}, all within their limits."
-    said = f"Not passed: of {many}, {counted(report, stopping=True)}.{beside}"
+    said = f"Not passed: {_of_all(report)}.{beside}"
     return f"{said} Warnings only: the run goes on." if report.warn_only else said
 
 

@@ -313,7 +313,7 @@ def test_any_is_a_gate_for_each_attack(full: AuditResult):
         ("extraction.rate_beyond", "not run in this audit"),
         ("attacks.lira.auc", "not measured in this audit"),
         ("attacks.headline.tpr_at_fpr.0.02", "not measured at this rate in this audit (--fpr)"),
-        ("attacks.headline.tpr_at_fpr.0.001", "an FPR of 0.001 needs at least 1000 non-members, there are 480"),
+        ("attacks.headline.tpr_at_fpr.0.001", "an FPR of 0.001 needs at least 1,000 non-members, there are 480"),
         ("attacks.loss.epsilon_lower_bound", "not measured in this audit"),
         ("change.attacks.reference.auc", "no baseline to compare with was given (--baseline)"),
     ],

@@ -149,7 +149,7 @@ def test_without_non_members_nothing_is_calibrated() -> None:
     ):
         assert undefined.value is None
         assert "no non-members" in (undefined.undefined_reason or "")
-    assert "UNCALIBRATED" in found.bits_per_token.method
+    assert "uncalibrated" in found.bits_per_token.method
     assert "ONLY IF" in found.auc_from_bits_assumption
     signed = np.array([4, 2, -3, 1.5])
     assert found.auc_from_bits.value == pytest.approx(

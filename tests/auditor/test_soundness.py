@@ -211,7 +211,7 @@ def test_a_tokenizer_file_that_is_not_there_or_disagrees_is_never_silent() -> No
 
 def test_every_fpr_says_what_its_non_members_carry() -> None:
     detail = one(check(fpr_targets=(0.001, 0.01, 0.05)), "sample_size").detail
-    assert "FPR 0.001: undefined below 1000 non-members" in detail
+    assert "FPR 0.001: undefined below 1,000 non-members" in detail
     assert "FPR 0.01: defined, but its intervals start at 0 below 369 non-members" in detail
     assert "0.05" not in detail  # 74 are enough
 

@@ -76,7 +76,7 @@ class TestIdentified:
         assert one_in_ten.low == 0  # the true threshold may lie above every non-member
 
     def test_undefined(self):
-        assert "at least 1000 non-members, there are 999" in (
+        assert "at least 1,000 non-members, there are 999" in (
             n_identified([1.0], np.zeros(999), fpr=0.001, level=LEVEL).undefined_reason
         )
         few = n_identified(np.ones(9), np.zeros(200), fpr=0.05, level=LEVEL, groups_non_members=np.repeat(range(8), 25))

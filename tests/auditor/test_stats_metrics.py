@@ -112,7 +112,7 @@ class TestUndefined:
         estimate = tpr_at_fpr(SCORES, IS_MEMBER, fpr=0.001, level=LEVEL)
         assert estimate.value is None
         assert estimate.fpr == 0.001
-        assert "1000 non-members" in estimate.undefined_reason
+        assert "1,000 non-members" in estimate.undefined_reason
 
     def test_one_cluster_on_a_side(self):
         groups = ["a", "a", "a", "a", "b", "c", "d", "e"]

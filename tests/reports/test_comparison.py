@@ -215,7 +215,7 @@ def test_unpaired_changes_are_labelled_everywhere(comparison: AuditComparison) -
     unpaired = replace(comparison, pairing=replace(comparison.pairing, paired=False))
     assert "3 members" not in paired_words(unpaired)
     for told in (terminal(unpaired), *(COMPARISON_RENDERERS[form](unpaired) for form in ("html", "md"))):
-        assert "NOT paired" in " ".join(told.split())
+        assert "Not paired" in " ".join(told.split())
     assert "5 only in the old audit, 1 only in the new one and left out" in paired_words(comparison)
 
 

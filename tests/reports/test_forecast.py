@@ -106,7 +106,7 @@ def test_the_range_and_the_trained_part_are_said() -> None:
     assert "In the law's range yes 0.0494 " in words(forecast())
     lora = words(forecast(trainable_params=1_000_000))
     assert "124 million parameters (1 million of them trained)" in lora
-    assert "In the law's range NO" in lora
+    assert "In the law's range no" in lora
 
 
 def test_what_would_be_needed_is_said() -> None:
@@ -162,6 +162,14 @@ def test_a_one_sided_figure_is_written_as_one() -> None:
     assert re.search(r"Loss attack, AUC at most 0\.\d{3} right order", few)
     long = words(forecast(sample_tokens=640.0))
     assert re.search(r"Loss attack, AUC at least 0\.\d{3} right order", long)
+
+
+def test_a_plan_that_excludes_nothing_expects_nothing() -> None:
+    law = replace(forecast().law, auc=1.0, auc_low=0.5, auc_high=1.0, bound="at most")
+    said = words(replace(forecast(), law=law))
+    assert "Expected: no limit can be given" in said
+    assert "(AUC at most 1.000)" in said
+    assert "near-perfect" not in said
 
 
 def test_no_more_bits_than_the_tokens_hold() -> None:

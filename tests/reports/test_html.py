@@ -150,7 +150,7 @@ def test_no_text_of_a_sample_unless_it_was_asked_for(normal: AuditResult) -> Non
 
 def test_undefined_figures_say_why(normal: AuditResult) -> None:
     page = Page(to_html(normal))
-    assert "Not defined: an FPR of 0.001 needs at least 1000 non-members, there are 480." in page.text
+    assert "Not defined: an FPR of 0.001 needs at least 1,000 non-members, there are 480." in page.text
 
 
 def test_an_inverted_attack_is_flagged_and_not_flipped(normal: AuditResult) -> None:

@@ -66,7 +66,7 @@ def test_nobody_is_called_and_nothing_is_linked() -> None:
 def test_undefined_figures_are_numbered_notes(normal: AuditResult) -> None:
     source = to_markdown(normal)
     assert "| — (1) |" in source
-    assert "(1) Not defined: an FPR of 0.001 needs at least 1000 non-members, there are 480." in source
+    assert "(1) Not defined: an FPR of 0.001 needs at least 1,000 non-members, there are 480." in source
 
 
 def test_it_is_compact(normal: AuditResult) -> None:

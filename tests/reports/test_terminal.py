@@ -7,8 +7,10 @@ from rich.console import Console
 
 from auditor.documents.result import AuditResult
 from reports import render_terminal
+from reports.soundness import is_vetoed
 from reports.to_terminal import verdict_line
 from reports.verdict import verdict
+from reports.vetoed import veto
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -30,7 +32,7 @@ def test_trust_verdict_and_what_to_do_are_always_shown(any_result: AuditResult) 
     text = re.sub(r"[│╭╰─\s]+", " ", printed(any_result))
     assert "Can these numbers be trusted?" in text
     assert verdict(any_result).title in text
-    assert "Next" in text
+    assert ("What to do:" if is_vetoed(any_result) else "Next") in text
     assert "--verbose" in text
 
 
@@ -98,6 +100,18 @@ def test_narrow_and_wide_windows_lose_no_number(normal: AuditResult) -> None:
 
 
 def test_a_veto_marks_the_figures(results: dict[str, AuditResult]) -> None:
-    text = printed(results["veto"])
+    text = printed(results["veto"], verbose=True)
     assert "No verdict" in text
     assert text.count("(for diagnosis only)") == 2
+
+
+def test_a_veto_in_brief_is_one_sentence_and_one_action(results: dict[str, AuditResult]) -> None:
+    result = results["full_veto"]
+    text = re.sub(r"[│╭╰╯╮─\s]+", " ", printed(result))
+    why = veto(result)
+    assert why is not None
+    assert why.sentence in text
+    assert f"What to do: {why.action}" in text
+    assert "How much is remembered" not in text
+    assert "bits per member" not in text
+    assert len(printed(result).splitlines()) < 15

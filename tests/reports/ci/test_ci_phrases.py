@@ -57,9 +57,9 @@ def test_what_is_not_defined_keeps_its_unit_in_the_limit(make: Make) -> None:
 @pytest.mark.parametrize(
     ("outcomes", "warn_only", "heading"),
     [
-        (("fail", "fail", "inconclusive", "pass"), False, "of 4 gates 2 failed, 1 inconclusive"),
-        (("inconclusive", "pass"), False, "of 2 gates 1 inconclusive"),
-        (("refused", "fail"), True, "of 2 gates 1 failed, 1 refused (warnings only)"),
+        (("fail", "fail", "inconclusive", "pass"), False, "2 of 4 gates failed, 1 inconclusive"),
+        (("inconclusive", "pass"), False, "1 of 2 gates inconclusive"),
+        (("refused", "fail"), True, "1 of 2 gates failed, 1 refused (warnings only)"),
         (("pass",), False, "pass"),
     ],
 )

@@ -103,7 +103,7 @@ def test_the_worst_comes_first(mixed: GateReport) -> None:
 
 def test_the_parts_of_a_summary(mixed: GateReport) -> None:
     source = to_summary(mixed)
-    assert source.startswith("## ✖ Memorization: of 7 gates 2 failed, 1 refused, 1 inconclusive\n")
+    assert source.startswith("## ✖ Memorization: 2 of 7 gates failed, 1 refused, 1 inconclusive\n")
     assert tables(source)[1][1:] == [["tpr", "known, retrained in sprint 12", "2027-01-31"]]
     for part in (
         "Correction for several gates: Holm over 5 limits",
@@ -111,7 +111,7 @@ def test_the_parts_of_a_summary(mixed: GateReport) -> None:
         "- ▲ the waiver of 'bits' expired on 2026-01-01\n"
         "- ▲ read with care, checks warn: near-duplicates across the sides, option max\\_tokens differs\n"
         "- 1 gate is not for an audit: plan\n",
-        "Not passed: of 7 gates, 2 failed, 1 refused, 1 inconclusive. Let through: 1 inconclusive, 1 waived.",
+        "Not passed: 2 of 7 gates failed, 1 refused, 1 inconclusive. Let through: 1 inconclusive, 1 waived.",
         "doc-4, and 2 more.",
         "a1" * 32,
         "b2" * 32,
@@ -125,7 +125,7 @@ def test_the_parts_of_a_summary(mixed: GateReport) -> None:
         ("passing", "✔ Memorization: pass", "Passed: 2 gates, all within their limits."),
         (
             "warn_only",
-            "✖ Memorization: of 7 gates 2 failed, 1 refused, 1 inconclusive (warnings only)",
+            "✖ Memorization: 2 of 7 gates failed, 1 refused, 1 inconclusive (warnings only)",
             "Warnings only: the run goes on.",
         ),
         (
