@@ -18,6 +18,7 @@ __all__ = ["figure_lines", "last_line", "render_gates"]
 _NOTES: dict[Tone, str] = {"warn": "yellow", "info": "dim"}
 _IDS = 5
 _NAME = 60
+"""Longest name, of a gate or of a figure, that others are aligned with."""
 _LINES = 35
 
 
@@ -42,7 +43,7 @@ def render_gates(report: GateReport, *, verbose: bool = True) -> Group:
 def figure_lines(figures: Mapping[str, tuple[Figure, ...]], *, aligned: bool) -> Iterator[str]:
     """Write what ``auditor gate --list`` says of each path, in columns for people or after a tab for programs."""
     names = [escaping.visible(path, escaping.PATH) for path in figures]
-    width = max(map(len, names), default=0)
+    width = max((len(name) for name in names if len(name) <= _NAME), default=0)
     for name, (path, found) in zip(names, figures.items(), strict=True):
         yield f"{name:<{width}}  {_figure(path, found)}" if aligned else f"{name}\t{_figure(path, found)}"
 

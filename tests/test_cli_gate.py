@@ -17,7 +17,9 @@ from auditor.documents.checksums import write_checksums
 from auditor.documents.files import to_text
 from auditor.errors import ResultError
 from auditor.gates.policy import built_in_text
+from auditor.gates.subject import read_judged
 from helpers_audits import build_full
+from reports.gates import figure_lines
 
 PASSING = 'version = 1\n[[gate]]\nname = "auc"\nmetric = "attacks.reference.auc"\nmax = 0.99\n'
 FAILING = PASSING.replace("0.99", "0.6")
@@ -280,6 +282,32 @@ def test_every_listed_path_can_be_gated(run: Callable[..., Any], place: Path):
     (place / "all.toml").write_text("version = 1\n" + gates, encoding="utf-8")
     found = json.loads(run("gate", place / "audit", "--policy", place / "all.toml", "--json").out)
     assert {gate["gate"].split("/")[0] for gate in found["gates"]} == {f"g{i}" for i in range(len(plain))}
+
+
+def test_a_list_for_people_has_columns_and_one_for_programs_has_tabs():
+    figures = read_judged(to_text(build_full()).encode(), "result.json").figures
+    piped, shown = (list(figure_lines(figures, aligned=aligned)) for aligned in (False, True))
+    rows = [line.split("\t") for line in piped]
+    assert ["attacks.reference.auc", "0.931 [0.914 to 0.948]"] in rows
+    start = max(len(name) for name, _ in rows if len(name) <= 60) + 2
+    for line, (name, figure) in zip(shown, rows, strict=True):
+        assert line == f"{name:<{start - 2}}  {figure}"
+    assert any(len(name) > 60 for name, _ in rows)  # a group with a long name moves no other figure
+
+
+def test_sarif_points_at_the_gate_s_line_of_the_policy(run: Callable[..., Any], place: Path):
+    policy = place / "two.toml"
+    policy.write_text(
+        'version = 1\n\n# The first.\n[[gate]]\nname = "auc"\nmetric = "attacks.reference.auc"\nmax = 0.6\n\n'
+        '[[gate]]\n# name = "auc"\nmetric = "memorization.debiased_bits_per_member"\nname = "bits"\nmax = 8\n',
+        encoding="utf-8",
+    )
+    assert run("gate", place / "audit", "--policy", policy, "--sarif", place / "s.sarif").code == 1
+    found = json.loads((place / "s.sarif").read_text(encoding="utf-8"))["runs"][0]["results"]
+    places = [one["locations"][0]["physicalLocation"] for one in found if "properties" in one]
+    assert all(where["artifactLocation"]["uri"].endswith("two.toml") for where in places)
+    lines = policy.read_text(encoding="utf-8").splitlines()
+    assert {lines[where["region"]["startLine"] - 1] for where in places} == {'name = "auc"', 'name = "bits"'}
 
 
 def test_a_prediction_from_a_pipe(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch):
