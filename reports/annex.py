@@ -1,7 +1,7 @@
 """The evidence annex: what was measured, beside what four public documents ask to be shown. HTML and Markdown.
 
 No judgement of law is made here: of each subject the annex says what the audit shows, what it does not, and how strong
-that is, with the key of ``result.json`` that each figure stands under. What is cited is the paragraph, in our words.
+that is, with the key of ``result.json`` that each figure stands under. What the paragraphs ask is given at second hand, in our words.
 
 References
 ----------
@@ -410,7 +410,8 @@ def _dpia(result: AuditResult) -> Source:
 TITLE = "Evidence annex"
 LEDE = (
     "What this audit measured, beside what four public documents ask about. It says what is shown and what is not; "
-    "whether that is enough is not for an audit to say. Paragraphs are cited, in our words: read them in the originals."
+    "whether that is enough is not for an audit to say. What the documents ask is given at second hand, in our words: "
+    "check each cited paragraph in the original."
 )
 
 

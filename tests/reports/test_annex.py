@@ -92,6 +92,11 @@ def test_undefined_estimates_are_no_evidence(full: AuditResult) -> None:
     assert all("not defined: too short" in line.said for line in one.found)
 
 
+@pytest.mark.parametrize("render", [to_html, to_markdown])
+def test_what_is_second_hand_says_so(full: AuditResult, render) -> None:
+    assert "check each cited paragraph in the original" in render(full)
+
+
 def test_no_word_of_law_is_spoken(any_result: AuditResult) -> None:
     for text in (to_html(any_result), to_markdown(any_result)):
         assert not re.search(r"complian|complies|lawful|conformity|anonymous", text, re.IGNORECASE)
