@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["AUDIT", "OnPhase", "Phase", "unwatched"]
+__all__ = ["AUDIT", "CANARIES", "PACK", "SECRETS", "UNTIL_DECIDED", "OnPhase", "Phase", "unwatched"]
 
 AUDIT = (
     "loading PyTorch",
@@ -14,6 +14,20 @@ AUDIT = (
     "estimating and writing",
 )
 """What an audit does, in this order."""
+UNTIL_DECIDED = (
+    "loading PyTorch",
+    "reading the texts",
+    "scoring the references",
+    "checking the sides",
+    "scoring the target until every gate is decided",
+)
+"""The same of an audit that stops early."""
+PACK = ("loading PyTorch", "reading the texts", "scoring the references", "writing the pack")
+"""What making a pack does, in this order."""
+CANARIES = ("loading PyTorch", "reading the canaries", "scoring the canaries", "ranking them")
+"""What looking for canaries does, in this order."""
+SECRETS = ("loading PyTorch", "finding the secrets", "scoring the secrets", "ranking them")
+"""What ranking secrets does, in this order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

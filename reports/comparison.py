@@ -21,9 +21,9 @@ from .escaping import visible
 from .numbers import Change, Quantity, count, p_value, percent, plain, plural, unseen
 from .to_html import style_sheet, templates
 from .to_markdown import code, details, escaped, table_lines
-from .tones import STYLES, SYMBOLS, TONES, Tone
+from .tones import STYLES, SYMBOLS, TONES, Tone, in_a_line
 
-__all__ = ["render_terminal", "to_html", "to_markdown"]
+__all__ = ["render_terminal", "to_html", "to_markdown", "verdict_line"]
 
 EFFECTS: dict[Effect, Tone] = {"diagnosis": "bad", "caution": "warn", "none": "info"}
 
@@ -394,3 +394,8 @@ def _terminal_notes(comparison: AuditComparison) -> Iterator[tuple[Tone, str]]:
         by_reason.setdefault(one.reason, []).append(visible(one.what, 60))
     for reason, names in by_reason.items():
         yield "info", f"not compared ({reason}): {', '.join(names)}"
+
+
+def verdict_line(comparison: AuditComparison) -> Text:
+    """Say what was found on one line: all that ``--quiet`` prints."""
+    return in_a_line(*finding(comparison))

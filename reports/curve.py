@@ -22,9 +22,9 @@ from .escaping import visible
 from .numbers import Change, Quantity, count, percent, plain, plural, times_in_100, unseen
 from .to_html import style_sheet, templates
 from .to_markdown import code, details, escaped, table_lines, with_code
-from .tones import STYLES, SYMBOLS, TONES, Tone
+from .tones import STYLES, SYMBOLS, TONES, Tone, in_a_line
 
-__all__ = ["markdown_cell", "render_terminal", "terminal_cell", "to_html", "to_markdown"]
+__all__ = ["markdown_cell", "render_terminal", "terminal_cell", "to_html", "to_markdown", "verdict_line"]
 
 _TICKS = 8
 _WARNINGS = 4
@@ -380,3 +380,8 @@ def render_terminal(curve: Curve) -> Group:
     legend = f"Bits, and changes from the checkpoint above, paired by text; {percent(curve.level)} intervals."
     parts += [grid, Text("")] if lines else []
     return Group(*parts, Text(legend, style="dim"))
+
+
+def verdict_line(curve: Curve) -> Text:
+    """Say what was found on one line: all that ``--quiet`` prints."""
+    return in_a_line(*finding(curve))

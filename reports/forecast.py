@@ -18,9 +18,9 @@ from auditor.documents.prediction import AttackPrediction, Inverse, LawPredictio
 
 from .escaping import PATH, visible
 from .numbers import amount, banded, count, number, percent, plain, size, times_in_100
-from .tones import STYLES, SYMBOLS, Tone
+from .tones import STYLES, SYMBOLS, Tone, in_a_line
 
-__all__ = ["render_calibration", "render_capacity", "render_prediction"]
+__all__ = ["render_calibration", "render_capacity", "render_prediction", "verdict_line"]
 
 Row = tuple[str, str, str]
 
@@ -48,7 +48,7 @@ def _warnings(warnings: tuple[str, ...]) -> list[RenderableType]:
     return [Text(""), grid] if warnings else []
 
 
-def _panel(title: str, tone: Tone, sentence: str) -> Panel:
+def _panel(tone: Tone, title: str, sentence: str) -> Panel:
     return Panel(
         Text(visible(sentence, 1200)), title=Text(f" {SYMBOLS[tone]} {title} ", style=f"bold {STYLES[tone]}"),
         title_align="left", border_style=STYLES[tone], box=box.ROUNDED, padding=(0, 1),
@@ -60,7 +60,7 @@ def render_prediction(prediction: Prediction) -> Group:
     inverse = [_inverse(prediction.inverse)] if prediction.inverse else []
     return Group(
         _plan(prediction),
-        _expectation(prediction),
+        _panel(*_expectation(prediction)),
         _three_columns(
             _capacity_rows(prediction) + _attack_rows(prediction) + _repeated_rows(prediction), "Prediction"
         ),
@@ -81,27 +81,33 @@ def _plan(prediction: Prediction) -> Text:
     )
 
 
-def _expectation(prediction: Prediction) -> Panel:
+def verdict_line(prediction: Prediction) -> Text:
+    """Say what is expected on one line: all that ``--quiet`` prints."""
+    return in_a_line(*_expectation(prediction))
+
+
+def _expectation(prediction: Prediction) -> tuple[Tone, str, str]:
+    """Say what is expected: how bad, in a few words, and in a sentence."""
     law = prediction.law
-    grades: tuple[tuple[float, Tone, str], ...] = (
-        (0.97, "bad", "A near-perfect membership signal"),
-        (0.8, "bad", "A strong membership signal"),
-        (0.65, "warn", "A moderate membership signal"),
-        (0.51, "warn", "A weak membership signal"),
-        (0.0, "info", "A coin flip, on average"),
-    )
-    tone, title = next((tone, title) for least, tone, title in grades if _meant(law) >= least)
-    extrapolated = "" if law.in_range else " This is an extrapolation: see below."
+    extrapolated = "" if law.in_range else " This is an extrapolation."
     if _excludes_nothing(law):
-        return _panel(
-            "Expected: no limit can be given",
+        return (
             "warn",
+            "Expected: no limit can be given",
             "The size of this plan excludes nothing: even an attack that always picks the member of a pair would be "
             f"within it (AUC {_auc(law)}). What attacks achieve has to be measured.{extrapolated}",
         )
-    return _panel(
-        f"Expected: {_bounded(law, f'{title[0].lower()}{title[1:]}')}",
+    grades: tuple[tuple[float, Tone, str], ...] = (
+        (0.97, "bad", "a near-perfect membership signal"),
+        (0.8, "bad", "a strong membership signal"),
+        (0.65, "warn", "a moderate membership signal"),
+        (0.51, "warn", "a weak membership signal"),
+        (0.0, "info", "a coin flip, on average"),
+    )
+    tone, title = next((tone, title) for least, tone, title in grades if _meant(law) >= least)
+    return (
         tone,
+        f"Expected: {_bounded(law, title)}",
         f"Shown a member and a non-member, the loss attack is expected to pick the member "
         f"{_picks(law)} (AUC {_auc(law)}), and an attack with a reference model "
         f"{_picks(prediction.reference_attack)}; a coin flip gives 50.{extrapolated}",

@@ -32,7 +32,7 @@ from . import (
     verdict,
 )
 from .numbers import Change, Quantity, number, p_value, percent, plural
-from .tones import STYLES, SYMBOLS, TONES, Tone
+from .tones import STYLES, SYMBOLS, TONES, Tone, in_a_line
 
 __all__ = ["render_terminal", "verdict_line"]
 
@@ -466,5 +466,4 @@ def render_terminal(result: AuditResult, *, verbose: bool = False) -> Renderable
 def verdict_line(result: AuditResult) -> Text:
     """Say the verdict on one line: all that ``--quiet`` prints."""
     found = verdict.verdict(result)
-    line = Text(f"{SYMBOLS[found.tone]} {escaping.visible(found.title)}", style=f"bold {STYLES[found.tone]}")
-    return line.append(f": {escaping.visible(found.sentence, 2 * escaping.LINE)}", style="not bold default")
+    return in_a_line(found.tone, found.title, found.sentence)

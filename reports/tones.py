@@ -2,7 +2,11 @@
 
 from typing import Literal
 
-__all__ = ["SEVERITY", "STYLES", "SYMBOLS", "TONES", "Tone"]
+from rich.text import Text
+
+from . import escaping
+
+__all__ = ["SEVERITY", "STYLES", "SYMBOLS", "TONES", "Tone", "in_a_line"]
 
 Tone = Literal["bad", "warn", "info", "ok"]
 
@@ -17,3 +21,9 @@ SEVERITY: tuple[Tone, ...] = ("bad", "warn", "info", "ok")
 
 TONES: dict[str, Tone] = {"veto": "bad", "warn": "warn", "pass": "ok"}
 """The tone of a check's verdict."""
+
+
+def in_a_line(tone: Tone, title: str, sentence: str) -> Text:
+    """Set a finding on one line."""
+    line = Text(f"{SYMBOLS[tone]} {escaping.visible(title)}", style=f"bold {STYLES[tone]}")
+    return line.append(f": {escaping.visible(sentence, 2 * escaping.LINE)}", style="not bold default")

@@ -147,6 +147,11 @@ class Ran(NamedTuple):
     phases: tuple[str, ...] = ()
 
     @property
+    def begun(self) -> tuple[str, ...]:
+        """The phases that began, without their numbers and what was counted in them."""
+        return tuple(dict.fromkeys(re.split(r"[:,]", line.partition(" ")[2])[0] for line in self.phases))
+
+    @property
     def document(self) -> Any:
         """The JSON that it printed."""
         assert self.code == 0, self

@@ -103,6 +103,9 @@ def test_an_audit_beside_itself(run: Run, audits: dict[str, Path]) -> None:
     ran = run("compare", audits["new"], audits["new"])
     assert ran.code == 0
     assert "No change beyond chance" in ran.out
+    quiet = run("compare", audits["new"], audits["new"], "--quiet")
+    assert quiet.out.startswith("● No change beyond chance: Both audits are of the same target weights")
+    assert (quiet.out.count("\n"), quiet.err) == (1, "")
 
 
 def test_other_settings_are_told_before_the_figures_are_believed(run: Run, audits: dict[str, Path]) -> None:

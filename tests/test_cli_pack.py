@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from auditor.phases import PACK
 from helpers import Run, build_tokenizer, make_texts, save_gpt2, write_jsonl
 
 FROM_ELSEWHERE = ("provenance", "config")
@@ -166,6 +167,7 @@ def test_the_command_says_what_is_confidential_and_what_the_texts_alone_tell(run
     ran = run(*arguments, "--non-members", world["non_members"])
     assert "30 members and 30 non-members, scores of 1 reference, " in ran.out
     assert "as confidential" in ran.out
+    assert set(PACK) <= set(ran.begun)
     apart = write_jsonl(root / "apart.jsonl", [f"{line} Yes." for line in make_texts(30, seed=1)], prefix="n")
     assert "veto: " in run(*arguments, "--non-members", apart).out
     assert run(*arguments, "--json").document["non_members"] is None

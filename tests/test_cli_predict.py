@@ -116,6 +116,11 @@ def test_the_terminal_says_what_each_number_means(predict: Run) -> None:
     assert ran.code == 0
     for words in ("Capacity", "Memorised bits", "Loss attack, F1", "Ceiling", "coin flip", "extrapolation", "at least"):
         assert words in ran.out
+    quiet = predict("--params", "1.5B", "--tokens", "30B", "--quiet")
+    assert quiet.out.startswith(
+        "● Expected: a coin flip, on average: Shown a member and a non-member, the loss attack "
+    )
+    assert (quiet.out.count("\n"), quiet.err) == (1, "")
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])

@@ -56,6 +56,12 @@ def test_every_part_writes_its_data_and_figure_and_goes_on(
     out = tmp_path / "out"
     found = reproduce("--data", corpus, "--out", str(out))
     assert found.code == 0, found.err
+    assert [line for line in found.phases if "%" not in line] == [
+        "1/4 loading PyTorch",
+        "2/4 training on random tokens",
+        "3/4 training the sweep on text",
+        "4/4 drawing the figures and the page",
+    ]
     for name in ("capacity", "text", "membership", "extraction"):
         assert (out / f"{name}.svg").read_text(encoding="utf-8").startswith("<?xml")
     page = (out / "paper.md").read_text(encoding="utf-8")

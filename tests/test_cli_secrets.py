@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from auditor.phases import SECRETS
 from helpers import Ran, write_jsonl
 
 Run = Callable[..., Ran]
@@ -27,6 +28,7 @@ def test_secrets_are_ranked_and_never_shown(run: Run, tmp_path: Path, data: Path
     ran = run("secrets", *models, "--members", data, "--out", out, "--unknown", 3)
     assert ran.code == 0, ran.err
     assert "of 3 secrets" in ran.out
+    assert set(SECRETS) <= set(ran.begun)
     pages = []
     for form in ("html", "md", "json"):
         told = run("report", out, "--format", form)

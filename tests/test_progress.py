@@ -19,31 +19,43 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_a_log_gets_a_line_now_and_then_with_the_rate_of_scoring_alone(clock: list[float]) -> None:
     console = Console(file=io.StringIO(), width=120)
-    with progress.scoring_progress(console) as show:
+    with progress.phases(console, AUDIT) as shown:
+        shown.at(Phase(label=AUDIT[2]))
         for at, label, done in (
             (0.0, "loading the target", 0),
-            (100.0, "scoring the target, text", 0),  # a hundred seconds of loading are no scoring
-            (110.0, "scoring the target, text", 1000),
-            (120.0, "scoring the target, text", 2000),
-            (160.0, "scoring the target, text", 6000),
-            (200.0, "scoring the target, text", 10_000),
+            (10.0, "scoring the target, text", 0),  # ten seconds of loading are no scoring
+            (20.0, "scoring the target, text", 1000),
+            (30.0, "scoring the target, text", 2000),
+            (70.0, "scoring the target, text", 6000),
+            (110.0, "scoring the target, text", 10_000),
         ):
             clock[0] = at
-            show(ScoringProgress(label, done, 10_000))
+            shown.scored(ScoringProgress(label, done, 10_000))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert lines == [
-        "1,000 of 10,000 tokens (scoring the target, text), 100 tokens/s, 90 s left",
-        "6,000 of 10,000 tokens (scoring the target, text), 100 tokens/s, 40 s left",
-        "10,000 of 10,000 tokens (scoring the target, text), 100 tokens/s, 0 s left",
+    assert lines[2:] == [
+        "3/6 scoring the target, text: 2,000 of 10,000 tokens, 100 tokens/s, 80 s left",
+        "3/6 scoring the target, text: 6,000 of 10,000 tokens, 100 tokens/s, 40 s left",
+        "3/6 scoring the target, text: 10,000 of 10,000 tokens, 100 tokens/s, 0 s left",
+    ]
+
+
+def test_a_log_says_how_long_the_rest_of_trainings_takes_from_what_was_done_since(clock: list[float]) -> None:
+    console = Console(file=io.StringIO(), width=120)
+    with progress.phases(console, ("loading PyTorch", "training")) as shown:
+        shown.begin("training")
+        tell = shown.share("training 8 shadows")
+        for at, done in ((0.0, 0.5), (50.0, 0.6), (100.0, 0.75), (150.0, 1.0)):  # half of it is of an earlier run
+            clock[0] = at
+            tell(done, 1.0)
+    assert console.file.getvalue().splitlines()[2:] == [  # type: ignore[attr-defined]
+        "2/2 training 8 shadows: 60%, 200 s left",
+        "2/2 training 8 shadows: 75%, 100 s left",
+        "2/2 training 8 shadows: 100%, 0 s left",
     ]
 
 
 def test_a_terminal_gets_a_bar() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    with progress.scoring_progress(console) as show:
-        show(ScoringProgress("scoring the target, text", 500, 1000))
-        show(ScoringProgress("scoring the target, text", 1000, 1000))
-    assert "1,000/1,000 tokens" in console.file.getvalue()  # type: ignore[attr-defined]
     with progress.training_progress(console) as step:
         step("target", 3, 10)
     assert "3/10" in console.file.getvalue()  # type: ignore[attr-defined]

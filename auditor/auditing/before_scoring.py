@@ -19,6 +19,7 @@ from ..engine.signals import Collected, gather_passes, open_and_plan
 from ..errors import ConfigError
 from ..estimates.code_lengths import code_bits, mixture_bits
 from ..gates.sequential import Topic
+from ..phases import UNTIL_DECIDED, OnPhase, Phase
 from ..soundness.texts import compare_texts
 from ..stats.sequential import block_sizes, scoring_order
 from .attack_choice import needs_of, without_misaligned
@@ -27,6 +28,7 @@ from .parts import judge_soundness
 
 __all__ = ["Prepared", "prepare"]
 
+_REFERENCES, _SIDES = UNTIL_DECIDED[2:4]
 _BLOCK = 1024
 """Texts whose token scores are in memory at once."""
 
@@ -74,16 +76,27 @@ class Prepared:
         return block_sizes(n_members, len(self.order) - n_members)
 
 
-def prepare(inputs: Inputs, topics: list[Topic], scores_folder: Path, on_progress: Watch) -> Prepared:
+def prepare(
+    inputs: Inputs, topics: list[Topic], scores_folder: Path, on_progress: Watch, on_phase: OnPhase
+) -> Prepared:
     """Open the models, run the references on all texts, check what can be checked, and draw the order."""
     config, data = inputs.config, inputs.data
+    on_phase(Phase(label=_REFERENCES))
     attacks = list({topic.attack.label: topic.attack for topic in topics if topic.attack is not None}.values())
     request = replace(inputs.request, needs=needs_of(attacks, config))
     models, plan = open_and_plan(config, request, scores_folder, ALONE, on_progress)
     attacks, left_out = without_misaligned(attacks, inputs.headline, aligned=plan.aligned)
     topics = _still_asked(topics, attacks)
     notes = score_references(plan, models, config, scores_folder=scores_folder, on_progress=on_progress)
-    compared = compare_texts(data, plan.words, plan.text_keys, plan.n_bytes, seed=config.seed)
+    on_phase(Phase(label=_SIDES))
+    compared = compare_texts(
+        data,
+        plan.words,
+        plan.text_keys,
+        plan.n_bytes,
+        seed=config.seed,
+        on_permutation=lambda done, total: on_phase(Phase(label=_SIDES, what="permutation", done=done, total=total)),
+    )
     reference_bits = _reference_bits(plan, inputs.seen, scores_folder)
     order = _random_order(inputs, compared.groups)
     ordered = taken(plan, order)

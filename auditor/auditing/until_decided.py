@@ -19,6 +19,7 @@ from ..gates.judge import conclude, explain_unsound, state_outcome
 from ..gates.policy import Policy
 from ..gates.sequential import Question, topics_of
 from ..gates.subject import Judged, explain_inversion
+from ..phases import UNTIL_DECIDED, OnPhase, Phase, unwatched
 from ..soundness.checks import is_same_model
 from ..stats.sequential import level_per_gate
 from .before_scoring import Prepared, prepare
@@ -38,6 +39,7 @@ def audit_until_decided(
     today: date,
     warn_only: bool = False,
     on_progress: Watch = None,
+    on_phase: OnPhase = unwatched,
 ) -> GateReport:
     """Run the target on texts in random order until every gate of a policy is decided.
 
@@ -56,6 +58,8 @@ def audit_until_decided(
         Report everything as it is, but with exit code 0.
     on_progress : callable, optional
         Told of every batch scored.
+    on_phase : callable, optional
+        Told of every phase that begins, of `auditor.phases.UNTIL_DECIDED`.
 
     Returns
     -------
@@ -79,17 +83,19 @@ def audit_until_decided(
     texts; it never vetoes.
     """
     _refuse_what_takes_all(config)
+    on_phase(Phase(label=UNTIL_DECIDED[1]))
     inputs = read_inputs(config)
     config = inputs.config
     topics, elsewhere = topics_of(
         policy, inputs.attacks, headline=inputs.headline.label, has_reference=bool(config.references)
     )
-    prepared = prepare(inputs, topics, scores_folder, on_progress)
+    prepared = prepare(inputs, topics, scores_folder, on_progress, on_phase)
     questions = _questions(prepared, policy)
     target_notes: list[str] = []
     n_scored = n_tokens = 0
     same_model = False
     if prepared.soundness.verdict != "veto":
+        on_phase(Phase(label=UNTIL_DECIDED[4]))
         with prepared.target(scores_folder, on_progress) as target:
             n_scored, same_model = _score_until_decided(prepared, target, questions)
             n_tokens = target.n_tokens_scored

@@ -23,6 +23,7 @@ from ..engine.tokens import encode
 from ..errors import ConfigError, DataError
 from ..estimates.canaries import measure_tiers
 from ..estimates.epsilon import Claim, declared_conditions
+from ..phases import CANARIES, OnPhase, Phase, unwatched
 from ..stats.exposure import null_mean
 from ..version import __version__
 from .checking import explain
@@ -41,6 +42,7 @@ def audit_canaries(
     scores_folder: Path,
     form: CanaryForm | None = None,
     on_progress: Callable[[ScoringProgress], None] | None = None,
+    on_phase: OnPhase = unwatched,
     rank: Rank = ALONE,
 ) -> CanaryResult:
     """Score all canaries, those that were left out as well, and measure every tier.
@@ -55,7 +57,8 @@ def audit_canaries(
         The score store.
     form : {"text", "prompt-completion", "messages"}, optional
         Form in which they were inserted; None is the one that was recorded.
-    on_progress : callable, optional
+    on_progress, on_phase : callable, optional
+        Told of every batch scored, and of every phase that begins, of `auditor.phases.CANARIES`.
     rank : Rank
 
     Raises
@@ -63,9 +66,12 @@ def audit_canaries(
     ConfigError, DataError
         If coins do not match their commitment, the final data do not hold the canaries, or a canary does not fit.
     """
+    on_phase(Phase(label=CANARIES[1]))
     canaries, form, held = _recorded(folder, form)
+    on_phase(Phase(label=CANARIES[2]))
     request = _request(config, canaries, form)
     collected = collect_signals(config, request, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
+    on_phase(Phase(label=CANARIES[3]))
     ours = canaries.secrets.canaries
     scores = _secret_scores(collected, ours, form)
     inside = np.array([is_in(canaries.secrets, one) for one in ours])

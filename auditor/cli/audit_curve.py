@@ -44,6 +44,7 @@ def run_curve(
         If a checkpoint could not be audited: when the others are done, or at once if other processes wait for this one.
     """
     from reports import CURVE_RENDERERS, html_curve, render_curve
+    from reports.curve import verdict_line
     from reports.verdict import headline_attack
 
     from ..comparison.curve import Tracer, checkpoint_names
@@ -80,7 +81,8 @@ def run_curve(
         if as_json:
             print_document(CURVE_RENDERERS["json"](tracer.curve()))
         else:
-            print_summary(render_curve(tracer.curve()), report_line("Curve", out / "curve.html"))
+            line = report_line("Curve", out / "curve.html")
+            print_summary(render_curve(tracer.curve()), line, verdict=verdict_line(tracer.curve()))
     if tracer.failed:
         first, n = tracer.failed[0], len(tracer.failed)
         more = f" (and {n - 1} more: see curve.json)" if n > 1 and tracer.n_audited else ""

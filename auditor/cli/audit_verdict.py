@@ -37,20 +37,23 @@ def judge_audit(policy: "Policy", out: Path, *, as_json: bool) -> int:
 
 def run_until_decided(config: "AuditConfig", policy: "Policy", out: Path, *, as_json: bool) -> int:
     """Score until every gate is decided, write and print the verdict."""
-    quiet_libraries()
-    from ..auditing.until_decided import audit_until_decided
-    from ..documents.checksums import CHECKSUMS, VERDICT
-    from .progress import scoring_progress
+    from ..phases import UNTIL_DECIDED
+    from .progress import phases
 
-    make_folder(out, folders=("scores",))
-    check_files(out / VERDICT, out / CHECKSUMS)
-    with scoring_progress(make_console(stderr=True)) as on_progress:
+    with phases(make_console(stderr=True), UNTIL_DECIDED) as shown:
+        quiet_libraries()
+        from ..auditing.until_decided import audit_until_decided
+        from ..documents.checksums import CHECKSUMS, VERDICT
+
+        make_folder(out, folders=("scores",))
+        check_files(out / VERDICT, out / CHECKSUMS)
         report = audit_until_decided(
             config,
             policy,
             scores_folder=out / "scores",
             today=datetime.now(UTC).date(),
-            on_progress=on_progress,
+            on_progress=shown.scored,
+            on_phase=shown.at,
         )
     return _tell(report, out, stderr=False, as_json=as_json)
 

@@ -189,21 +189,25 @@ def audit(out: Path, folder: Path, form: Any, as_json: bool, **options: Any) -> 
 
     `auditor audit --canaries FOLDER` does the same as a part of an audit, with a report and gates.
     """
-    quiet_libraries()
-    from reports.canaries import render_canaries
-
-    from ..canaries.auditing import audit_canaries
     from ..config import AuditConfig
-    from ..documents.files import to_text
-    from .progress import scoring_progress
+    from ..phases import CANARIES
+    from .progress import phases
 
     given = {key: value for key, value in options.items() if value not in (None, ())}
     if "references" in given:
         given["references"] = list(given["references"])
     config = AuditConfig.from_options({**given, "members": str(folder), "canaries": str(folder)})
     make_folder(out, folders=("scores",))
-    with scoring_progress(make_console(stderr=True)) as on_progress:
-        found = audit_canaries(config, folder, scores_folder=out / "scores", form=form, on_progress=on_progress)
+    with phases(make_console(stderr=True), CANARIES) as shown:
+        quiet_libraries()
+        from reports.canaries import render_canaries
+
+        from ..canaries.auditing import audit_canaries
+        from ..documents.files import to_text
+
+        found = audit_canaries(
+            config, folder, scores_folder=out / "scores", form=form, on_progress=shown.scored, on_phase=shown.at
+        )
     write(out / "canaries.json", to_text(found))
     if as_json:
         print_document(to_text(found))

@@ -28,6 +28,7 @@ def compare(old: Path, new: Path, out: Path | None, confidence: float, as_json: 
     means for the figures. The exit code is 0 whatever changed: `auditor gate` judges a comparison.json.
     """
     from reports import COMPARISON_RENDERERS, html_comparison, render_comparison
+    from reports.comparison import verdict_line
 
     from ..comparison.compare import compare_audits
 
@@ -43,7 +44,8 @@ def compare(old: Path, new: Path, out: Path | None, confidence: float, as_json: 
     if as_json:
         print_document(COMPARISON_RENDERERS["json"](comparison))
         return
-    print_summary(render_comparison(comparison), *([] if out is None else [f"\nReport: {out / 'comparison.html'}"]))
+    below = [] if out is None else [f"\nReport: {out / 'comparison.html'}"]
+    print_summary(render_comparison(comparison), *below, verdict=verdict_line(comparison))
 
 
 def _report(audit: Path, out: Path) -> str | None:

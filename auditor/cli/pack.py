@@ -49,15 +49,17 @@ def pack(out: Path, scores_folder: Path | None, as_json: bool, **options: Any) -
     if scores_folder is not None:
         make_folder(scores_folder, option="--scores")
     refuse_models_at_sight(*options["references"])
-    quiet_libraries()
-    from ..documents.files import to_text
-    from ..packs.writing import make_pack
-    from .progress import scoring_progress
+    from ..phases import PACK
+    from .progress import phases
 
     given = {key: list(value) if isinstance(value, tuple) else value
              for key, value in options.items() if value not in (None, ())}  # fmt: skip
-    with scoring_progress(make_console(stderr=True)) as on_progress:
-        manifest = make_pack(given, out, scores_folder=scores_folder, on_progress=on_progress)
+    with phases(make_console(stderr=True), PACK) as shown:
+        quiet_libraries()
+        from ..documents.files import to_text
+        from ..packs.writing import make_pack
+
+        manifest = make_pack(given, out, scores_folder=scores_folder, on_progress=shown.scored, on_phase=shown.at)
     if as_json:
         print_document(to_text(manifest))
         return

@@ -74,7 +74,8 @@ def predict(plot: Path | None, as_json: bool, **options: Any) -> None:
         print_document(to_text(prediction))
         return
     from reports import render_prediction
+    from reports.forecast import verdict_line
 
-    print_summary(render_prediction(prediction))
+    print_summary(render_prediction(prediction), verdict=verdict_line(prediction))
     if plot is not None:
         make_console(stderr=True).print(f"Map: {plot}", markup=False, soft_wrap=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..engine.scoring import ScoringProgress
 
-__all__ = ["Phases", "phases", "runs_progress", "scoring_progress", "training_progress"]
+__all__ = ["Phases", "phases", "training_progress"]
 
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -47,7 +47,13 @@ class Phases:
 
     def share(self, what: str) -> Callable[[float, float], None]:
         """Return who is told how much of the trainings is done."""
-        return lambda done, total: self._show(what, f"{done / total:.0%}", done, total)
+        pace = _Pace()
+
+        def show(done: float, total: float) -> None:
+            left = pace.left(done, total) if self._bar is None else ""
+            self._show(what, f"{done / total:.0%}{left}", done, total)
+
+        return show
 
     def _show(self, label: str, counted: str, done: float | None, total: float | None, *, now: bool = False) -> None:
         said = f"{self._head} {label}"
@@ -79,39 +85,6 @@ def phases(console: "Console", labels: Sequence[str]) -> Iterator[Phases]:
 
 
 @contextmanager
-def scoring_progress(console: "Console") -> Iterator[Callable[["ScoringProgress"], None]]:
-    """Yield a callback that shows tokens done, tokens per second and the time left."""
-    if not console.is_terminal:
-        yield _lines(console)
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    rate = _Rate()
-    bar = Progress(
-        TextColumn("{task.fields[label]}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} tokens, {task.fields[speed]:,.0f}/s"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
-    task = bar.add_task("scoring", total=None, label="", speed=0.0, visible=False)
-
-    def show(progress: "ScoringProgress") -> None:
-        bar.update(
-            task,
-            completed=progress.done_tokens,
-            total=progress.total_tokens,
-            label=progress.label,
-            speed=rate.after(progress.done_tokens),
-            visible=True,
-        )
-
-    with bar:
-        yield show
-
-
-@contextmanager
 def training_progress(console: "Console") -> Iterator[Callable[[str, int, int], None]]:
     """Yield a callback that shows the stage of training, the steps done and the time left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -133,59 +106,19 @@ def training_progress(console: "Console") -> Iterator[Callable[[str, int, int], 
         yield show
 
 
-@contextmanager
-def runs_progress(console: "Console", what: str) -> Iterator[Callable[[float, float], None]]:
-    """Yield a callback that shows the share of an experiment's work that is done, and the time left."""
-    if not console.is_terminal:
-        yield _share_lines(console, what)
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+class _Pace:
+    """Time that is left of trainings at the pace so far; what was done before does not count."""
 
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.percentage:.0f}%"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    def __init__(self) -> None:
+        self._first: tuple[float, float] | None = None
 
-
-def _share_lines(console: "Console", what: str) -> Callable[[float, float], None]:
-    """Print a line every half minute, with the time left at the pace so far, and the last one."""
-    started, printed = monotonic(), monotonic()
-    first: float | None = None
-
-    def show(done: float, total: float) -> None:
-        nonlocal printed, first
-        first = done if first is None else first
-        if monotonic() - printed < _SECONDS_BETWEEN_LINES and done < total:
-            return
-        printed = monotonic()
-        pace = (done - first) / (printed - started)
-        left = f", {(total - done) / pace:,.0f} s left" if pace > 0 else ""
-        console.print(f"{what}: {done / total:.0%}{left}", markup=False, highlight=False, soft_wrap=True)
-
-    return show
-
-
-def _lines(console: "Console") -> Callable[["ScoringProgress"], None]:
-    """Print a line every half minute, and the last one."""
-    rate, printed = _Rate(), monotonic()
-
-    def show(progress: "ScoringProgress") -> None:
-        nonlocal printed
-        speed = rate.after(progress.done_tokens)
-        finished = progress.done_tokens == progress.total_tokens
-        if not speed or (monotonic() - printed < _SECONDS_BETWEEN_LINES and not finished):
-            return
-        printed = monotonic()
-        left = (progress.total_tokens - progress.done_tokens) / speed
-        console.print(
-            f"{progress.done_tokens:,} of {progress.total_tokens:,} tokens ({progress.label}), "
-            f"{speed:,.0f} tokens/s, {left:,.0f} s left",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-
-    return show
+    def left(self, done: float, total: float) -> str:
+        """Say how long the rest takes; empty as long as nothing is known of it."""
+        now = monotonic()
+        start, before = self._first = self._first or (now, done)
+        if now == start or done == before:
+            return ""
+        return f", {(total - done) * (now - start) / (done - before):,.0f} s left"
 
 
 class _Rate:

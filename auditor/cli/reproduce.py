@@ -14,11 +14,20 @@ from .output import make_console, make_folder, print_summary, quiet_libraries, w
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import RenderableType
+
     from ..documents.reproduction import SweepSettings
+    from .progress import Phases
 
 __all__ = ["reproduce"]
 
 _STATE = "reproduction.json"
+_LOADING, _RANDOM, _SWEEP, _DRAWING = (
+    "loading PyTorch",
+    "training on random tokens",
+    "training the sweep on text",
+    "drawing the figures and the page",
+)
 _PARTS = ("capacity", "text", "membership", "extraction")
 
 
@@ -40,26 +49,32 @@ def reproduce(
     `capacity` trains models of several sizes on random tokens; `text`, `membership` and `extraction` are drawn from one
     sweep on your texts. What is interrupted goes on when started again. The page of what was found here: docs/paper.md.
     """
-    quiet_libraries()
     chosen = parts or _PARTS
     on_text = [part for part in chosen if part != "capacity"]
     if on_text and data is None:
         raise ConfigError(
             f"--part {', '.join(on_text)}: trained on texts; give them with --data, or --part capacity alone"
         )
-    from ..engine.loading.models import choose_device
-    from ..experiments.workers import cores
+    from .progress import phases
 
-    device = choose_device(device)
-    workers = workers or (cores() if device == "cpu" else 1)
-    texts = _read_texts(data, options) if on_text and data is not None else None
-    make_folder(out, folders=("capacity", "text"))
-    _claim_folder(out, scale, data if texts else None, texts)
-    if "capacity" in chosen:
-        _capacity(out, scale, device, workers)
-    if texts is not None and data is not None:
-        _text(out, scale, texts, data, device, workers)
-    _write_page(out, chosen)
+    trained = [*([_RANDOM] if "capacity" in chosen else []), *([_SWEEP] if on_text else [])]
+    with phases(make_console(stderr=True), (_LOADING, *trained, _DRAWING)) as shown:
+        quiet_libraries()
+        from ..engine.loading.models import choose_device
+        from ..experiments.workers import cores
+
+        device = choose_device(device)
+        workers = workers or (cores() if device == "cpu" else 1)
+        texts = _read_texts(data, options) if on_text and data is not None else None
+        make_folder(out, folders=("capacity", "text"))
+        _claim_folder(out, scale, data if texts else None, texts)
+        if "capacity" in chosen:
+            _capacity(out, scale, device, workers, shown)
+        if texts is not None and data is not None:
+            _text(out, scale, texts, data, device, workers, shown)
+        shown.begin(_DRAWING)
+        claims = _write_page(out, chosen)
+    print_summary(claims, f"\nPage: {out / 'paper.md'}")
 
 
 def _read_texts(data: str, options: dict[str, Any]) -> "Sequence[str]":
@@ -103,31 +118,31 @@ def _earlier(out: Path) -> "SweepSettings | None":
     return None
 
 
-def _capacity(out: Path, scale: Any, device: str, workers: int) -> None:
+def _capacity(out: Path, scale: Any, device: str, workers: int, shown: "Phases") -> None:
     from ..documents.files import to_text
     from ..experiments.reproduction.capacity import sweep_capacity
-    from .progress import runs_progress
 
-    with runs_progress(make_console(stderr=True), "capacity over sizes") as on_progress:
-        found = sweep_capacity(scale, folder=out / "capacity", device=device, workers=workers, on_progress=on_progress)
+    shown.begin(_RANDOM)
+    found = sweep_capacity(
+        scale, folder=out / "capacity", device=device, workers=workers, on_progress=shown.share(_RANDOM)
+    )
     write(out / "capacity-sweep.json", to_text(found))
 
 
-def _text(out: Path, scale: Any, texts: "Sequence[str]", name: str, device: str, workers: int) -> None:
+def _text(out: Path, scale: Any, texts: "Sequence[str]", name: str, device: str, workers: int, shown: "Phases") -> None:
     from ..documents.files import to_text
     from ..experiments.reproduction.text import sweep_text
-    from .progress import runs_progress
 
-    with runs_progress(make_console(stderr=True), "the sweep on text") as on_progress:
-        found = sweep_text(
-            scale, texts, name=Path(name).name, folder=out / "text", device=device, workers=workers,
-            on_progress=on_progress,
-        )  # fmt: skip
+    shown.begin(_SWEEP)
+    found = sweep_text(
+        scale, texts, name=Path(name).name, folder=out / "text", device=device, workers=workers,
+        on_progress=shown.share(_SWEEP),
+    )  # fmt: skip
     write(out / "calibration.json", to_text(found))
 
 
-def _write_page(out: Path, parts: "Sequence[str]") -> None:
-    """Draw the figures of the parts, and write the page of all that the folder holds."""
+def _write_page(out: Path, parts: "Sequence[str]") -> "RenderableType":
+    """Draw the figures of the parts, write the page of all that the folder holds, and return its claims."""
     from reports.paper import paper_claims, paper_page, render_claims
     from reports.plots import calibration_figure, capacity_sweep_figure, recited_figure, text_figure
 
@@ -146,4 +161,4 @@ def _write_page(out: Path, parts: "Sequence[str]") -> None:
     claims = paper_claims(capacity, text)
     figures = {part: f"{part}.svg" for part in _PARTS if (out / f"{part}.svg").is_file()}
     write(out / "paper.md", paper_page(capacity, text, figures=figures))
-    print_summary(render_claims(claims), f"\nPage: {out / 'paper.md'}")
+    return render_claims(claims)

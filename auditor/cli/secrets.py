@@ -53,14 +53,10 @@ def secrets(
     (characters from 0, the end not included), or found by a pattern. It is ranked among the strings of its form that
     could stand in its place. No secret is ever printed or written, nor a hash of one, as a short one could be guessed.
     """
-    quiet_libraries()
-    from reports.secrets import render_secrets
-
     from ..config import AuditConfig, DataSpec
-    from ..documents.files import to_text
-    from ..secrets.auditing import SecretPlan, audit_secrets
+    from ..phases import SECRETS
     from ..secrets.finding import check_kinds
-    from .progress import scoring_progress
+    from .progress import phases
 
     kinds = tuple(one.strip() for one in find.split(",")) if find is not None else ()
     check_kinds(kinds)
@@ -69,10 +65,17 @@ def secrets(
         given["references"] = list(given["references"])
     config = AuditConfig.from_options({**given, "members": members})
     data = DataSpec(path=members, text_field=text_field, split=split)
-    plan = SecretPlan(data=data, kinds=kinds, n_unknown=n_unknown, fills=_fills(fills))
+    n_fills = _fills(fills)
     check_folder(out)
-    with scoring_progress(make_console(stderr=True)) as on_progress:
-        found = audit_secrets(config, plan, on_progress=on_progress)
+    with phases(make_console(stderr=True), SECRETS) as shown:
+        quiet_libraries()
+        from reports.secrets import render_secrets
+
+        from ..documents.files import to_text
+        from ..secrets.auditing import SecretPlan, audit_secrets
+
+        plan = SecretPlan(data=data, kinds=kinds, n_unknown=n_unknown, fills=n_fills)
+        found = audit_secrets(config, plan, on_progress=shown.scored, on_phase=shown.at)
     make_folder(out)
     write(out / "secrets.json", to_text(found))
     if as_json:

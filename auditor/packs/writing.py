@@ -28,6 +28,7 @@ from ..engine.scoring import ScoringProgress
 from ..engine.signals import Collected, collect_signals
 from ..engine.store import SCORING_VERSION, ScoreStore
 from ..errors import ConfigError
+from ..phases import PACK, OnPhase, Phase, unwatched
 from ..soundness.texts import compare_texts
 from ..version import __version__
 from .archives import write_archive
@@ -56,6 +57,7 @@ def make_pack(
     *,
     scores_folder: Path | None = None,
     on_progress: Callable[[ScoringProgress], None] | None = None,
+    on_phase: OnPhase = unwatched,
 ) -> PackManifest:
     """Score the references, and write texts, scores, settings and fingerprints into one file.
 
@@ -67,6 +69,8 @@ def make_pack(
         File to write, readable for its owner only.
     scores_folder : Path, optional
         Score store to take scores from and to keep them in, such as that of an audit; none is kept if None.
+    on_progress, on_phase : callable, optional
+        Told of every batch scored, and of every phase that begins, of `auditor.phases.PACK`.
 
     Raises
     ------
@@ -74,7 +78,9 @@ def make_pack(
         With one line: what was given, what is allowed, what to do.
     """
     config = _config(options)
+    on_phase(Phase(label=PACK[1]))
     inputs = read_inputs(config)
+    on_phase(Phase(label=PACK[2]))
     with private_folder(path.absolute().parent) as folder:
         references_only = replace(config, target=config.references[0], references=config.references[1:])
         collected = collect_signals(
@@ -88,6 +94,7 @@ def make_pack(
             scores_folder=scores_folder or folder / "store",
             on_progress=on_progress,
         )
+        on_phase(Phase(label=PACK[3]))
         windows = [model.encoder.window for model in collected.models if model.encoder.window is not None]
         _write_texts(inputs.data, folder)
         _copy_rows(collected, scores_folder or folder / "store", folder / "scores")

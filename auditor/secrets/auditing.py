@@ -14,6 +14,7 @@ from ..engine.models import OpenedModel, open_models
 from ..engine.scoring import ScoringProgress, free_memory
 from ..errors import ConfigError
 from ..estimates.secrets import Scored, mean_of, rank_secret, with_verdicts
+from ..phases import SECRETS, OnPhase, Phase, unwatched
 from ..version import __version__
 from .finding import Corpus, Secret, find_secrets
 
@@ -77,7 +78,13 @@ class SecretPlan:
         return [secret.itself, *others]
 
 
-def audit_secrets(config: AuditConfig, plan: SecretPlan, *, on_progress: OnProgress | None = None) -> SecretsResult:
+def audit_secrets(
+    config: AuditConfig,
+    plan: SecretPlan,
+    *,
+    on_progress: OnProgress | None = None,
+    on_phase: OnPhase = unwatched,
+) -> SecretsResult:
     """Find the secrets, let every model score each and its fills, and rank.
 
     Parameters
@@ -85,17 +92,21 @@ def audit_secrets(config: AuditConfig, plan: SecretPlan, *, on_progress: OnProgr
     config : AuditConfig
         Target, references, and how they are run; its texts are not read.
     plan : SecretPlan
-    on_progress : callable, optional
+    on_progress, on_phase : callable, optional
+        Told of every batch scored, and of every phase that begins, of `auditor.phases.SECRETS`.
 
     Raises
     ------
     ConfigError, DataError, ModelError
         In one line that shows no secret.
     """
+    on_phase(Phase(label=SECRETS[1]))
     corpus = find_secrets(plan.data, kinds=plan.kinds, n_unknown=plan.n_unknown)
     _refuse_too_large(corpus, plan)
+    on_phase(Phase(label=SECRETS[2]))
     models = open_models(config)
     target, *references = (_score_all(model, corpus, plan, config, on_progress) for model in models)
+    on_phase(Phase(label=SECRETS[3]))
     secrets = with_verdicts(
         [
             rank_secret(_scored(one, plan, target[i], [scores[i] for scores in references]), level=config.confidence)
@@ -148,7 +159,7 @@ def _score_all(
     reader = GapReader(model, config)
     found = []
     for number, secret in enumerate(corpus.secrets):
-        label = f"{model.role}, secret {number + 1} of {len(corpus.secrets)}"
+        label = f"scoring the {model.role}, secret {number + 1} of {len(corpus.secrets)}"
 
         def tell(n_read: int, n: int, label: str = label, n_done: int = n_done, number: int = number) -> None:
             if on_progress is not None:

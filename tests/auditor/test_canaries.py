@@ -22,6 +22,7 @@ from auditor.documents.files import from_text, to_text
 from auditor.errors import ConfigError, DataError
 from auditor.estimates.canaries import measure_tiers
 from auditor.estimates.epsilon import Claim
+from auditor.phases import CANARIES
 from auditor.stats.exposure import exposure, null_mean
 from helpers import Run, build_tokenizer, make_texts, save_gpt2, write_jsonl
 from helpers_canaries import build_canaries, inside, written_canaries
@@ -576,6 +577,7 @@ def test_found_where_they_were_trained_on_and_nowhere_else(run: Run, tokenizer: 
     assert tier.epsilon.group_lower_bound > 0
     shown = run("canaries", "audit", "--target", target, "--canaries", folder, "--out", tmp_path / "out")
     assert "Canaries are remembered" in shown.out
+    assert set(CANARIES) <= set(shown.begun)
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from auditor.stats import intervals
 from auditor.stats.change import auc_change, mean_change
 from auditor.stats.p_values import holm
 from helpers import Run
+from reports.curve import finding
 
 ROOT = Path(__file__).parents[2]
 STEPS = (10, 30, 60)
@@ -164,6 +165,9 @@ def test_json_is_the_curve(run: Run, stored: Path, tiny_data: dict[str, Path], t
     ran = run("audit", *flags(stored, tiny_data, tmp_path, "run/checkpoint-[13]0"), "--json")
     assert ran.document == json.loads((tmp_path / "curve.json").read_text())
     assert [point["step"] for point in ran.document["points"]] == [10, 30]
+    quiet = run("audit", *flags(stored, tiny_data, tmp_path, "run/checkpoint-[13]0"), "--quiet")
+    assert quiet.out.count("\n") == 1
+    assert quiet.out[2:].startswith(f"{finding(read_curve(tmp_path / 'curve.json')).title}: ")
 
 
 def test_the_curve_can_be_rendered_again(run: Run, finished: dict[str, Any]) -> None:

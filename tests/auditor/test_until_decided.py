@@ -24,6 +24,7 @@ from auditor.engine.store import ScoreStore
 from auditor.errors import ConfigError
 from auditor.gates import sequential as early_gates
 from auditor.gates.policy import Gate, parse_policy
+from auditor.phases import UNTIL_DECIDED
 from helpers import Run, build_tokenizer, make_texts, save_gpt2, write_jsonl
 
 World = dict[str, Path]
@@ -392,6 +393,9 @@ def test_the_command_line(world: World, tmp_path: Path, run: Run) -> None:
     assert ran.code == 1, ran.err
     assert "decided after" in ran.out
     assert "Exit code 1" in ran.out
+    assert "target · audited until every gate is decided · policy" in ran.out
+    assert set(UNTIL_DECIDED) <= set(ran.begun)
+    assert ran.phases[0] == "1/5 loading PyTorch"
     assert sorted(path.name for path in (tmp_path / "early").iterdir()) == ["checksums.json", "gates.json", "scores"]
     document = json.loads((tmp_path / "early" / "gates.json").read_text())
     again = run(*early, "--json")
