@@ -34,6 +34,7 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 LongTexts = Literal["cut", "stride"]
 Engine = Literal["local", "ray"]
 Score = Literal["completion", "all"]
+CanaryForm = Literal["text", "prompt-completion", "messages"]
 
 DEVICE_MAPS = ("auto", "balanced", "sequential")
 """Ways to spread a model over devices; ``auto`` and ``balanced`` fill them evenly, ``sequential`` one after another."""
@@ -230,6 +231,8 @@ class AuditConfig:
         Share of the coins that is guessed, declared before looking.
     canaries : str, optional
         Folder of ``auditor canaries``, whose canaries are looked for in the target.
+    canary_form : {"text", "prompt-completion", "messages"}, optional
+        Form in which they were inserted. Left out, it is the one that was recorded.
     drop_ids : str, optional
         File of sample ids, one a line, that are left out (and counted).
     salt : str, optional
@@ -316,6 +319,7 @@ class AuditConfig:
     delta: float = 0.0
     guess_share: float = 0.2
     canaries: str | None = None
+    canary_form: CanaryForm | None = None
     drop_ids: str | None = None
     salt: str | None = None
     headline: str | None = None
@@ -405,6 +409,8 @@ class AuditConfig:
             raise ConfigError("device meta holds no weights, so it cannot score; use auto, cpu, cuda, cuda:N or mps")
         if self.long_texts not in get_args(LongTexts):
             raise ConfigError(f"long-texts must be one of {', '.join(get_args(LongTexts))}, got {self.long_texts!r}")
+        if self.canary_form not in (None, *get_args(CanaryForm)):
+            raise ConfigError(f"canary-form must be one of {', '.join(get_args(CanaryForm))}, got {self.canary_form!r}")
         if self.score not in get_args(Score):
             raise ConfigError(f"score must be one of {', '.join(get_args(Score))}, got {self.score!r}")
         if self.seed < 0:

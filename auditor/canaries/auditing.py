@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from attacks.base import TokenScores
 
 from ..config import AuditConfig
-from ..data.quoting import listing
+from ..data.quoting import listing, plain
 from ..documents.canaries import Canary, CanaryForm, CanaryResult
 from ..documents.coins import of_text
 from ..documents.epsilon import Condition
@@ -27,7 +27,7 @@ from ..phases import CANARIES, OnPhase, Phase, unwatched
 from ..stats.exposure import null_mean
 from ..version import __version__
 from .checking import explain
-from .folder import CanarySet, is_in, read_canaries, read_check, read_insertion
+from .folder import CanarySet, is_in, read_canaries, read_check, read_insertions
 from .insertion import shown
 
 __all__ = ["audit_canaries", "canary_request"]
@@ -40,7 +40,6 @@ def audit_canaries(
     folder: Path,
     *,
     scores_folder: Path,
-    form: CanaryForm | None = None,
     on_progress: Callable[[ScoringProgress], None] | None = None,
     on_phase: OnPhase = unwatched,
     rank: Rank = ALONE,
@@ -55,8 +54,6 @@ def audit_canaries(
         Of the canaries.
     scores_folder : Path
         The score store.
-    form : {"text", "prompt-completion", "messages"}, optional
-        Form in which they were inserted; None is the one that was recorded.
     on_progress, on_phase : callable, optional
         Told of every batch scored, and of every phase that begins, of `auditor.phases.CANARIES`.
     rank : Rank
@@ -67,7 +64,7 @@ def audit_canaries(
         If coins do not match their commitment, the final data do not hold the canaries, or a canary does not fit.
     """
     on_phase(Phase(label=CANARIES[1]))
-    canaries, form, held = _recorded(folder, form)
+    canaries, form, held = _recorded(folder, config.canary_form)
     on_phase(Phase(label=CANARIES[2]))
     request = _request(config, canaries, form)
     collected = collect_signals(config, request, scores_folder=scores_folder, on_progress=on_progress, rank=rank)
@@ -99,7 +96,7 @@ def audit_canaries(
             np.array([one.copies for one in ours]),
             claim=claim,
             attack=attack,
-            conditions=(*_conditions(canaries, held, bool(references)), *declared_conditions(
+            conditions=(*_conditions(folder, canaries, held, bool(references)), *declared_conditions(
                 headline=f"the loss on the secret{' beyond the reference' if references else ''}", by_default=True,
                 guess_share=config.guess_share,
             )),
@@ -116,22 +113,32 @@ def canary_request(config: AuditConfig) -> ScoringRequest:
     ConfigError, DataError
         As `audit_canaries` does, before anything is scored.
     """
-    canaries, form, _ = _recorded(Path(config.canaries or ""), None)
+    canaries, form, _ = _recorded(Path(config.canaries or ""), config.canary_form)
     return _request(config, canaries, form)
 
 
 def _recorded(folder: Path, form: CanaryForm | None) -> tuple[CanarySet, CanaryForm, bool]:
     """Read the canaries, their form, and whether the final data were seen to hold them."""
-    canaries, insertion, check = read_canaries(folder), read_insertion(folder), read_check(folder)
+    canaries, check = read_canaries(folder), read_check(folder)
     if check is not None and not check.holds:
         raise DataError(f"{explain(check)}; mend the data, check them again, and train on them")
-    if form is None and insertion is None:
+    return canaries, form or _recorded_form(folder), check is not None
+
+
+def _recorded_form(folder: Path) -> CanaryForm:
+    """Return the form in which the canaries were inserted; which of two is meant is not for us to guess."""
+    insertions = read_insertions(folder)
+    how = "with --form (auditor canaries audit) or --canary-form (auditor audit)"
+    if not insertions:
         raise ConfigError(
-            f"{folder}: no insertion was recorded, so the form of the canaries is not known: give --form text, "
-            "prompt-completion or messages"
+            f"{folder}: no insertion was recorded, so the form of the canaries is not known: say text, "
+            f"prompt-completion or messages {how}"
         )
-    known = form or (insertion.form if insertion else "text")
-    return canaries, known, check is not None
+    first, *others = dict.fromkeys(one.form for one in insertions)
+    if others:
+        each = listing([f"{one.form} in {plain(one.out)}" for one in insertions])
+        raise ConfigError(f"{folder}: canaries were inserted in several forms ({each}): say which was trained on {how}")
+    return first
 
 
 def _request(config: AuditConfig, canaries: CanarySet, form: CanaryForm) -> ScoringRequest:
@@ -217,9 +224,9 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
     return n
 
 
-def _conditions(canaries: CanarySet, held: bool, with_reference: bool) -> tuple[Condition, ...]:
+def _conditions(folder: Path, canaries: CanarySet, held: bool, with_reference: bool) -> tuple[Condition, ...]:
     """Say what of the canaries was checked, and what could not be."""
-    n = len(canaries.secrets.canaries)
+    n, n_insertions = len(canaries.secrets.canaries), len(read_insertions(folder))
     return (
         Condition(
             name="independent_fair_coins",
@@ -248,6 +255,18 @@ def _conditions(canaries: CanarySet, held: bool, with_reference: bool) -> tuple[
         *(
             [
                 Condition(
+                    name="inserted_once",
+                    verdict="unchecked",
+                    detail=f"the canaries were inserted into {n_insertions} sets of data: a target trained on several of them "
+                    "saw each more often than its tier says, and the bound of a record is then too high",
+                )
+            ]
+            if n_insertions > 1
+            else []
+        ),
+        *(
+            [
+                Condition(
                     name="reference_blind",
                     verdict="unchecked",
                     detail="the reference must not have been trained on data that hold these canaries",
@@ -261,8 +280,8 @@ def _conditions(canaries: CanarySet, held: bool, with_reference: bool) -> tuple[
 
 def _warnings(folder: Path) -> list[str]:
     """Say where so many canaries were inserted that they are a part of the training."""
-    insertion, check = read_insertion(folder), read_check(folder)
-    share = check.share_of_tokens if check else insertion.share_of_characters if insertion else 0.0
+    insertions, check = read_insertions(folder), read_check(folder)
+    share = check.share_of_tokens if check else max((one.share_of_characters for one in insertions), default=0.0)
     if share <= _LARGE_SHARE:
         return []
     much = "so many change what is trained" if share > _VERY_LARGE_SHARE else "0.1% is usual at most"

@@ -8,7 +8,7 @@ from ..documents.coins import coin, commitment, of_text
 from ..documents.files import for_owner, read_document, to_text, whole_file
 from ..errors import ConfigError, ResultError
 
-__all__ = ["FILES", "CanarySet", "is_in", "read_canaries", "read_check", "read_insertion", "record", "write_canaries"]
+__all__ = ["FILES", "CanarySet", "is_in", "read_canaries", "read_check", "read_insertions", "record", "write_canaries"]
 
 SECRETS, MANIFEST, INSERTION, CHECK = "secrets.json", "manifest.json", "insertion.json", "check.json"
 FILES = (SECRETS, MANIFEST, INSERTION, CHECK)
@@ -76,13 +76,36 @@ def read_canaries(folder: Path) -> CanarySet:
 
 
 def record(folder: Path, found: CanaryInsertion | FinalData) -> None:
-    """Write down how canaries were inserted, or what the final data hold of them."""
-    _write(folder / (INSERTION if isinstance(found, CanaryInsertion) else CHECK), found)
+    """Write down how canaries were inserted, beside earlier insertions, or what the final data hold of them.
+
+    An insertion into a file that an earlier one wrote takes the place of its record, as it took that of the file.
+    """
+    _write(_place_of(folder, found) if isinstance(found, CanaryInsertion) else folder / CHECK, found)
 
 
-def read_insertion(folder: Path) -> CanaryInsertion | None:
-    """Read how the canaries were inserted; None if that was not recorded."""
-    return _read(folder / INSERTION, CanaryInsertion, "record of an insertion (`auditor canaries insert`)")
+def read_insertions(folder: Path) -> tuple[CanaryInsertion, ...]:
+    """Read every insertion of the canaries, in the order of their records."""
+    what = "record of an insertion (`auditor canaries insert`)"
+    return tuple(found for file in _insertions(folder) if (found := _read(file, CanaryInsertion, what)) is not None)
+
+
+def _insertions(folder: Path) -> list[Path]:
+    """List the records of insertions: ``insertion.json``, ``insertion-2.json`` and so on."""
+    found: list[Path] = []
+    while (file := _numbered(folder, len(found) + 1)).exists():
+        found.append(file)
+    return found
+
+
+def _numbered(folder: Path, number: int) -> Path:
+    return folder / (INSERTION if number == 1 else INSERTION.replace(".", f"-{number}."))
+
+
+def _place_of(folder: Path, made: CanaryInsertion) -> Path:
+    """Choose the file of a record: that of an earlier insertion into the same data, else a new one."""
+    earlier = read_insertions(folder)
+    same = [number for number, one in enumerate(earlier, 1) if one.out == made.out]
+    return _numbered(folder, same[0] if same else len(earlier) + 1)
 
 
 def read_check(folder: Path) -> FinalData | None:

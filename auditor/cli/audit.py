@@ -147,6 +147,11 @@ __all__ = ["audit"]
         "--canaries", type=PLACE, metavar="FOLDER", help="Look for these canaries of `auditor canaries`, too."
     ),
     click.option(
+        "--canary-form",
+        type=click.Choice(["text", "prompt-completion", "messages"]),
+        help="Form in which they were inserted.  [default: as recorded]",
+    ),
+    click.option(
         "--retrained",
         type=PLACE,
         metavar="M",

@@ -112,13 +112,17 @@ def insert(data: Path, folder: Path, out: Path, form: Any, text_field: str, spli
     columns `prompt` and `completion`, or a column `messages`. All other rows stay as they are, in their order.
     """
     quiet_libraries()
-    from ..canaries.folder import read_canaries, record
+    from ..canaries.folder import read_canaries, read_insertions, record
     from ..canaries.insertion import InsertionPlan, insert_canaries
+    from ..data.quoting import listing, plain
     from ..documents.files import to_text
 
     plan = InsertionPlan(source=data, out=out, form=form, text_field=text_field, split=split)
     check_folder(out)
-    found = insert_canaries(plan, read_canaries(folder))
+    canaries, earlier = read_canaries(folder), [one for one in read_insertions(folder) if one.out != str(out)]
+    if any(one.out == str(data) for one in earlier):
+        raise ConfigError(f"{plain(data)} holds these canaries already: insert them into the data as they were before")
+    found = insert_canaries(plan, canaries)
     record(folder, found)
     (folder / "check.json").unlink(missing_ok=True)  # it would be that of other data
     if as_json:
@@ -129,6 +133,9 @@ def insert(data: Path, folder: Path, out: Path, form: Any, text_field: str, spli
     if share > 0.001:
         worse = "so many change what is trained" if share > 0.01 else "0.1% is usual at most"
         lines.append(f"Canaries are {share:.2%} of the characters: {worse}.")
+    if earlier:
+        others = listing([f"{plain(one.out)} ({one.form})" for one in earlier])
+        lines.append(f"These canaries were inserted before, into {others}: train on one of these sets only.")
     lines.append(
         f"Tokenise and pack, then: auditor canaries check TOKENISED --canaries {shlex.quote(str(folder))} --tokenizer M"
     )
@@ -180,11 +187,11 @@ def check(data: Path, folder: Path, tokenizer: str, split: str, as_json: bool) -
     "--adapter", type=PLACE, metavar="PEFT_DIR", help="PEFT adapter on the target; the reference is then its base."
 )
 @shared("--tokenizer", "--reference-tokenizer")
-@click.option("--form", type=_FORMS, help="Form in which they were inserted.  [default: as recorded]")
+@click.option("--form", "canary_form", type=_FORMS, help="Form in which they were inserted.  [default: as recorded]")
 @shared("--prefix-token", "--dtype", "--device", "--confidence", "--delta", "--guess-share")
 @shared("--trust-remote-code", default=None)
 @printing_options("canaries.json on stdout")
-def audit(out: Path, folder: Path, form: Any, as_json: bool, **options: Any) -> None:
+def audit(out: Path, folder: Path, as_json: bool, **options: Any) -> None:
     """Look for the canaries in a model: exposure and a lower bound on epsilon, tier by tier.
 
     `auditor audit --canaries FOLDER` does the same as a part of an audit, with a report and gates.
@@ -206,7 +213,7 @@ def audit(out: Path, folder: Path, form: Any, as_json: bool, **options: Any) -> 
         from ..documents.files import to_text
 
         found = audit_canaries(
-            config, folder, scores_folder=out / "scores", form=form, on_progress=shown.scored, on_phase=shown.at
+            config, folder, scores_folder=out / "scores", on_progress=shown.scored, on_phase=shown.at
         )
     write(out / "canaries.json", to_text(found))
     if as_json:

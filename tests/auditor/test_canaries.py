@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from auditor.canaries.checking import count_canaries, explain, read_sequences
-from auditor.canaries.folder import CanarySet, read_canaries, read_check, read_insertion
+from auditor.canaries.folder import CanarySet, read_canaries, read_check, read_insertions
 from auditor.canaries.insertion import InsertionPlan, insert_canaries
 from auditor.documents.canaries import CANARIES_VERSION, CanaryResult, FinalData
 from auditor.documents.files import from_text, to_text
@@ -541,14 +541,54 @@ def test_canaries_in_messages_are_scored_by_the_chat_template(run: Run, tmp_path
     source = written_as("jsonl", rows_of("messages"), tmp_path)
     inserted = run("canaries", "insert", source, "--canaries", folder, "--out", tmp_path / "b.jsonl", "--json")
     assert inserted.document["form"] == "messages"
-    insertion = read_insertion(folder)
-    assert insertion is not None
+    (insertion,) = read_insertions(folder)
     assert insertion.n_inserted == sum(expected(made).values())
     found = audit(run, target, folder, tmp_path / "out")
     assert found.form == "messages"
     bare = save_gpt2(tmp_path / "bare", seed=1, n_positions=128)
     ran = run("canaries", "audit", "--target", bare, "--canaries", folder, "--out", tmp_path / "out")
     assert (ran.code, "has no chat template" in ran.err) == (2, True)
+
+
+def inserted(run: Run, source: Path, folder: Path, out: Path, *more: object) -> Any:
+    return run("canaries", "insert", source, "--canaries", folder, "--out", out, *more)
+
+
+def test_every_insertion_is_kept_and_an_audit_asks_which_was_trained_on(
+    run: Run, tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    made = build_canaries(number=4, seed=5)
+    folder = written_canaries(tmp_path / "c", made)
+    texts = write_jsonl(tmp_path / "t.jsonl", make_texts(20, seed=1))
+    data = written_as("jsonl", rows_of("prompt-completion"), tmp_path)
+    assert inserted(run, texts, folder, tmp_path / "b.jsonl").code == 0
+    again = inserted(run, data, folder, tmp_path / "d.jsonl")
+    assert "were inserted before, into" in again.out
+    assert "b.jsonl (text): train on one of these sets only" in again.out.replace("\n", " ")
+    assert [one.form for one in read_insertions(folder)] == ["text", "prompt-completion"]
+    unclear = run("canaries", "audit", "--target", tiny_models["target"], "--canaries", folder, "--out", tmp_path / "o")
+    assert unclear.code == 2
+    assert "inserted in several forms (text in" in unclear.err
+    assert "--form" in unclear.err
+    found = audit(run, tiny_models["target"], folder, tmp_path / "out", "--form", "text")
+    assert found.form == "text"
+    once = [one for tier in found.tiers for one in tier.epsilon.conditions if one.name == "inserted_once"]
+    assert {one.verdict for one in once} == {"unchecked"}
+    assert "2 sets of data" in once[0].detail
+
+
+def test_an_insertion_done_again_takes_the_place_of_its_record(run: Run, tmp_path: Path) -> None:
+    folder = written_canaries(tmp_path / "c", build_canaries(number=4, seed=5))
+    texts, out = write_jsonl(tmp_path / "a.jsonl", make_texts(20, seed=1)), tmp_path / "b.jsonl"
+    assert inserted(run, texts, folder, out).code == 0
+    out.unlink()
+    assert inserted(run, write_jsonl(tmp_path / "e.jsonl", make_texts(30, seed=2)), folder, out).code == 0
+    (one,) = read_insertions(folder)
+    assert one.n_rows == 30
+    twice = inserted(run, out, folder, tmp_path / "f.jsonl")
+    assert twice.code == 2
+    assert "holds these canaries already" in twice.err
+    assert not (tmp_path / "f.jsonl").exists()
 
 
 def test_canaries_that_do_not_fit_are_named(run: Run, folder: Path, tmp_path: Path) -> None:
