@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from auditor.canaries.folder import CanarySet, is_in, write_canaries
-from auditor.documents.canaries import Canary, CanaryManifest, CanarySecrets, HashedCanary
+from auditor.documents.canaries import Canary, CanaryManifest, CanaryResult, CanarySecrets, HashedCanary
 from auditor.documents.coins import commitment
+from auditor.estimates.canaries import measure_tiers
+from auditor.estimates.epsilon import Claim
 
 SEED = "5a" * 32
 
@@ -54,3 +56,35 @@ def written_canaries(folder: Path, made: CanarySet) -> Path:
 def inside(made: CanarySet) -> list[Canary]:
     """Return the canaries whose coin is in."""
     return [one for one in made.secrets.canaries if is_in(made.secrets, one)]
+
+
+def canary_result(n: int = 100, *, shift: float, copies: tuple[int, ...] = (1, 4), delta: float = 0.0) -> CanaryResult:
+    """Return an audit of ``n`` canaries a tier, every second one in, its score ``shift`` above the others."""
+    tiers = np.repeat(copies, n)
+    is_in = np.arange(tiers.size) % 2 == 0
+    scores = np.random.default_rng(0).normal(size=tiers.size) + shift * is_in
+    n_out = int((~is_in).sum())
+    return CanaryResult(
+        auditor_version="0",
+        canaries="canaries",
+        coins_sha256="0" * 64,
+        target="tuned",
+        target_sha256="1" * 64,
+        references=(),
+        form="text",
+        attack="loss",
+        n_canaries=tiers.size,
+        n_ranked_against=n_out,
+        null_exposure=1.4,
+        largest_exposure=float(np.log2(n_out)),
+        tiers=measure_tiers(
+            [f"c{i}" for i in range(tiers.size)],
+            scores,
+            is_in,
+            tiers,
+            claim=Claim(delta=delta),
+            attack="loss",
+            conditions=(),
+        ),
+        warnings=(),
+    )

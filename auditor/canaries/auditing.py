@@ -257,7 +257,7 @@ def _conditions(folder: Path, canaries: CanarySet, held: bool, with_reference: b
                 Condition(
                     name="inserted_once",
                     verdict="unchecked",
-                    detail=f"the canaries were inserted into {n_insertions} sets of data: a target trained on several of them "
+                    detail=f"the canaries were inserted into {n_insertions} sets of data: a target trained on several "
                     "saw each more often than its tier says, and the bound of a record is then too high",
                 )
             ]

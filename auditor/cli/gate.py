@@ -65,9 +65,10 @@ def gate(
 ) -> int:
     """Hold a RESULT against a policy: exit code 0 passed, 1 a gate stops it, 2 anything else.
 
-    RESULT is the result.json of an audit or its folder, what `auditor predict --json` printed, or the comparison.json
-    of two audits; - reads it from stdin. The gates.json of `auditor audit --policy` was judged already: it is told
-    again, in any format. A result that its checksums.json contradicts is refused; one without says so.
+    RESULT is the result.json of an audit or its folder, what `auditor predict --json` printed, the comparison.json of
+    two audits, or a canaries.json or secrets.json, which have a built-in policy of their own; - reads it from
+    stdin. The gates.json of `auditor audit --policy` was judged already: it is told again, in any format. A result that
+    its checksums.json contradicts is refused; one without says so.
     """
     if create_pr and push_to is None:
         raise ConfigError("--create-pr is for --push-model-card: name the repository on the hub, as owner/name")
@@ -92,8 +93,8 @@ def gate(
             raise ConfigError(f"{file} was judged already: --policy, --baseline and --list are for a result")
         report = earlier
     else:
-        policy = built_in_policy() if policy_file is None else read_policy(policy_file)
         judged = _judged(data, file, baseline)
+        policy = built_in_policy(judged.part) if policy_file is None else read_policy(policy_file)
         if list_paths:
             return _list(judged)
         report = judge_today(policy, judged, warn_only=warn_only)

@@ -13,7 +13,7 @@ __all__ = ["comparable_attacks", "differences"]
 
 
 LONGEST = 300
-SOURCES = ("target", "references", "members", "non_members")
+SOURCES = ("target", "references", "members", "non_members", "dtype")
 """Keys of a configuration that the models and the data describe better."""
 
 SCORED = "texts are scored otherwise, so bits and attacks differ for that reason too"

@@ -26,7 +26,7 @@ ANY = "any"
 """Segment that stands for every named entry of a list: ``attacks.any.auc``."""
 
 _KEYS = ("attack", "label", "metric", "quantity", "fpr", "share", "by", "copies")
-_NAMED = ("attack", "label", "metric", "quantity")  # entries that ``any`` runs over; rates and shares are not
+_NAMED = ("attack", "label", "metric", "quantity", "copies")  # entries that ``any`` runs over; rates and shares are not
 _LEFT_OUT = frozenset(
     {"params", "roc", "bins", "signed_bits_histogram", "top_samples", "p_value", "p_value_holm", "threshold_bits"}
 )
@@ -71,6 +71,8 @@ class Figure:
         Degrees of freedom of the t quantile that the interval was made with.
     caveat : str or None
         Of which values the interval may hold less often than its level says.
+    ceiling : float or None
+        Of a lower bound, or a rank: the most that the evidence could have shown. A limit above it is never broken.
     sample_ids : tuple of (str, float)
         Samples behind it, the worst first, each with what is held against a limit to name it: its own value where the
         figure is the largest of them, the count where it is their number.
@@ -91,6 +93,7 @@ class Figure:
     unseen_below: float | None = None
     caveat: str | None = None
     df: float | None = None
+    ceiling: float | None = None
     sample_ids: tuple[tuple[str, float], ...] = ()
 
 
@@ -147,9 +150,9 @@ class _Place:
     with_any: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
 
-    def into(self, segment: str, *, named: bool = False) -> "_Place":
-        general = ANY if named else segment
-        labels = (*self.labels, segment) if named else self.labels
+    def into(self, segment: str, label: str | None = None) -> "_Place":
+        general = segment if label is None else ANY
+        labels = self.labels if label is None else (*self.labels, label)
         return _Place((*self.segments, segment), (*self.with_any, general), labels)
 
     @property
@@ -225,7 +228,8 @@ def _walk_list(values: list[Any], place: _Place) -> Iterator[tuple[_Place, Figur
         key = next((key for key in _KEYS if isinstance(entry, Mapping) and key in entry), None)
         if key is not None:
             segment = f"{entry[key]:g}" if _is_number(entry[key]) else str(entry[key])
-            yield from _walk_mapping(entry, place.into(segment, named=key in _NAMED))
+            label = f"{segment}x" if key == "copies" else segment
+            yield from _walk_mapping(entry, place.into(segment, label if key in _NAMED else None))
 
 
 def _is_number(value: object) -> bool:
@@ -338,7 +342,8 @@ def _patterns(hint: Any, regex: str, example: str, entries: Mapping[str, str]) -
         if key is None:
             return
         rates = key in ("fpr", "share", "copies")
-        regex += r"\." + (_NUMBER if rates else entries.get(key, ".+"))
+        of_numbers = rf"(?:{ANY}|{_NUMBER})" if key in _NAMED else _NUMBER
+        regex += r"\." + (of_numbers if rates else entries.get(key, ".+"))
         example += ".16" if key == "copies" else ".0.01" if rates else f".{ANY}"
     if hint in (int, float) or (isinstance(hint, type) and issubclass(hint, Estimate)):
         yield PathPattern(regex=re.compile(regex), example=example)

@@ -170,12 +170,15 @@ def _tests(policy: Policy, judged: Judged) -> tuple[list[_Test], list[str]]:
             elsewhere.append(gate.name)
     if not tests:
         subject = "an audit" if judged.kind == "audit" else f"a {judged.kind}"
+        subject = f"{subject} of {judged.part} alone" if judged.part else subject
         raise ConfigError(f"policy {policy.source}: no gate is about {subject}, so there is nothing to judge")
     return tests, elsewhere
 
 
 def _is_about(gate: Gate, judged: Judged) -> bool:
     """Whether a document of this kind may have the figure of a gate; an audit may be given a baseline."""
+    if judged.part is not None:
+        return gate.metric.startswith(f"{judged.part}.")
     kind = kind_of_path(gate.metric)
     return kind == judged.kind or (kind == "comparison" and judged.kind == "audit")
 
@@ -197,7 +200,7 @@ def _refusal(path: str, judged: Judged) -> str | None:
     if path.startswith("change."):
         named = ", ".join(judged.change_vetoes)
         return f"nothing may be concluded from this comparison: {named}" if named else None
-    if judged.kind != "audit" or path in _OF_NO_SAMPLES or _is_apart(path):
+    if judged.kind != "audit" or judged.part is not None or path in _OF_NO_SAMPLES or _is_apart(path):
         return None
     if judged.soundness is None:
         return "the audit holds no soundness checks, so its figures may not be judged"
@@ -326,6 +329,11 @@ def _decide(test: _Test, judged: Judged, adjusted: tuple[float | None, float | N
     if figure.level is None:
         what = "the figure" if figure.low == figure.high else "the whole band"
         remedy = "it is a band of predictions, an audit after training decides"
+    if gate.max is not None and figure.ceiling is not None and figure.ceiling <= gate.max:
+        return "inconclusive", (
+            f"at most {figure.ceiling:.4g} can be shown here, so that nothing could break the limit of {gate.max:g}: "
+            "audit with more canaries, coins or fills, or set the limit lower"
+        )
     if (gate.min is None or figure.low >= gate.min) and (gate.max is None or figure.high <= gate.max):
         return "pass", f"{what} is within the limit"
     sides = (

@@ -17,7 +17,7 @@ from ..documents.figures import ANY, nearest_paths
 from ..documents.gates import Tolerable
 from ..errors import ConfigError
 from ..toml_files import parse_toml, read_toml_text
-from .subject import kind_of_path, may_exist
+from .subject import Part, kind_of_path, may_exist
 
 __all__ = [
     "BUILT_IN",
@@ -123,14 +123,14 @@ class Policy:
 
 
 @cache
-def built_in_text() -> str:
-    """Return the built-in policy as ``auditor gate --init`` writes it."""
-    return files(__package__).joinpath("templates", "policy.toml").read_text(encoding="utf-8")
+def built_in_text(part: Part | None = None) -> str:
+    """Return the built-in policy, of an audit as ``auditor gate --init`` writes it, or of a document of one part."""
+    return files(__package__).joinpath("templates", f"{part or 'policy'}.toml").read_text(encoding="utf-8")
 
 
-def built_in_policy() -> Policy:
-    """Return the policy that holds where none is given: exactly the text that ``--init`` writes."""
-    return parse_policy(built_in_text(), BUILT_IN)
+def built_in_policy(part: Part | None = None) -> Policy:
+    """Return the policy that holds where none is given, of an audit exactly the text that ``--init`` writes."""
+    return parse_policy(built_in_text(part), BUILT_IN)
 
 
 def read_policy(path: Path) -> Policy:

@@ -24,13 +24,15 @@ from ..documents.result import SCHEMA_VERSION, AuditResult, Verdict
 from ..documents.secrets import SECRETS_VERSION, SecretsResult
 from ..errors import ResultError
 from ..laws.membership import auc_from_f1
+from .ceilings import ceilings_of_canaries, ceilings_of_epsilon, ceilings_of_secrets, with_ceilings
 
 __all__ = [
-    *("Judged", "Kind", "explain_inversion", "inversion", "is_inverted", "kind_of_path", "may_exist"),
+    *("Judged", "Kind", "Part", "explain_inversion", "inversion", "is_inverted", "kind_of_path", "may_exist"),
     *("read_bytes", "read_judged", "with_changes", "with_checksums"),
 ]
 
 Kind = Literal["audit", "prediction", "comparison"]
+Part = Literal["canaries", "secrets"]
 
 AUDIT_PARTS = (
     "attacks",
@@ -62,6 +64,8 @@ class Judged:
     path, sha256 : str
         Where it was read from, and the hash of its bytes.
     kind : {"audit", "prediction", "comparison"}
+    part : {"canaries", "secrets"} or None
+        The one part of an audit that a document of its own holds.
     subject : str
         The model, in a word for people.
     soundness : {"pass", "warn", "veto"} or None
@@ -86,6 +90,7 @@ class Judged:
     doubts: tuple[str, ...]
     figures: Mapping[str, tuple[Figure, ...]]
     missing: Mapping[str, str]
+    part: Part | None = None
     checksums: Checksums | None = None
 
 
@@ -303,7 +308,7 @@ def _counted(path: str, description: str, value: float, samples: Sequence[tuple[
 def _audit(text: str, path: str, sha256: str) -> Judged:
     result = from_text(text, AuditResult, version=SCHEMA_VERSION, what="result document")
     plain = json.loads(text)
-    figures = catalogue(plain, AUDIT_PARTS)
+    figures = with_ceilings(catalogue(plain, AUDIT_PARTS), _ceilings(result.epsilon, result.canaries))
     missing = {part: "not run in this audit" for part in AUDIT_PARTS if not plain.get(part)}
     missing["change"] = "no baseline to compare with was given (--baseline)"
     missing["secrets"] = "no part of an audit: judge the secrets.json of `auditor secrets`"
@@ -340,21 +345,27 @@ def _void(epsilon: EpsilonResult | None, canaries: CanaryResult | None) -> dict[
     return found
 
 
+def _ceilings(epsilon: EpsilonResult | None, canaries: CanaryResult | None) -> dict[str, float]:
+    """Return the most that coins and canaries can show, by the paths of their figures."""
+    of_coins = {} if epsilon is None else ceilings_of_epsilon(epsilon)
+    return of_coins if canaries is None else of_coins | ceilings_of_canaries(canaries)
+
+
 def _canaries(text: str, path: str, sha256: str) -> Judged:
     """Take an audit of canaries alone for the part of an audit that it is."""
     found = from_text(text, CanaryResult, version=CANARIES_VERSION, what="audit of canaries")
-    missing = {part: "not run in this audit of canaries" for part in AUDIT_PARTS if part != "canaries"}
-    return _part("canaries", text, path, sha256, subject=found.target, missing={**missing, **_void(None, found)})
+    judged = _part("canaries", text, path, sha256, subject=found.target, missing=_void(None, found))
+    return replace(judged, figures=with_ceilings(judged.figures, _ceilings(None, found)))
 
 
 def _secrets(text: str, path: str, sha256: str) -> Judged:
     """Take ranked secrets for a part of an audit, which no audit runs by itself."""
     found = from_text(text, SecretsResult, version=SECRETS_VERSION, what="result of secrets")
-    missing = dict.fromkeys(AUDIT_PARTS, "not run by `auditor secrets`")
-    return _part("secrets", text, path, sha256, subject=found.target, missing=missing)
+    judged = _part("secrets", text, path, sha256, subject=found.target, missing={})
+    return replace(judged, figures=with_ceilings(judged.figures, ceilings_of_secrets(found)))
 
 
-def _part(key: str, text: str, path: str, sha256: str, *, subject: str, missing: Mapping[str, str]) -> Judged:
+def _part(key: Part, text: str, path: str, sha256: str, *, subject: str, missing: Mapping[str, str]) -> Judged:
     """Take a document for one part of an audit, by its key; no soundness check was run with it."""
     return Judged(
         path=path,
@@ -366,6 +377,7 @@ def _part(key: str, text: str, path: str, sha256: str, *, subject: str, missing:
         doubts=(),
         figures=catalogue({key: json.loads(text)}, (key,)),
         missing=missing,
+        part=key,
     )
 
 

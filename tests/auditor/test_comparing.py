@@ -319,6 +319,12 @@ def altered(result: AuditResult, *, models: tuple[ModelProvenance, ...] | None =
     return replace(result, provenance=provenance, config={**result.config, **config})
 
 
+def test_a_precision_is_what_models_ran_in_and_not_how_it_was_asked_for(write: Write) -> None:
+    """A pack stores the precision that ``auto`` came to."""
+    ours, packed = (altered(document(OLD), dtype=asked) for asked in ("auto", "float32"))
+    assert compare_audits(write(OLD, ours), write(OLD, packed)).differences == ()
+
+
 @pytest.mark.parametrize(
     ("change", "what", "effect"),
     [
@@ -331,6 +337,11 @@ def altered(result: AuditResult, *, models: tuple[ModelProvenance, ...] | None =
             "caution",
         ),
         ({"models": (model("target", tokenizer_sha256="u"), model("reference"))}, "target tokenizer", "caution"),
+        (
+            {"models": (model("target", dtype="bfloat16"), model("reference")), "dtype": "auto"},
+            "target precision",
+            "caution",
+        ),
         ({"max_tokens": 8}, "option max_tokens", "caution"),
         ({"seed": 1}, "option seed", "none"),
     ],
