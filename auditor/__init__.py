@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .api.evaluation import Evaluation, evaluate
     from .api.forecast import predict
     from .api.scores import score
+    from .api.secrets import rank_secrets
     from .errors import AuditError, ConfigError, DataError, ModelError, ResultError
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "epsilon_lower_bound",
     "evaluate",
     "predict",
+    "rank_secrets",
     "read_audit",
     "score",
 ]
@@ -41,6 +43,7 @@ _HOMES = {
     "api.evaluation": ("Evaluation", "evaluate"),
     "api.forecast": ("predict",),
     "api.scores": ("score",),
+    "api.secrets": ("rank_secrets",),
     "errors": ("AuditError", "ConfigError", "DataError", "ModelError", "ResultError"),
 }
 """Modules that are imported when one of their names is first used."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from auditor.documents.prediction import Prediction
     from auditor.documents.result import AuditResult
     from auditor.documents.secrets import SecretsResult
+    from auditor.documents.secrets_changes import SecretsChanges
     from auditor.experiments.demo import CopiesRow
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "GATE_RENDERERS",
     "LEADERBOARD_RENDERERS",
     "RENDERERS",
+    "SECRETS_CHANGES_RENDERERS",
     "SECRETS_RENDERERS",
     "comparison_schema",
     "curve_schema",
@@ -159,6 +161,32 @@ SECRETS_RENDERERS: dict[str, Callable[["SecretsResult"], str]] = {
     "json": _secrets_json,
 }
 """The same for ranked secrets."""
+
+
+def _changed_secrets_html(found: "SecretsChanges") -> str:
+    from .secrets_changes import to_html
+
+    return to_html(found)
+
+
+def _changed_secrets_markdown(found: "SecretsChanges") -> str:
+    from .secrets_changes import to_markdown
+
+    return to_markdown(found)
+
+
+def _changed_secrets_json(found: "SecretsChanges") -> str:
+    from auditor.documents.files import to_text
+
+    return to_text(found)
+
+
+SECRETS_CHANGES_RENDERERS: dict[str, Callable[["SecretsChanges"], str]] = {
+    "html": _changed_secrets_html,
+    "md": _changed_secrets_markdown,
+    "json": _changed_secrets_json,
+}
+"""The same for secrets in several models."""
 
 
 def _gate_junit(report: "GateReport") -> str:

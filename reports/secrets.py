@@ -21,6 +21,10 @@ HEADINGS = (
     *("Secret", "Form", "Rank", "Exposure", "No memory", "At most", "By fit", "Reference", "Beyond it"),
     *("Bits beyond it", "p"),
 )
+_LEAD = (
+    "Each among the strings of its form that could stand in its place, the highest first; what they are is written "
+    "nowhere."
+)
 _MOST_ROWS = 20
 """Rows on a terminal."""
 
@@ -126,12 +130,18 @@ def to_html(found: SecretsResult) -> str:
     from .to_html import style_sheet, templates
 
     context = {
-        "found": found,
+        "brand": "Secrets ranked in a model",
+        "subject": found.target,
+        "facts": [
+            ("Target", [found.target]),
+            ("References" if len(found.references) > 1 else "Reference", found.references),
+            ("Texts", [found.data]),
+        ],
+        "heading": f"{found.n_held} of {found.n_secrets} held",
         "style": style_sheet(),
         "tone": tone(found),
         "sentence": sentence(found),
-        "headings": HEADINGS,
-        "rows": list(rows(found)),
+        "tables": [("Secrets", _LEAD, HEADINGS, list(rows(found)))],
         "under": under(found),
         "escaping": escaping,
         "SYMBOLS": SYMBOLS,

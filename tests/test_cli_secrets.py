@@ -6,8 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 
+import auditor
+from auditor.documents.files import to_text
 from auditor.phases import SECRETS
 from helpers import Ran, write_jsonl
 
@@ -112,3 +115,46 @@ def test_secret_with_nothing_before_it_is_refused(run: Run, tmp_path: Path, tiny
     ran = run("secrets", *options, "--out", tmp_path / "out")
     assert ran.code == 2
     assert "a secret begins its text and no token stands before it; give one with --prefix-token" in ran.err
+
+
+def test_a_space_of_more_than_a_million_is_sampled(run: Run, tmp_path: Path, tiny_models: dict[str, Path]) -> None:
+    """Seven digits: 10^7 strings, of which the fills are random ones, with the interval of their share."""
+    data = write_jsonl(tmp_path / "texts.jsonl", ["the number is 7093512 now"], secret=["7093512"])
+    out = tmp_path / "out"
+    ran = run("secrets", "--target", tiny_models["target"], "--members", data, "--out", out, "--fills", "10000")
+    assert ran.code == 0, ran.err
+    (one,) = json.loads((out / "secrets.json").read_text())["secrets"]
+    assert (one["exact"], one["n_ranked"], one["n_unknown"]) == (False, 10_000, 7)
+    assert one["space_bits"] == pytest.approx(7 * 3.321928, abs=1e-5)
+    assert one["largest_exposure"] == pytest.approx(13.287712, abs=1e-5)
+    assert one["exposure"]["low"] < one["exposure"]["high"] <= one["space_bits"]
+    assert one["exposure"]["value"] == pytest.approx(13.287712 - np.log2(1 + one["n_before"]), abs=1e-5)
+    told = run("report", out, "--format", "md")
+    assert f"\u2248 {one['n_before'] + 1:,} of 10,001" in told.out
+
+
+def test_several_checkpoints_are_followed(run: Run, tmp_path: Path, tiny_models: dict[str, Path]) -> None:
+    for number, name in ((1, "reference"), (20, "target")):
+        (tmp_path / f"checkpoint-{number}").symlink_to(tiny_models[name])
+    data = write_jsonl(tmp_path / "texts.jsonl", ["pin 7093 now", "pin 1188 soon"], secret=["7093", "1188"])
+    options = ("--target", str(tmp_path / "checkpoint-*"), "--members", data, "--unknown", 2, "--out", tmp_path / "out")
+    ran = run("secrets", *options, "--json")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert [one["label"] for one in found["points"]] == ["checkpoint-1", "checkpoint-20"]
+    assert found["points"][0]["exposure_change"] is None
+    each = [json.loads((tmp_path / "out" / f"checkpoint-{n}" / "secrets.json").read_text()) for n in (1, 20)]
+    means = [one["mean_exposure"]["value"] for one in each]
+    assert found["points"][1]["exposure_change"]["value"] == pytest.approx(means[1] - means[0])
+    assert "7093" not in (tmp_path / "out" / "secrets-changes.html").read_text()
+
+
+def test_programs_rank_secrets_in_memory(tmp_path: Path, run: Run, tiny_models: dict[str, Path]) -> None:
+    rows = {"text": ["pin 7093 now"], "secret": ["7093"], "id": ["a"]}
+    data = write_jsonl(tmp_path / "texts.jsonl", rows["text"], secret=rows["secret"], id=rows["id"])
+    ran = run("secrets", "--target", tiny_models["target"], "--members", data, "--unknown", 2, "--out", tmp_path / "o",
+              "--json")  # fmt: skip
+    found = auditor.rank_secrets(str(tiny_models["target"]), members=rows, unknown=2, progress=False)
+    assert json.loads(to_text(found.secrets[0])) == json.loads(ran.out)["secrets"][0]
+    with pytest.raises(auditor.ConfigError, match="rank_secrets takes no attacks"):
+        auditor.rank_secrets(str(tiny_models["target"]), members=rows, attacks=["loss"])

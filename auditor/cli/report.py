@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["attacks", "report"]
 
+DOCUMENTS = ("result.json", "curve.json", "secrets.json", "secrets-changes.json")
+
 
 @cloup.command(short_help="Write the report of an audit again.")
 @click.argument("result", type=PATH)
@@ -35,7 +37,7 @@ def report(result: Path, form: str, interactive: bool, out: Path | None) -> None
     file = _document(result)
     if file.suffix.lower() in (".parquet", ".csv", ".html", ".md"):
         raise ResultError(f"{file} is not a result: give result.json, curve.json, or the folder that holds it")
-    if file.name == "secrets.json":
+    if file.name in ("secrets.json", "secrets-changes.json"):
         text = _secrets(file, form, interactive)
     elif form == "annex":
         check_annex(file, out)
@@ -124,13 +126,16 @@ def attacks(as_json: bool) -> None:
 
 def _secrets(file: Path, form: str, interactive: bool) -> str:
     """Render ranked secrets, which have neither samples nor a summary."""
-    from reports import SECRETS_RENDERERS
+    from reports import SECRETS_CHANGES_RENDERERS, SECRETS_RENDERERS
 
     from ..documents.secrets import read_secrets
+    from ..documents.secrets_changes import read_secrets_changes
 
     if interactive or form not in SECRETS_RENDERERS:
         given = "--interactive" if interactive else f"--format {form}"
         raise ConfigError(f"{given} is for an audit, not for {file.name}; give --format html, md or json")
+    if file.name == "secrets-changes.json":
+        return SECRETS_CHANGES_RENDERERS[form](read_secrets_changes(file))
     return SECRETS_RENDERERS[form](read_secrets(file))
 
 
@@ -138,7 +143,7 @@ def _document(path: Path) -> Path:
     """Find the document, given itself or its folder: the audit, else the curve of several, else the secrets."""
     if not path.is_dir():
         return path
-    held = [path / name for name in ("result.json", "curve.json", "secrets.json") if (path / name).exists()]
+    held = [path / name for name in DOCUMENTS if (path / name).exists()]
     return held[0] if held else path / "result.json"
 
 

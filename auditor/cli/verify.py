@@ -31,7 +31,7 @@ def verify(result: Path, data: bool, models: bool, as_json: bool) -> None:
     Checksums of the files; counts, AUCs, the other figures of every attack and the bits from samples.parquet; texts
     and weights where they still lie where the audit found them. Says what no longer matches, what could not be
     checked and why. Exit code 2 if anything does not match. Of the gates.json of --until-decided: checksum, policy and
-    weights.
+    weights. Of a secrets.json: what follows from its ranks, and the target's weights.
     """
     quiet_libraries()
     from ..documents.files import to_text

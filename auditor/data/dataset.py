@@ -333,7 +333,7 @@ def samples_in_memory(sides: Mapping[Side, Sequence[object]]) -> SampleSet:
     return data
 
 
-def load_corpus(spec: DataSpec) -> tuple[SampleSet, tuple[str, ...]]:
+def load_corpus(spec: DataSpec, held: Mapping[str, Any] | None = None) -> tuple[SampleSet, tuple[str, ...]]:
     """Read one source of any form that `load_samples` takes, before it has sides, with all of its columns; and notes.
 
     The samples are those of `load_samples`, all of them non-members; one without an id is called ``data-N``.
@@ -345,7 +345,7 @@ def load_corpus(spec: DataSpec) -> tuple[SampleSet, tuple[str, ...]]:
     """
     notes: dict[str, tuple[str, ...]] = {}
     places: list[str] = []
-    data = SampleSet.of(_read_side(spec, "data", places, notes, keep_others=True), {})
+    data = SampleSet.of(_read_side(spec, "data", places, notes, keep_others=True, held=held), {})
     _refuse_shared_ids(data.ids, places)
     return data, notes["data"]
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from ..documents.estimate import Estimate
 from ..documents.secrets import RankedSecret
-from ..stats.exposure import exact_null_mean, exposure, fitted_exposure, null_mean
+from ..stats.exposure import exact_null_mean, fitted_exposure, null_mean
 from ..stats.intervals import clopper_pearson, mean
 from ..stats.p_values import holm
 
-__all__ = ["EXACT", "SAMPLED", "Scored", "mean_of", "rank_secret", "with_verdicts"]
+__all__ = ["EXACT", "SAMPLED", "Scored", "exposure_of_rank", "mean_of", "rank_secret", "with_verdicts"]
 
 EXACT = "exact: rank over the whole space, in which nothing is sampled, so that there is no interval"
 SAMPLED = "rank among random fills; Clopper-Pearson interval of the share of the space that ranks as high"
@@ -120,15 +120,30 @@ def mean_of(values: Sequence[float | None], *, level: float) -> Estimate:
 def _exposure(scores: Scores, scored: Scored, level: float) -> tuple[Estimate, int]:
     """Return the exposure of the first score among the others, and how many of these are at least as high."""
     n, before = scores.size - 1, int((scores[1:] >= scores[0]).sum())
-    if scored.exact:
-        value = math.log2(n + 1) - math.log2(1 + before)
+    space_bits = math.log2(scored.space_size)
+    return exposure_of_rank(before, n, exact=scored.exact, space_bits=space_bits, level=level), before
+
+
+def exposure_of_rank(n_before: int, n: int, *, exact: bool, space_bits: float, level: float) -> Estimate:
+    """Return the exposure of a secret before which so many of n fills stand.
+
+    Parameters
+    ----------
+    n_before, n : int
+    exact : bool
+        Whether the fills are the whole space.
+    space_bits : float
+        Base-2 logarithm of the size of the space: the most that it can be.
+    level : float
+        Of the interval of random fills.
+    """
+    if exact:
+        value = math.log2(n + 1) - math.log2(1 + n_before)
         low, high = value, value
     else:
-        value = float(exposure(scores[:1], scores[1:])[0])
-        least, most = clopper_pearson(before, n, level)
-        most_bits = math.log2(scored.space_size)
-        high = max(value, most_bits if least == 0 else min(most_bits, -math.log2(least)))
+        value = math.log2(n) - math.log2(1 + n_before)
+        least, most = clopper_pearson(n_before, n, level)
+        high = max(value, space_bits if least == 0 else min(space_bits, -math.log2(least)))
         low = min(value, -math.log2(most))
-    method = EXACT if scored.exact else SAMPLED
-    found = Estimate(value=value, low=low, high=high, level=level, method=method, n_members=1, n_non_members=n)
-    return found, before
+    method = EXACT if exact else SAMPLED
+    return Estimate(value=value, low=low, high=high, level=level, method=method, n_members=1, n_non_members=n)

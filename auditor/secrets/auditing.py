@@ -14,6 +14,7 @@ from ..engine.models import OpenedModel, open_models
 from ..engine.scoring import ScoringProgress, free_memory
 from ..errors import ConfigError
 from ..estimates.secrets import Scored, mean_of, rank_secret, with_verdicts
+from ..in_memory import NOTHING, InMemory
 from ..phases import SECRETS, OnPhase, Phase, unwatched
 from ..version import __version__
 from .finding import Corpus, Secret, find_secrets
@@ -84,6 +85,7 @@ def audit_secrets(
     *,
     on_progress: OnProgress | None = None,
     on_phase: OnPhase = unwatched,
+    given: InMemory = NOTHING,
 ) -> SecretsResult:
     """Find the secrets, let every model score each and its fills, and rank.
 
@@ -94,6 +96,8 @@ def audit_secrets(
     plan : SecretPlan
     on_progress, on_phase : callable, optional
         Told of every batch scored, and of every phase that begins, of `auditor.phases.SECRETS`.
+    given : InMemory
+        Models and texts in memory.
 
     Raises
     ------
@@ -101,10 +105,10 @@ def audit_secrets(
         In one line that shows no secret.
     """
     on_phase(Phase(label=SECRETS[1]))
-    corpus = find_secrets(plan.data, kinds=plan.kinds, n_unknown=plan.n_unknown)
+    corpus = find_secrets(plan.data, kinds=plan.kinds, n_unknown=plan.n_unknown, held=given.texts)
     _refuse_too_large(corpus, plan)
     on_phase(Phase(label=SECRETS[2]))
-    models = open_models(config)
+    models = open_models(config, held=given.models)
     target, *references = (_score_all(model, corpus, plan, config, on_progress) for model in models)
     on_phase(Phase(label=SECRETS[3]))
     secrets = with_verdicts(

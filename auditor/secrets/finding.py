@@ -2,8 +2,9 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..config import DataSpec
 from ..data.dataset import Sample, load_corpus
@@ -64,7 +65,13 @@ def check_kinds(kinds: tuple[str, ...]) -> None:
         raise ConfigError(f"--find: no pattern is named {unknown[0]!r}; the patterns are {', '.join(PATTERNS)}")
 
 
-def find_secrets(spec: DataSpec, *, kinds: tuple[str, ...] = (), n_unknown: int | None = None) -> Corpus:
+def find_secrets(
+    spec: DataSpec,
+    *,
+    kinds: tuple[str, ...] = (),
+    n_unknown: int | None = None,
+    held: Mapping[str, Any] | None = None,
+) -> Corpus:
     """Find the secrets of all texts: as columns say where there are such, else by patterns.
 
     Parameters
@@ -75,6 +82,8 @@ def find_secrets(spec: DataSpec, *, kinds: tuple[str, ...] = (), n_unknown: int 
         Patterns to find, whatever the columns say; none for the columns, or all patterns where there are none.
     n_unknown : int, optional
         Only so many of a secret's last free characters are not known to whoever asks the model.
+    held : mapping of str to object, optional
+        Texts in memory, by the path of their specifications.
 
     Raises
     ------
@@ -85,7 +94,7 @@ def find_secrets(spec: DataSpec, *, kinds: tuple[str, ...] = (), n_unknown: int 
     check_kinds(kinds)
     if n_unknown is not None and n_unknown < 1:
         raise ConfigError(f"--unknown must be at least 1, the number of last characters not known, got {n_unknown}")
-    samples, _ = load_corpus(spec)
+    samples, _ = load_corpus(spec, held)
     found: list[Secret] = []
     faults: defaultdict[str, list[str]] = defaultdict(list)
     with_secret = set()

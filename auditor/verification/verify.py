@@ -37,11 +37,13 @@ from ..stats.metrics import evaluate
 from ..stats.p_values import auc_p_values
 from .coverage import Evidence, unverified
 from .matching import RELATIVE, close, compare, inside, left_out, numbers
+from .secrets import verify_secrets
 from .verdict import verify_verdict
 
 __all__ = ["verify"]
 
 
+SECRETS = "secrets.json"
 _OTHERS = {
     "curve.json": "the curve of several checkpoints; give the folder of one of them",
     "comparison.json": "a comparison, and only audits are verified; give the folder of one of its two audits",
@@ -54,7 +56,8 @@ def verify(path: Path, *, data: bool = True, models: bool = True) -> Verificatio
     Parameters
     ----------
     path : Path
-        ``result.json``, or its folder; or the verdict of an audit that stopped early (`verify_verdict`).
+        ``result.json``, or its folder; or the verdict of an audit that stopped early (`verify_verdict`), or
+        ``secrets.json`` (`verify_secrets`).
     data, models : bool
         Also read the texts, and hash the weights, where they still lie where the audit found them.
 
@@ -71,6 +74,8 @@ def verify(path: Path, *, data: bool = True, models: bool = True) -> Verificatio
     """
     _refuse_others(path)
     file = path / "result.json" if path.is_dir() else path
+    if file.name == SECRETS or (path.is_dir() and not file.exists() and (path / SECRETS).is_file()):
+        return verify_secrets(file.with_name(SECRETS), models=models)
     if file.name == VERDICT or (path.is_dir() and not file.exists() and (path / VERDICT).is_file()):
         return verify_verdict(file.with_name(VERDICT), models=models)
     samples = file.parent / "samples.parquet"
