@@ -276,6 +276,10 @@ class AuditConfig:
         ``PREFIX/SUFFIX``: tokens of a text that the target is given, and tokens after them that it has to write to
         count as extracted, read off the scores; ``auto`` is 50/50 (less in a shorter window), ``none`` leaves it out.
         Texts that are shorter are cut in halves.
+    extract_temperatures : tuple of float
+        Temperatures besides 1 at which extraction is read as well, by one more pass over the texts.
+    near_verbatim : int, optional
+        So many texts a side, drawn at random, are searched for ends that differ in a tenth of their tokens at most.
     confirm_extraction : int, optional
         Let the target write so many of the suffixes that it writes by its scores, and compare.
     confidence : float
@@ -337,6 +341,8 @@ class AuditConfig:
     engine: Engine = "local"
     ray_workers: int | None = None
     extract: str = "auto"
+    extract_temperatures: tuple[float, ...] = ()
+    near_verbatim: int | None = None
     confirm_extraction: int | None = None
     confidence: float = 0.95
     fpr_targets: tuple[float, ...] = (0.001, 0.01, 0.05)
@@ -364,7 +370,7 @@ class AuditConfig:
         for i, spec in enumerate(self.references):
             if references[i] in references[:i]:
                 raise ConfigError(f"the reference {str(spec)!r} is given twice; it would count twice in the mixture")
-        for name in ("max_tokens", "batch_tokens", "ray_workers", "neighbours", "confirm_extraction"):
+        for name in ("max_tokens", "batch_tokens", "ray_workers", "neighbours", "confirm_extraction", "near_verbatim"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name.replace('_', '-')} must be at least 1, got {value}")
@@ -373,6 +379,14 @@ class AuditConfig:
                 "confirm-extraction tests what extraction claims, and extract is none: give extract PREFIX/SUFFIX, or "
                 "leave confirm-extraction out"
             )
+        asked = [one for one in ("near-verbatim", "extract-temperatures") if getattr(self, one.replace("-", "_"))]
+        if asked and ExtractSpec.parse(self.extract) is None:
+            raise ConfigError(f"extract is none, so leave {asked[0]} out, or give extract PREFIX/SUFFIX")
+        for temperature in self.extract_temperatures:
+            if not 0.01 <= temperature <= 10:
+                raise ConfigError(
+                    f"extract-temperature must be in [0.01, 10], got {temperature:g}; 0 is the greedy rate"
+                )
         if not 0 <= self.delta < 1:
             raise ConfigError(f"delta must be in [0, 1), far below one in the number of coins, got {self.delta:g}")
         if not 0 < self.guess_share <= 1:
@@ -462,6 +476,9 @@ class AuditConfig:
             )
         given["attacks"] = tuple(AttackSpec.parse(text) for text in given.get("attacks", ()))
         given["attack_files"] = tuple(given.get("attack_files", ()))
+        if "extract_temperatures" in given:
+            temperatures = {float(one) for one in given["extract_temperatures"]}
+            given["extract_temperatures"] = tuple(sorted(temperatures))
         if "fpr_targets" in given:
             given["fpr_targets"] = tuple(sorted({float(fpr) for fpr in given["fpr_targets"]}))
         if "retrained" in given:
@@ -490,8 +507,9 @@ _KINDS: dict[Any, str] = {
 
 _KIND_OF: dict[str, Any] = {
     **dict.fromkeys(("references", "attacks", "attack_files"), Sequence[str]),
-    "fpr_targets": Sequence[float],
-    **dict.fromkeys(("max_tokens", "batch_tokens", "ray_workers", "neighbours", "seed", "confirm_extraction"), int),
+    **dict.fromkeys(("fpr_targets", "extract_temperatures"), Sequence[float]),
+    **dict.fromkeys(("max_tokens", "batch_tokens", "ray_workers", "neighbours", "seed"), int),
+    **dict.fromkeys(("confirm_extraction", "near_verbatim"), int),
     **dict.fromkeys(("retrained_margin", "confidence", "bits_per_parameter", "delta", "guess_share"), float),
     **dict.fromkeys(_AMOUNTS, int | float | str),
     **dict.fromkeys(("fine_tuned", "include_text", "trust_remote_code"), bool),

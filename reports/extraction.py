@@ -6,7 +6,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from auditor.documents.estimate import Estimate
-from auditor.documents.extraction import ExtractionResult
+from auditor.documents.extraction import ExtractionResult, NearVerbatim, TemperedExtraction
 
 from . import figures
 from .numbers import Change, Quantity, count, percent, plain, plural
@@ -127,6 +127,9 @@ def facts(part: ExtractionResult) -> tuple[str, ...]:
         if part.n_windows_non_members:
             said += f", {_of(part.n_windows_extractable_non_members, part.n_windows_non_members, 'non-members')}"
         lines.append(f"Places of a text where the next {count(part.suffix_tokens)} tokens can be drawn out: {said}.")
+    lines += [_tempered(one) for one in part.tempered]
+    if part.near_verbatim is not None:
+        lines.append(_near(part.near_verbatim))
     if part.confirmed is not None:
         lines.append(_confirmed(part))
     if part.n_too_short:
@@ -143,6 +146,24 @@ def _confirmed(part: ExtractionResult) -> str:
     return (
         f"Of {plural(found.n_claims, 'claim')} of greedy decoding, {count(found.n_generated)} were tested: the "
         f"target wrote {count(found.n_confirmed)} of them token for token, {share.text}."
+    )
+
+
+def _tempered(one: TemperedExtraction) -> str:
+    members, others = (Quantity(label="", unit="%", estimate=each) for each in (one.rate_members, one.rate_non_members))
+    beside = f", {others.text} of the non-members" if others.defined else ""
+    return f"At temperature {plain(one.temperature)}: {members.text} of the members{beside}."
+
+
+def _near(found: NearVerbatim) -> str:
+    near, word_for_word, others = (
+        Quantity(label="", unit="%", estimate=one)
+        for one in (found.rate_members, found.verbatim_rate_members, found.rate_non_members)
+    )
+    beside = f"; of {plural(found.n_non_members, 'non-member')} {others.text}" if others.defined else ""
+    return (
+        f"With up to {percent(found.edited_share)} of the tokens replaced, of {plural(found.n_members, 'member')} "
+        f"drawn at random at least {near.text}, {word_for_word.text} word for word{beside}."
     )
 
 
@@ -164,6 +185,18 @@ def quantities(part: ExtractionResult) -> Iterator[tuple[str, Quantity]]:
         label = f"Extractable of {plain(one.low)} to {plain(one.high)} signed bits"
         yield "extraction", Quantity(label=f"{label}: members", unit="%", estimate=one.members)
         yield "extraction", Quantity(label=f"{label}: non-members", unit="%", estimate=one.non_members)
+    for level in part.tempered:
+        label = f"Extractable at temperature {plain(level.temperature)}"
+        yield "extraction", Quantity(label=f"{label}: members", unit="%", estimate=level.rate_members)
+        yield "extraction", Quantity(label=f"{label}: non-members", unit="%", estimate=level.rate_non_members)
+        yield "extraction", Change(label=f"{label}: beyond", unit="%", estimate=level.rate_beyond)
+    if (near := part.near_verbatim) is not None:
+        label = f"Near-verbatim, {percent(near.edited_share)} of the tokens replaced"
+        yield "extraction", Quantity(label=f"{label}: members", unit="%", estimate=near.rate_members)
+        yield "extraction", Quantity(label=f"{label}: non-members", unit="%", estimate=near.rate_non_members)
+        yield "extraction", Change(label=f"{label}: beyond", unit="%", estimate=near.rate_beyond)
+        yield "extraction", Quantity(label="The same members word for word", unit="%",
+                                     estimate=near.verbatim_rate_members)  # fmt: skip
     if part.confirmed is not None and part.confirmed.n_generated:
         yield "extraction", Quantity(label="Claims confirmed by generation", unit="%", estimate=part.confirmed.rate)
 

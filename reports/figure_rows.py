@@ -52,7 +52,7 @@ CERTIFIED = "Certified lower bound, on average"
 _PLAIN_OPTIONS = (
     *("max_tokens", "long_texts", "score", "chat_template", "prefix_token", "dtype", "device", "batch_tokens"),
     *("bits_per_parameter", "capacity", "train_samples", "train_tokens", "epochs", "calibration"),
-    *("confirm_extraction", "confidence", "seed"),
+    *("confirm_extraction", "near_verbatim", "confidence", "seed"),
 )
 
 

@@ -138,6 +138,36 @@ def test_an_older_store_is_told_and_scored_again(audited: dict[str, Any], run: R
     assert again["extraction"] == result(audited)["extraction"]
 
 
+def test_other_temperatures_and_texts_nearby(audited: dict[str, Any], run: Run, tmp_path: Path) -> None:
+    options = [*audited["arguments"][:-2], "--extract", "4/10", "--extract-temperature", "0.5,1", "--near-verbatim", 6]
+    out = tmp_path / "out"
+    ran = run("audit", *options, "--out", out)
+    assert ran.code == 0, ran.err
+    found = json.loads((out / "result.json").read_text())["extraction"]
+    cold, plain = found["tempered"]
+    assert (cold["temperature"], plain["temperature"]) == (0.5, 1.0)
+    for side in ("members", "non_members", "beyond"):
+        assert plain[f"rate_{side}"] == found[f"rate_{side}"]
+    assert cold["rate_members"]["n_members"] == plain["rate_members"]["n_members"] == 12
+    near = found["near_verbatim"]
+    assert (near["n_members"], near["n_non_members"], near["n_beams"], near["edited_share"]) == (6, 6, 20, 0.1)
+    assert near["rate_members"]["value"] >= near["verbatim_rate_members"]["value"]
+    page = (out / "report.html").read_text()
+    assert "At temperature 0.5:" in page
+    assert "With up to 10% of the tokens replaced, of 6 members" in page
+    policy = tmp_path / "policy.toml"
+    policy.write_text(
+        "version = 1\n"
+        + "".join(f'[[gate]]\nname = "g{i}"\nmetric = "extraction.{path}"\nmax = 1.0\n'
+                  for i, path in enumerate(("tempered.0.5.rate_members", "near_verbatim.rate_beyond")))
+    )  # fmt: skip
+    judged = json.loads(run("gate", out, "--policy", policy, "--json").out)  # beyond is refused of so few texts
+    assert [one["outcome"] for one in judged["gates"]] == ["pass", "refused"]
+    verified = run("verify", out, "--json", "--no-models")
+    rest = {one["name"]: one["detail"] for one in verified.document["claims"]}["the rest of extraction"]
+    assert rest.startswith("confirmed, tempered, near_verbatim: not computed again")
+
+
 def test_none_leaves_it_out(audited: dict[str, Any], run: Run, tmp_path: Path) -> None:
     arguments = [one for one in audited["arguments"][:-6]]
     assert run("audit", *arguments, "--extract", "none", "--out", tmp_path).code == 0
@@ -154,6 +184,9 @@ def test_none_leaves_it_out(audited: dict[str, Any], run: Run, tmp_path: Path) -
         (("--extract", "300/300"), "takes 600 tokens of a text at once, and the target reads"),
         (("--extract", "none", "--confirm-extraction", 3), "extract is none"),
         (("--confirm-extraction", 0), "confirm-extraction must be at least 1"),
+        (("--near-verbatim", 0), "near-verbatim must be at least 1"),
+        (("--extract", "none", "--near-verbatim", 5), "extract is none, so leave near-verbatim out"),
+        (("--extract-temperature", "0"), "extract-temperature must be in [0.01, 10], got 0"),
     ],
 )
 def test_wrong_input_is_told_in_one_line(

@@ -33,6 +33,7 @@ from ..laws.constants import Constants, read_constants
 from ..phases import AUDIT, OnPhase, Phase, unwatched
 from .attack_choice import without_misaligned
 from .coins import bound_epsilon, why_no_bound
+from .drawing import draw_near, draw_tempered
 from .earlier import Earlier
 from .evidence import Evidence, gather
 from .inputs import Inputs, read_inputs
@@ -124,6 +125,7 @@ def audit(
     memorization = tell_of_samples(memorization, evidence, risk.posterior)
     attacks = measure_attacks(evidence, rng)
     drawn = _confirmed(measure_extraction(evidence), evidence, on_progress)
+    drawn = draw_near(draw_tempered(drawn, evidence, on_progress), evidence, on_progress)
     headline = next((one for one in attacks if one.attack == inputs.headline.label), None)
     data = describe_data(config, evidence.data, evidence.collected, evidence.table)
     missing = combination.undefined_reason if len(attacks) > 1 else None

@@ -13,7 +13,7 @@ from .audit_folder import run_audit
 from .audit_track import TRACKERS, tracking
 from .audit_verdict import judge_audit, refuse_beside_audit, run_until_decided
 from .gate import checked_policy
-from .kinds import AMOUNT, FIGURES, PATH, PLACE
+from .kinds import AMOUNT, FIGURES, FLOATS, PATH, PLACE
 from .options import folder_option, grouped, printing_options, shared
 from .output import make_folder, quiet_libraries
 
@@ -126,6 +126,19 @@ __all__ = ["audit"]
         type=int,
         metavar="N",
         help="Let the target write N of the texts that it writes by its scores, and compare.",
+    ),
+    click.option(
+        "--extract-temperature",
+        "extract_temperatures",
+        type=FLOATS,
+        metavar="T,T,...",
+        help="Read extraction at these temperatures, too, by one more pass over the texts.",
+    ),
+    click.option(
+        "--near-verbatim",
+        type=int,
+        metavar="N",
+        help="Search N texts a side for ends with a tenth of their tokens replaced at most (20 beams each).",
     ),
 )
 @grouped(

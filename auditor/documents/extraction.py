@@ -17,7 +17,9 @@ __all__ = [
     "ExtractionByBits",
     "ExtractionConfirmed",
     "ExtractionResult",
+    "NearVerbatim",
     "SampleExtraction",
+    "TemperedExtraction",
     "draws_needed",
     "is_extractable",
 ]
@@ -156,6 +158,44 @@ class ExtractionConfirmed:
 
 
 @document
+class TemperedExtraction:
+    """What can be drawn out at another temperature."""
+
+    temperature: float
+    """Temperature of the sampler; its top-k is that of the headline."""
+    rate_members: Estimate
+    """Share of the members that are extractable."""
+    rate_non_members: Estimate
+    """Share of the non-members that are extractable."""
+    rate_beyond: Estimate
+    """Share of extractable members less that of extractable non-members."""
+
+
+@document
+class NearVerbatim:
+    """What can be drawn out with a few tokens replaced: lower bounds by a constrained beam search, of some texts."""
+
+    edited_share: float
+    """Share of the suffix's tokens that may be others, rounded down to whole tokens."""
+    n_beams: int
+    """Continuations that were kept for each text."""
+    n_members: int
+    """Members that were searched, drawn at random from those that are long enough."""
+    n_non_members: int
+    """Non-members that were searched."""
+    rate_members: Estimate
+    """Share of these members whose suffix, so changed at most, is drawn often enough; at least."""
+    rate_non_members: Estimate
+    """The same of the non-members."""
+    rate_beyond: Estimate
+    """The same of the members less that of the non-members."""
+    verbatim_rate_members: Estimate
+    """Share of these members that are extractable word for word."""
+    n_gained_members: int
+    """Members of these that are extractable near-verbatim and not word for word."""
+
+
+@document
 class ExtractionResult:
     """What can be drawn out of the target by the beginnings of texts, token for token.
 
@@ -232,6 +272,10 @@ class ExtractionResult:
     """Share of the texts drawn out by their signed bits; none without a reference, or of too few members."""
     confirmed: ExtractionConfirmed | None = None
     """Claims held against what the target writes; null if that was not asked for."""
+    tempered: tuple[TemperedExtraction, ...] = ()
+    """The same at other temperatures; none if that was not asked for."""
+    near_verbatim: NearVerbatim | None = None
+    """The same with a few tokens replaced; null if that was not asked for."""
 
     def contradictions(self) -> Iterator[str]:
         """Say which figures cannot be."""

@@ -25,7 +25,7 @@ __all__ = [
 ANY = "any"
 """Segment that stands for every named entry of a list: ``attacks.any.auc``."""
 
-_KEYS = ("attack", "label", "metric", "quantity", "fpr", "share", "by", "copies")
+_KEYS = ("attack", "label", "metric", "quantity", "fpr", "share", "by", "copies", "temperature")
 _NAMED = ("attack", "label", "metric", "quantity", "copies")  # entries that ``any`` runs over; rates and shares are not
 _LEFT_OUT = frozenset(
     {"params", "roc", "bins", "signed_bits_histogram", "top_samples", "p_value", "p_value_holm", "threshold_bits"}
@@ -341,10 +341,10 @@ def _patterns(hint: Any, regex: str, example: str, entries: Mapping[str, str]) -
         key = next((name for name in _KEYS if is_dataclass(hint) and name in hint.__dataclass_fields__), None)
         if key is None:
             return
-        rates = key in ("fpr", "share", "copies")
+        rates = key in ("fpr", "share", "copies", "temperature")
         of_numbers = rf"(?:{ANY}|{_NUMBER})" if key in _NAMED else _NUMBER
         regex += r"\." + (of_numbers if rates else entries.get(key, ".+"))
-        example += ".16" if key == "copies" else ".0.01" if rates else f".{ANY}"
+        example += "." + {"copies": "16", "temperature": "0.7"}.get(key, "0.01" if rates else ANY)
     if hint in (int, float) or (isinstance(hint, type) and issubclass(hint, Estimate)):
         yield PathPattern(regex=re.compile(regex), example=example)
     elif is_dataclass(hint):

@@ -16,6 +16,7 @@ from .loading.models import input_device
 from .measures import load_opened
 from .plan import Plan
 from .scoring import Progress, ScoringProgress, free_memory
+from .suffixes import suffix_of
 
 __all__ = ["writes_suffixes"]
 
@@ -61,20 +62,16 @@ def writes_suffixes(
     refuse_without_generate(weights, str(one.model.files.spec), "--confirm-extraction")
     device, wrote = input_device(weights), []
     for place in places:
-        sequence = one.sequences([place])[0][0]
-        n_new = int(suffix_tokens[place])
-        is_whole = one.n_scored[place] >= cut.prefix + cut.suffix
-        first = cut.prefix if is_whole else int(one.n_scored[place]) // 2
+        ids, written = suffix_of(one, place, cut, suffix_tokens)
         try:
-            turns = _turns(sequence.scored[first : first + n_new])
-            wrote.append(all(_writes(weights, sequence.ids, turn, device) for turn in turns))
+            wrote.append(all(_writes(weights, ids, turn, device) for turn in _turns(written)))
         except (RuntimeError, IndexError, ValueError, MemoryError) as error:
             what = "ran out of memory" if is_out_of_memory(error, device) else "failed"
             raise ModelError(
                 f"{one.model.files.spec}: writing a claim of extraction {what}: {first_line(error)}; leave out "
                 "--confirm-extraction"
             ) from error
-        progress.add(n_new, "writing what extraction claims")
+        progress.add(len(written), "writing what extraction claims")
     del weights
     free_memory()
     return np.array(wrote, dtype=np.bool_)

@@ -19,7 +19,9 @@ from ..documents.extraction import (
     ExtractionByBits,
     ExtractionConfirmed,
     ExtractionResult,
+    NearVerbatim,
     SampleExtraction,
+    TemperedExtraction,
     draws_needed,
     is_extractable,
 )
@@ -28,7 +30,7 @@ from ..stats.rates import median_with_infinities, rate, rate_difference
 
 __all__ = [
     *("LEAST_TOKENS", "SAMPLER", "TOP_K"),
-    *("confirmed", "extraction", "joined", "sample_extraction"),
+    *("confirmed", "extraction", "joined", "near_verbatim", "sample_extraction", "tempered"),
 ]
 
 TOP_K = 40
@@ -192,6 +194,68 @@ def confirmed(n_claims: int, wrote: Mask, is_member: Mask, level: float) -> Extr
     return ExtractionConfirmed(
         n_claims=n_claims, n_generated=len(wrote), n_confirmed=int(wrote.sum()), rate=Estimate(**stated)
     )
+
+
+def tempered(temperature: float, log2_p: Array, is_member: Mask, *, groups: Groups, level: float) -> TemperedExtraction:
+    """Count the texts that can be drawn out at another temperature.
+
+    Parameters
+    ----------
+    temperature : float
+    log2_p : ndarray of float64, shape (n_read,), bits
+        Of the texts that are long enough.
+    is_member : ndarray of bool, shape (n_read,)
+    groups : sequence of (str or None), length n_read, or None
+        Clusters.
+    level : float
+    """
+    return TemperedExtraction(temperature=temperature, **_sides(is_extractable(log2_p), is_member, groups, level))
+
+
+def near_verbatim(
+    log2_near: Array,
+    log2_p: Array,
+    is_member: Mask,
+    *,
+    edited_share: float,
+    n_beams: int,
+    groups: Groups,
+    level: float,
+) -> NearVerbatim:
+    """Count the texts that can be drawn out with a few tokens replaced.
+
+    Parameters
+    ----------
+    log2_near, log2_p : ndarray of float64, shape (n_searched,), bits
+        Lower bounds with tokens replaced, and word for word.
+    is_member : ndarray of bool, shape (n_searched,)
+    edited_share : float
+    n_beams : int
+    groups : sequence of (str or None), length n_searched, or None
+        Clusters.
+    level : float
+    """
+    verbatim = is_extractable(log2_p)
+    hits = is_extractable(log2_near) | verbatim
+    return NearVerbatim(
+        edited_share=edited_share,
+        n_beams=n_beams,
+        n_members=int(is_member.sum()),
+        n_non_members=int((~is_member).sum()),
+        **_sides(hits, is_member, groups, level),
+        verbatim_rate_members=_sides(verbatim, is_member, groups, level)["rate_members"],
+        n_gained_members=int((hits & ~verbatim & is_member).sum()),
+    )
+
+
+def _sides(hits: Mask, is_member: Mask, groups: Groups, level: float) -> dict[str, Estimate]:
+    """Return the rates of both sides, and of the members beyond the non-members."""
+    ours, theirs = pick_groups(groups, is_member), pick_groups(groups, ~is_member)
+    return {
+        "rate_members": rate(hits[is_member], level=level, groups=ours),
+        "rate_non_members": rate(hits[~is_member], level=level, groups=theirs, of_members=False),
+        "rate_beyond": rate_difference(hits, is_member, level=level, groups=groups),
+    }
 
 
 def _point(n_draws: int, members: Estimate, non_members: Estimate) -> DrawsPoint:

@@ -35,7 +35,7 @@ _BY: Mapping[Evidence, _Checked] = {
         MemorizationResult: {f.name for f in fields(MemorizationResult) if f.type in (Estimate, Estimate | None)}
         | {"n_parameters", "capacity_bits", "signed_bits_histogram"},
         TopSample: {"sample_id", "text_sha256", "is_member", "n_tokens", "signed_bits", "memorized_bits"},
-        ExtractionResult: {f.name for f in fields(ExtractionResult)} - {"confirmed"},
+        ExtractionResult: {f.name for f in fields(ExtractionResult)} - {"confirmed", "tempered", "near_verbatim"},
         DataResult: (),
         SideData: {"n_samples", "n_bytes", "n_tokens"},
         RiskResult: {"members_above", "stand_out"},

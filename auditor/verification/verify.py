@@ -344,7 +344,7 @@ def _extraction(result: AuditResult, rows: SampleColumns) -> Claim:
 
 def _paired_parts(stated: ExtractionResult, again: ExtractionResult) -> Iterator[tuple[str, object, object]]:
     """Walk what both say, but for what only the models can tell."""
-    for name in (one.name for one in fields(stated) if one.name != "confirmed"):
+    for name in (one.name for one in fields(stated) if one.name not in ("confirmed", "tempered", "near_verbatim")):
         ours, theirs = getattr(stated, name), getattr(again, name)
         if not isinstance(ours, tuple):
             yield name, ours, theirs
