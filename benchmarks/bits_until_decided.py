@@ -2,9 +2,9 @@
 
     python benchmarks/bits_until_decided.py --out docs/data/bits-until-decided.json
 
-The laws are those of `benchmarks/means_grid.py`, with 300 texts a side; four of them, of few that hold or lose much
-and of bits skewed either way, also with 50, 600 and 1,500 and with 1:20 either way. Clusters need no cases of their
-own: of each one text is scored. Each audit goes through what the command does: the gates of a policy become topics
+The laws are those of `benchmarks/means_grid.py`, with 50, 100 and 300 texts a side and with 1:20 either way; four of
+them, of few that hold or lose much and of bits skewed either way, also with 600, 1,500 and 2,000. Clusters need no cases
+of their own: of each one text is scored. Each audit goes through what the command does: the gates of a policy become topics
 and questions, texts come in random order in the same parts, and every question is looked at until it is decided, with
 texts of 64 tokens from a vocabulary of 50,000 (1,000 bits at most). One gate sits exactly at the true figure, where a
 pass and a fail are both wrong, and may each come in 2.5% of the audits; holders too rare to be in so many texts are
@@ -34,8 +34,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from means_grid import CAP, LAWS, LEVEL, truths
 
 ALLOWED = (1 - LEVEL) / 2
-SIZES = ((300, 300),)
-OTHERS = ((50, 50), (600, 600), (1500, 1500), (50, 1000), (1000, 50))
+SIZES = ((50, 50), (100, 100), (300, 300), (50, 1000), (1000, 50))
+OTHERS = ((600, 600), (1500, 1500), (2000, 2000))
 FAR_EVERY = 30
 """Audits of which one is also held against a limit far above its figure."""
 OF_OTHERS = ("2% hold 100", "lognormal", "left-skewed", "5% lose 100")
@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--runs", type=int, default=300, help="audits a case")
-    parser.add_argument("--largest", type=int, default=1500, help="leave out cases with more texts on a side")
+    parser.add_argument("--largest", type=int, default=2000, help="leave out cases with more texts on a side")
     parser.add_argument("--laws", nargs="*", choices=LAWS, default=list(LAWS), metavar="LAW")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
