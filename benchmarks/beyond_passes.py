@@ -37,7 +37,8 @@ PHASES = {
     "planning": ["auditor.engine.signals:make_plan"],
     "scoring beyond passes": ["auditor.engine.signals:score_missing"],
     PASSES: [
-        "auditor.engine.forward:Scorer.score",
+        "auditor.engine.forward:Scorer.start",
+        "auditor.engine.forward:Running.scores",
         "auditor.engine.forward:Scorer.check",
         "auditor.engine.scoring:load_weights",
     ],

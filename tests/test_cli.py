@@ -624,17 +624,17 @@ def test_a_crash_is_code_2_never_1(run: Run, monkeypatch: pytest.MonkeyPatch) ->
 def test_interrupting_keeps_the_scores(audit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from auditor.engine.forward import Scorer
 
-    score, calls = Scorer.score, 0
+    start, calls = Scorer.start, 0
 
     def interrupted(self: Scorer, batch: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 9:
             raise KeyboardInterrupt
-        return score(self, batch)
+        return start(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Scorer, "score", interrupted)
+        patch.setattr(Scorer, "start", interrupted)
         ran = audit(batch_tokens="64")
     assert ran.code == 2
     assert "run the same command again" in ran.err

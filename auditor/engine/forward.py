@@ -3,7 +3,8 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,19 @@ from .loading.models import input_device
 from .packing import Packing, packing_of
 from .tapped_head import TappedHead
 from .tokens import TokenSequence
+from .transfer import Arriving, sent
 from .trial import Trial
 
-__all__ = ["COUNTS", "STATISTICS", "OutOfMemory", "Scorer", "SequenceScores", "is_out_of_memory", "why_not_finite"]
+__all__ = [
+    "COUNTS",
+    "STATISTICS",
+    "OutOfMemory",
+    "Running",
+    "Scorer",
+    "SequenceScores",
+    "is_out_of_memory",
+    "why_not_finite",
+]
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 """What the message of a failed allocation on a CPU says: torch has no type of error for it."""
@@ -68,12 +79,51 @@ def is_out_of_memory(error: BaseException, device: torch.device) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A batch as the model is given it: ids, which places predict a scored token, and with which attention."""
+    """A batch as the model is given it: ids, which places predict a scored token, and with which attention.
+
+    Places are numbers and no mask: how many are picked by a mask is known to the device alone, for which the host would
+    have to wait.
+    """
 
     ids: Tensor  # (n_rows, n_columns)
-    predicting: Tensor  # bool, (n_rows, n_columns)
+    predicting: Tensor  # int64, (n_scored,): places among the ids, row after row
+    true_ids: Tensor  # int64, (n_scored,)
     arguments: dict[str, Any]
     attention: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+class Running:
+    """A batch that was given to a device, which may still be at work on it.
+
+    Parameters
+    ----------
+    arriving : Arriving
+        A column a statistic, sequence after sequence.
+    finish : function
+        Makes the scores of the columns, or says what is wrong with them.
+    failures : function
+        Opens a context that says which batch a device could not run: a GPU may tell so late.
+    """
+
+    def __init__(
+        self,
+        arriving: Arriving,
+        finish: Callable[[list[np.ndarray[Any, Any]]], list[SequenceScores]],
+        failures: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._arriving, self._finish, self._failures = arriving, finish, failures
+
+    def scores(self) -> list[SequenceScores]:
+        """Wait for the scores, a sequence each.
+
+        Raises
+        ------
+        ModelError
+            If a logit is NaN or a true token has probability zero.
+        """
+        with self._failures():
+            columns = self._arriving.arrays()
+        return self._finish(columns)
 
 
 class Scorer:
@@ -154,6 +204,11 @@ class Scorer:
         """Whether each sequence must be given to the model alone."""
         return bool(self._one_by_one)
 
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether the device works on one batch while the host sees to others."""
+        return self._device.type == "cuda"
+
     def score(self, batch: Sequence[TokenSequence]) -> list[SequenceScores]:
         """Score one batch of sequences; the order is kept.
 
@@ -164,7 +219,17 @@ class Scorer:
         ModelError
             If a logit is NaN or a true token has probability zero.
         """
-        return self._scores(batch, self._tapped_parts if self._head.separable else self._whole_parts)
+        return self.start(batch).scores()
+
+    def start(self, batch: Sequence[TokenSequence]) -> Running:
+        """Give the device one batch of sequences; a GPU goes to work on it while the host goes on.
+
+        Raises
+        ------
+        OutOfMemory
+            If the batch does not fit.
+        """
+        return self._started(batch, self._tapped_parts if self._head.separable else self._whole_parts)
 
     def check(self, trial: Trial) -> None:
         """Try the model on sequences of the user's texts, in a batch and each alone, and with another future.
@@ -237,17 +302,32 @@ class Scorer:
         *,
         defined: bool = True,
     ) -> list[SequenceScores]:
-        """Bring statistics to the host, a sequence at a time."""
+        return self._started(batch, parts_of, defined=defined).scores()
+
+    def _started(
+        self,
+        batch: Sequence[TokenSequence],
+        parts_of: Callable[[Sequence[TokenSequence]], Iterable[TokenStatistics]],
+        *,
+        defined: bool = True,
+    ) -> Running:
+        """Start a batch, and the way of its statistics to the host."""
         with torch.inference_mode(), self._failures(batch):
             parts = list(parts_of(batch))
-            columns = [torch.cat([getattr(part, name) for part in parts]).cpu().numpy() for name in STATISTICS]
+            arriving = Arriving([torch.cat([getattr(part, name) for part in parts]) for name in STATISTICS])
+        bounds = np.cumsum([sequence.n_scored for sequence in batch])[:-1]
+        return Running(arriving, partial(self._split, bounds, defined=defined), partial(self._failures, batch))
+
+    def _split(
+        self, bounds: np.ndarray[Any, Any], columns: list[np.ndarray[Any, Any]], *, defined: bool
+    ) -> list[SequenceScores]:
+        """Cut columns of statistics into sequences, at these bounds."""
         if defined:
             self._refuse_undefined(columns[0])
         columns = [
             column.astype(np.int32) if name in COUNTS else column
             for name, column in zip(STATISTICS, columns, strict=True)
         ]
-        bounds = np.cumsum([sequence.n_scored for sequence in batch])[:-1]
         per_sequence = zip(*(np.split(column, bounds) for column in columns), strict=True)
         return [SequenceScores(*values) for values in per_sequence]
 
@@ -289,10 +369,9 @@ class Scorer:
 
     def _described(self, layout: _Layout) -> Iterable[TokenStatistics]:
         """Return the statistics of the scored positions of a layout."""
-        hidden = self._hidden_states(layout)
+        hidden = self._hidden_states(layout).flatten(0, 1)
         hidden = hidden[layout.predicting.to(hidden.device)]  # (n_scored, n_features)
-        true_ids = layout.ids.roll(-1, dims=1)[layout.predicting.to(layout.ids.device)]  # (n_scored,)
-        return self._head.statistics(hidden, true_ids)
+        return self._head.statistics(hidden, layout.true_ids)
 
     def _hidden_states(self, layout: _Layout) -> Tensor:
         """Return what the head would have seen of a layout, shape (n_rows, n_columns, n_features)."""
@@ -302,12 +381,24 @@ class Scorer:
     def _padded(self, batch: Sequence[TokenSequence]) -> _Layout:
         """Lay a sequence in each row, with padding on its right."""
         longest = max(len(sequence.ids) for sequence in batch)
-        ids = torch.zeros((len(batch), longest), dtype=torch.long)
-        predicting = torch.zeros((len(batch), longest), dtype=torch.bool)
+        ids = np.zeros((len(batch), longest), dtype=np.int64)
         for row, sequence in enumerate(batch):
-            ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
-            predicting[row, sequence.predicting] = True
-        return _Layout(ids.to(self._device), predicting, {})
+            ids[row, : len(sequence.ids)] = sequence.ids
+        return self._laid_out(ids, batch, longest * np.arange(len(batch)))
+
+    def _laid_out(
+        self, ids: np.ndarray[Any, Any], batch: Sequence[TokenSequence], starts: np.ndarray[Any, Any]
+    ) -> _Layout:
+        """Send ids, shape (n_rows, n_columns), among which each sequence has its start, shape (n_sequences,)."""
+        columns = np.arange(max(len(one.ids) for one in batch))
+        predicting = np.concatenate(
+            [start + columns[one.predicting] for start, one in zip(starts, batch, strict=True)]
+        )  # (n_scored,)
+        true_ids = ids.ravel()[predicting + 1]
+        return _Layout(self._sent(ids), self._sent(predicting), self._sent(true_ids), {})
+
+    def _sent(self, numbers: np.ndarray[Any, Any]) -> Tensor:
+        return sent(torch.from_numpy(numbers), self._device)
 
     def _after_shared(self, batch: Sequence[TokenSequence]) -> _Layout:
         """Lay in each row what follows the shared ids, whose keys and values are there already."""
@@ -318,7 +409,7 @@ class Scorer:
         cache = copy.deepcopy(self._shared[1])
         cache.batch_repeat_interleave(len(batch))
         rest = self._padded([one.after(n_shared) for one in batch])
-        return _Layout(rest.ids, rest.predicting, {"past_key_values": cache, "use_cache": True})
+        return replace(rest, arguments={"past_key_values": cache, "use_cache": True})
 
     def _read(self, ids: tuple[int, ...]) -> Any:
         """Run the model over ids and return their keys and values."""
@@ -331,13 +422,11 @@ class Scorer:
     def _packed(self, batch: Sequence[TokenSequence]) -> _Layout:
         """Lay all sequences end to end in one row."""
         assert self._packing is not None
-        ids = torch.tensor([[token for sequence in batch for token in sequence.ids]])  # (1, n_columns)
-        predicting = torch.zeros((len(batch), max(len(one.ids) for one in batch)), dtype=torch.bool)
-        for row, one in enumerate(batch):
-            predicting[row, one.predicting] = True
-        predicting = torch.cat([row[: len(one.ids)] for row, one in zip(predicting, batch, strict=True)])[None]
-        arguments = self._packing.arguments([len(sequence.ids) for sequence in batch], self._device)
-        return _Layout(ids.to(self._device), predicting, arguments, self._packing.exchanged)
+        lengths = [len(one.ids) for one in batch]
+        ids = np.concatenate([np.array(one.ids, dtype=np.int64) for one in batch])[None]  # (1, n_columns)
+        layout = self._laid_out(ids, batch, np.cumsum([0, *lengths[:-1]]))
+        arguments = self._packing.arguments(lengths, self._device)
+        return replace(layout, arguments=arguments, attention=self._packing.exchanged)
 
     def _whole_parts(self, batch: Sequence[TokenSequence]) -> Iterator[TokenStatistics]:
         """Score each sequence alone, from the logits that the model returns."""

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from .transfer import sent
+
 __all__ = ["Packing", "Segments", "packed_attention", "packing_of"]
 
 _NAME = "auditor_packed"
@@ -125,10 +127,10 @@ class Packing:
     def arguments(self, lengths: Sequence[int], device: torch.device) -> dict[str, Any]:
         """Arguments of the model's forward that say where each sequence is."""
         bounds = (0, *torch.tensor(lengths).cumsum(0).tolist())
-        places = torch.cat([torch.arange(n) for n in lengths])[None].to(device)  # (1, n_tokens)
+        places = sent(torch.cat([torch.arange(n) for n in lengths])[None], device)  # (1, n_tokens)
         if self.attention == _NAME:
             return {"position_ids": places, "auditor_segments": Segments(bounds)}
-        ends = torch.tensor(bounds, dtype=torch.int32, device=device)  # (n_sequences + 1,)
+        ends = sent(torch.tensor(bounds, dtype=torch.int32), device)  # (n_sequences + 1,)
         longest = max(lengths)
         return {
             "position_ids": places,

@@ -1,5 +1,6 @@
 """Runs of the models: load one at a time, score what is not stored yet, write every batch as it is done."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import AuditConfig
+from ..errors import AuditError
 from .batches import Budget, make_batches
-from .forward import OutOfMemory, Scorer, SequenceScores
+from .forward import OutOfMemory, Running, Scorer, SequenceScores
 from .kernels import choose_kernel
 from .loading.adapters import without_adapter
 from .loading.held import as_meant
@@ -185,14 +187,26 @@ def choose_budget(config: AuditConfig, device: str) -> Budget:
 def score_batches(
     part: Todo, scorer: Scorer, budget: Budget
 ) -> Iterator[tuple[NDArray[np.int64], list[SequenceScores]]]:
-    """Yield the places of the texts of one batch after the other, with their scores."""
+    """Yield the places of the texts of one batch after the other, with their scores.
+
+    A GPU is given the next batch before the host waits for the scores of this one: it is at work while the next is laid
+    out, and while whoever asked sees to the scores.
+    """
     one = part.one
     if one.encoder.n_shared and len(part.places):
         check_scorer(scorer, *_ends([one]), budget, boundary=one.model.files.rope_boundary)
     packed = scorer.packs and not one.encoder.n_shared
-    for places in _batches(part, budget, packed=packed):
-        sequences = one.sequences(places)
-        yield places, score_within(scorer, sequences, budget, one.model)
+    running: deque[tuple[NDArray[np.int64], Callable[[], list[SequenceScores]]]] = deque()
+    try:
+        for places in _batches(part, budget, packed=packed):
+            running.append((places, _start_within(scorer, one.sequences(places), budget, one.model)))
+            while len(running) > scorer.runs_ahead:
+                done, scores = running.popleft()
+                yield done, scores()
+    except AuditError:
+        yield from ((done, scores()) for done, scores in running)  # what came before the failure is kept
+        raise
+    yield from ((done, scores()) for done, scores in running)
 
 
 def _batches(part: Todo, budget: Budget, *, packed: bool) -> Iterator[NDArray[np.int64]]:
@@ -308,24 +322,36 @@ def score_within(
     OutOfMemory
         If a single sequence does not fit.
     """
+    return _start_within(scorer, texts, budget, model)()
+
+
+def _start_within(
+    scorer: Scorer, texts: Sequence[Sequence[TokenSequence]], budget: Budget, model: OpenedModel
+) -> Callable[[], list[SequenceScores]]:
+    """Give the device the sequences of some texts, as :func:`score_within`; return what waits for their scores."""
     sequences = [sequence for windows in texts for sequence in windows]
     windowed = len(sequences) > len(texts)
     packed = scorer.packs and not sequences[0].n_shared
     alone = scorer.one_by_one or (windowed and model.files.rope_boundary is not None)
-    scores: list[SequenceScores] = []
-    while len(scores) < len(sequences):
-        left = sequences[len(scores) :]
+    left, running = sequences, list[Running]()
+    while left:
         n = 1 if alone else _fitting(left, budget.tokens, packed=packed)
         try:
-            scores += scorer.score(left[:n])
+            running.append(scorer.start(left[:n]))
         except OutOfMemory:
             if n == 1:
                 raise
             free_memory()
             while n > 1 and _fitting(left, budget.tokens, packed=packed) >= n:
                 budget.halve()
-    parts = iter(scores)
-    return [concatenate([next(parts) for _ in windows]) for windows in texts]
+        else:
+            left = left[n:]
+
+    def finish() -> list[SequenceScores]:
+        parts = (one for batch in running for one in batch.scores())
+        return [concatenate([next(parts) for _ in windows]) for windows in texts]
+
+    return finish
 
 
 def _fitting(sequences: Sequence[TokenSequence], budget_tokens: int, *, packed: bool) -> int:

@@ -46,7 +46,7 @@ class Watched:
         from auditor.engine import scoring, store
         from auditor.engine.forward import Scorer
 
-        load, score, write, sync = scoring.load_scorer, Scorer.score, store._CheckedFile.write, os.fsync
+        load, start, write, sync = scoring.load_scorer, Scorer.start, store._CheckedFile.write, os.fsync
 
         def load_quietly(*given: Any, **named: Any) -> Any:
             self._quiet = True  # what is scored to check the model is no work done
@@ -55,13 +55,13 @@ class Watched:
             finally:
                 self._quiet = False
 
-        def score_aloud(scorer: Scorer, batch: Any) -> Any:
+        def start_aloud(scorer: Scorer, batch: Any) -> Any:
             if not self._quiet:
                 ids = [hashlib.sha256(repr(text.ids).encode()).hexdigest()[:16] for text in batch]
                 if self._tell(event="score", texts=[f"{scorer.name} {one}" for one in ids]):
                     wait_for_the_end()
                 time.sleep(self._delay)
-            return score(scorer, batch)
+            return start(scorer, batch)
 
         def write_aloud(file: Any, data: Any) -> int:
             block = bytes(data)
@@ -76,7 +76,7 @@ class Watched:
                 wait_for_the_end()
             sync(number)
 
-        scoring.load_scorer, Scorer.score, store._CheckedFile.write = load_quietly, score_aloud, write_aloud
+        scoring.load_scorer, Scorer.start, store._CheckedFile.write = load_quietly, start_aloud, write_aloud
         os.fsync = sync_aloud
 
 

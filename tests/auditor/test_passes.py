@@ -4,17 +4,21 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from attacks import AFTER_SHOTS, LOWERCASE, Need
 from auditor.config import AuditConfig, DataSpec, ModelSpec
 from auditor.engine import plan, scoring
 from auditor.engine import signals as passes
-from auditor.engine.forward import Scorer, SequenceScores
+from auditor.engine.forward import OutOfMemory, Running, Scorer
+from auditor.engine.packing import packing_of
 from auditor.engine.request import ScoringRequest
 from auditor.engine.signals import Collected, collect_signals
 from auditor.engine.tokens import TokenSequence
@@ -120,8 +124,8 @@ def test_same_text_is_scored_once_and_nothing_twice(
     first = collect(texts, needs=frozenset({Need.REFERENCE}))
     assert first.n_tokens_reused == first.signals.target.n_tokens[0] + first.signals.references[0].n_tokens[0]
     n_scored: list[int] = []
-    score = Scorer.score
-    monkeypatch.setattr(Scorer, "score", lambda self, batch: n_scored.append(len(batch)) or score(self, batch))
+    start = Scorer.start
+    monkeypatch.setattr(Scorer, "start", lambda self, batch: n_scored.append(len(batch)) or start(self, batch))
     loaded: list[str] = []
     load_weights = scoring.load_weights
 
@@ -139,22 +143,73 @@ def test_same_text_is_scored_once_and_nothing_twice(
     assert more.n_tokens_scored <= more.signals.views[LOWERCASE].n_tokens.sum()
 
 
+def pack_untried(scorer: Scorer) -> None:
+    scorer._packing = packing_of(scorer._model, torch.device("cpu"))
+
+
+def test_a_batch_started_before_the_last_is_waited_for_changes_nothing(
+    collect: Callable[..., Collected], texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = collect(texts, needs=ALL, batch_tokens=60)
+    seen: list[str] = []
+    start, scores = Scorer.start, Running.scores
+    monkeypatch.setattr(Scorer, "check", lambda scorer, trial: None)
+    monkeypatch.setattr(Scorer, "_try_packing", pack_untried)
+    monkeypatch.setattr(Scorer, "start", lambda scorer, batch: seen.append("start") or start(scorer, batch))
+    monkeypatch.setattr(Running, "scores", lambda batch: seen.append("scores") or scores(batch))
+    monkeypatch.setattr(Scorer, "runs_ahead", True)
+    ahead = collect(texts, needs=ALL, batch_tokens=60, scores="ahead")
+    one_pass = seen[: 1 + next(i for i, pair in enumerate(pairwise(seen)) if pair == ("scores", "scores")) + 1]
+    assert one_pass[:4] == ["start", "start", "scores", "start"]
+    assert one_pass.count("start") == one_pass.count("scores") > 2
+    for one, other in ((ahead.signals.target, plain.signals.target),
+                       (ahead.signals.references[0], plain.signals.references[0]),
+                       (ahead.signals.views[LOWERCASE], plain.signals.views[LOWERCASE])):  # fmt: skip
+        for name in ("logprob", "logprob_mean", "logprob_variance", "rank", "logprob_max", "tied"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_what_runs_is_kept_when_the_next_batch_does_not_fit(
+    collect: Callable[..., Collected], texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = collect(texts, references=(), needs=frozenset(), batch_tokens=60)
+    start, calls = Scorer.start, 0
+
+    def full(scorer: Scorer, batch: Sequence[TokenSequence]) -> Running:
+        nonlocal calls
+        calls += 1
+        if calls > 2:
+            raise OutOfMemory("no room")
+        return start(scorer, batch)
+
+    monkeypatch.setattr(Scorer, "check", lambda scorer, trial: None)
+    monkeypatch.setattr(Scorer, "_try_packing", pack_untried)
+    monkeypatch.setattr(Scorer, "runs_ahead", True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "start", full)
+        with pytest.raises(OutOfMemory):
+            collect(texts, references=(), needs=frozenset(), batch_tokens=60, scores="full")
+    rest = collect(texts, references=(), needs=frozenset(), batch_tokens=60, scores="full")
+    assert 0 < rest.n_tokens_scored < plain.n_tokens_scored
+    np.testing.assert_array_equal(rest.signals.target.logprob, plain.signals.target.logprob)
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_if_unbroken(
     collect: Callable[..., Collected], texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = collect(texts, batch_tokens=40, scores="whole")
-    score, calls = Scorer.score, 0
+    start, calls = Scorer.start, 0
 
     def killed(self: Scorer, batch: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 6:
             raise KeyboardInterrupt
-        return score(self, batch)
+        return start(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Scorer, "score", killed)
+        patch.setattr(Scorer, "start", killed)
         with pytest.raises(KeyboardInterrupt):
             collect(texts, batch_tokens=40, scores="broken")
     resumed = collect(texts, batch_tokens=40, scores="broken")
@@ -421,13 +476,14 @@ def test_a_model_whose_batches_differ_is_scored_one_text_at_a_time(
     asked: dict[str, Any] = {"references": (), "needs": needs, "shots": ["Ada had 1. "] if needs else []}
     right = collect(texts, **asked)
     assert right.models[0].scoring_path.startswith("packed batches")
-    score = Scorer.score
+    start = Scorer.start
 
-    def mixed(scorer: Scorer, batch: Sequence[TokenSequence]) -> list[SequenceScores]:
+    def mixed(scorer: Scorer, batch: Sequence[TokenSequence]) -> SimpleNamespace:
         changed = np.float32(0.1 * (len(batch) - 1))
-        return [replace(one, logprob=one.logprob - changed) for one in score(scorer, batch)]
+        scores = [replace(one, logprob=one.logprob - changed) for one in start(scorer, batch).scores()]
+        return SimpleNamespace(scores=lambda: scores)
 
-    monkeypatch.setattr(Scorer, "score", mixed)
+    monkeypatch.setattr(Scorer, "start", mixed)
     found = collect(texts, scores="again", **asked)
     assert found.models[0].scoring_path.startswith("one text at a time, as those of a batch come out otherwise")
     np.testing.assert_allclose(found.signals.target.logprob, right.signals.target.logprob, atol=1e-5)
