@@ -1,15 +1,19 @@
 """Benchmarks and examples: each of them starts, on its smallest input, and prints what it is for."""
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from auditor.engine.kernels import PLAIN, Kernel
 from auditor.experiments.demo import draw_records
 from helpers import make_texts, write_jsonl
 from helpers_chat import save_chat_model
@@ -33,6 +37,10 @@ RUNS = {
     ),
     "benchmarks/few_hold_everything.py": ("--out OUT/few.json --runs 2 --largest 100", "6% hold 100"),
     "benchmarks/epsilon_alarms.py": ("--out OUT/alarms.json --runs 2", "betting along the order"),
+    "benchmarks/gpu_check.py": (
+        "--device cpu --quick --json OUT/gpu.json --steps kernel,layouts,memory,speed-1b,idle",
+        "5 steps right or measured, 0 failed, 0 not run",
+    ),
     "benchmarks/growth.py": ("--sizes 40 --words 4 --threads 1", "peak RSS, MiB"),
     "benchmarks/memory.py": (
         "--models gpt2-124m --n 2 --median-tokens 16 --contenders ours,loop --threads 1",
@@ -82,6 +90,12 @@ RUNS = {
 
 
 @pytest.fixture(scope="module")
+def gpu_check() -> ModuleType:
+    """Return the program as a module."""
+    return importlib.import_module("gpu_check")
+
+
+@pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return texts that all differ, enough for the smallest table of `power.py`."""
     file = tmp_path_factory.mktemp("records") / "records.jsonl"
@@ -123,6 +137,31 @@ def test_a_program_runs_on_its_smallest_input(
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert told in done.stdout + done.stderr
+
+
+def test_the_busy_share_of_a_device_by_hand(gpu_check: Any) -> None:
+    # [0, 3] and [5, 6] of [0, 6], whatever lies within another and in which order
+    assert gpu_check.busy_share([(5, 6), (0, 2), (1, 3), (1, 2)]) == pytest.approx(4 / 6)
+
+
+def test_a_step_of_the_gpu_check_that_fails_or_has_no_time_is_an_answer(
+    gpu_check: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = gpu_check.Where(torch.device("cpu"), quick=True)
+    monkeypatch.setattr(gpu_check, "STEPS", {"broken": (40, lambda where: 1 / 0), "long": (400, lambda where: {})})
+    failed, late = (gpu_check.run_step(name, where) for name in ("broken", "long"))
+    assert (failed["passed"], failed["why"]) == (False, "ZeroDivisionError: division by zero")
+    assert late["passed"] is None
+    assert late["why"].endswith("s were left, and it may take 400")
+
+
+def test_a_wrong_kernel_is_found_by_the_gpu_check(gpu_check: Any) -> None:
+    where = gpu_check.Where(torch.device("cpu"), quick=True)
+    wrong = Kernel("wrong", lambda logits, true: PLAIN(logits.bfloat16().float(), true))
+    worst = gpu_check.worst_of_kernel(wrong, where, torch.float32)
+    right = gpu_check.worst_of_kernel(PLAIN, where, torch.float32)
+    assert all(right[name] <= limit for name, limit in gpu_check.TOLERANCES.items())
+    assert worst["logprob"] > gpu_check.TOLERANCES["logprob"]
 
 
 def _filled(word: str, places: dict[str, Any]) -> str:
