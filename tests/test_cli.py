@@ -651,3 +651,32 @@ def test_help_and_import_are_instant() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+LIGHT = {
+    "gate AUDIT --warn-only": {"pyarrow", "scipy.optimize"},
+    "report AUDIT --format md": {"numpy", "pyarrow"},
+    "report AUDIT --format summary": {"pyarrow", "scipy"},
+    "report AUDIT --format html": {"scipy"},
+    "compare AUDIT AUDIT": set(),
+    "predict --params 1e6 --tokens 1e8": {"numpy", "pyarrow", "pydantic"},
+}
+"""Commands, and what they do without beside :data:`HEAVY`."""
+
+HEAVY = {"torch", "transformers", "datasets", "sklearn", "pandas", "scipy.stats", "pyarrow.dataset", "matplotlib"}
+"""Modules that take longer to import than these commands may take."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", LIGHT)
+def test_a_command_imports_nothing_heavy(command: str, audit: Run, tmp_path: Path) -> None:
+    assert audit().code == 0
+    given = [word.replace("AUDIT", str(tmp_path / "out")) for word in command.split()]
+    code = (
+        "import json, sys; from click.testing import CliRunner; from auditor.cli import cli; "
+        "ran = CliRunner().invoke(cli, json.loads(sys.argv[1]), catch_exceptions=False); "
+        "assert ran.exit_code == 0 and ran.output, ran.output; print(json.dumps(sorted(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, json.dumps(given)], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert not (HEAVY | LIGHT[command]) & set(json.loads(ran.stdout))

@@ -10,13 +10,10 @@ from reports import RENDERERS, html_report
 
 from ..auditing.pipeline import Audit
 from ..data.drops import drop_ids_text, read_drop_ids
-from ..documents.checksums import CHECKSUMS, OUTPUTS, file_sha256, write_checksums
+from ..documents.checksums import CHECKSUMS, LINKED, OUTPUTS, file_sha256, write_checksums
 from ..documents.places import check_files, make_folder, write
 
-__all__ = ["LINKED", "prepare_folder", "write_audit"]
-
-LINKED = ("result.json", "samples.parquet", "samples.csv")
-"""Files that the report links, beside it."""
+__all__ = ["prepare_folder", "write_audit"]
 
 _OURS = "leave out with: auditor audit --drop-ids THIS-FILE"
 """First line of the drop lists that audits write."""

@@ -59,7 +59,7 @@ def _audit(file: Path, form: str, interactive: bool, out: Path | None) -> str:
     result = _read_result(file)
     if form != "html":
         return RENDERERS[form](result)
-    from ..api.saving import LINKED
+    from ..documents.checksums import LINKED
 
     beside = () if out is None else tuple(name for name in LINKED if out.with_name(name).is_file())
     samples = file.with_name("samples.parquet")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..documents.comparison import MetricChange
 from ..documents.estimate import Estimate
-from ..documents.extraction import SampleExtraction, is_extractable
+from ..documents.sample_extraction import SampleExtraction, is_extractable
 from ..documents.sample_table import SampleTable
 from ..stats import intervals
 from ..stats.change import Change, auc_change, independent_change, mean_change, tpr_change

@@ -9,13 +9,16 @@ from ..errors import ResultError
 from .files import document, read_document, to_text, whole_file
 
 __all__ = [
-    *("CHECKSUMS", "OUTPUTS", "VERDICT", "Checksums", "file_sha256", "is_vouched_for", "read_checksums"),
+    *("CHECKSUMS", "LINKED", "OUTPUTS", "VERDICT", "Checksums", "file_sha256", "is_vouched_for", "read_checksums"),
     "write_checksums",
 ]
 
 CHECKSUMS = "checksums.json"
 OUTPUTS = ("result.json", "samples.parquet", "samples.csv", "report.html", "report.md", "drop-ids.txt")
 """Files of one audit that are vouched for; ``scores/`` has ledgers of its own."""
+
+LINKED = OUTPUTS[:3]
+"""Files that the report links, beside it."""
 
 EVIDENCE = OUTPUTS[:2]
 """Files that a verdict rests on; the others are drawn from them."""

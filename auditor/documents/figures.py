@@ -101,8 +101,15 @@ class Figure:
 class PathPattern:
     """Every path that a kind of document may have at one place, whether or not a given document has it."""
 
-    regex: re.Pattern[str]
+    regex: str
     example: str
+
+    def holds(self, path: str) -> bool:
+        """Whether a path is one of them."""
+        _, _, leaf = self.example.rpartition(".")
+        if leaf.isidentifier() and leaf != ANY and not path.endswith(leaf):
+            return False  # told without the regular expression, of which there are hundreds
+        return re.fullmatch(self.regex, path) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,14 +353,14 @@ def _patterns(hint: Any, regex: str, example: str, entries: Mapping[str, str]) -
         regex += r"\." + (of_numbers if rates else entries.get(key, ".+"))
         example += "." + {"copies": "16", "temperature": "0.7"}.get(key, "0.01" if rates else ANY)
     if hint in (int, float) or (isinstance(hint, type) and issubclass(hint, Estimate)):
-        yield PathPattern(regex=re.compile(regex), example=example)
+        yield PathPattern(regex=regex, example=example)
     elif is_dataclass(hint):
         inner = get_type_hints(hint)
         for name in (field.name for field in fields(hint)):
             if name not in _LEFT_OUT and name not in _KEYS and not _is_end(name, inner):
                 yield from _patterns(inner[name], rf"{regex}\.{name}", f"{example}.{name}", entries)
     elif get_origin(hint) is Mapping:
-        yield PathPattern(regex=re.compile(rf"{regex}\..+"), example=f"{example}.*")
+        yield PathPattern(regex=rf"{regex}\..+", example=f"{example}.*")
 
 
 def nearest_paths(path: str, known: Iterable[str]) -> list[str]:

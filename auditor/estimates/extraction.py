@@ -14,17 +14,14 @@ from attacks.base import TokenScores
 from ..config import ExtractSpec
 from ..documents.estimate import Estimate
 from ..documents.extraction import (
-    LEAST_PROBABILITY,
     DrawsPoint,
     ExtractionByBits,
     ExtractionConfirmed,
     ExtractionResult,
     NearVerbatim,
-    SampleExtraction,
     TemperedExtraction,
-    draws_needed,
-    is_extractable,
 )
+from ..documents.sample_extraction import LEAST_PROBABILITY, SampleExtraction, draws_needed, is_extractable
 from ..stats.clusters import Groups, pick_groups
 from ..stats.rates import median_with_infinities, rate, rate_difference
 

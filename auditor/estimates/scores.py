@@ -14,7 +14,7 @@ from attacks import Attack, ComparingAttack, Signals
 from attacks.base import FloatArray
 
 from ..config import ExtractSpec
-from ..documents.extraction import SampleExtraction
+from ..documents.sample_extraction import SampleExtraction
 from ..errors import AuditError
 from .code_lengths import SampleBits, code_bits, sample_bits
 from .extraction import joined, sample_extraction

@@ -10,8 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from attacks import BUILTIN
-
 from ..documents.canaries import CANARIES_VERSION, CanaryResult
 from ..documents.checksums import VERDICT, Checksums, is_vouched_for
 from ..documents.comparison import COMPARISON_VERSION, AuditComparison
@@ -465,6 +463,8 @@ class _Ranked:
 @cache
 def _known_paths() -> dict[Kind, list[PathPattern]]:
     """Return every path that a document of each kind may have; a change is named by what changed."""
+    from attacks import BUILTIN
+
     names = "|".join(BUILTIN)
     entries = {"attack": rf"(?:headline|{ANY}|(?:{names})(?::.+?)?)"}
     prediction = list(Prediction.__dataclass_fields__)
@@ -479,17 +479,17 @@ def _known_paths() -> dict[Kind, list[PathPattern]]:
 
 
 def _exactly(path: str) -> PathPattern:
-    return PathPattern(regex=re.compile(re.escape(path)), example=path)
+    return PathPattern(regex=re.escape(path), example=path)
 
 
 def _changed(pattern: PathPattern) -> PathPattern:
-    return PathPattern(regex=re.compile(rf"change\.{pattern.regex.pattern}"), example=f"change.{pattern.example}")
+    return PathPattern(regex=rf"change\.{pattern.regex}", example=f"change.{pattern.example}")
 
 
 def kind_of_path(path: str) -> Kind | None:
     """Say in which kind of document a path may be found; None if in none."""
     for kind, patterns in _known_paths().items():
-        if any(pattern.regex.fullmatch(path) for pattern in patterns):
+        if any(pattern.holds(path) for pattern in patterns):
             return kind
     return None
 

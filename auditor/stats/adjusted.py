@@ -10,6 +10,7 @@ from ..documents.estimate import Estimate
 from .clusters import Array, Groups, Ids, cluster_ids, influence_spread, kish_size
 from .intervals import Counts, check_level
 from .metrics import newcombe_auc, placements
+from .quantiles import student_quantile
 from .roc import ScoredSides, score_sides
 
 __all__ = ["LEFT_OUT", "length_strata", "residualised_auc", "stratified_auc"]
@@ -265,7 +266,7 @@ def _interval(
     if spread.variance == 0 or not 0 < area < 1:
         low, high = newcombe
     else:
-        half = float(scipy.stats.t.ppf((1 + level) / 2, spread.df)) * math.sqrt(spread.variance) / (area * (1 - area))
+        half = float(student_quantile((1 + level) / 2, spread.df)) * math.sqrt(spread.variance) / (area * (1 - area))
         low, high = (float(scipy.special.expit(scipy.special.logit(area) + side * half)) for side in (-1, 1))
         if min(area, 1 - area) * min(m, n) < 10:
             low, high = min(low, newcombe[0]), max(high, newcombe[1])

@@ -1,7 +1,6 @@
 """Calibration: whether stated probabilities of membership can be taken at their word."""
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from ..documents.estimate import Estimate
@@ -9,6 +8,7 @@ from ..documents.result import CalibrationBin, CalibrationResult
 from .clusters import Array, Groups, Ids, cluster_ids, effective_size
 from .intervals import check_level, finite_vector, mean_difference
 from .posterior import balanced_weights
+from .quantiles import beta_quantile
 
 __all__ = ["calibration"]
 
@@ -100,8 +100,8 @@ def _observed(is_member: NDArray[np.bool_], cluster: Ids, here: Ids, level: floa
     k, size, tail = int(hits.sum()), here.size, (1 - level) / 2
     n_eff = effective_size(hits, ids)
     k_eff = k * n_eff / size
-    low = float(scipy.stats.beta.ppf(tail, k_eff, n_eff - k_eff + 1)) if k > 0 else 0.0
-    high = float(scipy.stats.beta.ppf(1 - tail, k_eff + 1, n_eff - k_eff)) if k < size else 1.0
+    low = beta_quantile(tail, k_eff, n_eff - k_eff + 1) if k > 0 else 0.0
+    high = beta_quantile(1 - tail, k_eff + 1, n_eff - k_eff) if k < size else 1.0
     odds = float((~is_member).sum() / is_member.sum())
     method = "Clopper-Pearson, at equal prior odds"
     if np.unique(cluster).size < cluster.size:

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from ..documents.estimate import Estimate
@@ -12,6 +11,7 @@ from .clusters import Array, Groups, Ids, cluster_ids, influence_spread
 from .intervals import check_level, finite_vector
 from .metrics import FEW_MISRANKED, auc, placements, tpr_at_fpr
 from .p_values import interval_p_value
+from .quantiles import student_quantile
 from .reach import few_samples, reach, unseen_below
 from .roc import ScoredSides, score_sides
 
@@ -161,7 +161,7 @@ def _change(
     if of_means:
         down, up = (float(arm) for arm in reach(spread.kinds, spread.df, level, independent=spread.independent))
     else:
-        down = up = float(scipy.stats.t.isf((1 - level) / 2, spread.df)) * math.sqrt(spread.variance)
+        down = up = -float(student_quantile((1 - level) / 2, spread.df)) * math.sqrt(spread.variance)
     low, high = value - down, value + up
     clustered = ", cluster-robust" if np.unique(cluster).size < cluster.size else ""
     estimate = Estimate(

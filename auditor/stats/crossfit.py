@@ -12,6 +12,7 @@ from .change import auc_correlation, joined_interval
 from .clusters import Array, Groups, Ids, Spread, cluster_ids, influence_spread, kish_size
 from .intervals import check_level
 from .metrics import FEW_MISRANKED, newcombe_auc, placements
+from .quantiles import average_ranks, student_quantile
 from .roc import score_sides
 
 __all__ = [
@@ -176,7 +177,7 @@ def best_of_folds(scores: Array, is_member: NDArray[np.bool_], fold: Ids) -> tup
 def _area(scores: Array, is_member: NDArray[np.bool_]) -> float:
     """AUC from the rank sum of the members, ties counting one half."""
     m = int(is_member.sum())
-    rank_sum = float(scipy.stats.rankdata(scores)[is_member].sum())
+    rank_sum = float(average_ranks(scores)[is_member].sum())
     return (rank_sum - m * (m + 1) / 2) / (m * (is_member.size - m))
 
 
@@ -208,9 +209,9 @@ def folded_auc_interval(
     low, high = newcombe_auc(area, m, n, level)
     method = "within folds, Newcombe method 5"
     if spread.variance > 0 and 0 < area < 1:
-        half = float(scipy.stats.t.ppf((1 + level) / 2, spread.df)) * math.sqrt(spread.variance) / (area * (1 - area))
+        half = float(student_quantile((1 + level) / 2, spread.df)) * math.sqrt(spread.variance) / (area * (1 - area))
         centre = math.log(area / (1 - area))
-        ends = (float(scipy.stats.logistic.cdf(centre - half)), float(scipy.stats.logistic.cdf(centre + half)))
+        ends = (float(scipy.special.expit(centre - half)), float(scipy.special.expit(centre + half)))
         few = min(area, 1 - area) * min(m, n) < FEW_MISRANKED
         low, high = (min(low, ends[0]), max(high, ends[1])) if few else ends
         method = "within folds, DeLong, Nadeau-Bengio correction, logit" + (
@@ -257,7 +258,7 @@ def auc_gain(
     moved = second.members - first.members, second.non_members - first.non_members
     spread = _folded_spread(*moved, cluster, is_member, fold)
     value = second.value - first.value
-    half = float(scipy.stats.t.ppf((1 + level) / 2, spread.df)) * math.sqrt(spread.variance) if spread.variance else 0.0
+    half = float(student_quantile((1 + level) / 2, spread.df)) * math.sqrt(spread.variance) if spread.variance else 0.0
     low, high, method = (
         value - half,
         value + half,

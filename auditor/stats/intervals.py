@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Literal, TypedDict
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike
 
 from ..documents.estimate import Estimate
 from .clusters import Array, Groups, Ids, Spread, cluster_ids, influence_spread, jackknife_spread
+from .quantiles import beta_quantile, student_quantile
 from .reach import few_samples, reach, unseen_below
 
 __all__ = ["clopper_pearson", "mean", "mean_difference", "standardized_difference"]
@@ -53,8 +53,8 @@ def clopper_pearson(k: int, n: int, level: float) -> tuple[float, float]:
     if not 0 <= k <= n or n < 1:
         raise ValueError(f"need 0 <= k <= n and n >= 1, got k={k}, n={n}")
     tail = (1 - level) / 2
-    low = float(scipy.stats.beta.ppf(tail, k, n - k + 1)) if k > 0 else 0.0
-    high = float(scipy.stats.beta.ppf(1 - tail, k + 1, n - k)) if k < n else 1.0
+    low = beta_quantile(tail, k, n - k + 1) if k > 0 else 0.0
+    high = beta_quantile(1 - tail, k + 1, n - k) if k < n else 1.0
     return low, high
 
 
@@ -323,7 +323,7 @@ def _mean_estimate(value: float, spread: Spread, level: float, method: str, coun
 
 def _t_estimate(value: float, spread: Spread, level: float, method: str, counts: Counts) -> Estimate:
     if spread.variance > 0:
-        half = float(scipy.stats.t.ppf((1 + level) / 2, spread.df)) * math.sqrt(spread.variance)
+        half = float(student_quantile((1 + level) / 2, spread.df)) * math.sqrt(spread.variance)
     else:
         half, method = 0.0, f"{method} {NO_WIDTH}"
     return Estimate(

@@ -12,6 +12,7 @@ from ..documents.estimate import Estimate, RocCurve, TprAtFpr
 from .bootstrap import N_REPLICATES, gap_deviations
 from .clusters import Array, Groups, influence_spread, kish_size
 from .intervals import check_level
+from .quantiles import average_ranks, normal_quantile, student_quantile
 from .roc import Roc, ScoredSides, roc_curve, score_sides, thin
 from .roc_inference import roc_test
 
@@ -257,14 +258,15 @@ def _auc(sides: ScoredSides, level: float) -> Estimate:
         sides.cluster_non_members,
     )
     m, n = kish_size(sides.cluster_members), kish_size(sides.cluster_non_members)
-    newcombe = newcombe_auc(area, m, n, level)
     if spread.variance == 0 or not 0 < area < 1:
+        newcombe = newcombe_auc(area, m, n, level)
         return _estimate(sides, area, newcombe, level, "Newcombe method 5" + _per_cluster(sides))
     half = _t(level, spread.df) * math.sqrt(spread.variance) / (area * (1 - area))
     centre = math.log(area / (1 - area))
     low, high = _expit(centre - half), _expit(centre + half)
     name = "Obuchowski (cluster-robust DeLong), logit" if sides.clustered else "DeLong, logit"
     if min(area, 1 - area) * min(m, n) < FEW_MISRANKED:
+        newcombe = newcombe_auc(area, m, n, level)
         low, high = min(low, newcombe[0]), max(high, newcombe[1])
         name += ", or Newcombe method 5 where wider"
     return _estimate(sides, area, (low, high), level, name, df=spread.finite_df)
@@ -322,9 +324,9 @@ def _advantage(sides: ScoredSides, level: float, rng: np.random.Generator) -> Es
 def placements(sides: ScoredSides) -> tuple[Array, Array]:
     """Share of the other side that each member beats, and that beats each non-member; ties one half."""
     m, n = sides.members.size, sides.non_members.size
-    ranks = scipy.stats.rankdata(np.concatenate([sides.members, sides.non_members]))
-    above = (ranks[:m] - scipy.stats.rankdata(sides.members)) / n
-    below = 1 - (ranks[m:] - scipy.stats.rankdata(sides.non_members)) / m
+    ranks = average_ranks(np.concatenate([sides.members, sides.non_members]))
+    above = (ranks[:m] - average_ranks(sides.members)) / n
+    below = 1 - (ranks[m:] - average_ranks(sides.non_members)) / m
     return above, below
 
 
@@ -334,7 +336,7 @@ def newcombe_auc(area: float, m: float, n: float, level: float) -> tuple[float, 
 
 
 def _newcombe_auc_low(area: float, m: float, n: float, level: float) -> float:
-    z, half_total = float(scipy.stats.norm.ppf((1 + level) / 2)), (m + n) / 2
+    z, half_total = normal_quantile((1 + level) / 2), (m + n) / 2
 
     def excess(theta: float) -> float:
         spread = 1 + (half_total - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta))
@@ -353,7 +355,7 @@ def _newcombe_difference_high(tpr: Array, fpr: Array, m: int, n: int, level: flo
 
 
 def _wilson(rate: Array, n: int, level: float) -> tuple[Array, Array]:
-    z = float(scipy.stats.norm.ppf((1 + level) / 2))
+    z = normal_quantile((1 + level) / 2)
     centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
     return centre - half, centre + half
@@ -389,7 +391,7 @@ def _effective(sides: ScoredSides) -> str:
 
 
 def _t(level: float, df: float) -> float:
-    return float(scipy.stats.t.ppf((1 + level) / 2, df))
+    return float(student_quantile((1 + level) / 2, df))
 
 
 def _few_clusters(sides: ScoredSides, level: float) -> float:

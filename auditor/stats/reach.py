@@ -7,6 +7,7 @@ import scipy
 from numpy.typing import ArrayLike
 
 from .clusters import Array, Ids, kish_size
+from .quantiles import normal_quantile, student_quantile
 
 __all__ = ["few_samples", "reach", "unseen_below"]
 
@@ -56,7 +57,7 @@ def reach(kinds: Sequence[Array], df: ArrayLike, level: float, *, independent: S
     variance = np.sum([np.sum(totals**2, axis=-1) for totals in kinds], axis=0)
     third = np.sum([np.sum(totals**3, axis=-1) for totals in kinds], axis=0)
     error = (1 - level) / 2
-    student, normal = scipy.stats.t.isf(error, np.asarray(df, dtype=np.float64)), scipy.stats.norm.isf(error)
+    student, normal = -student_quantile(error, df), -normal_quantile(error)
     arms = []
     for sign in (-1, 1):
         more = [_one_more(sign * totals, n) for totals, n in zip(kinds, independent, strict=True)]
@@ -117,4 +118,4 @@ def _gamma_arm(variance: Array, third: Array, error: float) -> Array:
     skewness = np.divide(third, deviation**3, out=np.zeros_like(deviation), where=deviation > 0)
     shape = np.maximum(skewness, LEAST_SKEWNESS) ** -2.0
     arm: Array = deviation / np.sqrt(shape) * (scipy.special.gammainccinv(shape, error) - shape)
-    return np.where(skewness > LEAST_SKEWNESS, arm, scipy.stats.norm.isf(error) * deviation)
+    return np.where(skewness > LEAST_SKEWNESS, arm, -normal_quantile(error) * deviation)

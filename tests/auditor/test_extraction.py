@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from attacks import Signals
 from attacks.base import TokenScores
 from auditor.config import ExtractSpec
-from auditor.documents.extraction import draws_needed, is_extractable
+from auditor.documents.sample_extraction import draws_needed, is_extractable
 from auditor.errors import ConfigError
 from auditor.estimates.extraction import LEAST_TOKENS, TOP_K, extraction, sample_extraction
 from helpers_attacks import signals_of
