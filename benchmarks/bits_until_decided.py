@@ -3,13 +3,13 @@
     python benchmarks/bits_until_decided.py --out docs/data/bits-until-decided.json
 
 The laws are those of `benchmarks/means_grid.py`, with 50, 100 and 300 texts a side and with 1:20 either way; four of
-them, of few that hold or lose much and of bits skewed either way, also with 600, 1,500 and 2,000. Clusters need no cases
-of their own: of each one text is scored. Each audit goes through what the command does: the gates of a policy become topics
-and questions, texts come in random order in the same parts, and every question is looked at until it is decided, with
-texts of 64 tokens from a vocabulary of 50,000 (1,000 bits at most). One gate sits exactly at the true figure, where a
-pass and a fail are both wrong, and may each come in 2.5% of the audits; holders too rare to be in so many texts are
-left out of the truth as in `means_grid.py`. Another gate lies 20 bits above the figure, or above 0, and says in a
-thirtieth of the audits how early it passes. Takes some three minutes on two cores.
+them, of few that hold or lose much and of bits skewed either way, also with 600, 1,500 and 2,000. Clusters need no
+cases of their own: of each one text is scored. Each audit goes through what the command does: the gates of a policy
+become topics and questions, texts come in random order in the same parts, and every question is looked at until it is
+decided, with texts of 64 tokens from a vocabulary of 50,000 (1,000 bits at most). One gate sits exactly at the true
+figure, where a pass and a fail are both wrong, and may each come in 2.5% of the audits; holders too rare to be in so
+many texts are left out of the truth as in `means_grid.py`. Another gate lies 20 bits above the figure, or above 0, and
+says in a thirtieth of the audits how early it passes. Takes some three minutes on two cores.
 """
 
 import argparse

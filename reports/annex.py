@@ -1,7 +1,8 @@
 """The evidence annex: what was measured, beside what four public documents ask to be shown. HTML and Markdown.
 
 No judgement of law is made here: of each subject the annex says what the audit shows, what it does not, and how strong
-that is, with the key of ``result.json`` that each figure stands under. What the paragraphs ask is given at second hand, in our words.
+that is, with the key of ``result.json`` that each figure stands under. What the paragraphs ask is given at second hand,
+in our words.
 
 References
 ----------
