@@ -10,9 +10,17 @@ from typing import Any
 import pytest
 
 from auditor.documents.calibration import read_calibration
-from auditor.documents.reproduction import CapacitySweep, SizeRun, read_capacity_sweep
+from auditor.documents.reproduction import (
+    CapacityGrid,
+    CapacitySweep,
+    CurvePoint,
+    GridRun,
+    SizeRun,
+    read_capacity_grid,
+    read_capacity_sweep,
+)
 from auditor.experiments.reproduction import capacity as capacity_module
-from auditor.experiments.reproduction import scales, text
+from auditor.experiments.reproduction import grids, scales, text
 from helpers import Run, make_texts, write_jsonl
 from reports.paper import paper_claims, paper_page
 from reports.plots import text_figure
@@ -26,6 +34,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         multiples=(0.1, 0.4), parameters_per_step=1e9, least_steps=20,
     )  # fmt: skip
     monkeypatch.setitem(scales.CAPACITY, "laptop", few)
+    one = scales.GridCell(n_layer=1, n_embd=8, n_vocabulary=32, sample_tokens=12, data=0.4)
+    cells = {"training": (one, replace(one, data=1.0)), "precision": (one, replace(one, precision="bf16")),
+             "sequences": (replace(one, data=9), replace(one, data=9, sample_tokens=6)),
+             "shapes": (one, replace(one, n_layer=2))}  # fmt: skip
+    least = replace(scales.GRIDS["laptop"], cells=cells, parameters_per_step=1e9, least_steps=12, tokens_per_step=96)
+    monkeypatch.setitem(scales.GRIDS, "laptop", least)
     planned = scales.text_plan
 
     def plan(scale: Any, **given: Any) -> Any:
@@ -57,15 +71,23 @@ def test_every_part_writes_its_data_and_figure_and_goes_on(
     found = reproduce("--data", corpus, "--out", str(out))
     assert found.code == 0, found.err
     assert [line for line in found.phases if "%" not in line] == [
-        "1/4 loading PyTorch",
-        "2/4 training on random tokens",
-        "3/4 training the sweep on text",
-        "4/4 drawing the figures and the page",
+        "1/8 loading PyTorch",
+        "2/8 training on random tokens: sizes",
+        "3/8 training on random tokens: bits on the way",
+        "4/8 training on random tokens: precision",
+        "5/8 training on random tokens: sequences",
+        "6/8 training on random tokens: depth and width",
+        "7/8 training the sweep on text",
+        "8/8 drawing the figures and the page",
     ]
-    for name in ("capacity", "text", "membership", "extraction"):
+    for name in ("capacity", "training", "text", "membership", "extraction"):
         assert (out / f"{name}.svg").read_text(encoding="utf-8").startswith("<?xml")
     page = (out / "paper.md").read_text(encoding="utf-8")
-    assert all(f"## {part}" in page for part in ("Capacity", "Text", "Membership", "Extraction"))
+    assert all(f"## {part}" in page for part in ("Capacity", "Shapes", "Text", "Membership", "Extraction"))
+    trained = read_capacity_grid(out / "precision.json").runs
+    assert [run.precision for run in trained] == ["fp32", "bf16"]
+    assert trained[1].memorized_bits == trained[1].memorized_bits_bf16 != trained[0].memorized_bits
+    assert read_capacity_grid(out / "training.json").runs[1].curve[-1].steps == 12
     sweep, cells = read_capacity_sweep(out / "capacity-sweep.json"), read_calibration(out / "calibration.json").cells
     assert [run.params for run in sweep.runs] == sorted(run.params for run in sweep.runs)
     assert len({run.params for run in sweep.runs}) == 3
@@ -78,6 +100,7 @@ def test_every_part_writes_its_data_and_figure_and_goes_on(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(capacity_module, "_train_size", train)
+        patch.setattr(grids, "_train_cell", train)
         again = reproduce("--data", corpus, "--out", str(out))
     assert again.code == 0, again.err
     assert (out / "paper.md").read_text(encoding="utf-8") == page
@@ -151,3 +174,77 @@ def test_a_calibration_of_an_older_auditor_draws_no_bits(tmp_path: Path) -> None
         with pytest.raises(ValueError, match="made by an older auditor"):
             text_figure(old, tmp_path / "a.svg")
     assert json.loads(Path("docs/data/calibration-kjv.json").read_text())["kind"] == "calibration"
+
+
+def grid(part: str, *runs: GridRun) -> CapacityGrid:
+    return CapacityGrid(
+        part=part, scale="laptop", device="cpu", runs=runs, paper_operations=1e20, settings={}, packages={}, seconds=9.0
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def cell(params: int = 1000, *, data: float, held: float, **given: Any) -> GridRun:
+    values = {
+        "n_layer": 1, "n_embd": 8, "params": params, "n_vocabulary": 512, "sample_tokens": 64, "n_samples": 10,
+        "dataset_bits": data, "precision": "fp32", "steps": 800, "memorized_bits": held,
+        "memorized_bits_bf16": held - 1, "test_bits_per_token": 10.0,
+        "curve": (CurvePoint(steps=100, memorized_bits=0.6 * held),), "seconds": 1.0,
+    }  # fmt: skip
+    return GridRun(**(values | given))
+
+
+def test_claims_of_grids_follow_the_data() -> None:
+    same = grid("training", cell(data=2000, held=1999), cell(data=4000, held=3000), cell(data=9000, held=3100))
+    plateau, slower = paper_claims(None, None, grids=[same])
+    assert (plateau.agrees, slower.agrees) == (True, False)  # 3.3% apart; half is reached after 100 steps by both
+    late = cell(data=9000, held=2000, curve=(CurvePoint(steps=700, memorized_bits=1100),))
+    plateau, slower = paper_claims(None, None, grids=[grid("training", same.runs[1], late)])
+    assert (plateau.agrees, slower.agrees) == (False, True)
+    assert "50% apart" in plateau.found
+
+    pair = [cell(data=4000, held=3000), cell(data=4000, held=2760, precision="bf16")]
+    (claim,) = paper_claims(None, None, grids=[grid("precision", *pair)])
+    assert (claim.agrees, "92%" in claim.found) == (True, True)
+    assert paper_claims(None, None, grids=[grid("precision", pair[0])]) == ()
+
+    fits, over = cell(data=2000, held=1990), cell(data=9000, held=3000)  # 3600 are expected: 16.7% fewer
+    (claim,) = paper_claims(None, None, grids=[grid("sequences", fits, over)])
+    assert (claim.agrees, "−16.7% at most" in claim.found) == (False, True)
+    (claim,) = paper_claims(None, None, grids=[grid("shapes", over, cell(data=9000, held=3600, n_layer=2))])
+    assert claim.agrees is True
+
+
+def test_tables_of_grids() -> None:
+    over = cell(data=9000, held=3000)
+    page = paper_page(None, None, figures={}, grids=[grid("sequences", over), grid("shapes", over)])
+    assert "| 64 | 512 | 1,000 | 9,000 | 3,000 | 3,600 | −16.7% |" in page
+    assert "| 1 | 8 | 1,000 | 800 | 3,000 | 3.00 |" in page
+    half = cell(data=9000, held=2760, precision="bf16")
+    page = paper_page(None, None, figures={}, grids=[grid("precision", over, half), grid("training", over, over)])
+    assert "| 1 | 8 | 1,000 | 800 | 3.00 | 3.00 | 2.76 |" in page
+    assert "| 10 | 9.00 | 1.80 | 1.80 | 1.80 | 3.00 |" in page
+
+
+def test_the_papers_grids_are_its_sizes_and_cost_what_they_say() -> None:
+    paper = scales.GRIDS["paper"]
+    assert {(one.n_layer, one.n_embd) for one in paper.cells["shapes"]} >= {
+        (1, 32),
+        (1, 128),
+        (2, 128),
+        (4, 256),
+        (8, 256),
+    }
+    lengths = {one.sample_tokens: one for one in paper.cells["sequences"] if one.n_vocabulary == 2048}
+    counts = {s: scales.count_gpt2(one.n_layer, one.n_embd, 2048, s) for s, one in lengths.items()}
+    assert {s: float(f"{n:.3g}") for s, n in counts.items()} == {
+        4: 6.59e5, 8: 6.6e5, 16: 6.61e5, 32: 6.63e5, 64: 6.67e5, 128: 6.75e5, 256: 6.92e5
+    }  # fmt: skip
+    one = grids._job(paper, lengths[64], device="cpu")
+    assert (one.job.n_samples, one.job.steps, one.job.batch_size) == (4096, 1_000_000, 2048)
+    assert grids._operations(one) == pytest.approx(6 * counts[64] * 1e6 * 2048 * 64)
+
+
+def test_curve_by_hand() -> None:
+    # 100 tokens, 300 bits of data; a pass is two batches; ends at 2 and 4 of four losses in nats
+    halves = [math.log(2) * bits for bits in (3.0, 3.0, 2.0, 1.0)]
+    curve = grids._curve(halves, window=2, dataset_bits=300.0, n_tokens=100)
+    assert [(p.steps, round(p.memorized_bits, 9)) for p in curve] == [(2, 0), (3, 50), (4, 150)]

@@ -11,14 +11,14 @@ from matplotlib.ticker import FuncFormatter
 
 from auditor.documents.calibration import Calibration, CalibrationCell
 from auditor.documents.estimate import Estimate
-from auditor.documents.reproduction import CapacitySweep, Slope
+from auditor.documents.reproduction import CapacityGrid, CapacitySweep, Slope
 
 from ..escaping import ID, visible
 from ..numbers import count, number, plain
-from ..paper import NOMINAL_BITS
+from ..paper_claims import NOMINAL_BITS
 from .sheet import BY_LINE, GREY, SERIES, log_ticks, new_sheet, padded, put_legend, short
 
-__all__ = ["capacity_sweep_figure", "recited_figure", "text_figure"]
+__all__ = ["capacity_sweep_figure", "recited_figure", "text_figure", "training_figure"]
 
 _DASHED = (0, (4, 2))
 
@@ -78,6 +78,34 @@ def _draw_slope(axes: Axes, sizes: Sequence[int], slope: Slope | None, top: floa
 
 def _said(slope: Slope | None) -> str:
     return "" if slope is None else f": {number(slope.value, 2)} bits for each further parameter (lower bounds)"
+
+
+def training_figure(found: CapacityGrid, path: Path) -> None:
+    """Draw bits held by steps of training, a line for each amount of data.
+
+    Raises
+    ------
+    ValueError
+        If the extension is none of `FORMATS`.
+    """
+    caption = (
+        "Each line is one model trained on random tokens to the end of its schedule: bits by the mean loss of the last "
+        "pass over its data; the mark is what the trained model holds. Dashed: the paper's 3.64 bits per parameter."
+    )
+    with new_sheet(path, 7.4, 3.3, "Bits held during training", caption) as sheet:
+        axes = sheet.add_axes((0.09, 0.14, 0.88, 0.68))
+        drawn: list[Artist] = []
+        for (color, marker), run in zip(SERIES * len(found.runs), found.runs, strict=False):
+            steps = [point.steps for point in run.curve]
+            held = [point.memorized_bits / run.params for point in run.curve]
+            label = f"{count(run.n_samples)} sequences ({plain(run.dataset_bits / run.params)})"
+            drawn += axes.plot(steps, held, color=color, lw=1, label=label)
+            axes.plot([run.steps], [run.memorized_bits / run.params], color=color, marker=marker, ms=5)
+        axes.axhline(3.64, color=GREY, lw=0.9, ls=_DASHED)
+        axes.set(xscale="log", xlim=padded([p.steps for run in found.runs for p in run.curve], 1.2), ylim=(0, 4.2))
+        axes.set(xlabel="steps", ylabel="memorised (bits per parameter)", title="By data (bits per parameter)")
+        log_ticks(axes, short)
+        put_legend(sheet, drawn, 1)
 
 
 def text_figure(found: Calibration, path: Path) -> None:
