@@ -39,15 +39,51 @@ def _of_bits(found: Calibration) -> Iterator[PaperClaim]:
         agrees=n_rise == len(risen) and n_fall > 0,
         why=f"risen in {n_rise} and fallen again in {n_fall} of {len(risen)} sizes, by intervals that do not overlap",
     )
-    own = sum(_value(cell.memorized_bits) for cell in found.cells)
-    other = sum(_value(cell.memorized_bits_by_largest) for cell in found.cells)
+    yield from _of_references(found)
+    yield from _of_rarity(found)
+
+
+def _of_references(found: Calibration) -> Iterator[PaperClaim]:
+    wholes = [cell for cell in found.cells if cell.memorized_bits_by_whole is not None]
+    own, larger = (
+        sum(_value(one) for one in held)
+        for held in (
+            [cell.memorized_bits for cell in found.cells],
+            [cell.memorized_bits_by_largest for cell in found.cells],
+        )
+    )
+    said = (
+        f"all models together {amount(own)} bits beside references of their own size on other texts, {amount(larger)} "
+    )
+    said += "beside the largest"
+    others = [larger]
+    if wholes:
+        others.append(sum(_value(cell.memorized_bits_by_whole) for cell in wholes))
+        said += f", {amount(others[-1])} beside references of their own size on all texts, the members among them"
     yield PaperClaim(
         part="text",
-        paper="Either reference will do: one of the same size on more data, or a larger model (section 2)",
-        found=f"all cells together {amount(own)} bits beside references of their own size, {amount(other)} beside the "
-        "largest",
-        agrees=abs(other - own) < 0.2 * own,
-        why="all references trained on the same texts, none of them members'",
+        paper="Either reference will do: one of the same size on all the data, or a larger model (section 2)",
+        found=said,
+        agrees=all(abs(other - own) < 0.2 * own for other in others),
+        why="within 20% of each other; a reference that saw the members, too, leaves fewer bits to them",
+    )
+
+
+def _of_rarity(found: Calibration) -> Iterator[PaperClaim]:
+    known = [cell.rarity_correlation for cell in found.cells if cell.rarity_correlation is not None]
+    told = [one for one in known if one.value is not None and one.low is not None]
+    if not told:
+        return
+    surely = sum((one.low or 0.0) > 0 for one in told)
+    most = max(told, key=lambda one: one.n_members)
+    yield PaperClaim(
+        part="extraction",
+        paper="The most memorised texts are those of rare words, by TF-IDF, among texts with bits (section 4)",
+        found=f"Spearman's correlation of bits and rarity lies above 0 in {surely} of {plural(len(told), 'model')}; "
+        f"{plain(_value(most))} [{plain(most.low or 0.0)} to {plain(most.high or 0.0)}] over the most texts with bits "
+        f"({count(most.n_members)})",
+        agrees=surely > len(told) / 2,
+        why="words of the decoded samples, rare among all other samples; intervals over texts of one model",
     )
 
 
@@ -103,6 +139,37 @@ def _of_extraction(found: Calibration) -> Iterator[PaperClaim]:
         found=f"on the most texts of each size, members less others: {', '.join(percent(round(a, 4)) for a in apart)}",
         agrees=all(abs(a) < 0.01 for a in apart),
         why="models this small recite hardly any unseen text, so that the rates can only meet near zero",
+    )
+    guessed = [(cell, cell.guessed_members, cell.guessed_non_members) for cell in largest]
+    pairs = [(_value(ours), _value(theirs)) for _, ours, theirs in guessed if ours is not None and theirs is not None]
+    if pairs:
+        yield PaperClaim(
+            part="extraction",
+            paper="On large sets as much is extracted of test texts as of training texts (section 4)",
+            found="tokens of second halves that are the likeliest, members and others: "
+            + "; ".join(f"{percent(round(ours, 3))} and {percent(round(theirs, 3))}" for ours, theirs in pairs),
+            agrees=all(ours - theirs < 0.02 for ours, theirs in pairs),
+            why="token by token, so that models that recite no whole text say something, too",
+        )
+    yield from _of_bits_recited(cells)
+
+
+def _of_bits_recited(cells: Sequence[CalibrationCell]) -> Iterator[PaperClaim]:
+    """Recitation against unintended bits, over the models of a sweep."""
+    held = [_value(cell.memorized_bits) / cell.n_samples for cell in cells]
+    recited = [_value(cell.recited_members) for cell in cells]
+    if len(cells) < 3 or not any(recited):
+        return
+    least = min(bits for bits, share in zip(held, recited, strict=True) if share > 0)
+    below = sum(bits < least for bits in held)
+    yield PaperClaim(
+        part="extraction",
+        paper="Texts are extracted where many bits of each are held; a model holds bits of texts that it cannot recite "
+        "(section 4)",
+        found=f"no model with fewer than {plain(least)} unintended bits a text recites any ({plural(below, 'model')}); "
+        f"{percent(round(max(recited), 3))} at most, at {plain(held[recited.index(max(recited))])} bits a text",
+        agrees=below > 0 and held[recited.index(max(recited))] > least,
+        why="means over the members of a model",
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from auditor.documents.calibration import read_calibration
+from auditor.documents.calibration import Calibration, read_calibration
+from auditor.documents.estimate import Estimate
 from auditor.documents.reproduction import (
     CapacityGrid,
     CapacitySweep,
@@ -23,7 +24,7 @@ from auditor.experiments.reproduction import capacity as capacity_module
 from auditor.experiments.reproduction import grids, scales, text
 from helpers import Run, make_texts, write_jsonl
 from reports.paper import paper_claims, paper_page
-from reports.plots import text_figure
+from reports.plots import recited_figure, text_figure
 
 
 @pytest.fixture
@@ -248,3 +249,64 @@ def test_curve_by_hand() -> None:
     halves = [math.log(2) * bits for bits in (3.0, 3.0, 2.0, 1.0)]
     curve = grids._curve(halves, window=2, dataset_bits=300.0, n_tokens=100)
     assert [(p.steps, round(p.memorized_bits, 9)) for p in curve] == [(2, 0), (3, 50), (4, 150)]
+
+
+def certain(value: float, n: int = 100) -> Estimate:
+    """An estimate with an interval of a hundredth on both sides."""
+    return Estimate(
+        value=value, low=value - 0.01, high=value + 0.01, level=0.95, method="m", n_members=n, n_non_members=n
+    )  # fmt: skip
+
+
+def on_text(**given: float) -> Calibration:
+    """A calibration of two sizes in which every model holds 100, 200, 50 bits a text for each parameter in turn."""
+    old = read_calibration(Path("docs/data/calibration-kjv.json"))
+    cells = [one for params in (5496, 12528) for one in [c for c in old.cells if c.params == params][:3]]
+    values = {"recited": 0.0, "others": 0.0, "largest": 1.0, "whole": 1.0, "rarity": 0.3, "guessed": 0.5} | given
+    return replace(
+        old,
+        cells=tuple(
+            replace(
+                cell,
+                dataset_bits=300.0 * cell.n_samples,
+                memorized_bits=certain(held * cell.params),
+                memorized_bits_by_largest=certain(values["largest"] * held * cell.params),
+                memorized_bits_by_whole=certain(values["whole"] * held * cell.params),
+                rarity_correlation=certain(values["rarity"], n=cell.n_samples),
+                recited_members=certain(values["recited"] if held == 2.0 else 0.0),
+                recited_non_members=certain(values["others"]),
+                guessed_members=certain(values["guessed"]),
+                guessed_non_members=certain(0.49),
+            )
+            for cell, held in zip(cells, (1.0, 2.0, 0.5) * 2, strict=True)
+        ),
+    )
+
+
+def verdicts(found: Calibration) -> dict[str, list[bool | None]]:
+    """What is said of each claim, by its first words."""
+    told: dict[str, list[bool | None]] = {}
+    for one in paper_claims(None, found):
+        told.setdefault(" ".join(one.paper.split()[:3]), []).append(one.agrees)
+    return told
+
+
+def test_claims_on_text_follow_the_data() -> None:
+    found = verdicts(on_text(recited=0.4))
+    assert found["On text, unintended"] == [True]  # rises and falls in both sizes
+    assert found["Either reference will"] == [True]
+    assert found["The most memorised"] == [True]
+    assert found["On large sets"] == [True, True]
+    assert found["Membership is easier"] == [True]
+    assert found["Texts are extracted"] == [True]
+    other = verdicts(on_text(whole=0.5, rarity=-0.2, guessed=0.9))
+    assert other["Either reference will"] == other["The most memorised"] == [False]
+    assert other["On large sets"] == [True, False]
+    assert "Texts are extracted" not in other  # nothing is recited
+    assert verdicts(on_text(recited=0.999))["Membership is easier"] == [False]
+
+
+def test_every_figure_on_text_is_drawn_of_these(tmp_path: Path) -> None:
+    for draw, name in ((text_figure, "text.svg"), (recited_figure, "recited.svg")):
+        draw(on_text(recited=0.4), tmp_path / name)
+        assert "unintended bits" in (tmp_path / name).read_text(encoding="utf-8").replace("<!-- ", "")

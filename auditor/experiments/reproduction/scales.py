@@ -236,6 +236,7 @@ def text_plan(scale: Scale, *, n_vocabulary: int, sample_tokens: int, device: st
             least_steps=100_000,
             reference_steps=100_000,
             longer=0.0,
+            whole_references=True,
             batch_size=2048,
             learning_rates=(6e-4, 1.5e-4),
             n_held_out=10_000,
@@ -244,6 +245,8 @@ def text_plan(scale: Scale, *, n_vocabulary: int, sample_tokens: int, device: st
         )
     return CalibrationPlan(
         configs=tuple(config(n_layer=1, n_embd=width, n_head=4, initializer_range=0.1) for width in (8, 12, 16)),
+        larger_reference=config(n_layer=1, n_embd=32, n_head=4, initializer_range=0.1),
+        whole_references=True,
         ratios=(0.004, 0.008, 0.0125, 0.025, 0.05, 0.1),
         epochs=60.0,
         least_steps=500,
