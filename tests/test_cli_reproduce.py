@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from auditor.documents.calibration import Calibration, read_calibration
 from auditor.documents.estimate import Estimate
@@ -20,6 +21,7 @@ from auditor.documents.reproduction import (
     read_capacity_grid,
     read_capacity_sweep,
 )
+from auditor.errors import ModelError
 from auditor.experiments.reproduction import capacity as capacity_module
 from auditor.experiments.reproduction import grids, scales, text
 from helpers import Run, make_texts, write_jsonl
@@ -118,7 +120,7 @@ def test_what_is_refused_in_one_line(small: None, reproduce: Run, corpus: str, t
     for arguments, words in (
         (["--out", str(tmp_path / "a")], "give them with --data, or --part capacity alone"),
         (["--part", "recital", "--out", str(tmp_path / "a")], "'recital' is not one of"),
-        (["--part", "capacity", "--scale", "paper", "--out", str(out)], "begun at --scale laptop"),
+        (["--part", "capacity", "--scale", "paper", "--device", "cpu", "--out", str(out)], "begun at --scale laptop"),
         (["--part", "capacity", "--out", str(other)], "is of another command; give another folder"),
         (["--part", "text", "--data", str(few), "--out", str(tmp_path / "b")], "hold 0 different samples of 64 tokens"),
         (["--part", "text", "--data", str(same), "--out", str(tmp_path / "e")], "the texts give a tokenizer of"),
@@ -132,6 +134,37 @@ def test_what_is_refused_in_one_line(small: None, reproduce: Run, corpus: str, t
     assert reproduce("--part", "text", "--data", corpus, "--out", str(out)).code == 0  # another part, same folder
     changed = write_jsonl(tmp_path / "changed.jsonl", [*make_texts(400, seed=3)])
     assert "begun with other texts" in reproduce("--part", "text", "--data", str(changed), "--out", str(out)).err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="would begin weeks of training")
+def test_the_papers_scale_without_a_gpu_is_refused(reproduce: Run, tmp_path: Path) -> None:
+    found = reproduce("--part", "shapes", "--scale", "paper", "--out", str(tmp_path / "out"))
+    assert (found.code, found.err.count("\n")) == (2, 1)
+    assert "need a GPU, and there is none" in found.err
+    assert "cannot be used" in reproduce("--part", "shapes", "--device", "cuda", "--out", str(tmp_path / "out")).err
+
+
+def test_an_interrupted_part_goes_on_where_it_was(small: None, reproduce: Run, tmp_path: Path) -> None:
+    out, trained, train = tmp_path / "out", [], grids._train_cell
+
+    def interrupted(job: grids.GridJob, on_share: Any) -> GridRun:
+        if len(trained) == 1:
+            raise ModelError("out of memory")
+        trained.append(job)
+        return train(job, on_share)
+
+    def going_on(job: grids.GridJob, on_share: Any) -> GridRun:
+        trained.append(job)
+        return train(job, on_share)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grids, "_train_cell", interrupted)
+        assert reproduce("--part", "shapes", "--out", str(out)).code == 2
+        assert not (out / "shapes.json").exists()
+        patch.setattr(grids, "_train_cell", going_on)
+        assert reproduce("--part", "shapes", "--out", str(out)).code == 0
+    assert [one.cell.n_layer for one in trained] == [2, 1]  # the longest first, each once
+    assert [run.n_layer for run in read_capacity_grid(out / "shapes.json").runs] == [1, 2]
 
 
 def sweep(*held: tuple[int, float]) -> CapacitySweep:

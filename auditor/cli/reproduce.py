@@ -76,7 +76,11 @@ def reproduce(
         from ..engine.loading.models import choose_device
         from ..experiments.workers import cores
 
-        device = choose_device(device)
+        asked, device = device, choose_device(device)
+        if scale == "paper" and device == "cpu" and asked != "cpu":
+            raise ConfigError(
+                "--scale paper: 10^6 steps of 2,048 sequences need a GPU, and there is none; --scale laptop"
+            )
         workers = workers or (cores() if device == "cpu" else 1)
         texts = _read_texts(data, options) if on_text and data is not None else None
         make_folder(out, folders=(*_RANDOM, "text"))
