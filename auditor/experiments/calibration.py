@@ -44,6 +44,7 @@ _LARGE_EFFECT = 0.03
 _WEAK_REFERENCE_BITS = 0.1
 _STEEP = (0.52, 0.98)
 _LEVEL = 0.95
+_OPTIMIZERS = {"adamw": "AdamW, betas (0.9, 0.99)", "soap": "SOAP, betas (0.9, 0.99)"}
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "scipy")
 
 Models = Mapping[TrainingJob, TrainedModel]
@@ -223,7 +224,7 @@ def _check_corpus(corpus: Corpus, sizes: Sequence[Size]) -> None:
 
 def _settings(plan: CalibrationPlan) -> dict[str, str]:
     return {
-        "optimizer": "AdamW, betas (0.9, 0.99), no weight decay, warm-up 50 steps, cosine to zero",
+        "optimizer": f"{_OPTIMIZERS[plan.optimizer]}, no weight decay, warm-up 50 steps, cosine to zero",
         "batch_size": str(plan.batch_size),
         "epochs": f"{plan.epochs:g}, at least {plan.least_steps} steps",
         "reference_steps": str(plan.reference_steps),

@@ -60,9 +60,10 @@ class CalibrationPlan:
     longer : float
         How many times longer the cell is trained that shows the effect of training; 0 leaves it out.
     batch_size : int
+    optimizer : {"adamw", "soap"}
     learning_rates : tuple of float, optional
         One a size; by default ``2.2 / sqrt(parameters)``, at most 0.03. Chosen on the default sizes, where half of it
-        leaves members less well learned after the same time.
+        leaves members less well learned after the same time. For SOAP that of a capacity measurement.
     n_held_out, n_reference : int
         Non-members, and the least number of samples that a reference needs.
     larger_reference : str, optional
@@ -81,6 +82,7 @@ class CalibrationPlan:
     reference_steps: int = 8000
     longer: float = 3.0
     batch_size: int = 32
+    optimizer: Literal["adamw", "soap"] = "adamw"
     learning_rates: tuple[float, ...] | None = None
     n_held_out: int = 2000
     n_reference: int = 2000
@@ -143,6 +145,7 @@ class TrainingJob:
     samples: str
     fingerprint: str
     device: str = "cpu"
+    optimizer: Literal["adamw", "soap"] = "adamw"
 
     @property
     def cost(self) -> float:
@@ -202,7 +205,7 @@ def open_sizes(plan: CalibrationPlan, *, sample_tokens: int) -> tuple[Size, ...]
                 architecture=architecture,
                 n_parameters=n_parameters,
                 n_vocabulary=int(config.get_text_config().vocab_size),
-                learning_rate=plan.learning_rates[index] if plan.learning_rates else _learning_rate(n_parameters),
+                learning_rate=plan.learning_rates[index] if plan.learning_rates else _learning_rate(plan, n_parameters),
                 members=members,
             )
         )
@@ -221,7 +224,11 @@ def _counted(text: str, name: str, sample_tokens: int) -> tuple[Any, str, int]:
     return config, architecture, n_parameters
 
 
-def _learning_rate(n_parameters: int) -> float:
+def _learning_rate(plan: CalibrationPlan, n_parameters: int) -> float:
+    if plan.optimizer == "soap":
+        from .presets import default_training
+
+        return default_training(n_parameters, LAW_SAMPLE_TOKENS).learning_rate
     return min(0.03, 2.2 / math.sqrt(n_parameters))
 
 
@@ -245,7 +252,7 @@ def open_larger(plan: CalibrationPlan, sizes: Sequence[Size], *, sample_tokens: 
         architecture=architecture,
         n_parameters=n_parameters,
         n_vocabulary=int(config.get_text_config().vocab_size),
-        learning_rate=_learning_rate(n_parameters),
+        learning_rate=_learning_rate(plan, n_parameters),
         members=(max(size.members[-1] for size in sizes),),
     )
 
@@ -339,6 +346,7 @@ class Sweep:
             samples=self.samples,
             fingerprint=self.fingerprint,
             device=self.plan.device,
+            optimizer=self.plan.optimizer,
         )
 
 
@@ -362,6 +370,8 @@ def train_model(job: TrainingJob, on_share: Callable[[float], None]) -> TrainedM
         batch_size=job.batch_size,
         learning_rate=job.learning_rate,
         seed=job.seed,
+        optimizer=job.optimizer,
+        max_gradient_norm=None if job.optimizer == "soap" else 1.0,
         on_step=lambda step, _: on_share(step / job.steps),
     )
     of_held_out, of_pool = (

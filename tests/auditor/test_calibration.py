@@ -432,3 +432,13 @@ def test_what_is_recited_is_what_greedy_decoding_writes() -> None:
     assert recited.tolist() == (written == sequences).all(1).tolist()
     assert recited[:6].all()
     assert not recited[6:].any()
+
+
+def test_soap_is_told_and_has_its_own_rate(by_hand: Callable[..., Calibration]) -> None:
+    def models(job: Any) -> TrainedModel:
+        assert job.optimizer == "soap"
+        return coded(held_out_nats=(1.0,) * 30, pool_nats=(1.0,) * job.n_coded)
+
+    found = by_hand(models, optimizer="soap")
+    assert found.settings["optimizer"].startswith("SOAP")
+    assert {cell.learning_rate for cell in found.cells} == {0.04}  # fewer than 16,000 parameters

@@ -244,14 +244,15 @@ def text_plan(scale: Scale, *, n_vocabulary: int, sample_tokens: int, device: st
             device=device,
         )
     return CalibrationPlan(
-        configs=tuple(config(n_layer=1, n_embd=width, n_head=4, initializer_range=0.1) for width in (8, 12, 16)),
-        larger_reference=config(n_layer=1, n_embd=32, n_head=4, initializer_range=0.1),
+        configs=tuple(config(n_layer=1, n_embd=width, n_head=4) for width in (8, 12, 16)),
+        larger_reference=config(n_layer=1, n_embd=32, n_head=4),
         whole_references=True,
         ratios=(0.004, 0.008, 0.0125, 0.025, 0.05, 0.1),
         epochs=60.0,
-        least_steps=500,
+        least_steps=1_000,
         reference_steps=1_500,
         longer=0.0,
+        optimizer="soap",
         n_held_out=1_000,
         n_reference=2_000,
         device=device,
