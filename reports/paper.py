@@ -241,7 +241,7 @@ def _capacity_words(found: CapacitySweep | CapacityMeasurement) -> str:
         )
     return (
         f"`auditor {asked}`: {plural(len(found.runs), 'model')} on random sequences of {found.sample_tokens} tokens of "
-        f"{count(found.n_vocabulary)}, {_steps([run.steps for run in found.runs])}. {_took(found.seconds)} "
+        f"{count(found.n_vocabulary)}, {_steps([run.steps for run in found.runs])}. {_took(found)} "
         f"{_at_paper_scale(what, operations)}"
     )
 
@@ -249,7 +249,7 @@ def _capacity_words(found: CapacitySweep | CapacityMeasurement) -> str:
 def _grid_words(grid: CapacityGrid) -> str:
     return (
         f"`auditor reproduce --part {grid.part} --scale {grid.scale}`: {plural(len(grid.runs), 'model')} on random "
-        f"tokens, {_steps([run.steps for run in grid.runs])}. {_took(grid.seconds)} "
+        f"tokens, {_steps([run.steps for run in grid.runs])}. {_took(grid)} "
         f"{_at_paper_scale('this part', grid.paper_operations)}"
     )
 
@@ -261,7 +261,7 @@ def _text_words(part: str, text: Calibration) -> str:
     asked = f"calibrate --data {name}" if older else f"reproduce --part {part} --data {name}"
     return (
         f"`auditor {asked}`: {plural(len(text.cells), 'model')} of {plural(n_sizes, 'size')} on texts of "
-        f"{text.sample_tokens} tokens, {_steps([cell.steps for cell in text.cells])}. {_took(text.seconds)} "
+        f"{text.sample_tokens} tokens, {_steps([cell.steps for cell in text.cells])}. {_took(text)} "
         f"{_at_paper_scale('one pass of table 4, its two models on its six amounts of text,', _TABLE_4_OPERATIONS)} "
         f"Capacity is {NOMINAL_BITS} bits a parameter, nominally; data are bits under the reference of the same size."
     )
@@ -289,8 +289,13 @@ def _at_paper_scale(what: str, operations: float) -> str:
     return f"At the paper's scale {what} would take about {took} on one A100 {_ESTIMATE}."
 
 
-def _took(seconds: float) -> str:
-    return f"Took {_time(seconds)} of training on a machine that others used too."
+def _took(found: CapacitySweep | CapacityMeasurement | CapacityGrid | Calibration) -> str:
+    clock = f"{_time(found.seconds)} by the clock"
+    if isinstance(found, CapacityMeasurement) or found.cpu_seconds is None:
+        return f"Took {clock}, on a machine that others used too."
+    return (
+        f"Took {_time(found.cpu_seconds)} of CPU ({clock}, all trainings added up, on a machine that others used too)."
+    )
 
 
 def _steps(steps: Sequence[int]) -> str:

@@ -95,6 +95,7 @@ def test_every_part_writes_its_data_and_figure_and_goes_on(
     assert [run.params for run in sweep.runs] == sorted(run.params for run in sweep.runs)
     assert len({run.params for run in sweep.runs}) == 3
     assert sweep.slope is not None
+    assert sweep.cpu_seconds == pytest.approx(sum(run.cpu_seconds or math.nan for run in sweep.runs), abs=0.01)
     assert all(cell.memorized_bits is not None for cell in cells)
     assert "agree" in found.out + found.err
 

@@ -148,6 +148,8 @@ class Calibration:
     """What was cut, dropped or chosen on the way, with counts."""
     seconds: float
     """Wall time in seconds of all trainings, one after the other; side by side they took less."""
+    cpu_seconds: float | None = None
+    """CPU time of all trainings; null in older files."""
     warnings: tuple[str, ...] = ()
     """Warnings to a reader of the figures."""
 

@@ -70,6 +70,8 @@ class SizeRun:
     """Code length of a token of fresh random sequences."""
     seconds: float
     """Wall time of the training."""
+    cpu_seconds: float | None = None
+    """CPU time of the process that trained it; null in older files."""
 
 
 @document
@@ -118,6 +120,8 @@ class CapacitySweep:
     """Versions of the packages that it was made with."""
     seconds: float
     """Wall time in seconds of all trainings, one after the other; side by side they took less."""
+    cpu_seconds: float | None = None
+    """CPU time of all trainings; null if that of one is not known."""
 
 
 def read_capacity_sweep(path: Path) -> CapacitySweep:
@@ -168,6 +172,8 @@ class GridRun:
     """Bits on the way."""
     seconds: float
     """Wall time of the training."""
+    cpu_seconds: float | None = None
+    """CPU time of the process that trained it; null in older files."""
 
 
 @document
@@ -194,6 +200,8 @@ class CapacityGrid:
     """Versions of the packages that it was made with."""
     seconds: float
     """Wall time in seconds of all trainings, one after the other; side by side they took less."""
+    cpu_seconds: float | None = None
+    """CPU time of all trainings; null if that of one is not known."""
 
 
 def read_capacity_grid(path: Path) -> CapacityGrid:

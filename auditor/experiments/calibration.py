@@ -36,7 +36,7 @@ from .sweep import (
     shared_samples,
     train_model,
 )
-from .workers import Ledger, RunProgress, run_jobs
+from .workers import Ledger, RunProgress, cpu_time, run_jobs
 
 __all__ = ["calibrate"]
 
@@ -119,6 +119,7 @@ def calibrate(
         packages={name: version(name) for name in _PACKAGES},
         data_notes=corpus.notes,
         seconds=round(sum(model.seconds for model in trained), 3),
+        cpu_seconds=cpu_time(trained),
         warnings=tuple(_warnings(cells, laws, effect, sizes, corpus.n_vocabulary)),
     )
 

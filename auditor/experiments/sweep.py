@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any, Literal
 
 import numpy as np
@@ -164,6 +164,7 @@ class TrainedModel:
     pool_recited: tuple[bool, ...]
     held_out_guessed: tuple[float, ...]
     pool_guessed: tuple[float, ...]
+    cpu_seconds: float | None = None
 
 
 def default_configs(n_vocabulary: int, sample_tokens: int = LAW_SAMPLE_TOKENS) -> tuple[str, ...]:
@@ -356,7 +357,7 @@ def train_model(job: TrainingJob, on_share: Callable[[float], None]) -> TrainedM
 
     from .training import build, code_sequences, train
 
-    started = monotonic()
+    started, began = monotonic(), process_time()
     with np.load(job.samples) as parts:
         held_out, pool = torch.from_numpy(parts["held_out"]), torch.from_numpy(parts["pool"])
         trained_on = torch.from_numpy(
@@ -385,6 +386,7 @@ def train_model(job: TrainingJob, on_share: Callable[[float], None]) -> TrainedM
         pool_recited=tuple(of_pool.recited.tolist()),
         held_out_guessed=tuple(of_held_out.guessed.tolist()),
         pool_guessed=tuple(of_pool.guessed.tolist()),
+        cpu_seconds=round(process_time() - began, 3),
     )
 
 

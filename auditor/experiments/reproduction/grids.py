@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 
 import numpy as np
 
 from ...documents.reproduction import CapacityGrid, CurvePoint, GridPart, GridRun, Scale
 from ..capacity import EXPECTED_BITS_PER_PARAMETER, CapacityJob, coded_bits, fit_random, round_weights
 from ..presets import default_training
-from ..workers import Ledger, RunProgress, run_jobs
+from ..workers import Ledger, RunProgress, cpu_time, run_jobs
 from .scales import GRIDS, GridCell, GridScale, count_gpt2, gpt2
 
 __all__ = ["run_grid"]
@@ -77,6 +77,7 @@ def run_grid(
         },
         packages={name: version(name) for name in _PACKAGES},
         seconds=round(sum(run.seconds for run in runs), 3),
+        cpu_seconds=cpu_time(runs),
     )
 
 
@@ -121,7 +122,7 @@ def _operations(job: GridJob) -> float:
 
 def _train_cell(job: GridJob, on_share: Callable[[float], None]) -> GridRun:
     """Train one model, and measure what it holds on the way, at the end, and once its weights are rounded."""
-    started = monotonic()
+    started, began = monotonic(), process_time()
     losses: list[float] = []
     model, sequences = fit_random(job.job, on_share, losses.append)
     dataset_bits = sequences[:, 1:].numel() * math.log2(job.cell.n_vocabulary)
@@ -145,6 +146,7 @@ def _train_cell(job: GridJob, on_share: Callable[[float], None]) -> GridRun:
         curve=_curve(losses, window=math.ceil(job.job.n_samples / job.job.batch_size), dataset_bits=dataset_bits,
                      n_tokens=sequences[:, 1:].numel()),
         seconds=round(monotonic() - started, 3),
+        cpu_seconds=round(process_time() - began, 3),
     )  # fmt: skip
 
 

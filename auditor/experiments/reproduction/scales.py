@@ -126,7 +126,7 @@ class GridScale:
 
 CAPACITY: dict[Scale, CapacityScale] = {
     "laptop": CapacityScale(
-        shapes=((2, 8), (2, 12), (2, 16), (2, 20), (2, 24)),
+        shapes=((2, 8), (2, 12), (2, 16), (2, 20), (2, 24), (2, 32), (2, 48)),
         n_vocabulary=512,
         sample_tokens=64,
         heads=4,
