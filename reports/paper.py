@@ -299,7 +299,8 @@ def _took(found: CapacitySweep | CapacityMeasurement | CapacityGrid | Calibratio
 
 
 def _steps(steps: Sequence[int]) -> str:
-    return f"{count(min(steps))} to {count(max(steps))} steps each"
+    few, many = count(min(steps)), count(max(steps))
+    return f"{few} steps each" if few == many else f"{few} to {many} steps each"
 
 
 def _time(seconds: float) -> str:

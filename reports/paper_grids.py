@@ -51,20 +51,6 @@ def _of_training(runs: Sequence[GridRun]) -> Iterator[PaperClaim]:
         agrees=spread <= _LEVEL,
         why=_SHORT,
     )
-    half = [_steps_to(run, 0.5) for run in full]
-    yield PaperClaim(
-        part="training",
-        paper="More data are memorised more slowly (section 3)",
-        found=f"half of what it ends with is held after {_listed(count(one) for one in half)} steps, "
-        "from the least data to the most",
-        agrees=half == sorted(half) and half[0] < half[-1],
-        why="by the mean loss of a pass over the data, which lags behind it",
-    )
-
-
-def _steps_to(run: GridRun, share: float) -> int:
-    """Find the first point of the curve that holds a share of what the run ends with."""
-    return next((p.steps for p in run.curve if p.memorized_bits >= share * run.memorized_bits), run.steps)
 
 
 def _of_precision(runs: Sequence[GridRun]) -> Iterator[PaperClaim]:
@@ -120,7 +106,7 @@ def _of_shapes(runs: Sequence[GridRun]) -> Iterator[PaperClaim]:
     low, high = TABLE_5
     yield PaperClaim(
         part="shapes",
-        paper=f"Bits per parameter depend little on depth and width: {low} to {high} over table 5",
+        paper=f"Whatever depth and width, a model holds {low} to {high} bits per parameter (table 5)",
         found=f"{plain(min(held))} to {plain(max(held))} over {plural(len(runs), 'shape')} of "
         f"{amount(min(run.params for run in runs))} to {amount(max(run.params for run in runs))} parameters",
         agrees=min(held) >= low and max(held) <= high,

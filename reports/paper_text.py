@@ -164,8 +164,7 @@ def _of_bits_recited(cells: Sequence[CalibrationCell]) -> Iterator[PaperClaim]:
     below = sum(bits < least for bits in held)
     yield PaperClaim(
         part="extraction",
-        paper="Texts are extracted where many bits of each are held; a model holds bits of texts that it cannot recite "
-        "(section 4)",
+        paper="A model holds bits of texts that it cannot recite: an F1 of 0.97 at an extraction rate of 0 (section 4)",
         found=f"no model with fewer than {plain(least)} unintended bits a text recites any ({plural(below, 'model')}); "
         f"{percent(round(max(recited), 3))} at most, at {plain(held[recited.index(max(recited))])} bits a text",
         agrees=below > 0 and held[recited.index(max(recited))] > least,

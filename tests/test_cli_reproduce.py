@@ -229,12 +229,10 @@ def cell(params: int = 1000, *, data: float, held: float, **given: Any) -> GridR
 
 def test_claims_of_grids_follow_the_data() -> None:
     same = grid("training", cell(data=2000, held=1999), cell(data=4000, held=3000), cell(data=9000, held=3100))
-    plateau, slower = paper_claims(None, None, grids=[same])
-    assert (plateau.agrees, slower.agrees) == (True, False)  # 3.3% apart; half is reached after 100 steps by both
-    late = cell(data=9000, held=2000, curve=(CurvePoint(steps=700, memorized_bits=1100),))
-    plateau, slower = paper_claims(None, None, grids=[grid("training", same.runs[1], late)])
-    assert (plateau.agrees, slower.agrees) == (False, True)
-    assert "50% apart" in plateau.found
+    (plateau,) = paper_claims(None, None, grids=[same])
+    assert (plateau.agrees, "3.3% apart" in plateau.found) == (True, True)
+    (plateau,) = paper_claims(None, None, grids=[grid("training", same.runs[1], cell(data=9000, held=2000))])
+    assert (plateau.agrees, "50% apart" in plateau.found) == (False, True)
 
     pair = [cell(data=4000, held=3000), cell(data=4000, held=2760, precision="bf16")]
     (claim,) = paper_claims(None, None, grids=[grid("precision", *pair)])
@@ -332,11 +330,11 @@ def test_claims_on_text_follow_the_data() -> None:
     assert found["The most memorised"] == [True]
     assert found["On large sets"] == [True, True]
     assert found["Membership is easier"] == [True]
-    assert found["Texts are extracted"] == [True]
+    assert found["A model holds"] == [True]
     other = verdicts(on_text(whole=0.5, rarity=-0.2, guessed=0.9))
     assert other["Either reference will"] == other["The most memorised"] == [False]
     assert other["On large sets"] == [True, False]
-    assert "Texts are extracted" not in other  # nothing is recited
+    assert "A model holds" not in other  # nothing is recited
     assert verdicts(on_text(recited=0.999))["Membership is easier"] == [False]
 
 
