@@ -23,7 +23,7 @@ from auditor.documents.reproduction import (
 )
 from auditor.errors import ModelError
 from auditor.experiments.reproduction import capacity as capacity_module
-from auditor.experiments.reproduction import grids, scales, text
+from auditor.experiments.reproduction import grid_scales, grids, models, scales, text, text_scales
 from helpers import Run, make_texts, write_jsonl
 from reports.paper import paper_claims, paper_page
 from reports.plots import recited_figure, text_figure
@@ -34,16 +34,21 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the scale of a laptop one of seconds."""
     few = replace(
         scales.CAPACITY["laptop"], shapes=((1, 8), (1, 12), (1, 16)), n_vocabulary=32, sample_tokens=12,
-        multiples=(0.1, 0.4), parameters_per_step=1e9, least_steps=20,
+        multiples=(0.1, 0.4), length=models.Length(parameters_per_step=None, least=20),
     )  # fmt: skip
     monkeypatch.setitem(scales.CAPACITY, "laptop", few)
-    one = scales.GridCell(n_layer=1, n_embd=8, n_vocabulary=32, sample_tokens=12, data=0.4)
+    one = grid_scales.GridCell(n_layer=1, n_embd=8, n_vocabulary=32, sample_tokens=12, data=0.4)
     cells = {"training": (one, replace(one, data=1.0)), "precision": (one, replace(one, precision="bf16")),
              "sequences": (replace(one, data=9), replace(one, data=9, sample_tokens=6)),
              "shapes": (one, replace(one, n_layer=2))}  # fmt: skip
-    least = replace(scales.GRIDS["laptop"], cells=cells, parameters_per_step=1e9, least_steps=12, tokens_per_step=96)
-    monkeypatch.setitem(scales.GRIDS, "laptop", least)
-    planned = scales.text_plan
+    least = replace(
+        grid_scales.GRIDS["laptop"],
+        cells=cells,
+        length=models.Length(parameters_per_step=None, least=12),
+        tokens_per_step=96,
+    )
+    monkeypatch.setitem(grid_scales.GRIDS, "laptop", least)
+    planned = text_scales.text_plan
 
     def plan(scale: Any, **given: Any) -> Any:
         return replace(
@@ -258,7 +263,7 @@ def test_tables_of_grids() -> None:
 
 
 def test_the_papers_grids_are_its_sizes_and_cost_what_they_say() -> None:
-    paper = scales.GRIDS["paper"]
+    paper = grid_scales.GRIDS["paper"]
     assert {(one.n_layer, one.n_embd) for one in paper.cells["shapes"]} >= {
         (1, 32),
         (1, 128),
@@ -267,13 +272,23 @@ def test_the_papers_grids_are_its_sizes_and_cost_what_they_say() -> None:
         (8, 256),
     }
     lengths = {one.sample_tokens: one for one in paper.cells["sequences"] if one.n_vocabulary == 2048}
-    counts = {s: scales.count_gpt2(one.n_layer, one.n_embd, 2048, s) for s, one in lengths.items()}
+    counts = {s: models.count_gpt2(one.n_layer, one.n_embd, 2048, s) for s, one in lengths.items()}
     assert {s: float(f"{n:.3g}") for s, n in counts.items()} == {
         4: 6.59e5, 8: 6.6e5, 16: 6.61e5, 32: 6.63e5, 64: 6.67e5, 128: 6.75e5, 256: 6.92e5
     }  # fmt: skip
     one = grids._job(paper, lengths[64], device="cpu")
     assert (one.job.n_samples, one.job.steps, one.job.batch_size) == (4096, 1_000_000, 2048)
     assert grids._operations(one) == pytest.approx(6 * counts[64] * 1e6 * 2048 * 64)
+
+
+def test_every_model_of_the_papers_scale_has_a_million_steps() -> None:
+    cells, given = grid_scales.GRIDS["paper"], scales.CAPACITY["paper"]
+    paper = [grids._job(cells, one, device="cpu").job for one in cells.cells["shapes"]]
+    paper += capacity_module._jobs(given, 8, 256, device="cpu")
+    found = {(job.steps, job.batch_size, job.optimizer) for job in paper if job.n_samples > 2048}
+    assert found == {(1_000_000, 2048, "adamw")}
+    assert scales.CAPACITY["laptop"].length.steps(28_320) == 1180
+    assert scales.CAPACITY["laptop"].length.steps(6_368) == 350
 
 
 def test_curve_by_hand() -> None:

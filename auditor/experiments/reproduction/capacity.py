@@ -61,7 +61,7 @@ def sweep_capacity(
         settings={
             "optimizer": chosen.optimizer,
             "batch_size": str(chosen.batch_size),
-            "steps": f"parameters / {chosen.parameters_per_step:g}, at least {chosen.least_steps:,}",
+            "steps": chosen.length.words,
             "data": ", ".join(f"{one:g}" for one in chosen.multiples) + " times 3.6 bits per parameter",
             "precision": "fp32; bf16: the weights of the same model rounded once it is trained",
         },
@@ -87,7 +87,7 @@ def _jobs(scale: CapacityScale, n_layer: int, n_embd: int, *, device: str) -> li
             role="size",
             n_samples=(n_samples := max(2, round(multiple * expected))),
             seed=0,
-            steps=max(scale.least_steps, round(n_parameters / scale.parameters_per_step)),
+            steps=scale.length.steps(n_parameters),
             batch_size=min(scale.batch_size, n_samples),
             learning_rate=rate,
             optimizer=cast(Literal["adamw", "soap"], scale.optimizer),

@@ -13,7 +13,8 @@ from ...documents.reproduction import CapacityGrid, CurvePoint, GridPart, GridRu
 from ..capacity import EXPECTED_BITS_PER_PARAMETER, CapacityJob, coded_bits, fit_random, round_weights
 from ..presets import default_training
 from ..workers import Ledger, RunProgress, cpu_time, run_jobs
-from .scales import GRIDS, GridCell, GridScale, count_gpt2, gpt2
+from .grid_scales import GRIDS, GridCell, GridScale
+from .models import count_gpt2, gpt2
 
 __all__ = ["run_grid"]
 
@@ -73,7 +74,7 @@ def run_grid(
         settings={
             "optimizer": chosen.optimizer,
             "tokens_per_step": str(chosen.tokens_per_step),
-            "steps": f"parameters / {chosen.parameters_per_step:g}, at least {chosen.least_steps:,}",
+            "steps": chosen.length.words,
         },
         packages={name: version(name) for name in _PACKAGES},
         seconds=round(sum(run.seconds for run in runs), 3),
@@ -95,7 +96,7 @@ def _job(scale: GridScale, cell: GridCell, *, device: str) -> GridJob:
             role="size",
             n_samples=n_samples,
             seed=0,
-            steps=max(scale.least_steps, round(n_parameters / scale.parameters_per_step)),
+            steps=scale.length.steps(n_parameters),
             batch_size=min(max(1, scale.tokens_per_step // cell.sample_tokens), n_samples),
             learning_rate=rate,
             optimizer=scale.optimizer,
