@@ -21,7 +21,7 @@ from auditor.documents.calibration import read_calibration
 from auditor.documents.capacity import read_capacity
 from auditor.documents.files import document_schema
 from auditor.documents.gates import GateReport
-from auditor.documents.reproduction import read_capacity_sweep
+from auditor.documents.reproduction import GRID_PARTS, read_capacity_grid, read_capacity_sweep
 from reports import comparison_schema, curve_schema, json_schema, leaderboard_schema, secrets_schema
 from reports.paper import paper_page as render_paper
 from reports.plots import LANDMARKS
@@ -135,13 +135,15 @@ def paper_page() -> str:
     """Every claim of the paper beside what was measured here: by `auditor reproduce` as far as its data are here."""
     data = HERE / "data"
     swept, text = data / "paper-capacity.json", data / "paper-calibration.json"
-    capacity = read_capacity_sweep(swept) if swept.is_file() else read_capacity(data / "capacity-tiny.json")
+    capacity = read_capacity_sweep(swept) if swept.is_file() else None
+    grids = [read_capacity_grid(one) for part in GRID_PARTS if (one := data / f"paper-{part}.json").is_file()]
     calibration = read_calibration(text if text.is_file() else data / "calibration-kjv.json")
     figures = {"capacity": "images/capacity.svg", "membership": "images/calibration.svg"}
-    for part in ("capacity", "text", "membership", "extraction"):
+    for part in ("capacity", *GRID_PARTS, "text", "membership", "extraction"):
         if (HERE / "images" / f"paper-{part}.svg").is_file():
             figures[part] = f"images/paper-{part}.svg"
-    return NOTE + render_paper(capacity, calibration, figures=figures)
+    closely = read_capacity(data / "capacity-tiny.json")
+    return NOTE + render_paper(capacity, calibration, closely=closely, grids=grids, figures=figures)
 
 
 def architecture_page() -> str:

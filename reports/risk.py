@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from auditor.documents.estimate import Estimate
 from auditor.documents.result import AuditResult, RiskBreakdown, RiskGroup, RiskResult, StabilityResult, TailResult
 
 from .escaping import as_code, uncoded, visible
@@ -26,6 +27,7 @@ __all__ = [
     "most_at_risk",
     "probabilities_sentence",
     "quantities",
+    "rarity_sentence",
     "shown_breakdowns",
     "stability_sentence",
     "stand_out_rows",
@@ -42,7 +44,8 @@ DIFFERENT = 0.05
 
 _LABEL = 60
 _NAMED = 5
-_BY = {"group": "group", "length": "length", "rarity": "rarity of the words", "copies": "number of copies"}
+_BY = {"group": "group", "length": "length", "rarity": "rarity of the words", "script": "script",
+       "copies": "number of copies"}  # fmt: skip
 
 
 class TailRow(NamedTuple):
@@ -164,8 +167,8 @@ def drawn_breakdown(risk: RiskResult) -> RiskBreakdown | None:
 
 
 def breakdown_rows(part: RiskBreakdown) -> tuple[BreakdownRow, ...]:
-    """Write at most twelve groups: named ones by their risk, lengths and copies in their order."""
-    groups = sorted(part.groups, key=_risk) if part.by == "group" else part.groups
+    """Write at most twelve groups: named ones and scripts by their risk, lengths and copies in their order."""
+    groups = sorted(part.groups, key=_risk) if part.by in ("group", "script") else part.groups
     return tuple(
         BreakdownRow(visible(group.label, _LABEL), group.n_members, *_group(group)) for group in groups[:GROUPS]
     )
@@ -251,6 +254,18 @@ def _listed(names: Sequence[str], n: int) -> str:
     return f"{shown} and {n - _NAMED:,} more" if n > _NAMED else shown
 
 
+def rarity_sentence(found: Estimate | None) -> str:
+    """Say whether members of rarer words hold more; empty if it cannot be told."""
+    if found is None or found.value is None or found.low is None or found.high is None:
+        return ""
+    more = "more" if found.low > 0 else "fewer" if found.high < 0 else "not measurably more or fewer"
+    rank = Quantity(label="", unit="", estimate=found)
+    return (
+        f"Of {plural(found.n_members, 'member')} with bits above 0, those of rarer words hold {more}: Spearman's "
+        f"correlation {rank.text}."
+    )
+
+
 def stability_sentence(stability: StabilityResult | None) -> str:
     """Say whether other references would name the same members; empty if there is one reference at most."""
     if stability is None:
@@ -279,6 +294,9 @@ def quantities(risk: RiskResult) -> Iterator[tuple[str, Quantity]]:
     for tail in risk.tails:
         for quantity in _tail(tail):
             yield "at risk: the worst members", quantity
+    if risk.rarity_correlation is not None:
+        label = "Spearman's correlation of bits and rarity"
+        yield "at risk by rarity", Quantity(label=label, unit="", estimate=risk.rarity_correlation)
     for part in risk.breakdowns:
         for group in part.groups:
             for found in _group(group):

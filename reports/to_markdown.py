@@ -229,6 +229,7 @@ def _risk(result: AuditResult) -> list[str]:
         with_code(risk.probabilities_sentence(found)),
         escaped(risk.above_sentence(found)),
         escaped(risk.stability_sentence(found.stability)),
+        escaped(risk.rarity_sentence(found.rarity_correlation)),
     ]
     tails = [(row.label, _cell(row.mean), _cell(row.least)) for row in risk.tail_rows(found)]
     stand_out = [(escaped(q.label), _cell(q)) for q in risk.stand_out_rows(found)]

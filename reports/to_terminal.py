@@ -266,6 +266,8 @@ def _risk(result: AuditResult) -> list[RenderableType]:
             lines.append((differs, said.rstrip()))
     if found.stability is not None:
         lines.append(("info", risk.stability_sentence(found.stability)))
+    if words := risk.rarity_sentence(found.rarity_correlation):
+        lines.append(("info", words))
     return [_title("Who is at risk", result), _bullets(lines, limit=400)]
 
 

@@ -35,6 +35,7 @@ COLUMNS = [
     "posterior",
     "blind_score",
     "rarity",
+    "script",
     "n_copies",
     "extraction_suffix_tokens",
     "extraction_log2_p",

@@ -10,6 +10,7 @@ from attacks import Attack
 from ..config import AuditConfig, ExtractSpec
 from ..data import SampleSet
 from ..data.rarity import count_copies, text_rarity
+from ..data.scripts import main_script
 from ..documents.sample_table import SampleTable
 from ..engine.signals import Collected
 from ..estimates.generalization import lzma_bits, uniform_bits
@@ -111,6 +112,7 @@ def gather(inputs: Inputs, collected: Collected, *, on_phase: OnPhase = unwatche
         sample_table(config, data, collected, scores),
         blind_score=None if compared.blind is None else compared.blind.score,
         rarity=text_rarity(blocks, data.is_member),
+        script=tuple(main_script(text) for block in blocks() for text in block),
         n_copies=count_copies(text_keys, data.is_member, stated),
         lzma_bits=np.concatenate([lzma_bits(block) for block in blocks()]),
     )

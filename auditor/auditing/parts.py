@@ -264,6 +264,7 @@ def who_is_at_risk(evidence: Evidence) -> Risk:
         n_bytes=table.n_bytes,
         n_copies=table.n_copies,
         rarity=table.rarity,
+        scripts=table.script,
         signed_bits=table.signed_bits,
         single_bits=separate,
         fpr_targets=evidence.config.fpr_targets,

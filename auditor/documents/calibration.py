@@ -49,7 +49,15 @@ class CalibrationCell:
     clipped_bits: float | None = None
     """The paper's sum of max(0, bits) over the members, noise and all; null in older files."""
     memorized_bits_by_largest: Estimate | None = None
-    """Unintended bits beside the reference of the largest size instead; null in older files."""
+    """Unintended bits beside the largest reference instead; null in older files."""
+    memorized_bits_by_whole: Estimate | None = None
+    """Unintended bits beside a reference of the same size on all texts, the members among them; null if not trained."""
+    rarity_correlation: Estimate | None = None
+    """Spearman's correlation of bits and rarity of words, of members with bits above 0; null in older files."""
+    guessed_members: Estimate | None = None
+    """Share of the tokens of members' second halves that are the likeliest ones; null in older files."""
+    guessed_non_members: Estimate | None = None
+    """Share of the tokens of held-out samples' second halves that are the likeliest ones; null in older files."""
     saved_bits: float | None = None
     """Bits that the target saves on the members beyond a uniform code; null in older files."""
     generalization_bits: float | None = None
@@ -108,7 +116,7 @@ class Calibration:
 
     kind: Literal["calibration"] = "calibration"
     """Kind of the document."""
-    schema_version: str = "1.3"
+    schema_version: str = "1.4"
     """Version of this document's schema, MAJOR.MINOR."""
     data: str
     """Text that it was measured on."""
@@ -140,6 +148,8 @@ class Calibration:
     """What was cut, dropped or chosen on the way, with counts."""
     seconds: float
     """Wall time in seconds of all trainings, one after the other; side by side they took less."""
+    cpu_seconds: float | None = None
+    """CPU time of all trainings; null in older files."""
     warnings: tuple[str, ...] = ()
     """Warnings to a reader of the figures."""
 
@@ -147,4 +157,4 @@ class Calibration:
 def read_calibration(path: Path) -> Calibration:
     """Read what ``auditor calibrate`` wrote: the file, or its folder."""
     file = path / "calibration.json" if path.is_dir() else path
-    return read_document(file, Calibration, version="1.3", what="calibration (`auditor calibrate`)")
+    return read_document(file, Calibration, version="1.4", what="calibration (`auditor calibrate`)")

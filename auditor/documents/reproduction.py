@@ -1,14 +1,32 @@
-"""The reproduction of the paper: what `auditor reproduce` was asked for, and what its sizes of models held."""
+"""The reproduction of the paper: what `auditor reproduce` was asked for, and what its models held of random tokens."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from .capacity import Precision
 from .files import document, read_document
 
-__all__ = ["CapacitySweep", "Part", "Scale", "SizeRun", "Slope", "SweepSettings", "read_capacity_sweep"]
+__all__ = [
+    "GRID_PARTS",
+    "CapacityGrid",
+    "CapacitySweep",
+    "CurvePoint",
+    "GridPart",
+    "GridRun",
+    "Part",
+    "Scale",
+    "SizeRun",
+    "Slope",
+    "SweepSettings",
+    "read_capacity_grid",
+    "read_capacity_sweep",
+]
 
-Part = Literal["capacity", "text", "membership", "extraction"]
+Part = Literal["capacity", "training", "precision", "sequences", "shapes", "text", "membership", "extraction"]
+GridPart = Literal["training", "precision", "sequences", "shapes"]
+GRID_PARTS: tuple[GridPart, ...] = ("training", "precision", "sequences", "shapes")
+"""What else is asked of models on random tokens, beside their capacity by size."""
 Scale = Literal["laptop", "paper"]
 
 
@@ -52,6 +70,8 @@ class SizeRun:
     """Code length of a token of fresh random sequences."""
     seconds: float
     """Wall time of the training."""
+    cpu_seconds: float | None = None
+    """CPU time of the process that trained it; null in older files."""
 
 
 @document
@@ -100,9 +120,90 @@ class CapacitySweep:
     """Versions of the packages that it was made with."""
     seconds: float
     """Wall time in seconds of all trainings, one after the other; side by side they took less."""
+    cpu_seconds: float | None = None
+    """CPU time of all trainings; null if that of one is not known."""
 
 
 def read_capacity_sweep(path: Path) -> CapacitySweep:
     """Read what ``auditor reproduce --part capacity`` wrote."""
     what = "sweep over sizes (`auditor reproduce --part capacity`)"
     return read_document(path, CapacitySweep, version="1.0", what=what)
+
+
+@document
+class CurvePoint:
+    """Bits held on the way through a training."""
+
+    steps: int
+    """Number of training steps done."""
+    memorized_bits: float
+    """Dataset bits minus the code length by the mean loss of the last pass over the data, before each step's update."""
+
+
+@document
+class GridRun:
+    """One model trained on one set of random tokens, in a grid that varies one or two properties."""
+
+    n_layer: int
+    """Number of layers."""
+    n_embd: int
+    """Width."""
+    params: int
+    """Number of parameters, tied ones once."""
+    n_vocabulary: int
+    """Number of entries of the vocabulary."""
+    sample_tokens: int
+    """Number of tokens of a random sequence; the first one is given and not counted."""
+    n_samples: int
+    """Random sequences."""
+    dataset_bits: float
+    """Information in their predicted tokens."""
+    precision: Precision
+    """Floating-point precision of the training."""
+    steps: int
+    """Number of training steps."""
+    memorized_bits: float
+    """Dataset bits minus the code length under the trained model, its weights rounded after bfloat16; not clipped."""
+    memorized_bits_bf16: float
+    """The same once every weight of this model is rounded to bfloat16."""
+    test_bits_per_token: float
+    """Code length of a token of fresh random sequences."""
+    curve: tuple[CurvePoint, ...]
+    """Bits on the way."""
+    seconds: float
+    """Wall time of the training."""
+    cpu_seconds: float | None = None
+    """CPU time of the process that trained it; null in older files."""
+
+
+@document
+class CapacityGrid:
+    """What models hold of random tokens as one or two properties vary: lower bounds."""
+
+    kind: Literal["capacity-grid"] = "capacity-grid"
+    """Kind of the document."""
+    schema_version: str = "1.0"
+    """Version of this document's schema, MAJOR.MINOR."""
+    part: GridPart
+    """What varies: data with bits during training, the precision, sequences and vocabulary, or depth and width."""
+    scale: Scale
+    """Sizes of models and data."""
+    device: str
+    """Device that it ran on."""
+    runs: tuple[GridRun, ...]
+    """Every run, in the order of the grid."""
+    paper_operations: float
+    """Floating-point operations of this part at the paper's scale, six per parameter and token: an estimate."""
+    settings: Mapping[str, str]
+    """Settings that it was made with."""
+    packages: Mapping[str, str]
+    """Versions of the packages that it was made with."""
+    seconds: float
+    """Wall time in seconds of all trainings, one after the other; side by side they took less."""
+    cpu_seconds: float | None = None
+    """CPU time of all trainings; null if that of one is not known."""
+
+
+def read_capacity_grid(path: Path) -> CapacityGrid:
+    """Read what a part of ``auditor reproduce`` on random tokens wrote."""
+    return read_document(path, CapacityGrid, version="1.0", what="grid of capacities (`auditor reproduce`)")

@@ -161,10 +161,10 @@ class CombinationResult:
 
 @document
 class RiskGroup:
-    """The members of one group, length, rarity or number of copies.
+    """The members of one group, length, rarity, script or number of copies.
 
-    ``auc`` is of the headline attack, these members against all non-members (of the same length or rarity, where
-    that is what tells the groups apart); ``posterior`` their mean probability of membership.
+    ``auc`` is of the headline attack, these members against all non-members (of the same length, rarity or script,
+    where that is what tells the groups apart); ``posterior`` their mean probability of membership.
     """
 
     label: str
@@ -187,7 +187,7 @@ class RiskBreakdown:
     breakdowns; None if it cannot be told, with ``undefined_reason``.
     """
 
-    by: Literal["group", "length", "rarity", "copies"]
+    by: Literal["group", "length", "rarity", "script", "copies"]
     """Property that the members are grouped by."""
     unit: str
     """Unit of the property."""
@@ -280,6 +280,8 @@ class RiskResult:
     """Why there are no probabilities; null if there are."""
     stand_out: StandOutResult | None = None
     """Members who stand out, counted; null in files of older auditors."""
+    rarity_correlation: Estimate | None = None
+    """Spearman's correlation of rarity of words and signed bits, of members with bits above 0; null without bits."""
 
 
 Grade = Literal["none", "weak", "moderate", "strong", "near-perfect"]

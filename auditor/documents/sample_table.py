@@ -49,6 +49,8 @@ class SampleTable:
         Log-odds of membership of a classifier that reads the text alone; it never sees a model.
     rarity : ndarray of float64, shape (n_samples,), or None
         Mean TF-IDF weight of the text's words.
+    script : tuple of str, or None
+        Unicode script of most of the text's letters.
     n_copies : ndarray of int64, shape (n_samples,), or None
         Times that the member stood in the training set, as far as known.
     extraction : SampleExtraction or None
@@ -72,6 +74,7 @@ class SampleTable:
     posterior: NDArray[np.float64] | None = None
     blind_score: NDArray[np.float64] | None = None
     rarity: NDArray[np.float64] | None = None
+    script: tuple[str, ...] | None = None
     n_copies: NDArray[np.int64] | None = None
     extraction: SampleExtraction | None = None
     uniform_bits: NDArray[np.float64] | None = None
@@ -113,6 +116,7 @@ class SampleTable:
             "posterior": bits(self.posterior),
             "blind_score": bits(self.blind_score),
             "rarity": bits(self.rarity),
+            "script": pa.nulls(n, pa.string()) if self.script is None else pa.array(self.script, pa.string()),
             "n_copies": pa.nulls(n, pa.int64()) if self.n_copies is None else pa.array(self.n_copies, pa.int64()),
         }
         columns |= _extraction_columns(self.extraction, n)

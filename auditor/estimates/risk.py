@@ -9,10 +9,11 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from ..documents.estimate import CountAtFpr
+from ..documents.estimate import CountAtFpr, Estimate
 from ..documents.result import RiskResult, StabilityResult, StandOutResult, TailResult
 from ..stats.calibration import calibration
 from ..stats.clusters import Array, Groups, pick_groups
+from ..stats.correlation import spearman
 from ..stats.crossfit import group_folds, too_few_for_folds
 from ..stats.intervals import finite_vector
 from ..stats.posterior import cross_fitted_posterior
@@ -20,7 +21,7 @@ from ..stats.standing_out import n_beyond, n_identified
 from ..stats.tails import LEAST_IN_TAIL, tail_mean, tail_quantile
 from .risk_groups import Scored, break_down
 
-__all__ = ["Risk", "assess_risk", "count_stand_out", "stability"]
+__all__ = ["Risk", "assess_risk", "count_stand_out", "rarity_correlation", "stability"]
 
 CERTAIN = 0.9
 TAIL_SHARES = (0.01, 0.05, 0.10)
@@ -48,6 +49,7 @@ def assess_risk(
     n_bytes: NDArray[np.integer],
     n_copies: NDArray[np.integer],
     rarity: Array | None = None,
+    scripts: Sequence[str] | None = None,
     signed_bits: Array | None = None,
     single_bits: Sequence[Array] = (),
     fpr_targets: Sequence[float] = (0.01,),
@@ -75,6 +77,8 @@ def assess_risk(
         Size of each text, and its copies among the members (`count_copies`).
     rarity : ndarray of shape (n_samples,), optional
         Mean TF-IDF weight of the text's words (`text_rarity`).
+    scripts : sequence of str, length n_samples, optional
+        Unicode script of each text (`main_script`).
     signed_bits : ndarray of shape (n_samples,), optional, bits
         ``log2 p(text | target) - log2 p(text | reference)``.
     single_bits : sequence of ndarray of shape (n_samples,), bits
@@ -118,14 +122,29 @@ def assess_risk(
         members_above=_above(posterior, is_member),
         non_members_above=_above(posterior, ~is_member),
         tails=_tails(samples),
-        breakdowns=break_down(samples, units=units, n_bytes=n_bytes, rarity=rarity, n_copies=n_copies),
+        breakdowns=break_down(samples, units=units, n_bytes=n_bytes, rarity=rarity, n_copies=n_copies, scripts=scripts),
         stability=stability([bits[is_member] for bits in single_bits]),
         undefined_reason=problem,
         stand_out=count_stand_out(
             values, is_member, signed_bits=signed_bits, clusters=clusters, fpr_targets=fpr_targets, level=level
         ),
+        rarity_correlation=rarity_correlation(samples, rarity),
     )
     return Risk(result=result, posterior=posterior)
+
+
+def rarity_correlation(samples: Scored, rarity: Array | None) -> Estimate | None:
+    """Correlate the bits of the members that have any with the rarity of their words; None without either.
+
+    References
+    ----------
+    .. [1] Morris et al. 2025, arXiv 2505.24832, section 4: among texts with bits, those of rare words hold more.
+    """
+    if rarity is None or samples.signed_bits is None:
+        return None
+    here = samples.is_member & (samples.signed_bits > 0)
+    groups = pick_groups(samples.clusters, here)
+    return spearman(rarity[here], samples.signed_bits[here], level=samples.level, groups=groups)
 
 
 def count_stand_out(

@@ -1,4 +1,4 @@
-"""Risk by group, length, rarity of words and number of copies."""
+"""Risk by group, length, rarity of words, script and number of copies."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
@@ -62,8 +62,9 @@ def break_down(
     n_bytes: NDArray[np.integer],
     rarity: Array | None,
     n_copies: NDArray[np.integer],
+    scripts: Sequence[str] | None = None,
 ) -> tuple[RiskBreakdown, ...]:
-    """Set groups of members beside each other, along four properties.
+    """Set groups of members beside each other, along up to five properties.
 
     Parameters
     ----------
@@ -75,6 +76,8 @@ def break_down(
         Mean TF-IDF weight of the words; both are cut at the members' quartiles.
     n_copies : ndarray of int, shape (n_samples,)
         Times that the text stands among the members.
+    scripts : sequence of str, length n_samples, optional
+        Unicode script of each text; left out where all members are written in one.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def break_down(
         member counts; where fewer than 10 are left even so, estimates are undefined. By group, samples of a group
         count as independent unless they are copies: the group is what is asked about, not a draw. Everywhere else
         `Scored.clusters` holds.
-        By length and by rarity the p-value is that of one AUC in all parts: scores follow both without any
+        By length, rarity and script the p-value is that of one AUC in all parts: scores follow all three without any
         membership, so members are set against non-members of the same part. By group and by copies, where all are set
         against the same non-members, it is Kruskal and Wallis's of the members' scores, with one value, the mean rank,
         for all samples of a cluster in a group, so that no cluster counts twice there.
@@ -100,6 +103,9 @@ def break_down(
     if rarity is not None:
         quartiles = list(_by_quartile(rarity, samples.is_member, ".3g"))
         found.append(_breakdown(samples, "rarity", "mean TF-IDF weight of a word", quartiles))
+    if scripts is not None:
+        written, few = _by_script(scripts, samples.is_member)
+        found += [_breakdown(samples, "script", "script", written, few)] if len(written) > 1 else []
     found.append(
         _breakdown(samples, "copies", "copies among the members", list(_by_copies(n_copies, samples.is_member)))
     )
@@ -128,6 +134,14 @@ def _by_unit(units: Sequence[str | None], is_member: _Mask) -> tuple[list[_Group
             masks.get(unit, together)[index] = True
     label = pooled[0] if len(pooled) == 1 else f"{len(pooled)} smaller groups together"
     return [*masks.items(), *([(label, together)] if pooled else [])], pooled
+
+
+def _by_script(scripts: Sequence[str], is_member: _Mask) -> tuple[list[_Group], list[str]]:
+    """Give the members and non-members of each script, the most used first, the rare ones together; and name these."""
+    named, pooled = _by_unit(scripts, is_member)
+    written = np.array(scripts)
+    alone = [(label, written == label) for label, _ in named[: len(named) - bool(pooled)]]
+    return [*alone, *([(named[-1][0], np.isin(written, pooled))] if pooled else [])], pooled
 
 
 def _runs(sizes: Sequence[int]) -> list[list[int]]:
@@ -181,7 +195,7 @@ def _by_copies(n_copies: NDArray[np.integer], is_member: _Mask) -> Iterator[_Gro
 
 def _breakdown(
     samples: Scored,
-    by: Literal["group", "length", "rarity", "copies"],
+    by: Literal["group", "length", "rarity", "script", "copies"],
     unit: str,
     groups: Sequence[_Group],
     pooled: Sequence[str] = (),

@@ -21,11 +21,22 @@ from ..estimates.generalization import KnowledgeBits, uniform_bits
 from ..laws.calibration import MIN_CELLS, fit_attack
 from ..laws.membership import LAW_SAMPLE_TOKENS
 from ..laws.prediction import LONG_TRAINING
-from ..stats.intervals import clopper_pearson, mean_difference
+from ..stats.correlation import spearman
+from ..stats.intervals import clopper_pearson, mean, mean_difference
 from ..stats.metrics import auc, f1_equal_error
 from .corpus import Corpus
-from .sweep import CalibrationPlan, Size, Sweep, TrainedModel, TrainingJob, open_sizes, shared_samples, train_model
-from .workers import Ledger, RunProgress, run_jobs
+from .sweep import (
+    CalibrationPlan,
+    Size,
+    Sweep,
+    TrainedModel,
+    TrainingJob,
+    open_larger,
+    open_sizes,
+    shared_samples,
+    train_model,
+)
+from .workers import Ledger, RunProgress, cpu_time, run_jobs
 
 __all__ = ["calibrate"]
 
@@ -33,6 +44,7 @@ _LARGE_EFFECT = 0.03
 _WEAK_REFERENCE_BITS = 0.1
 _STEEP = (0.52, 0.98)
 _LEVEL = 0.95
+_OPTIMIZERS = {"adamw": "AdamW, betas (0.9, 0.99)", "soap": "SOAP, betas (0.9, 0.99)"}
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "scipy")
 
 Models = Mapping[TrainingJob, TrainedModel]
@@ -77,11 +89,15 @@ def calibrate(
        form and held-out sizes are ours.
     """
     sizes = open_sizes(plan, sample_tokens=corpus.sample_tokens)
-    _check_corpus(corpus, sizes)
+    larger = open_larger(plan, sizes, sample_tokens=corpus.sample_tokens)
+    _check_corpus(corpus, [*sizes, *([larger] if larger else [])])
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(folder / "trainings.jsonl", TrainedModel)
     with shared_samples(corpus, folder) as (file, fingerprint):
-        sweep = Sweep(plan, sizes, len(corpus.reference), str(file), fingerprint)
+        sweep = Sweep(
+            plan, sizes, len(corpus.reference), str(file), fingerprint,
+            larger=larger, n_all=len(corpus.pool) + len(corpus.reference),
+        )  # fmt: skip
         trained = run_jobs(train_model, sweep.jobs, ledger=ledger, workers=workers, on_progress=on_progress)
     models = dict(zip(sweep.jobs, trained, strict=True))
     cells = tuple(_cell(job, sweep, models, corpus) for job in sweep.targets)
@@ -103,6 +119,7 @@ def calibrate(
         packages={name: version(name) for name in _PACKAGES},
         data_notes=corpus.notes,
         seconds=round(sum(model.seconds for model in trained), 3),
+        cpu_seconds=cpu_time(trained),
         warnings=tuple(_warnings(cells, laws, effect, sizes, corpus.n_vocabulary)),
     )
 
@@ -113,10 +130,11 @@ def _cell(job: TrainingJob, sweep: Sweep, models: Models, corpus: Corpus) -> Cal
     target, reference = models[job], models[sweep.references[job.n_parameters]]
     is_member = np.arange(job.n_samples + len(target.held_out_nats)) < job.n_samples
     target_nats = np.array(target.pool_nats + target.held_out_nats)
-    reference_nats = np.array(reference.pool_nats[: job.n_samples] + reference.held_out_nats)
+    reference_nats = _nats(reference, job.n_samples)
     loss, difference = -target_nats, reference_nats - target_nats
-    largest = models[sweep.references[max(sweep.references)]]
-    by_largest = np.array(largest.pool_nats[: job.n_samples] + largest.held_out_nats)
+    by_largest = _nats(models[sweep.largest], job.n_samples)
+    whole = sweep.wholes.get(job.n_parameters)
+    rarity = None if corpus.pool_rarity is None else corpus.pool_rarity[: job.n_samples]
     bits_per_token = 1.0 / ((sample_tokens - 1) * math.log(2))
     knowledge = KnowledgeBits(
         bits=SampleBits(target=target_nats / math.log(2), reference=reference_nats / math.log(2)),
@@ -144,17 +162,33 @@ def _cell(job: TrainingJob, sweep: Sweep, models: Models, corpus: Corpus) -> Cal
         memorized_bits_by_largest=_held((by_largest - target_nats) / math.log(2), is_member),
         saved_bits=float(knowledge.saved[is_member].sum()),
         generalization_bits=float(knowledge.generalization[is_member].sum()),
+        memorized_bits_by_whole=None
+        if whole is None
+        else _held((_nats(models[whole], job.n_samples) - target_nats) / math.log(2), is_member),
+        rarity_correlation=None if rarity is None else _by_rarity(difference[is_member] / math.log(2), rarity),
+        guessed_members=mean(target.pool_guessed, level=_LEVEL),
+        guessed_non_members=mean(target.held_out_guessed, level=_LEVEL, n_as="non_members"),
         recited_members=_share(target.pool_recited, n_as="members"),
         recited_non_members=_share(target.held_out_recited, n_as="non_members"),
     )
+
+
+def _nats(model: TrainedModel, n_members: int) -> NDArray[np.float64]:
+    """Code lengths of the first members and of all held-out samples."""
+    return np.array(model.pool_nats[:n_members] + model.held_out_nats)
+
+
+def _by_rarity(signed: NDArray[np.float64], rarity: NDArray[np.float64]) -> Estimate:
+    """Spearman's correlation of bits and rarity of words, of the members that have bits."""
+    return spearman(rarity[signed > 0], signed[signed > 0], level=_LEVEL)
 
 
 def _held(signed: NDArray[np.float64], is_member: NDArray[np.bool_]) -> Estimate:
     """Unintended bits of all members: the debiased clip, times their number."""
     clipped = np.maximum(signed, 0.0)
     n_members = int(is_member.sum())
-    mean = mean_difference(clipped[is_member], clipped[~is_member], level=_LEVEL)
-    return mean.scaled(n_members, method=f"{mean.method}, times n members")
+    each = mean_difference(clipped[is_member], clipped[~is_member], level=_LEVEL)
+    return each.scaled(n_members, method=f"{each.method}, times n members")
 
 
 def _share(recited: Sequence[bool], *, n_as: Literal["members", "non_members"]) -> Estimate:
@@ -191,7 +225,7 @@ def _check_corpus(corpus: Corpus, sizes: Sequence[Size]) -> None:
 
 def _settings(plan: CalibrationPlan) -> dict[str, str]:
     return {
-        "optimizer": "AdamW, betas (0.9, 0.99), no weight decay, warm-up 50 steps, cosine to zero",
+        "optimizer": f"{_OPTIMIZERS[plan.optimizer]}, no weight decay, warm-up 50 steps, cosine to zero",
         "batch_size": str(plan.batch_size),
         "epochs": f"{plan.epochs:g}, at least {plan.least_steps} steps",
         "reference_steps": str(plan.reference_steps),

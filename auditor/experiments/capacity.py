@@ -264,8 +264,13 @@ def _jobs(plan: CapacityPlan, n_parameters: int, *, base: str | None = None) -> 
     ]
 
 
-def fit_random(job: CapacityJob, on_share: Callable[[float], None]) -> "tuple[PreTrainedModel, torch.Tensor]":
-    """Train one model to the end of its schedule, and return it with its sequences."""
+def fit_random(
+    job: CapacityJob, on_share: Callable[[float], None], on_loss: Callable[[float], None] | None = None
+) -> "tuple[PreTrainedModel, torch.Tensor]":
+    """Train one model to the end of its schedule, and return it with its sequences.
+
+    ``on_loss`` is called with the loss of every step's batch before its update, in nats per token.
+    """
     from transformers import AutoConfig
 
     settings = json.loads(job.config)
@@ -277,6 +282,12 @@ def fit_random(job: CapacityJob, on_share: Callable[[float], None]) -> "tuple[Pr
         base = open_base(job.base, lambda: build(config, seed=job.seed))
         model = with_lora(base, job.lora_rank, seed=job.seed)
     model = model.to(job.device)
+
+    def on_step(step: int, loss: float) -> None:
+        on_share(step / job.steps)
+        if on_loss is not None:
+            on_loss(loss)
+
     train(
         model,
         sequences,
@@ -287,7 +298,7 @@ def fit_random(job: CapacityJob, on_share: Callable[[float], None]) -> "tuple[Pr
         max_gradient_norm=None if job.optimizer == "soap" else 1.0,
         optimizer=job.optimizer,
         precision=job.precision,
-        on_step=lambda step, _: on_share(step / job.steps),
+        on_step=on_step,
     )
     return model, sequences
 

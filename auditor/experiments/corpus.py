@@ -4,13 +4,14 @@ Samples are the unit of the membership law: ``sample_tokens`` consecutive tokens
 de-duplication they are split at random, so that members and non-members differ in nothing but their membership.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.rarity import text_rarity
 from ..engine.tokens import encode
 from ..errors import ConfigError, DataError
 
@@ -37,6 +38,8 @@ class Corpus:
         Non-members of every model; where members are drawn from, in random order; what references train on.
     notes : tuple of str
         What was cut, dropped and chosen on the way, with counts.
+    pool_rarity : array of float, shape (n_pool,), optional
+        Mean TF-IDF weight of the words of each sample of the pool; the others are the corpus.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Corpus:
     pool: Samples
     reference: Samples
     notes: tuple[str, ...]
+    pool_rarity: NDArray[np.float64] | None = None
 
     @property
     def sample_tokens(self) -> int:
@@ -155,6 +159,7 @@ def cut_corpus(
         held_out=held_out,
         pool=pool,
         reference=reference,
+        pool_rarity=_rarity(tokenizer, pool, np.concatenate([held_out, reference])),
         notes=(
             f"{len(texts):,} texts, {n_tokens:,} tokens, cut into {len(samples):,} samples of {sample_tokens} tokens; "
             f"{rest:,} tokens at the ends of texts dropped, {n_short:,} texts shorter than a sample",
@@ -163,6 +168,17 @@ def cut_corpus(
             f"{len(reference):,} for references; samples of one text may lie on different sides",
         ),
     )
+
+
+def _rarity(tokenizer: Any, pool: Samples, others: Samples) -> NDArray[np.float64]:
+    """Rate the words of each sample of the pool by how few of the other samples have them."""
+    samples = np.concatenate([pool, others])
+
+    def blocks() -> Iterator[list[str]]:
+        for start in range(0, len(samples), _BATCH):
+            yield tokenizer.batch_decode(samples[start : start + _BATCH].tolist())
+
+    return text_rarity(blocks, np.arange(len(samples)) < len(pool))[: len(pool)]
 
 
 def _cut(texts: Sequence[str], tokenizer: Any, sample_tokens: int) -> tuple[Samples, int, int]:

@@ -88,6 +88,16 @@ PRESETS: dict[str, Preset] = {
         training=Training(steps=850, batch_size=32, learning_rate=4e-2, optimizer="soap"),
         n_seeds=3,
     ),
+    "tiny-long": Preset(
+        description="15,808 parameters with longer schedules, 24,750 steps in all",
+        n_layer=2,
+        n_embd=16,
+        n_head=4,
+        n_vocabulary=512,
+        sample_tokens=64,
+        training=Training(steps=1500, batch_size=32, learning_rate=4e-2, optimizer="soap"),
+        n_seeds=3,
+    ),
     "smoke": Preset(
         description="a few seconds, to see that it runs; its figure means nothing",
         n_layer=1,

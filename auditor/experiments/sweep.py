@@ -6,12 +6,12 @@ is computed afterwards, from code lengths alone.
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +31,7 @@ __all__ = [
     "TrainingJob",
     "default_configs",
     "largest_cell",
+    "open_larger",
     "open_sizes",
     "shared_samples",
     "train_model",
@@ -59,11 +60,16 @@ class CalibrationPlan:
     longer : float
         How many times longer the cell is trained that shows the effect of training; 0 leaves it out.
     batch_size : int
+    optimizer : {"adamw", "soap"}
     learning_rates : tuple of float, optional
         One a size; by default ``2.2 / sqrt(parameters)``, at most 0.03. Chosen on the default sizes, where half of it
-        leaves members less well learned after the same time.
+        leaves members less well learned after the same time. For SOAP that of a capacity measurement.
     n_held_out, n_reference : int
         Non-members, and the least number of samples that a reference needs.
+    larger_reference : str, optional
+        Configuration of a model larger than all sizes, which is trained as one more reference.
+    whole_references : bool
+        Train references on all texts that are not held out as well, the members among them.
     seed : int
         Of weights and of the order of samples; targets and references differ in it.
     device : str
@@ -76,9 +82,12 @@ class CalibrationPlan:
     reference_steps: int = 8000
     longer: float = 3.0
     batch_size: int = 32
+    optimizer: Literal["adamw", "soap"] = "adamw"
     learning_rates: tuple[float, ...] | None = None
     n_held_out: int = 2000
     n_reference: int = 2000
+    larger_reference: str | None = None
+    whole_references: bool = False
     seed: int = 0
     device: str = "cpu"
 
@@ -120,12 +129,12 @@ class Size:
 class TrainingJob:
     """Train one model on the first ``n_samples`` of a part, and code the held-out samples and the first of the pool.
 
-    ``samples`` is the file that holds them, and ``fingerprint`` their checksum, so that a result is not taken
-    for that of other samples.
+    The part ``all`` is the pool and then the reference's. ``samples`` is the file that holds them, and ``fingerprint``
+    their checksum, so that a result is not taken for that of other samples.
     """
 
     config: str
-    part: Literal["pool", "reference"]
+    part: Literal["pool", "reference", "all"]
     n_samples: int
     n_coded: int
     n_parameters: int
@@ -136,6 +145,7 @@ class TrainingJob:
     samples: str
     fingerprint: str
     device: str = "cpu"
+    optimizer: Literal["adamw", "soap"] = "adamw"
 
     @property
     def cost(self) -> float:
@@ -145,13 +155,16 @@ class TrainingJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedModel:
-    """Code lengths in nats per sample, its first token given, and whether its second half is recited."""
+    """Code lengths in nats per sample, its first token given; whether its second half is recited, or how much of it."""
 
     held_out_nats: tuple[float, ...]
     pool_nats: tuple[float, ...]
     seconds: float
     held_out_recited: tuple[bool, ...]
     pool_recited: tuple[bool, ...]
+    held_out_guessed: tuple[float, ...]
+    pool_guessed: tuple[float, ...]
+    cpu_seconds: float | None = None
 
 
 def default_configs(n_vocabulary: int, sample_tokens: int = LAW_SAMPLE_TOKENS) -> tuple[str, ...]:
@@ -178,11 +191,7 @@ def open_sizes(plan: CalibrationPlan, *, sample_tokens: int) -> tuple[Size, ...]
     sizes = []
     for index, text in enumerate(plan.configs):
         name = f"model size {index + 1}"
-        config = _config(text, name)
-        architecture, n_parameters = count_parameters(ModelSpec(path=name), config, trust_remote_code=False)
-        window = context_window(config.get_text_config())
-        if window is not None and window < sample_tokens:
-            raise ConfigError(f"{name} reads {window} tokens, but a sample has {sample_tokens}: cut shorter samples")
+        config, architecture, n_parameters = _counted(text, name, sample_tokens)
         per_parameter = LAW_SAMPLE_TOKENS / sample_tokens * n_parameters
         members = tuple(sorted({round(ratio * per_parameter) for ratio in plan.ratios}))
         if members[0] < LEAST_MEMBERS:
@@ -191,20 +200,62 @@ def open_sizes(plan: CalibrationPlan, *, sample_tokens: int) -> tuple[Size, ...]
                 f"{name} has {n_parameters:,} parameters, so that a ratio of {min(plan.ratios):g} means {members[0]} "
                 f"members; at least {LEAST_MEMBERS} are needed: use ratios from {least:.2g} or larger models"
             )
-        default_rate = min(0.03, 2.2 / math.sqrt(n_parameters))
         sizes.append(
             Size(
                 config=text,
                 architecture=architecture,
                 n_parameters=n_parameters,
                 n_vocabulary=int(config.get_text_config().vocab_size),
-                learning_rate=plan.learning_rates[index] if plan.learning_rates else default_rate,
+                learning_rate=plan.learning_rates[index] if plan.learning_rates else _learning_rate(plan, n_parameters),
                 members=members,
             )
         )
     if len({size.n_parameters for size in sizes}) < len(sizes):
         raise ConfigError("two of the model sizes have the same number of parameters: leave one out")
     return tuple(sorted(sizes, key=lambda size: size.n_parameters))
+
+
+def _counted(text: str, name: str, sample_tokens: int) -> tuple[Any, str, int]:
+    """Return a configuration, what it is of, and its parameters; refuse one that cannot read a sample."""
+    config = _config(text, name)
+    architecture, n_parameters = count_parameters(ModelSpec(path=name), config, trust_remote_code=False)
+    window = context_window(config.get_text_config())
+    if window is not None and window < sample_tokens:
+        raise ConfigError(f"{name} reads {window} tokens, but a sample has {sample_tokens}: cut shorter samples")
+    return config, architecture, n_parameters
+
+
+def _learning_rate(plan: CalibrationPlan, n_parameters: int) -> float:
+    if plan.optimizer == "soap":
+        from .presets import default_training
+
+        return default_training(n_parameters, LAW_SAMPLE_TOKENS).learning_rate
+    return min(0.03, 2.2 / math.sqrt(n_parameters))
+
+
+def open_larger(plan: CalibrationPlan, sizes: Sequence[Size], *, sample_tokens: int) -> Size | None:
+    """Open the model that is larger than all sizes and serves as a reference only; None without one.
+
+    Raises
+    ------
+    ConfigError
+        If it is not larger.
+    """
+    if plan.larger_reference is None:
+        return None
+    config, architecture, n_parameters = _counted(plan.larger_reference, "the larger reference", sample_tokens)
+    if n_parameters <= sizes[-1].n_parameters:
+        raise ConfigError(
+            f"the larger reference has {n_parameters:,} parameters, the largest size {sizes[-1].n_parameters:,}"
+        )
+    return Size(
+        config=plan.larger_reference,
+        architecture=architecture,
+        n_parameters=n_parameters,
+        n_vocabulary=int(config.get_text_config().vocab_size),
+        learning_rate=_learning_rate(plan, n_parameters),
+        members=(max(size.members[-1] for size in sizes),),
+    )
 
 
 def largest_cell(plan: CalibrationPlan, *, sample_tokens: int) -> int:
@@ -221,20 +272,41 @@ class Sweep:
     n_reference: int
     samples: str
     fingerprint: str
+    larger: Size | None = None
+    n_all: int = 0
 
     @property
     def jobs(self) -> list[TrainingJob]:
         """All of them, in any order."""
-        return [*self.references.values(), *self.targets, *self.longer]
+        wholes = self.wholes.values()
+        return list(dict.fromkeys([*self.references.values(), *wholes, self.largest, *self.targets, *self.longer]))
+
+    @property
+    def largest(self) -> TrainingJob:
+        """The largest reference: one beyond the sizes, or that of the largest size."""
+        if self.larger is None:
+            return self.references[max(self.references)]
+        return self._reference(self.larger)
+
+    @property
+    def wholes(self) -> dict[int, TrainingJob]:
+        """References that are trained on all texts but those held out, by their parameters; none unless asked for."""
+        if not self.plan.whole_references:
+            return {}
+        steps = self.plan.reference_steps
+        return {
+            size.n_parameters: self._job(size, "all", self.n_all, n_coded=size.members[-1], steps=steps)
+            for size in self.sizes
+        }
 
     @property
     def references(self) -> dict[int, TrainingJob]:
         """One a model size, by its parameters."""
-        n, steps = self.n_reference, self.plan.reference_steps
-        return {
-            size.n_parameters: self._job(size, "reference", n, n_coded=size.members[-1], steps=steps)
-            for size in self.sizes
-        }
+        return {size.n_parameters: self._reference(size) for size in self.sizes}
+
+    def _reference(self, size: Size) -> TrainingJob:
+        steps = self.plan.reference_steps
+        return self._job(size, "reference", self.n_reference, n_coded=size.members[-1], steps=steps)
 
     @property
     def targets(self) -> list[TrainingJob]:
@@ -260,7 +332,7 @@ class Sweep:
         return max(self.plan.least_steps, math.ceil(self.plan.epochs * n_members / self.plan.batch_size))
 
     def _job(
-        self, size: Size, part: Literal["pool", "reference"], n_samples: int, *, n_coded: int, steps: int
+        self, size: Size, part: Literal["pool", "reference", "all"], n_samples: int, *, n_coded: int, steps: int
     ) -> TrainingJob:
         return TrainingJob(
             config=size.config,
@@ -271,10 +343,11 @@ class Sweep:
             steps=steps,
             batch_size=self.plan.batch_size,
             learning_rate=size.learning_rate,
-            seed=self.plan.seed + (part == "reference"),
+            seed=self.plan.seed + (part != "pool"),
             samples=self.samples,
             fingerprint=self.fingerprint,
             device=self.plan.device,
+            optimizer=self.plan.optimizer,
         )
 
 
@@ -284,10 +357,12 @@ def train_model(job: TrainingJob, on_share: Callable[[float], None]) -> TrainedM
 
     from .training import build, code_sequences, train
 
-    started = monotonic()
+    started, began = monotonic(), process_time()
     with np.load(job.samples) as parts:
         held_out, pool = torch.from_numpy(parts["held_out"]), torch.from_numpy(parts["pool"])
-        trained_on = torch.from_numpy(parts[job.part])[: job.n_samples]
+        trained_on = torch.from_numpy(
+            np.concatenate([parts["pool"], parts["reference"]]) if job.part == "all" else parts[job.part]
+        )[: job.n_samples]
     model = build(_config(job.config, "model size"), seed=job.seed).to(job.device)
     train(
         model,
@@ -296,6 +371,8 @@ def train_model(job: TrainingJob, on_share: Callable[[float], None]) -> TrainedM
         batch_size=job.batch_size,
         learning_rate=job.learning_rate,
         seed=job.seed,
+        optimizer=job.optimizer,
+        max_gradient_norm=None if job.optimizer == "soap" else 1.0,
         on_step=lambda step, _: on_share(step / job.steps),
     )
     of_held_out, of_pool = (
@@ -307,6 +384,9 @@ def train_model(job: TrainingJob, on_share: Callable[[float], None]) -> TrainedM
         seconds=round(monotonic() - started, 3),
         held_out_recited=tuple(of_held_out.recited.tolist()),
         pool_recited=tuple(of_pool.recited.tolist()),
+        held_out_guessed=tuple(of_held_out.guessed.tolist()),
+        pool_guessed=tuple(of_pool.guessed.tolist()),
+        cpu_seconds=round(process_time() - began, 3),
     )
 
 

@@ -195,17 +195,20 @@ class CodedSequences:
     recited : ndarray of bool, shape (n_sequences,)
         Whether the model, given the first half, writes the second one greedily: each of its tokens is the likeliest
         after the true ones before it.
+    guessed : ndarray of float64, shape (n_sequences,)
+        Share of the second half's tokens that are the likeliest after the true ones before them.
     """
 
     nats: NDArray[np.float64]
     recited: NDArray[np.bool_]
+    guessed: NDArray[np.float64]
 
 
 def code_sequences(
     model: "PreTrainedModel", sequences: torch.Tensor, predicted: torch.Tensor | None = None, *, batch_size: int = 64
 ) -> CodedSequences:
     """Code sequences with a model, and see which second halves it recites; see `sequence_nll`."""
-    nats, recited = [], []
+    nats, recited, guessed = [], [], []
     half = sequences.shape[1] // 2
     with _training_state(model), torch.no_grad():
         wanted = torch.ones_like(sequences, dtype=torch.bool) if predicted is None else predicted
@@ -216,7 +219,8 @@ def code_sequences(
             nats.append(-(logprobs * counts[:, 1:]).sum(1).cpu().numpy())
             likeliest = logits.argmax(-1) == ids[:, 1:]
             recited.append(likeliest[:, half - 1 :].all(1).cpu().numpy())
-    return CodedSequences(nats=np.concatenate(nats), recited=np.concatenate(recited))
+            guessed.append(likeliest[:, half - 1 :].double().mean(1).cpu().numpy())
+    return CodedSequences(nats=np.concatenate(nats), recited=np.concatenate(recited), guessed=np.concatenate(guessed))
 
 
 def _optimizer(

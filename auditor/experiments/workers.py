@@ -23,7 +23,7 @@ from ..engine.loading.configs import first_line
 from ..engine.row_file import RowFile
 from ..errors import AuditError, ModelError
 
-__all__ = ["Job", "Ledger", "RunProgress", "cores", "run_jobs"]
+__all__ = ["Job", "Ledger", "RunProgress", "cores", "cpu_time", "run_jobs"]
 
 
 class Job(Protocol):
@@ -32,6 +32,14 @@ class Job(Protocol):
     @property
     def cost(self) -> float:
         """Work in any unit, the same for all jobs of an experiment: for the order and the time left."""
+
+
+class Timed(Protocol):
+    """A result that says what CPU time it took."""
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU time of the job, None if it is not known."""
 
 
 J = TypeVar("J", bound=Job)
@@ -70,6 +78,12 @@ class Ledger(Generic[R]):
         self._results[_key(job)] = result
         line = json.dumps({"job": _key(job), "result": self._adapter.dump_python(result, mode="json")})
         self._file.append([f"{line}\n".encode()])
+
+
+def cpu_time(runs: Sequence[Timed]) -> float | None:
+    """Add up the CPU seconds of finished jobs; None if those of one are not known."""
+    known = [run.cpu_seconds for run in runs if run.cpu_seconds is not None]
+    return round(sum(known), 3) if len(known) == len(runs) else None
 
 
 def cores() -> int:

@@ -11,7 +11,7 @@ from .capacity_figure import capacity_figure
 from .landmarks import LANDMARKS, Landmark
 from .leaderboard_figure import leaderboard_figure
 from .prediction_map import prediction_map
-from .reproduction_figures import capacity_sweep_figure, recited_figure, text_figure
+from .reproduction_figures import capacity_sweep_figure, recited_figure, text_figure, training_figure
 from .sheet import FORMATS
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "prediction_map",
     "recited_figure",
     "text_figure",
+    "training_figure",
 ]

@@ -11,14 +11,14 @@ from matplotlib.ticker import FuncFormatter
 
 from auditor.documents.calibration import Calibration, CalibrationCell
 from auditor.documents.estimate import Estimate
-from auditor.documents.reproduction import CapacitySweep, Slope
+from auditor.documents.reproduction import CapacityGrid, CapacitySweep, Slope
 
 from ..escaping import ID, visible
 from ..numbers import count, number, plain
-from ..paper import NOMINAL_BITS
+from ..paper_claims import NOMINAL_BITS
 from .sheet import BY_LINE, GREY, SERIES, log_ticks, new_sheet, padded, put_legend, short
 
-__all__ = ["capacity_sweep_figure", "recited_figure", "text_figure"]
+__all__ = ["capacity_sweep_figure", "recited_figure", "text_figure", "training_figure"]
 
 _DASHED = (0, (4, 2))
 
@@ -80,6 +80,34 @@ def _said(slope: Slope | None) -> str:
     return "" if slope is None else f": {number(slope.value, 2)} bits for each further parameter (lower bounds)"
 
 
+def training_figure(found: CapacityGrid, path: Path) -> None:
+    """Draw bits held by steps of training, a line for each amount of data.
+
+    Raises
+    ------
+    ValueError
+        If the extension is none of `FORMATS`.
+    """
+    caption = (
+        "Each line is one model trained on random tokens to the end of its schedule: bits by the mean loss of the last "
+        "pass over its data; the mark is what the trained model holds. Dashed: the paper's 3.64 bits per parameter."
+    )
+    with new_sheet(path, 7.4, 3.3, "Bits held during training", caption) as sheet:
+        axes = sheet.add_axes((0.09, 0.14, 0.88, 0.68))
+        drawn: list[Artist] = []
+        for (color, marker), run in zip(SERIES * len(found.runs), found.runs, strict=False):
+            steps = [point.steps for point in run.curve]
+            held = [point.memorized_bits / run.params for point in run.curve]
+            label = f"{count(run.n_samples)} sequences ({plain(run.dataset_bits / run.params)})"
+            drawn += axes.plot(steps, held, color=color, lw=1, label=label)
+            axes.plot([run.steps], [run.memorized_bits / run.params], color=color, marker=marker, ms=5)
+        axes.axhline(3.64, color=GREY, lw=0.9, ls=_DASHED)
+        axes.set(xscale="log", xlim=padded([p.steps for run in found.runs for p in run.curve], 1.2), ylim=(0, 4.2))
+        axes.set(xlabel="steps", ylabel="memorised (bits per parameter)", title="By data (bits per parameter)")
+        log_ticks(axes, short)
+        put_legend(sheet, drawn, 1)
+
+
 def text_figure(found: Calibration, path: Path) -> None:
     """Draw unintended bits and losses of every cell of a sweep on text, by data over nominal capacity.
 
@@ -91,7 +119,7 @@ def text_figure(found: Calibration, path: Path) -> None:
     caption = (
         f"Each mark is one model; data: bits of its texts under a reference of the same size on other texts; capacity: "
         f"{NOMINAL_BITS} bits per parameter. Left: the debiased clip with 95% intervals over texts; dashed, beside the "
-        "largest reference. Right: filled, members; hollow, held-out texts."
+        "largest reference; dotted, beside one of the same size on all texts. Right: filled, members; hollow, others."
     )
     title = f"Unintended memorization and double descent on {visible(found.data, ID)}"
     with new_sheet(path, 7.4, 3.3, title, caption) as sheet:
@@ -103,6 +131,8 @@ def text_figure(found: Calibration, path: Path) -> None:
             drawn += _with_intervals(left, x, held, color, marker, f"{short(cells[0].params)} parameters")
             other = [_scaled(cell.memorized_bits_by_largest, cell.params)[0] for cell in cells]
             left.plot(x, other, color=color, lw=0.8, ls=_DASHED)
+            whole = [_scaled(cell.memorized_bits_by_whole, cell.params)[0] for cell in cells]
+            left.plot(x, whole, color=color, lw=0.8, ls=":")
             right.plot(x, [cell.member_bits_per_token for cell in cells], color=color, marker=marker, ms=4.5, lw=1)
             others = [cell.non_member_bits_per_token for cell in cells]
             right.plot(x, others, color=color, marker=marker, ms=4.5, lw=1, mfc="none")
@@ -124,11 +154,11 @@ def recited_figure(found: Calibration, path: Path) -> None:
     """
     caption = (
         "Recited: the second half of a text is written, greedily, after its first half. Left: filled, members; hollow, "
-        "held-out texts; with 95% intervals over texts. Right: each mark is a model; below the dashed line membership "
-        "is easier than extraction."
+        "held-out texts; with 95% intervals over texts. Middle and right: each mark is a model; below the dashed line "
+        "membership is easier than extraction."
     )
     with new_sheet(path, 7.4, 3.3, f"Extraction on {visible(found.data, ID)}", caption) as sheet:
-        left, right = sheet.add_axes((0.085, 0.14, 0.4, 0.68)), sheet.add_axes((0.575, 0.14, 0.4, 0.68))
+        left, middle, right = (sheet.add_axes((x, 0.14, 0.25, 0.68)) for x in (0.075, 0.405, 0.735))
         drawn: list[Artist] = []
         for (color, marker), cells in _sizes(found):
             x = [_filled(cell) for cell in cells]
@@ -137,12 +167,16 @@ def recited_figure(found: Calibration, path: Path) -> None:
             others = [_scaled(cell.recited_non_members, 1)[0] for cell in cells]
             left.plot(x, others, color=color, marker=marker, ms=4.5, lw=0.8, mfc="none")
             f1 = [cell.loss_f1.value or math.nan for cell in cells]
-            right.plot(f1, [one for one, _, _ in members], color=color, marker=marker, ms=4.5, ls="")
+            middle.plot(f1, [one for one, _, _ in members], color=color, marker=marker, ms=4.5, ls="")
+            bits = [_scaled(cell.memorized_bits, cell.n_samples)[0] for cell in cells]
+            right.plot(bits, [one for one, _, _ in members], color=color, marker=marker, ms=4.5, ls="")
         left.set(ylabel="share of texts recited", title="What is recited", ylim=(-0.02, 1.05))
         _by_capacity((left,), padded([_filled(cell) for cell in found.cells], 1.3))
-        right.plot([0.45, 1.02], [0.45, 1.02], color=GREY, lw=0.9, ls=_DASHED)
-        right.set(xlim=(0.45, 1.02), ylim=(-0.02, 1.05), title="Against membership")
-        right.set(xlabel="F1 of the loss attack", ylabel="members recited")
+        middle.plot([0.45, 1.02], [0.45, 1.02], color=GREY, lw=0.9, ls=_DASHED)
+        middle.set(xlim=(0.45, 1.02), ylim=(-0.02, 1.05), title="Against membership")
+        middle.set(xlabel="F1 of the loss attack", ylabel="members recited")
+        right.set(ylim=(-0.02, 1.05), title="Against bits", xlabel="unintended bits a text", ylabel="members recited")
+        right.set_xlim(left=0)
         put_legend(sheet, drawn, 1)
 
 

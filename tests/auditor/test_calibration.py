@@ -34,6 +34,9 @@ class Letters:
     def __call__(self, texts: list[str], **_: Any) -> dict[str, list[list[int]]]:
         return {"input_ids": [[ord(letter) - ord("a") for letter in text] for text in texts]}
 
+    def batch_decode(self, many: list[list[int]]) -> list[str]:
+        return ["".join(chr(ord("a") + token) for token in ids) for ids in many]
+
     def __len__(self) -> int:
         return 26
 
@@ -269,6 +272,8 @@ def coded(*, held_out_nats: tuple[float, ...], pool_nats: tuple[float, ...], n_r
         seconds=1.0,
         held_out_recited=(False,) * len(held_out_nats),
         pool_recited=tuple(i < n_recited for i in range(len(pool_nats))),
+        held_out_guessed=(0.25, 0.75) * (len(held_out_nats) // 2),
+        pool_guessed=(1.0,) * len(pool_nats),
     )
 
 
@@ -349,6 +354,58 @@ def test_bits_of_a_cell_by_hand(by_hand: Callable[..., Calibration]) -> None:
         assert cell.recited_non_members is not None
         assert (cell.recited_members.value, cell.recited_members.n_members) == (5 / n, n)
         assert (cell.recited_non_members.value, cell.recited_non_members.n_non_members) == (0.0, 30)
+        assert cell.guessed_members is not None
+        assert cell.guessed_non_members is not None
+        assert (cell.guessed_members.value, cell.guessed_non_members.value) == (1.0, 0.5)
+        assert cell.memorized_bits_by_whole is None
+        assert cell.rarity_correlation is None
+
+
+def test_a_larger_reference_and_one_of_all_texts_by_hand(by_hand: Callable[..., Calibration]) -> None:
+    # 7 nats under the own reference, 5 under the larger, 4 under one that saw the members; 3 under the target
+    larger = default_configs(N_VOCABULARY, 8)[1].replace('"n_embd": 16', '"n_embd": 24')
+    trained: dict[str, set[tuple[int, int]]] = {"pool": set(), "reference": set(), "all": set()}
+
+    def models(job: Any) -> TrainedModel:
+        trained[job.part].add((job.n_parameters, job.n_samples))
+        nats = {"pool": 3.0, "all": 4.0, "reference": 5.0 if '"n_embd": 24' in job.config else 7.0}[job.part]
+        held_out = 8.0 if job.part == "pool" else nats
+        return coded(held_out_nats=(held_out,) * 30, pool_nats=(nats,) * job.n_coded)
+
+    found = by_hand(models, larger_reference=larger, whole_references=True, longer=0.0)
+    for cell in found.cells:
+        assert cell.memorized_bits is not None
+        assert cell.memorized_bits_by_largest is not None
+        assert cell.memorized_bits_by_whole is not None
+        held = (cell.memorized_bits, cell.memorized_bits_by_largest, cell.memorized_bits_by_whole)
+        assert [one.value * math.log(2) / cell.n_samples for one in held if one.value] == pytest.approx([4, 2, 1])
+    given = corpus()
+    assert len(trained["reference"]) == 3  # the two sizes' and the larger one
+    assert {n for _, n in trained["all"]} == {len(given.pool) + len(given.reference)}
+    with pytest.raises(ConfigError, match="the larger reference has"):
+        by_hand(models, larger_reference=default_configs(N_VOCABULARY, 8)[0])
+
+
+def test_rarity_of_the_pool_is_correlated_with_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def models(job: Any, _: Any) -> TrainedModel:  # members hold more nats, the later they stand; the first 5 hold none
+        nats = 50.0 - np.maximum(np.arange(job.n_coded) - 4.0, -1.0) * (job.part == "pool") / 10
+        return coded(held_out_nats=(50.0,) * 30, pool_nats=tuple(nats))
+
+    monkeypatch.setattr(calibration_module, "train_model", models)
+    given = corpus()
+    rare = replace(given, pool_rarity=np.arange(len(given.pool)) ** 2.0)
+    for cell in calibrate(plan(longer=0.0), rare, folder=tmp_path, workers=1).cells:
+        assert cell.rarity_correlation is not None
+        assert cell.rarity_correlation.value == pytest.approx(1)
+        assert cell.rarity_correlation.n_members == cell.n_samples - 5
+
+
+def test_a_sample_of_a_rare_word_is_rare() -> None:
+    texts = [one * 3 for one in "abcdefgh"]
+    found = cut(texts, n_held_out=3, n_pool=2, n_reference=3)
+    # words of a pool of two samples, which no other sample has: ln(7 / 1) each
+    assert found.pool_rarity is not None
+    assert found.pool_rarity.tolist() == pytest.approx([math.log(7)] * 2)
 
 
 def test_what_is_recited_is_what_greedy_decoding_writes() -> None:
@@ -362,7 +419,11 @@ def test_what_is_recited_is_what_greedy_decoding_writes() -> None:
     sequences = torch.randint(1, 40, (12, 12), generator=torch.Generator().manual_seed(0))
     model = build(config, seed=0)
     train(model, sequences[:6], steps=150, batch_size=6, learning_rate=1e-2, seed=0)
-    recited = code_sequences(model, sequences).recited
+    found = code_sequences(model, sequences)
+    recited = found.recited
+    with torch.no_grad():
+        likeliest = model.eval()(sequences).logits[:, 5:-1].argmax(-1)
+    assert found.guessed.tolist() == pytest.approx((likeliest == sequences[:, 6:]).double().mean(1).tolist())
     with torch.no_grad():
         written = model.eval().generate(
             sequences[:, :6], max_new_tokens=6, min_new_tokens=6, do_sample=False, pad_token_id=0,
@@ -371,3 +432,13 @@ def test_what_is_recited_is_what_greedy_decoding_writes() -> None:
     assert recited.tolist() == (written == sequences).all(1).tolist()
     assert recited[:6].all()
     assert not recited[6:].any()
+
+
+def test_soap_is_told_and_has_its_own_rate(by_hand: Callable[..., Calibration]) -> None:
+    def models(job: Any) -> TrainedModel:
+        assert job.optimizer == "soap"
+        return coded(held_out_nats=(1.0,) * 30, pool_nats=(1.0,) * job.n_coded)
+
+    found = by_hand(models, optimizer="soap")
+    assert found.settings["optimizer"].startswith("SOAP")
+    assert {cell.learning_rate for cell in found.cells} == {0.04}  # fewer than 16,000 parameters

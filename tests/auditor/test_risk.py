@@ -204,6 +204,31 @@ class TestRisk:
         scores = rng.normal(size=400) + 2.5 * is_member * (n_bytes > 300)
         assert groups_of(assess(scores, is_member, n_bytes=n_bytes), "length").p_value < 1e-4
 
+    def test_scripts_are_set_against_texts_of_the_same_script(self):
+        # 30 Latin, 12 Greek, 4 Thai and 3 Hebrew members, as many others; only Greek ones are memorized
+        scripts = (["Latin"] * 30 + ["Greek"] * 12 + ["Thai"] * 4 + ["Hebrew"] * 3) * 2
+        is_member, rng = np.arange(98) < 49, np.random.default_rng(5)
+        greek = np.array(scripts) == "Greek"
+        scores = rng.normal(size=98) + 10 * greek + 5 * (is_member & greek)  # all Greek texts score higher
+        found = groups_of(assess(scores, is_member, scripts=scripts), "script")
+        assert [(g.label, g.n_members) for g in found.groups] == [
+            ("Latin", 30), ("Greek", 12), ("2 smaller groups together", 7)
+        ]  # fmt: skip
+        assert [g.auc.n_non_members for g in found.groups] == [30, 12, 7]
+        assert found.groups[1].auc.value > 0.95 > 0.8 > found.groups[0].auc.value
+        assert found.pooled == ("Thai", "Hebrew")
+        assert found.p_value < 0.01
+        assert all(b.by != "script" for b in assess(scores, is_member, scripts=["Latin"] * 98).result.breakdowns)
+
+    def test_rarity_is_correlated_among_members_with_bits(self):
+        is_member = np.arange(60) < 40
+        bits = np.where(np.arange(60) < 20, np.arange(60.0), -1.0)  # 19 members have bits
+        found = assess(bits, is_member, signed_bits=bits, rarity=np.arange(60.0) ** 2).result.rarity_correlation
+        assert (found.value, found.n_members) == (pytest.approx(1), 19)
+        assert assess(bits, is_member, rarity=bits).result.rarity_correlation is None
+        few = assess(-bits, is_member, signed_bits=bits - 11, rarity=bits).result.rarity_correlation
+        assert few.undefined_reason == "at least 10 independent members are needed, got 8"
+
     def test_without_non_members(self):
         scores = np.random.default_rng(1).normal(size=600)
         found = assess(scores, np.ones(600, dtype=bool), signed_bits=scores, rarity=np.abs(scores))

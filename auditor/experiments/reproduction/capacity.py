@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 from typing import Literal, cast
 
 import numpy as np
@@ -15,7 +15,7 @@ from ...documents.reproduction import CapacitySweep, Scale, SizeRun, Slope
 from ...engine.loading.configs import count_parameters
 from ..capacity import EXPECTED_BITS_PER_PARAMETER, CapacityJob, coded_bits, fit_random, round_weights
 from ..presets import default_training
-from ..workers import Ledger, RunProgress, run_jobs
+from ..workers import Ledger, RunProgress, cpu_time, run_jobs
 from .scales import CAPACITY, CapacityScale
 
 __all__ = ["sweep_capacity"]
@@ -61,12 +61,13 @@ def sweep_capacity(
         settings={
             "optimizer": chosen.optimizer,
             "batch_size": str(chosen.batch_size),
-            "steps": f"parameters / {chosen.parameters_per_step:g}, at least {chosen.least_steps:,}",
+            "steps": chosen.length.words,
             "data": ", ".join(f"{one:g}" for one in chosen.multiples) + " times 3.6 bits per parameter",
             "precision": "fp32; bf16: the weights of the same model rounded once it is trained",
         },
         packages={name: version(name) for name in _PACKAGES},
         seconds=round(sum(run.seconds for run in runs), 3),
+        cpu_seconds=cpu_time(runs),
     )
 
 
@@ -86,7 +87,7 @@ def _jobs(scale: CapacityScale, n_layer: int, n_embd: int, *, device: str) -> li
             role="size",
             n_samples=(n_samples := max(2, round(multiple * expected))),
             seed=0,
-            steps=max(scale.least_steps, round(n_parameters / scale.parameters_per_step)),
+            steps=scale.length.steps(n_parameters),
             batch_size=min(scale.batch_size, n_samples),
             learning_rate=rate,
             optimizer=cast(Literal["adamw", "soap"], scale.optimizer),
@@ -97,7 +98,7 @@ def _jobs(scale: CapacityScale, n_layer: int, n_embd: int, *, device: str) -> li
 
 def _train_size(job: CapacityJob, on_share: Callable[[float], None]) -> SizeRun:
     """Train one model, and measure what it holds before and after its weights are rounded."""
-    started = monotonic()
+    started, began = monotonic(), process_time()
     model, sequences = fit_random(job, on_share)
     n_vocabulary = int(model.config.vocab_size)
     dataset_bits = sequences[:, 1:].numel() * math.log2(n_vocabulary)
@@ -115,6 +116,7 @@ def _train_size(job: CapacityJob, on_share: Callable[[float], None]) -> SizeRun:
         memorized_bits_bf16=dataset_bits - rounded_bits,
         test_bits_per_token=test_bits,
         seconds=round(monotonic() - started, 3),
+        cpu_seconds=round(process_time() - began, 3),
     )
 
 

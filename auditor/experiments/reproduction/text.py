@@ -11,7 +11,7 @@ from ..calibration import calibrate
 from ..corpus import cut_corpus, train_tokenizer
 from ..sweep import largest_cell
 from ..workers import RunProgress
-from .scales import text_plan
+from .text_scales import text_plan
 
 __all__ = ["sweep_text"]
 
