@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..documents.curve import AttackPoint, Curve, CurvePoint, Failed, Rise, sound_neighbours, steps_of
 from ..documents.estimate import Estimate
-from ..documents.result import AttackResult, AuditResult
+from ..documents.result import AttackResult, AuditResult, Verdict, worst_verdict
 from ..documents.sample_table import SampleTable
 from ..stats.change import Change, auc_change, mean_change
 from ..stats.clusters import with_copies
@@ -135,6 +135,11 @@ class Tracer:
         """The checkpoints that could not be audited."""
         return tuple(self._failed)
 
+    def _starts(self) -> list[str]:
+        """Name the checkpoints that are the reference itself."""
+        labels = [label for label, _, result in self._audits if _is_the_reference(result)]
+        return [f"{label} is the reference itself: its bits are 0 by definition" for label in labels]
+
     def curve(self) -> Curve:
         """Return the curve of what was added so far; needs at least one audit."""
         adjusted = holm([bits.p_value if bits is not None else None for bits, _ in self._changes])
@@ -158,8 +163,22 @@ class Tracer:
             points=points,
             largest_rise=_largest_rise(points, 1 - level),
             failed=self.failed,
-            warnings=(*self._notes, *_warnings(points, result)),
+            warnings=(*self._notes, *self._starts(), *_warnings(points, result)),
         )
+
+
+def _is_the_reference(result: AuditResult) -> bool:
+    """Whether a checkpoint is the one reference itself, as at step 0, and nothing else forbids a verdict on it."""
+    found = () if result.soundness is None else result.soundness.checks
+    vetoes = {check.name for check in found if check.verdict == "veto"}
+    return vetoes == {"distinct_models"} and [model.role for model in result.provenance.models].count("reference") == 1
+
+
+def _soundness(result: AuditResult) -> Verdict | None:
+    """Return the worst verdict of the checks; to be the reference is no fault of where a curve starts."""
+    if result.soundness is None or not _is_the_reference(result):
+        return None if result.soundness is None else result.soundness.verdict
+    return worst_verdict(check.verdict for check in result.soundness.checks if check.name != "distinct_models")
 
 
 def _paired(samples: SampleTable, headline: str | None) -> _Paired:
@@ -209,7 +228,7 @@ def _point(
         path=path,
         weights_sha256=target.weights_sha256,
         n_parameters=target.n_parameters,
-        soundness=None if result.soundness is None else result.soundness.verdict,
+        soundness=_soundness(result),
         bits_per_member=bits,
         capacity_used=used,
         attacks=tuple(_attack_point(attack) for attack in result.attacks),

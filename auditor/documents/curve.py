@@ -52,7 +52,7 @@ class CurvePoint:
     n_parameters: int
     """Number of parameters, tied ones once."""
     soundness: Verdict | None
-    """Worst verdict of the soundness checks; null if there were none."""
+    """Worst verdict of the soundness checks, but for that of being the reference itself; null if there were none."""
     bits_per_member: Estimate
     """Debiased bits of a member; without non-members clipped and uncalibrated."""
     capacity_used: Estimate

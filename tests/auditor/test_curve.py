@@ -313,6 +313,20 @@ def test_a_vetoed_checkpoint_takes_no_part_in_the_largest_rise(audits: list[pipe
     assert any("forbids a verdict on c-1" in line for line in curve.warnings)
 
 
+def test_a_curve_may_start_at_the_reference_itself(audits: list[pipeline.Audit]) -> None:
+    found = audits[0].result.soundness
+    assert found is not None
+    checks = tuple(replace(one, verdict="veto") if one.name == "distinct_models" else one for one in found.checks)
+    start = replace(audits[0].result, soundness=replace(found, verdict="veto", checks=checks))
+    curve = trace([replace(audits[0], result=start), audits[1]])
+    assert curve.points[0].soundness == found.verdict != "veto"
+    assert curve.largest_rise == trace(audits).largest_rise is not None
+    assert "c-0 is the reference itself: its bits are 0 by definition" in curve.warnings
+    worse = tuple(replace(one, verdict="veto") if one.name == "length" else one for one in checks)
+    start = replace(start, soundness=replace(found, verdict="veto", checks=worse))
+    assert trace([replace(audits[0], result=start), audits[1]]).points[0].soundness == "veto"
+
+
 def test_without_a_reference_there_are_attacks_but_no_bits(audits: list[pipeline.Audit]) -> None:
     bare = [
         replace(
