@@ -14,6 +14,7 @@ from auditor.documents.result import AuditResult, MemorizationResult
 from auditor.documents.sample_table import SampleTable
 from helpers_browser import open_browser
 from reports import RENDERERS, html_report
+from reports.annex import to_html as annex_page
 
 pytestmark = pytest.mark.slow
 
@@ -139,17 +140,14 @@ def test_no_other_script_runs(browser: Any, results: dict[str, AuditResult], tmp
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["normal", "veto", "none", "full", "texts", "summary"])
+@pytest.mark.parametrize("name", ["normal", "veto", "none", "full", "texts", "summary", "annex"])
 def test_axe_finds_nothing_and_nothing_is_cut(
     browser: Any, results: dict[str, AuditResult], tmp_path: Path, name: str, scheme: str
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-    audit = results["full" if name in ("texts", "summary") else name]
-    source = (
-        RENDERERS["summary"](audit)
-        if name == "summary"
-        else html_report(with_texts(audit) if name == "texts" else audit)
-    )
+    audit = results["full" if name in ("texts", "summary", "annex") else name]
+    drawn = {"summary": RENDERERS["summary"], "annex": annex_page, "texts": lambda one: html_report(with_texts(one))}
+    source = drawn.get(name, html_report)(audit)
     (tmp_path / "report.html").write_text(source, encoding="utf-8")
     page = browser.new_page(viewport={"width": 1400, "height": 900}, color_scheme=scheme)
     page.goto((tmp_path / "report.html").as_uri())
