@@ -9,7 +9,7 @@ become topics and questions, texts come in random order in the same parts, and e
 decided, with texts of 64 tokens from a vocabulary of 50,000 (1,000 bits at most). One gate sits exactly at the true
 figure, where a pass and a fail are both wrong, and may each come in 2.5% of the audits; holders too rare to be in so
 many texts are left out of the truth as in `means_grid.py`. Another gate lies 20 bits above the figure, or above 0, and
-says in a thirtieth of the audits how early it passes. Takes some three minutes on two cores.
+says in a thirtieth of the audits how early it passes. Takes some ten minutes on two cores.
 """
 
 import argparse
