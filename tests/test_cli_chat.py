@@ -149,3 +149,43 @@ def test_a_pack_of_conversations_gives_the_numbers_of_the_audit(
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["memorization"] == plain["memorization"]
     assert result["attacks"] == plain["attacks"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["messages", "prompt_completion"])
+def test_attacks_that_rewrite_continue_or_differentiate_take_conversations(
+    run: Callable[..., Any], world: Path, tmp_path: Path, form: str
+) -> None:
+    shots, other, rare = (
+        write_rows(tmp_path / f"{seed}.jsonl", [in_form(talk, form) for talk in conversations(4, seed=seed, turns=1)])
+        for seed in (7, 8, 9)
+    )
+    names = ("samia", "gradient_norm", "neighbourhood_swap", "pac", "lowercase", "recall", "con_recall", "dc_pdd")
+    more = [word for name in names for word in ("--attack", name)]
+    texts = ("--shots", shots, "--member-shots", other, "--frequency-corpus", rare)
+    result = audited(run, world, tmp_path / "out", *more, *texts, form=form)
+    found = {attack["name"]: attack["auc"]["value"] for attack in result["attacks"]}
+    assert set(names) <= set(found)
+    assert all(value is not None and 0 < value < 1 for value in found.values())
+
+
+@pytest.mark.parametrize("option", ["--shots", "--frequency-corpus"])
+def test_other_texts_of_another_form_are_refused(
+    run: Callable[..., Any], world: Path, tmp_path: Path, option: str
+) -> None:
+    other = world / "m-prompt_completion.jsonl"
+    attack = "recall" if option == "--shots" else "dc_pdd"
+    ran = audited(run, world, tmp_path / "out", "--attack", attack, option, other)
+    assert ran.code == 2
+    assert f"{option}: a prompt and a completion as strings, and the members are conversations of messages" in ran.err
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_calibration_trains_on_the_words_of_conversations(run: Callable[..., Any], tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "all.jsonl", [in_form(talk, "messages") for talk in conversations(400, seed=5)])
+    ran = run("calibrate", "--data", data, "--out", tmp_path / "c", "--sample-tokens", 16, "--held-out", 20, "--ratios",
+              "0.01,0.02", "--epochs", 1, "--least-steps", 2, "--reference-steps", 2, "--reference-samples", 20,
+              "--workers", 1, "--vocabulary", 300, "--longer", 0)  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "c" / "calibration.json").is_file()
