@@ -175,6 +175,20 @@ def test_wandb_is_offline_unless_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_
     assert audit_track._places("wandb", tmp_path)["WANDB_MODE"] == "offline"
 
 
+@pytest.mark.parametrize(
+    ("init", "more"),
+    [
+        (lambda project, name, auto_log_cpu=None, auto_log_gpu=None: None, {"auto_log_cpu", "auto_log_gpu"}),
+        (lambda project, name, auto_log_gpu=None: None, {"auto_log_gpu"}),
+    ],
+)
+def test_trackio_does_not_log_the_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, init: Any, more: set[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "trackio", types.SimpleNamespace(init=init))
+    assert audit_track._options("trackio", tmp_path, "run") == {"name": "run"} | dict.fromkeys(more, False)
+
+
 def test_wandb_gets_the_report_as_an_artifact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A module in wandb's place, with the calls of its own that accelerate does not make for us."""
     held: list[str] = []

@@ -1,6 +1,8 @@
 """The trackers of experiments: figures of an audit and its report, put where runs are watched, only when asked."""
 
+import importlib
 import importlib.util
+import inspect
 import os
 import re
 import sys
@@ -227,6 +229,9 @@ def _options(name: str, folder: Path, run: str) -> dict[str, Any]:
         return {"logging_dir": folder / "tensorboard"}
     if name == "mlflow":  # which else names the user and the script
         return {"run_name": run, "tags": {"mlflow.user": "auditor", "mlflow.source.name": "auditor audit"}}
+    if name == "trackio":  # which else logs the state of the machine, in versions that can
+        taken = inspect.signature(importlib.import_module(name).init).parameters
+        return {"name": run} | {one: False for one in ("auto_log_cpu", "auto_log_gpu") if one in taken}
     return {"name": run}
 
 
