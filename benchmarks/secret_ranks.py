@@ -2,7 +2,8 @@
 
     python benchmarks/secret_ranks.py MODEL [--digits 4,5,6] [--threads 2] [--dtype float32] [--at-most FILLS]
 
-A line a size: the size of the space, the share of it that was read, tokens read, seconds, seconds for the whole space.
+A line a size: the size of the space, the share of it that was read, tokens read, seconds, seconds for the whole space,
+and seconds of processor time, which other jobs on the machine stretch less.
 """
 
 import argparse
@@ -34,12 +35,13 @@ def main() -> None:
     for digits in map(int, options.digits.split(",")):
         n = min(10**digits, options.at_most)
         fills = [f"{number:0{digits}d}" for number in range(n)]
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         scores = reader.score(BEFORE, fills, AFTER)
-        seconds = time.perf_counter() - started
+        seconds, worked = time.perf_counter() - started, time.process_time() - worked
         print(
             f"10^{digits} fills, {n / 10**digits:.1%} of them read: {scores.n_read:,} tokens ({scores.path}), "
-            f"{seconds:.1f} s; the whole space {seconds * 10**digits / n:.0f} s; rank of the first "
+            f"{seconds:.1f} s; the whole space {seconds * 10**digits / n:.0f} s; {worked:.1f} s of processors, "
+            f"{1000 * worked / scores.n_read:.2f} ms a token; rank of the first "
             f"{1 + int(np.sum(scores.logprob[1:] >= scores.logprob[0]))}",
             flush=True,
         )

@@ -35,6 +35,8 @@ RUNS = {
         "--layers 1 --vocabulary 400 --texts 4 --tokens 30 --rounds 1",
         "reading extraction off the scores",
     ),
+    "benchmarks/dp_sgd.py": ("--out OUT/dp.json --runs 1 --steps 2", "above accountant's"),
+    "benchmarks/epsilon_peers.py": ("--out OUT/peers.json --runs 2 --coins 40", "auditor, a declared fifth"),
     "benchmarks/few_hold_everything.py": ("--out OUT/few.json --runs 2 --largest 100", "6% hold 100"),
     "benchmarks/epsilon_alarms.py": ("--out OUT/alarms.json --runs 2", "betting along the order"),
     "benchmarks/gpu_check.py": (

@@ -352,7 +352,15 @@ def _near(tokenizer: Any, before: str, fills: Sequence[str], after: str) -> tupl
 def _read_all(tokenizer: Any, texts: list[str]) -> tuple[Ids, Ids]:
     """Return ids and the character at which each ends, both of shape (n_texts, n_longest); ids are padded with -1."""
     with no_panics("the tokenizer"):
-        read = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False)
+        read = tokenizer(
+            texts,
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            truncation=False,
+            verbose=False,
+        )
     lengths = np.array([len(ids) for ids in read["input_ids"]])
     holds = np.arange(lengths.max()) < lengths[:, None]
     ids, ends = np.full(holds.shape, -1, dtype=np.int32), np.zeros(holds.shape, dtype=np.int32)
