@@ -1,4 +1,4 @@
-"""The check of one GPU, in at most six minutes: is scoring right on it, and how fast, and does it survive full memory?
+"""The check of one GPU, in at most six minutes: right scores, their speed, and survival of full memory.
 
     python benchmarks/gpu_check.py --json gpu.json
     python benchmarks/gpu_check.py --device cpu --quick

@@ -65,8 +65,10 @@ def audit_into(
         from ..api.saving import prepare_folder, write_audit
         from ..auditing.earlier import find_earlier
         from ..auditing.pipeline import audit as run
+        from ..engine.freed_memory import keep_freed_memory
         from ..engine.ranks import ALONE
 
+        keep_freed_memory()
         prepare_folder(out)
         make_folder(out, folders=(_FIGURES,))
         for file in config.attack_files:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,7 @@ def near_duplicate_pairs(texts: Sequence[str], *, threshold: float = 0.8, seed: 
     Parameters
     ----------
     texts : sequence of str
-        Read one at a time and not kept: memory is about 4 kB a text. Leave out exact copies beforehand.
+        Read one at a time and not kept: memory is about 0.5 kB a text. Leave out exact copies beforehand.
     threshold : float, in (0, 1]
         0.8 is one changed word in a text of about 50.
     seed : int
@@ -201,9 +202,20 @@ def ngram_share(texts: Sequence[str], is_member: NDArray[np.bool_], *, n: int = 
 
 def _candidates(texts: Sequence[str], threshold: float, seed: int) -> Iterator[tuple[list[int], int]]:
     """Yield, for each text, the likeliest earlier texts that share a band with it, and how many were left out."""
-    from datasketch import MinHash, MinHashLSH
+    signatures = _signatures(texts, seed)
+    for place, found in enumerate(_earlier_in_bands(signatures, *_bands(threshold))):
+        if len(found) > MOST_CANDIDATES:
+            alike = (signatures[found] == signatures[place]).sum(axis=1)
+            likeliest = np.argsort(-alike, kind="stable")[:MOST_CANDIDATES]
+            yield np.sort(found[likeliest]).tolist(), len(found) - MOST_CANDIDATES
+        else:
+            yield found.tolist(), 0
 
-    index = MinHashLSH(num_perm=PERMUTATIONS, params=_bands(threshold))
+
+def _signatures(texts: Sequence[str], seed: int) -> NDArray[np.uint32]:
+    """Make the MinHash signature of each text, shape (n_texts, PERMUTATIONS)."""
+    from datasketch import MinHash
+
     signatures = np.empty((len(texts), PERMUTATIONS), dtype=np.uint32)
     for start in range(0, len(texts), _BLOCK_TEXTS):
         block = [_shingles(text) for text in texts[start : start + _BLOCK_TEXTS]]
@@ -212,14 +224,34 @@ def _candidates(texts: Sequence[str], threshold: float, seed: int) -> Iterator[t
         hashed = MinHash.generator(halves, num_perm=PERMUTATIONS, seed=seed, hashfunc=int)
         for place, signature in enumerate(hashed, start):
             signatures[place] = signature.hashvalues
-            found = sorted(index.query(signature))
-            index.insert(place, signature, check_duplication=False)
-            if len(found) > MOST_CANDIDATES:
-                alike = (signatures[found] == signatures[place]).sum(axis=1)
-                likeliest = np.argsort(-alike, kind="stable")[:MOST_CANDIDATES]
-                yield sorted(found[i] for i in likeliest), len(found) - MOST_CANDIDATES
-            else:
-                yield found, 0
+    return signatures
+
+
+def _earlier_in_bands(signatures: NDArray[np.uint32], n_bands: int, n_rows: int) -> Iterator[Ids]:
+    """Yield, for each signature, the places of the earlier ones that have all rows of some band in common with it.
+
+    A band is sorted, so that equal ones lie beside each other in the order of their places: memory is a few numbers a
+    text and band, where a table of their hashes takes kilobytes.
+    """
+    n = len(signatures)
+    members, places, spans = [], [], []
+    for band in range(n_bands):
+        rows = signatures[:, band * n_rows : (band + 1) * n_rows]
+        order = np.lexsort(rows.T).astype(np.int32)
+        rows = rows[order]
+        later = 1 + np.flatnonzero((rows[1:] == rows[:-1]).all(axis=1))  # those like the one before them
+        firsts = np.arange(n)
+        firsts[later] = 0
+        firsts = np.maximum.accumulate(firsts)
+        members.append(order)
+        places.append(order[later])
+        spans.append(np.column_stack([firsts[later], later]) + band * n)
+    every, place, span = np.concatenate(members), np.concatenate(places), np.concatenate(spans)
+    by_place = np.argsort(place, kind="stable")
+    bounds = np.searchsorted(place[by_place], np.arange(n + 1)).tolist()
+    for start, stop in pairwise(bounds):
+        found = [every[first:last] for first, last in span[by_place[start:stop]].tolist()]
+        yield np.unique(np.concatenate([*found, every[:0]])).astype(np.int64)
 
 
 def _bands(threshold: float) -> tuple[int, int]:
@@ -252,8 +284,13 @@ def _words(text: str) -> list[str]:
 
 def _word_hashes(words: Sequence[str]) -> Hashes:
     """Hash words to 64 bits, the same in every process."""
-    digests = b"".join(blake2b(word.encode(), digest_size=8).digest() for word in words)
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+    return np.frombuffer(b"".join(map(_digest, words)), dtype="<u8").astype(np.uint64)
+
+
+@lru_cache(2**16)
+def _digest(word: str) -> bytes:
+    """Hash one word; most that a text holds stand in others, too."""
+    return blake2b(word.encode(), digest_size=8).digest()
 
 
 def _ngrams(units: Hashes, n: int) -> Hashes:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -315,21 +316,21 @@ class Scorer:
         with torch.inference_mode(), self._failures(batch):
             parts = list(parts_of(batch))
             arriving = Arriving([torch.cat([getattr(part, name) for part in parts]) for name in STATISTICS])
-        bounds = np.cumsum([sequence.n_scored for sequence in batch])[:-1]
-        return Running(arriving, partial(self._split, bounds, defined=defined), partial(self._failures, batch))
+        ends = accumulate((sequence.n_scored for sequence in batch), initial=0)
+        places = [slice(*pair) for pair in pairwise(ends)]
+        return Running(arriving, partial(self._split, places, defined=defined), partial(self._failures, batch))
 
     def _split(
-        self, bounds: np.ndarray[Any, Any], columns: list[np.ndarray[Any, Any]], *, defined: bool
+        self, places: Sequence[slice], columns: list[np.ndarray[Any, Any]], *, defined: bool
     ) -> list[SequenceScores]:
-        """Cut columns of statistics into sequences, at these bounds."""
+        """Cut columns of statistics into sequences."""
         if defined:
             self._refuse_undefined(columns[0])
         columns = [
             column.astype(np.int32) if name in COUNTS else column
             for name, column in zip(STATISTICS, columns, strict=True)
         ]
-        per_sequence = zip(*(np.split(column, bounds) for column in columns), strict=True)
-        return [SequenceScores(*values) for values in per_sequence]
+        return [SequenceScores(*(column[here] for column in columns)) for here in places]
 
     def _try_packing(self) -> None:
         """Pack from now on, if the model allows it and a packed batch says what each sequence alone says."""

@@ -7,6 +7,7 @@ with one tokenizer share them, and scoring reads them there.
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -290,18 +291,19 @@ def make_plan(
             laid[one.reads].keep(one.ids, places)
         for one in passes:
             _measure(one, places, one.show(block), laid[one.reads])
+        lost = {reads: [reading.n_unread for reading in read[reads]] for reads in {one.reads for one in readers}}
         first = laid[readers[0].reads]
         used[first.scored_ids] = True
         for i, one in enumerate(readers):
-            here, readings = laid[one.reads], read[one.reads]
+            here = laid[one.reads]
             aligned &= here.is_scored_like(first)
-            unread[i, places] = [reading.n_unread for reading in readings]
+            unread[i, places] = lost[one.reads]
             n_special[i] += here.n_texts_with(one.encoder.special_ids if one.encoder.chat is None else ())
             n_unknown[i] += int((here.ids == one.model.files.tokenizer.unk_token_id).sum())
             n_tokens[i] += here.ids.size
             if (own := files[i]) is not None and is_other[i]:
-                by_file = own.read([reading.text for reading in readings])
-                n_otherwise[i] += sum(a.encoded.ids != b for a, b in zip(readings, by_file, strict=True))
+                by_file = own.read([reading.text for reading in read[one.reads]])
+                n_otherwise[i] += sum(a.encoded.ids != b for a, b in zip(read[one.reads], by_file, strict=True))
     for one, unknown, total in zip(readers, n_unknown, n_tokens, strict=True):
         _refuse_unknown(one.model.files, int(unknown), int(total))
     for one in passes:
@@ -442,10 +444,11 @@ class _Laid:
     def of_ids(cls, texts: Sequence[Encoded]) -> "_Laid":
         counts = np.array([len(one.ids) for one in texts], dtype=np.int64)
         n = int(counts.sum())
-        ids = np.fromiter((i for one in texts for i in one.ids), dtype=np.int32, count=n)
+        ids = np.fromiter(chain.from_iterable(one.ids for one in texts), dtype=np.int32, count=n)
         if all(one.scored is None for one in texts):
             return cls(ids, None, counts)
-        return cls(ids, np.fromiter((i for one in texts for i in one.scored or ()), dtype=np.bool_, count=n), counts)
+        scored = chain.from_iterable(one.scored or () for one in texts)
+        return cls(ids, np.fromiter(scored, dtype=np.bool_, count=n), counts)
 
     def keep(self, file: IdFile, places: slice) -> None:
         """Write the ids to a file."""

@@ -283,11 +283,12 @@ def _sound(batch: Any) -> Any:
     if any(column.null_count for column in batch.columns):
         raise pa.ArrowInvalid("null")
     lists = [column for column in batch.columns if pa.types.is_list(column.type)]
-    for column in lists:
+    lengths = [column.value_lengths() for column in lists]
+    for column, its_lengths in zip(lists, lengths, strict=True):
         values = column.flatten()
         if values.null_count or not np.isfinite(np.from_dlpack(values)).all():
             raise pa.ArrowInvalid("not finite")
-        if not column.value_lengths().equals(lists[0].value_lengths()):
+        if not its_lengths.equals(lengths[0]):
             raise pa.ArrowInvalid("statistics of one text differ in length")
     return batch
 

@@ -1,6 +1,7 @@
 """The scores of one pass in the order of the texts: on disk, read a block of texts at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from os import pread, pwrite
 from tempfile import TemporaryFile, gettempdir
 from weakref import finalize
@@ -16,6 +17,9 @@ from .forward import COUNTS, STATISTICS, SequenceScores
 __all__ = ["TokenFile"]
 
 _TOKEN = np.dtype([(name, "<i4" if name in COUNTS else "<f4") for name in STATISTICS])
+
+_ROWS = 256
+"""Rows whose places are found together."""
 
 
 class TokenFile:
@@ -59,9 +63,16 @@ class TokenFile:
 
     def fill(self, rows: Iterable[tuple[bytes, SequenceScores]]) -> None:
         """Write the scores of more texts."""
-        for key, scores in rows:
-            first, stop = np.searchsorted(self._ordered, key), np.searchsorted(self._ordered, key, side="right")
-            for place in self._order[first:stop]:
+        rows = iter(rows)
+        while some := list(islice(rows, _ROWS)):
+            self._fill(some)
+
+    def _fill(self, rows: Sequence[tuple[bytes, SequenceScores]]) -> None:
+        """Write the scores of a few texts, whose places are found together."""
+        keys = np.array([key for key, _ in rows])
+        starts, stops = (np.searchsorted(self._ordered, keys, side=side).tolist() for side in ("left", "right"))
+        for (_, scores), start, stop in zip(rows, starts, stops, strict=True):
+            for place in self._order[start:stop]:
                 if len(scores.logprob) != self.offsets[place + 1] - self.offsets[place]:
                     raise ResultError(
                         f"a stored text has scores of {len(scores.logprob)} tokens where it has "

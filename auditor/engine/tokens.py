@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -482,8 +483,9 @@ def _n_equal(one: Sequence[int], other: Sequence[int]) -> int:
 def _gaps(text: str, spans: Sequence[tuple[int, int]]) -> int:
     """Count characters outside all spans, white space aside."""
     end = n_missing = 0
-    for start, stop in [*spans, (len(text), len(text))]:
+    for start, stop in chain(spans, [(len(text), len(text))]):
         if start > end:
             n_missing += len("".join(text[end:start].split()))
-        end = max(end, stop)
+        if stop > end:  # faster than a call, for every token there is
+            end = stop
     return n_missing
