@@ -51,9 +51,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     planned = text_scales.text_plan
 
     def plan(scale: Any, **given: Any) -> Any:
+        whole = planned(scale, **given)
         return replace(
-            planned(scale, **given), ratios=(0.006, 0.012), epochs=1, least_steps=3, reference_steps=3,
-            n_held_out=25, n_reference=20,
+            whole, configs=whole.configs[:2], ratios=(0.006, 0.012), epochs=1, least_steps=3, reference_steps=3,
+            n_held_out=25, n_reference=20, larger_reference=None, whole_references=False,
         )  # fmt: skip
 
     monkeypatch.setattr(text, "text_plan", plan)

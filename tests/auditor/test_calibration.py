@@ -225,7 +225,7 @@ def test_a_sweep_from_end_to_end_that_goes_on_where_it_was(tmp_path: Path, monke
     monkeypatch.setattr(calibration_module, "train_model", counting)
     again = calibrate(plan(), corpus(), folder=tmp_path, workers=1)
     assert len(trained) == 1
-    assert replace(again, seconds=first.seconds) == first
+    assert replace(again, seconds=first.seconds, cpu_seconds=first.cpu_seconds) == first
 
     (tmp_path / "calibration.json").write_text(to_text(again))
     assert read_calibration(tmp_path) == again
