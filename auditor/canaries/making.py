@@ -3,6 +3,7 @@
 import secrets as randomness
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -129,22 +130,25 @@ def make_canaries(plan: CanaryPlan) -> CanarySet:
 
 
 def _prefixes(tokenizer: Any, texts: Sequence[str], plan: CanaryPlan, n: int, rng: np.random.Generator) -> list[str]:
-    """Take the first tokens of as many texts, each text once if there are enough."""
+    """Take the first tokens of a line of as many texts, each text once if there are enough."""
     found: list[str] = []
     for place in rng.permutation(len(texts)):
-        text = texts[int(place)]
-        ids = encode(tokenizer, [text])[0][: plan.prefix_tokens]
-        prefix = _decoded(tokenizer, ids)
-        if prefix and len(prefix) < len(text) and text.startswith(prefix) and prefix.isprintable():
-            found.append(prefix)
+        lines = (_beginning(tokenizer, line, plan.prefix_tokens) for line in texts[int(place)].splitlines())
+        found += islice(filter(None, lines), 1)
         if len(found) == n:
-            return found
+            break
     if not found:
         raise DataError(
-            f"{plan.data}: no text has more than {plan.prefix_tokens} tokens that can be printed on one line; give "
-            "other texts, or a smaller --prefix-tokens"
+            f"{plan.data}: no line of a text has more than {plan.prefix_tokens} tokens that can be printed; give other "
+            "texts, or a smaller --prefix-tokens"
         )
     return [found[i % len(found)] for i in range(n)]
+
+
+def _beginning(tokenizer: Any, line: str, n_tokens: int) -> str:
+    """Return the first tokens of a longer line, or nothing."""
+    prefix = _decoded(tokenizer, encode(tokenizer, [line])[0][:n_tokens])
+    return prefix if len(prefix) < len(line) and line.startswith(prefix) and prefix.isprintable() else ""
 
 
 def _hot(writer: HotWriter, prefixes: Sequence[str], plan: CanaryPlan) -> list[str]:

@@ -42,7 +42,7 @@ def canaries() -> None:
     "--data",
     type=PLACE,
     metavar="DATA",
-    help="Texts like those of training, whose beginnings stand before the secrets.",
+    help="Texts like those of training: beginnings of their lines stand before the secrets.",
 )
 @shared("--text-field", "--dataset-split", filled=True)
 @click.option("--number", type=int, default=100, metavar="N", help="Canaries of each tier; coins put in half of them.")

@@ -390,6 +390,12 @@ def test_rare_tokens_make_secrets_that_are_never_reused(
     assert Counter(one.copies for one in made.secrets.canaries) == {1: 10, 4: 10}
     again = run("canaries", "make", "--tokenizer", folder, "--out", tmp_path / "c")
     assert (again.code, "lie there already" in again.err) == (2, True)
+    headed = write_jsonl(tmp_path / "headed.jsonl", [f"A title\n{text}" for text in texts])
+    below = run("canaries", "make", "--tokenizer", folder, "--data", headed, "--out", tmp_path / "below",
+                "--number", 10, "--copies", "1", "--secret-tokens", 6, "--prefix-tokens", 5)  # fmt: skip
+    assert below.code == 0, below.err
+    prefixes = [one.prefix for one in read_canaries(tmp_path / "below").secrets.canaries]
+    assert all(any(text.startswith(prefix) for text in texts) for prefix in prefixes)
     many = run("canaries", "make", "--tokenizer", folder, "--out", tmp_path / "many", "--number", 1000)
     assert "rare tokens are needed, each once" in many.err
 
