@@ -41,6 +41,7 @@ def test_a_panic_is_code_2_and_quotes_no_text(run: Run, monkeypatch: pytest.Monk
     assert "secret" not in ran.err
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_panics_is_one_line(tmp_path: Path, tiny_models: dict[str, Path],
                                              tiny_data: dict[str, Path]) -> None:  # fmt: skip
     """The library prints a panic, and where it was, before Python hears of it."""

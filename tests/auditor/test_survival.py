@@ -200,9 +200,8 @@ def test_an_audit_killed_twenty_times_ends_as_if_unbroken(audits: Audits, seed: 
     check_kills(audits, 20, seed)
 
 
-@pytest.mark.parametrize(
-    "kept", [12_000, pytest.param(1000, marks=pytest.mark.slow), pytest.param(30_000, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [12_000, 1000, 30_000])
 def test_a_full_disk_ends_an_audit_and_loses_nothing(audits: Audits, kept: int) -> None:
     """No file may become longer than this: first that of the texts is, then that of scores, then that of the pass."""
     audits.run("whole")
