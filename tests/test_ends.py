@@ -73,6 +73,7 @@ def test_a_signal_is_one_line_and_code_2(number: signal.Signals, tmp_path: Path)
     code = (
         "import signal, sys, time, auditor.cli.report as report\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a run in the background ignores it
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # and one under nohup this
         "def wait(**_):\n"
         "    print('ready', flush=True); time.sleep(60)\n"
         "report.make_console = wait\n"
