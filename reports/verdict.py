@@ -201,18 +201,25 @@ def _stand_out(result: AuditResult) -> str:
     return f"{said}, of which chance explains at most {by_chance:,.0f}" if by_chance else said
 
 
+def _sure(count: Estimate) -> str:
+    """Count those who stand out for sure, whatever chance does."""
+    assert count.low is not None
+    return f"{count.low:,.0f}" if count.low == count.value else f"at least {count.low:,.0f}"
+
+
 def _few(result: AuditResult, attack: AttackResult, grade: Grade) -> VerdictWords:
     """Speak of the members who stand out, where the average says less than they do."""
     count = surest_count(result.risk)
     assert count is not None
-    assert count.value is not None
+    sure = _sure(count)
+    those = "these" if count.low == count.value else f"{sure} of them"
     is_hidden = attack.auc.low is None or grade_of_auc(attack.auc.low) in ("weak", "moderate")
     average = "The average hides them:" if is_hidden else "The average is high, too:"
     return VerdictWords(
         kind="found",
         tone="bad",
-        title=f"{count.value:,.0f} of {count.n_members:,} members stand out",
-        sentence=f"{_stand_out(result)}: these can be told from texts that the target never saw, whatever the "
+        title=f"{sure[0].upper()}{sure[1:]} of {count.n_members:,} members stand out",
+        sentence=f"{_stand_out(result)}: {those} can be told from texts that the target never saw, whatever the "
         f"average says. {average} {_picks(attack.auc, 'an attacker picks')} over all members "
         f"({_auc_words(attack.auc)}).",
         points=(
@@ -389,7 +396,7 @@ def _stand_out_chips(result: AuditResult) -> list[Chip]:
     count = surest_count(result.risk)
     if is_vetoed(result) or count is None or count.value is None or not count.low:
         return []
-    return [Chip(tone="bad", label="Stand out", word=f"{count.value:,.0f} of {count.n_members:,} members")]
+    return [Chip(tone="bad", label="Stand out", word=f"{_sure(count)} of {count.n_members:,} members")]
 
 
 def _retrained_chips(result: AuditResult) -> list[Chip]:

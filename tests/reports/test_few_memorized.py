@@ -9,6 +9,7 @@ from datetime import date
 import pytest
 from rich.console import Console
 
+from auditor.documents.estimate import Estimate
 from auditor.documents.result import GRADES, AuditResult, GradeResult, StandOutResult
 from auditor.errors import ResultError
 from auditor.gates.judge import judge
@@ -58,10 +59,11 @@ def test_the_verdict_is_that_of_the_tail(few: AuditResult) -> None:
     assert few.grade == GradeResult(average="weak", tail="strong", overall="strong")
     words = verdict.verdict(few)
     assert (words.tone, words.grade, words.stands_out) == ("bad", "strong", True)
-    assert words.title == "109 of 5,000 members stand out"
+    assert words.title == "At least 104 of 5,000 members stand out"
     assert "beyond every one of 5,000 non-members, of which chance explains at most 5" in words.sentence
+    assert "at least 104 of them can be told from texts" in words.sentence
     chips = {chip.label: (chip.tone, chip.word) for chip in verdict.chips(few)}
-    assert chips["Stand out"] == ("bad", "109 of 5,000 members")
+    assert chips["Stand out"] == ("bad", "at least 104 of 5,000 members")
     assert chips["Membership signal"] == ("bad", "strong, for some members")
     assert actions(few)[0].startswith("Look first at the members who stand out")
     assert not any("Repeat with more texts" in step for step in actions(few))
@@ -70,8 +72,22 @@ def test_the_verdict_is_that_of_the_tail(few: AuditResult) -> None:
 
 def test_an_average_of_nothing_hides_them_no_better(few: AuditResult) -> None:
     silent = replace(few, attacks=(replace(few.attacks[0], auc=estimate(0.505, 0.494, 0.516)),), grade=None)
-    assert verdict.verdict(silent).title == "109 of 5,000 members stand out"
+    assert verdict.verdict(silent).title == "At least 104 of 5,000 members stand out"
     assert "No evidence" not in terminal(silent)
+
+
+def test_what_chance_explains_of_them_is_not_counted_in_the_title(few: AuditResult) -> None:
+    """Fine-tuning on a domain moves both sides: of 76 members beyond 100 bits chance may explain 74."""
+    assert few.risk is not None
+    nobody = Estimate(value=0.0, low=0.0, high=0.0, level=0.95, method="m", n_members=76, n_non_members=52)
+    moved = replace(nobody, value=76.0, low=2.0, high=76.0)
+    shifted = replace(few, risk=replace(few.risk, stand_out=stand_out(nobody, moved)), grade=None)
+    words = verdict.verdict(shifted)
+    assert words.title == "At least 2 of 76 members stand out"
+    assert (
+        "76 of 76 members hold more than 100 bits each, of which chance explains at most 74: at least 2"
+        in words.sentence
+    )
 
 
 def test_a_veto_comes_before_them(few: AuditResult) -> None:
@@ -106,7 +122,7 @@ def test_a_gate_stops_what_averages_let_through(few: AuditResult) -> None:
     (note,) = [note for note in report.notes if "stand out" in note]
     assert note.startswith("109 of 5,000 members stand out beyond every non-member (chance explains at most 5)")
     assert report.passed  # the policy is the user's; that it is blind is said in every output
-    assert "109 of 5,000 members stand out" in to_model_card(report)
+    assert "109 of 5,000 members stand out beyond" in to_model_card(report)
     guarded = average + '[[gate]]\nname = "b"\nmetric = "risk.stand_out.n_beyond_every_non_member"\nmax = 200\n'
     assert not any("stand out" in note for note in judge(parse_policy(guarded, "p"), judged, today=TODAY).notes)
 
