@@ -8,15 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from ..config import AuditConfig, ExtractSpec
-from ..errors import ModelError
 from .continuations import refuse_without_generate
-from .forward import is_out_of_memory
-from .loading.configs import first_line
-from .loading.models import input_device
-from .measures import load_opened
 from .plan import Plan
-from .scoring import Progress, ScoringProgress, free_memory
-from .suffixes import suffix_of
+from .scoring import ScoringProgress
+from .suffixes import Suffix, look_at_suffixes
 
 __all__ = ["writes_suffixes"]
 
@@ -55,26 +50,20 @@ def writes_suffixes(
     ModelError
         If the target's code cannot generate, or does not fit in memory.
     """
-    one = plan.passes[0]
-    progress = Progress(int(suffix_tokens[list(places)].sum()), on_progress)
-    progress.add(0, "loading the target")
-    weights, _ = load_opened(one.model, config)
-    refuse_without_generate(weights, str(one.model.files.spec), "--confirm-extraction")
-    device, wrote = input_device(weights), []
-    for place in places:
-        ids, written = suffix_of(one, place, cut, suffix_tokens)
-        try:
-            wrote.append(all(_writes(weights, ids, turn, device) for turn in _turns(written)))
-        except (RuntimeError, IndexError, ValueError, MemoryError) as error:
-            what = "ran out of memory" if is_out_of_memory(error, device) else "failed"
-            raise ModelError(
-                f"{one.model.files.spec}: writing a claim of extraction {what}: {first_line(error)}; leave out "
-                "--confirm-extraction"
-            ) from error
-        progress.add(len(written), "writing what extraction claims")
-    del weights
-    free_memory()
+    spec = str(plan.passes[0].model.files.spec)
+    wrote = look_at_suffixes(
+        plan, places, config, cut, suffix_tokens,
+        _writes_all,
+        stage="writing what extraction claims", what="writing a claim of extraction", option="--confirm-extraction",
+        on_progress=on_progress,
+        check=lambda weights: refuse_without_generate(weights, spec, "--confirm-extraction"),
+    )  # fmt: skip
     return np.array(wrote, dtype=np.bool_)
+
+
+def _writes_all(weights: Any, suffix: Suffix, device: torch.device) -> bool:
+    """Whether a model writes every turn of a suffix greedily."""
+    return all(_writes(weights, suffix.ids, turn, device) for turn in _turns(suffix.places))
 
 
 def _turns(places: Sequence[int]) -> list[range]:

@@ -9,14 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from ..config import AuditConfig, ExtractSpec
-from ..errors import ModelError
-from .forward import is_out_of_memory
-from .loading.configs import first_line
-from .loading.models import input_device
-from .measures import load_opened
 from .plan import Plan
-from .scoring import Progress, ScoringProgress, free_memory
-from .suffixes import Suffix, suffix_of
+from .scoring import ScoringProgress
+from .suffixes import Suffix, look_at_suffixes
 from .tempered import sampled_logprobs
 
 __all__ = ["BEAMS", "EDITED_SHARE", "NextTokens", "beam_log_p", "n_edits", "near_verbatim_log2_p"]
@@ -157,26 +152,21 @@ def near_verbatim_log2_p(
     ModelError
         If the target keeps no cache that can be shared, or does not fit in memory.
     """
-    one = plan.passes[0]
-    progress = Progress(int(suffix_tokens[list(places)].sum()), on_progress)
-    progress.add(0, "loading the target")
-    weights, _ = load_opened(one.model, config)
-    device, found = input_device(weights), []
-    for place in places:
-        suffix = suffix_of(one, place, cut, suffix_tokens)
-        n = len(suffix.places)
-        try:
-            with torch.inference_mode():
-                follow = _Cached(weights, suffix.ids[: suffix.places[0]], device)
-                bound = beam_log_p(follow.logits, follow, suffix, beams=BEAMS, edits=n_edits(n), top_k=top_k)
-        except (RuntimeError, IndexError, ValueError, AttributeError, MemoryError) as error:
-            what = "ran out of memory" if is_out_of_memory(error, device) else "failed"
-            raise ModelError(
-                f"{one.model.files.spec}: near-verbatim extraction {what}: {first_line(error)}; leave out "
-                "--near-verbatim"
-            ) from error
-        found.append(bound / math.log(2))
-        progress.add(n, "searching near the texts")
-    del weights
-    free_memory()
+    found = look_at_suffixes(
+        plan, places, config, cut, suffix_tokens,
+        lambda weights, suffix, device: _bound(weights, suffix, device, top_k),
+        stage="searching near the texts", what="near-verbatim extraction", option="--near-verbatim",
+        on_progress=on_progress,
+    )  # fmt: skip
     return np.array(found)
+
+
+def _bound(weights: Any, suffix: Suffix, device: torch.device, top_k: int) -> float:
+    """Bound how surely a suffix is drawn, bits; a cache that cannot be shared is a `ValueError`."""
+    edits = n_edits(len(suffix.places))
+    try:
+        with torch.inference_mode():
+            follow = _Cached(weights, suffix.ids[: suffix.places[0]], device)
+            return beam_log_p(follow.logits, follow, suffix, beams=BEAMS, edits=edits, top_k=top_k) / math.log(2)
+    except AttributeError as error:
+        raise ValueError(str(error)) from error

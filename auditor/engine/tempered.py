@@ -2,20 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ..config import AuditConfig, ExtractSpec
-from ..errors import ModelError
-from .forward import is_out_of_memory
-from .loading.configs import first_line
-from .loading.models import input_device
-from .measures import load_opened
 from .plan import Plan
-from .scoring import Progress, ScoringProgress, free_memory
-from .suffixes import suffix_of
+from .scoring import ScoringProgress
+from .suffixes import Suffix, look_at_suffixes
 
 __all__ = ["sampled_logprobs", "tempered_log2_p"]
 
@@ -77,29 +73,24 @@ def tempered_log2_p(
     ModelError
         If the target does not fit in memory.
     """
-    one = plan.passes[0]
-    progress = Progress(int(suffix_tokens[list(places)].sum()), on_progress)
-    progress.add(0, "loading the target")
-    weights, _ = load_opened(one.model, config)
-    device = input_device(weights)
-    found = np.empty((len(temperatures), len(places)))
-    for i, place in enumerate(places):
-        ids, at = suffix_of(one, place, cut, suffix_tokens)
-        try:
-            with torch.inference_mode():
-                rows = weights(input_ids=torch.tensor([ids[: at[-1]]], device=device)).logits[0]  # (n_ids, n_voc.)
-                predicting = rows[[one - 1 for one in at]].float()
-                written = torch.tensor([ids[one] for one in at], device=predicting.device)[:, None]
-                for k, temperature in enumerate(temperatures):
-                    each = sampled_logprobs(predicting, top_k, temperature).gather(1, written)
-                    found[k, i] = float(each.sum()) / math.log(2)
-        except (RuntimeError, IndexError, ValueError, MemoryError) as error:
-            what = "ran out of memory" if is_out_of_memory(error, device) else "failed"
-            raise ModelError(
-                f"{one.model.files.spec}: reading at other temperatures {what}: {first_line(error)}; leave out "
-                "--extract-temperature"
-            ) from error
-        progress.add(len(at), "reading at other temperatures")
-    del weights
-    free_memory()
-    return np.minimum(found, 0.0)
+    found = look_at_suffixes(
+        plan, places, config, cut, suffix_tokens,
+        lambda weights, suffix, device: _drawn(weights, suffix, device, top_k, temperatures),
+        stage="reading at other temperatures", what="reading at other temperatures", option="--extract-temperature",
+        on_progress=on_progress,
+    )  # fmt: skip
+    drawn: NDArray[np.float64] = np.array(found, dtype=np.float64).reshape(len(places), len(temperatures)).T
+    return np.asarray(np.minimum(drawn, 0.0))
+
+
+def _drawn(
+    weights: Any, suffix: Suffix, device: torch.device, top_k: int, temperatures: Sequence[float]
+) -> list[float]:
+    """Say how surely a suffix is drawn at each temperature, bits."""
+    ids, at = suffix
+    with torch.inference_mode():
+        rows = weights(input_ids=torch.tensor([ids[: at[-1]]], device=device)).logits[0]  # (n_ids, n_vocabulary)
+        predicting = rows[[place - 1 for place in at]].float()
+        written = torch.tensor([ids[place] for place in at], device=predicting.device)[:, None]
+        logprobs = (sampled_logprobs(predicting, top_k, one).gather(1, written) for one in temperatures)
+        return [float(each.sum()) / math.log(2) for each in logprobs]
