@@ -71,6 +71,8 @@ def look_at_suffixes(
 ) -> list[Seen]:
     """Load the target, look at the suffix of each text with it, and free it again.
 
+    Many parameters: those of the three looks there are, and the words in which each speaks of itself.
+
     Parameters
     ----------
     plan, places, config, cut, suffix_tokens, on_progress
